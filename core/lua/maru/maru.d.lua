@@ -1,0 +1,273 @@
+---@meta maru
+--- The host as a plugin sees it. Editors read this file for completion; it is the reference manual.
+---
+--- Conventions
+---   * Every handler is `function(app, event)`. `app` is this plugin's handle on the host.
+---   * A caller's mistake (wrong type, unknown option) raises, naming the right usage.
+---   * An expected failure returns `nil, message, code`; `code` is a short stable word.
+---   * Times are numbers in seconds; an instant is seconds since 1970-01-01 UTC (fraction allowed).
+---     A duration option also accepts text: "250ms", "30s", "5m", "2h", "1d". Sizes: "64K", "16M", "1G".
+---   * Functions marked (waits) suspend the task: other tasks run meanwhile. They raise when called
+---     while the file is loading, inside `table.sort`/`string.gsub` callbacks, or inside a
+---     `coroutine.wrap` of your own.
+---   * A plugin's Lua variables live once per lane (thread). What must be shared belongs in
+---     `app.cache`, `app.store` or a channel.
+
+--- What a plugin.lua returns --------------------------------------------------------------------
+
+---@class maru.Plugin
+---@field name string              folder name, [a-z][a-z0-9_]*
+---@field version string           "1.2.3"
+---@field requires? string[]       { "accounts", "accounts >= 1" }
+---@field config? table<string, maru.Field>   settings, filled from the configuration file's `plugins.<name>`
+---@field limits? { memory?: string, task?: string }     defaults "64M", "30s"
+---@field allow? { net?: string[], env?: string[], fs?: string[] }   what this plugin may reach; entries of `net` are "host:port", "*.host:port", or "config:KEY" (the host and port of the URL in that config value)
+---@field series? table<string, maru.SeriesDeclaration>
+---@field routes? table<string, function|maru.Route>      ["GET /api/things/{id}"]; `{rest...}` takes the rest of the path
+---@field jobs? table<string, function|maru.JobDeclaration>
+---@field cron? table<string, function|maru.CronDeclaration>   ["*/5 * * * *"] = { job = "collect" }
+---@field on? table<string, function>                     channel topic → durable job
+---@field sockets? table<string, maru.Socket>             ["/ws/things"]
+---@field pages? { path: string, title: { ko: string, en: string }, module: string }[]
+---@field exports? table<string, function>                what others reach with app.call("name.fn", …): function(app, …)
+---@field start? fun(app, previous: table?)               once per generation, in its home lane (waits allowed)
+---@field stop? fun(app): table?                          once per generation; what it returns reaches the next start
+---@field health? fun(app): boolean, string?
+
+--- One setting or one request field. Text form: "string(1,280)", "integer(0,100)", "number", "boolean",
+--- "string?" (optional), "enum(a,b,c)"; table form as below.
+---@class maru.Field
+---@field type "string"|"integer"|"number"|"boolean"|"array"|"object"|"enum"|"any"
+---@field default? any
+---@field optional? boolean      a field with a default is optional anyway
+---@field min? number            value, or length in characters / items
+---@field max? number
+---@field values? string[]       for enum
+---@field items? maru.Field|string        for array
+---@field fields? table<string, maru.Field|string>    for object; unknown fields are refused
+---@field pattern? string        Lua pattern the whole string must match
+---@field secret? boolean        config only: never shown or logged
+---@field help? string
+
+---@class maru.Route
+---@field [1] fun(app, req: maru.Request): integer, any, table?    status, body (table → JSON, string as is), headers
+---@field summary? string
+---@field auth? "none"|"user"|"admin"     (default "none")
+---@field rate? string           "10/s", "60/m" per client address
+---@field cache? string          answer kept that long, keyed by path and query; GET only
+---@field max_body? string       default "1M"
+---@field timeout? string        default the plugin's limits.task
+---@field path? table<string, maru.Field|string>     path parameters
+---@field query? table<string, maru.Field|string>    unknown parameters are refused when given
+---@field headers? table<string, maru.Field|string>
+---@field body? table<string, maru.Field|string>     JSON object; every wrong field is listed in a 422
+
+---@class maru.Request
+---@field method string
+---@field path string            decoded, without query
+---@field params table<string, any>      path parameters, validated
+---@field query table<string, any>       query parameters, validated when declared
+---@field headers table<string, string>  lower-case names
+---@field body any               JSON body, validated when declared; nil otherwise
+---@field raw_body string        the bytes
+---@field id string              request id (also in the x-request-id answer header)
+---@field client string          address of the client
+---@field query_string string
+local Request = {}
+--- Body as JSON; ends the request with 400 problem+json by itself if it is not JSON. @return any
+function Request:json() end
+
+--- Answer with a stream of server-sent events: `return app.sse(function(stream) … end)`; (waits) inside.
+---@class maru.Stream
+local Stream = {}
+--- Sends one event; data table → JSON. `options`: id, retry. False when the client has gone. (waits for a slow client)
+---@return boolean ok
+function Stream:send(event, data, options) end
+--- Sends every message of a channel until the client goes: event = topic's last word. (waits)
+function Stream:follow(topic, event) end
+
+---@class maru.JobDeclaration
+---@field [1] fun(app, job: maru.Job): any      returns the result (kept for `result_ttl`); raising retries
+---@field queue? string          default "default"
+---@field priority? "high"|"normal"|"low"       default "normal"
+---@field retries? integer       default 3 (so at most 4 runs); 0 = once
+---@field backoff? string        first delay, doubled each time with jitter; default "2s"
+---@field timeout? string        default the plugin's limits.task
+---@field concurrency? integer   at most so many run at once in this process
+
+---@class maru.Job
+---@field id integer
+---@field kind string            "plugin.job"
+---@field args table
+---@field attempt integer        1 on the first run
+---@field queue string
+---@field scheduled_at? number   the instant of the schedule that made it
+
+---@class maru.CronDeclaration
+---@field [1]? fun(app, job: maru.Job)   either this or `job`
+---@field job? string            name in M.jobs
+---@field tz? string             IANA zone, default the configuration's `cron.tz` ("Asia/Seoul")
+---@field id? string             identity that survives editing the pattern; default the pattern itself
+---@field args? table
+---@field enabled? boolean
+--- The key is a five-field pattern, "@every 30s", "@hourly", "@daily", or "config:KEY" (pattern from config).
+
+---@class maru.SeriesDeclaration
+---@field keys string[]          text columns that name one line, e.g. { "platform", "channel_id" }
+---@field values string[]        number columns
+---@field retention? string      "90d"; older points are dropped daily
+
+---@class maru.Socket
+---@field open? fun(app, socket, req)
+---@field message? fun(app, socket, text: string)
+---@field close? fun(app, socket)
+
+--- The app handle ---------------------------------------------------------------------------------
+
+---@class maru.App
+---@field name string            this plugin's name
+---@field generation string      "streampulse@3f2a…"
+---@field config table<string, any>
+---@field env table<string, string>      only what M.allow.env names; nil when unset
+local app = {}
+
+--- Wall time now, seconds since the epoch. @return number
+function app.now() end
+--- Suspends the task. (waits) @return true|nil, string?, string?   nil, "cancelled", "cancelled"
+function app.sleep(seconds) end
+--- Runs fn(app, …) as another task of the same generation. Errors are logged. @return nil
+function app.spawn(fn, ...) end
+--- Makes an error value; error(app.fail(404, "not_found", "no such channel", {…})) answers with it
+--- as problem+json; in a job it is the recorded error.
+---@return table
+function app.fail(status, code, message, extra) end
+--- In a job: give up for good (dead letter with reason) / try again after a delay. Use with error().
+function app.discard(reason) end
+function app.retry(delay, reason) end
+--- Answer helpers for routes
+function app.sse(fn) end
+function app.redirect(url, status) end
+--- Calls another plugin's export (which this one lists in `requires`). (waits)
+function app.call(name, ...) end
+
+---@class maru.Log   app.log:info("message", { field = value }); levels debug info warn error
+app.log = {}
+function app.log:debug(message, fields) end
+function app.log:info(message, fields) end
+function app.log:warn(message, fields) end
+function app.log:error(message, fields) end
+
+---@class maru.Metrics  names become maru_plugin_<name>{plugin="…",…}
+app.metrics = {}
+function app.metrics:count(name, value, labels) end     --- counter, value default 1
+function app.metrics:gauge(name, value, labels) end
+function app.metrics:observe(name, seconds, labels) end --- histogram of seconds
+
+---@class maru.Store   relational store; SQL with $1 parameters, written once for SQLite and PostgreSQL.
+--- Only this plugin's own tables (made by its migrations/) are visible. Values: nil boolean number string.
+app.store = {}
+--- (waits) All rows as array of tables. @return table[]|nil, string?, string?  code: "sql" "constraint" "unique" "readonly" "full" "timeout"
+function app.store:all(sql, ...) end
+--- (waits) First row or false when there is none. `returning` works. @return table|false|nil, string?, string?
+function app.store:one(sql, ...) end
+--- (waits) Runs a statement. @return integer|nil changed_rows, string?, string?
+function app.store:exec(sql, ...) end
+--- (waits) Runs one statement for each row of parameters in one transaction. rows: array of arrays. @return integer|nil, string?, string?
+function app.store:many(sql, rows) end
+--- (waits) fn(tx) with tx:all/one/exec/many and tx.jobs:push; commits when fn returns, rolls back when it
+--- raises (error passed on) or returns nil, message, code. Inside only `tx` may wait. @return ... what fn returned
+function app.store:tx(fn) end
+
+---@class maru.Series   time series
+app.series = {}
+--- (waits) Appends one batch, all or nothing. rows: array of { at = seconds, <key> = text, <value> = number|nil }.
+---@return integer|nil rows, string?, string?
+function app.series:append(name, rows) end
+--- (waits) Newest point of each line. options: where = { key = text }, since = seconds. @return table[]|nil
+function app.series:latest(name, options) end
+--- (waits) Points in time order as columns { at = {…}, <key> = {…}, <value> = {…}, n = integer };
+--- NULL values are app.json.null. options: where, from, to, last (n newest points of each line), limit (default 100000).
+---@return table|nil columns, string?, string?
+function app.series:window(name, options) end
+--- (waits) One line per key set and step: columns { at, <key>…, <value> = aggregated, n }.
+--- options: where, from, to, step (duration), agg = "mean"|"min"|"max"|"last"|"sum". @return table|nil
+function app.series:downsample(name, options) end
+--- (waits) options: where, from, to. @return { points: integer, lines: integer, first: number?, last: number? }|nil
+function app.series:stats(name, options) end
+--- (waits) Writes a Parquet file below state.dir/exports. @return string|nil path
+function app.series:export(name, options) end
+
+---@class maru.Cache   shared by all lanes of this process; keys are this plugin's own. Values: anything JSON can hold.
+app.cache = {}
+function app.cache:get(key) end                          --- @return any|nil
+function app.cache:set(key, value, ttl) end              --- ttl duration, default none. @return true
+function app.cache:add(key, value, ttl) end              --- only if absent. @return boolean stored
+function app.cache:delete(key) end                       --- @return boolean existed
+function app.cache:incr(key, by, ttl) end                --- @return number; ttl counts from the first incr
+function app.cache:keys(prefix, limit) end               --- @return string[]
+--- A lock owned by this generation, released when it dies. @return string|nil token (nil: somebody else holds it)
+function app.cache:lock(name, ttl) end
+function app.cache:unlock(name, token) end               --- @return boolean
+
+---@class maru.Jobs   durable: what push returned for is on disk.
+app.jobs = {}
+--- (waits) Pushes "job" of this plugin or "plugin.job". options: delay, at, priority, queue, retries, timeout,
+--- unique (text: no second one queued or running with this key → nil, message, "duplicate"). @return integer|nil id, string?, string?
+function app.jobs:push(name, args, options) end
+--- (waits) One durable batch. list: array of args. @return integer[]|nil ids
+function app.jobs:push_many(name, list, options) end
+--- (waits) { id, kind, state, attempt, result, error, … } or false. @return table|false
+function app.jobs:get(id) end
+
+---@class maru.Channels   fan-out to everyone listening now; no history.
+app.channels = {}
+function app.channels:publish(topic, message) end        --- message: JSON value. @return integer listeners
+--- A subscription of this task, closed at its end: for topic messages `sub:receive([timeout])` (waits) → message | nil,"timeout","timeout".
+function app.channels:subscribe(topic) end
+
+---@class maru.Http   outgoing HTTP(S); only hosts in M.allow.net.
+app.http = {}
+--- (waits) options: method, headers, query (table, encoded), body (string) or json (table), form (table), timeout (default "10s"),
+--- retries (default 0; only for connect errors, 429, 502-504; honours Retry-After), backoff, max_bytes (default "8M"), redirects (default 3).
+--- Answer: { status, headers (lower-case), body, url, time } – any status is an answer.
+---@return table|nil answer, string? message, string? code   code: "dns" "connect" "timeout" "tls" "too_large" "forbidden" "protocol"
+function app.http:request(url, options) end
+function app.http:get(url, options) end
+function app.http:post(url, options) end
+
+---@class maru.Json
+app.json = {}
+function app.json.encode(value) end                      --- raises on what JSON cannot hold. @return string
+--- options: max_depth (default 64). @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
+function app.json.decode(text, options) end
+function app.json.array(t) end                           --- marks t as an array, so {} encodes as []
+app.json.null = nil                                      --- stands for null inside tables
+
+---@class maru.Crypto   bytes in, bytes out unless named hex/base64
+app.crypto = {}
+function app.crypto.sha256(text) end                     --- hex
+function app.crypto.hmac_sha256(key, text) end           --- hex
+function app.crypto.random(n) end                        --- n bytes as hex
+function app.crypto.uuid() end                           --- version 7
+function app.crypto.base64(text) end
+function app.crypto.unbase64(text) end                   --- nil, message, code on bad input
+function app.crypto.equal(a, b) end                      --- time-constant
+
+---@class maru.Kernels   arrays of numbers in, arrays out (json.null/NaN = missing)
+app.kernels = {}
+--- Trailing simple moving average; the first window-1 results average what is there when min_periods allows.
+---@param values number[] @param window integer @param min_periods? integer default window @return number[]
+function app.kernels.moving_average(values, window, min_periods) end
+
+---@class maru.Schema
+app.schema = {}
+function app.schema.check(fields, value) end             --- @return table|nil value_with_defaults, {field,message}[]? errors
+
+--- Runs a blocking-free text helper
+app.text = {}
+function app.text.unescape_html(text) end                --- &amp; &#39; &#x…; once
+--- "YYYY-MM-DD HH:MM:SS" in a fixed offset ("+09:00") → seconds, nil if malformed. @return number|nil
+function app.text.parse_time(text, offset) end
+function app.text.format_time(seconds, offset) end       --- ISO 8601 with offset, e.g. 2026-11-21T13:45:52+09:00
+
+return app
