@@ -24,8 +24,8 @@ static inline struct str str_n(const char *p, size_t n)
 bool str_eq(struct str a, struct str b);
 bool str_eq_c(struct str a, const char *b);
 bool str_starts(struct str s, struct str prefix);
-int str_cmp(struct str a, struct str b);    /* byte order, like memcmp */
-size_t str_find(struct str s, char c);      /* index of the first c, or s.n */
+int str_cmp(struct str a, struct str b); /* byte order, like memcmp */
+size_t str_find(struct str s, char c);   /* index of the first c, or s.n */
 /* Cuts and returns what stands before the first `sep`; *rest is advanced
  * behind it.  Without sep everything is returned and *rest is empty. */
 struct str str_split(struct str *rest, char sep);

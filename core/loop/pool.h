@@ -11,7 +11,7 @@
 struct pool;
 
 struct pool_job {
-    struct lane_message message; /* private, first */
+    struct lane_message message;        /* private, first */
     void (*work)(struct pool_job *job); /* pool thread */
     void (*done)(struct pool_job *job); /* lane; NULL when nobody waits */
     bool cancelled;                     /* set by the pool */

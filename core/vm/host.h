@@ -1,0 +1,36 @@
+/* host.h -- what bindings reach: the process's parts, by name.
+ *
+ * Filled by server.c after every part has started, constant afterwards.  A
+ * part that is absent (in `maru check`) is NULL and its binding says so.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct cache;
+struct channel_hub;
+struct config;
+struct http_client;
+struct jobs;
+struct lane;
+struct pool;
+struct series_store;
+struct store;
+
+struct host {
+    const struct config *config;
+    struct pool *pool;
+    struct store *store;
+    struct series_store *series;
+    struct cache *cache;
+    struct jobs *jobs;
+    struct channel_hub *channels;
+    struct http_client **clients; /* per lane index: the curl multi handle of that lane */
+    const char *state_dir;
+    bool development;
+    /* app.call: finds the VM of another plugin's current generation on this
+     * lane and the handler of its export; NULL with *err.  Set by reload. */
+    struct vm *(*find_export)(void *reload, struct lane *lane, const char *plugin,
+                              const char *function, int *handler);
+    void *reload;
+};

@@ -1,0 +1,92 @@
+/* plugin.h -- what a plugin declares, in C.
+ *
+ * Made once per generation from the table plugin.lua returned, after the host
+ * library (lua/maru/contract.lua) has checked and normalised it.  Handlers are
+ * numbers: every VM of the generation sorts them the same way, so number n
+ * means the same function on every lane.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct route_decl {
+    char *method, *pattern; /* "GET", "/api/channels/{platform}/{id}" */
+    int handler;
+    char *summary; /* or NULL */
+    char *auth;    /* "none" "user" "admin" */
+    double rate;   /* requests per second per client; 0 = none */
+    int rate_burst;
+    int64_t cache_ns; /* 0 = none */
+    int64_t max_body; /* bytes; 0 = the host's default */
+    int64_t timeout_ns;
+    char *schema_json; /* {"path":…,"query":…,"headers":…,"body":…} for OpenAPI; or NULL */
+};
+struct job_decl {
+    char *kind; /* "plugin.job" */
+    int handler;
+    char *queue;
+    int priority; /* 0 high, 1 normal, 2 low */
+    int retries;
+    int64_t backoff_ns, timeout_ns;
+    int concurrency; /* 0 = no limit */
+};
+struct schedule_decl {
+    char *id, *pattern, *tz; /* tz NULL = the configuration's */
+    char *kind;      /* job it pushes; handlers given in place become "plugin.cron:<id>" jobs */
+    char *args_json; /* or NULL */
+    bool enabled;
+};
+struct topic_decl {
+    char *topic, *kind; /* channel topic → durable job */
+};
+struct socket_decl {
+    char *path;
+    int open, message, close; /* handlers; -1 = none */
+};
+struct series_decl {
+    char *name;
+    char **keys, **values;
+    int key_count, value_count;
+    int64_t retention_ns; /* 0 = kept */
+};
+struct page_decl {
+    char *path, *title_ko, *title_en, *module;
+};
+
+struct plugin_decl {
+    char *name, *version;
+    char **requires;
+    int require_count;
+    struct route_decl *routes;
+    int route_count;
+    struct job_decl *jobs;
+    int job_count;
+    struct schedule_decl *schedules;
+    int schedule_count;
+    struct topic_decl *topics;
+    int topic_count;
+    struct socket_decl *sockets;
+    int socket_count;
+    struct series_decl *series;
+    int series_count;
+    struct page_decl *pages;
+    int page_count;
+    char **exports;
+    int *export_handlers;
+    int export_count;
+    char **allow_net;
+    int allow_net_count; /* "host:port"; config: entries resolved */
+    char **allow_env;
+    int allow_env_count;
+    char **allow_fs;
+    int allow_fs_count;
+    int64_t memory_limit, task_ns;
+    int start, stop, health; /* handlers; -1 = none */
+    int handler_count;
+    char *handlers_hash; /* of the sorted handler names: all lanes must agree */
+};
+
+void plugin_decl_free(struct plugin_decl *decl);

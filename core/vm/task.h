@@ -1,0 +1,130 @@
+/* task.h -- one run of one handler: a Lua coroutine with an owner, a deadline and one wait slot.
+ *
+ * A task belongs to one VM and so to one lane; every function here runs on that
+ * lane's thread.  Waiting is a yield out of a C function as its last act:
+ *
+ *   static int l_sleep(lua_State *L)                       -- bind/time_lua.c
+ *   {
+ *       double seconds = args_number(L, 1, 0, 1e9, "app.sleep(seconds)");
+ *       struct task *task = task_check(L, "app.sleep");    -- refuses where waiting is impossible
+ *       struct sleep *s = task_alloc(task, sizeof *s);     -- freed with the task
+ *       s->task = task; s->timer.fire = on_fire;
+ *       timer_start(task_lane(task), &s->timer, …);
+ *       return task_wait(task, cancel_sleep, s);           -- last statement
+ *   }
+ *   static void on_fire(struct timer *t)
+ *   {
+ *       struct sleep *s = …;
+ *       lua_State *L = task_wake(s->task);                 -- takes the wait slot; NULL if
+ * cancelled lua_pushboolean(L, 1); task_resume(s->task, 1);                           -- the call
+ * returns these values
+ *   }
+ *
+ * When the client goes away, the deadline passes or the generation is retired,
+ * the host empties the slot, calls its cancel function (which must stop the C
+ * side from waking the task later; what cannot be stopped keeps its own memory
+ * and remembers that nobody waits) and resumes with nil, message, code where
+ * code is "cancelled" or "timeout".
+ */
+#pragma once
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct lane;
+struct task;
+struct vm;
+
+enum task_kind {
+    TASK_REQUEST,
+    TASK_JOB,
+    TASK_SOCKET,
+    TASK_START,
+    TASK_STOP,
+    TASK_SPAWN,
+    TASK_CALL
+};
+
+enum task_outcome {
+    TASK_DONE,      /* the handler returned; its values are on L */
+    TASK_FAILED,    /* it raised; task_failure() tells */
+    TASK_CANCELLED, /* client gone, generation retired */
+    TASK_TIMEOUT,   /* deadline passed */
+    TASK_MEMORY,    /* the VM's memory limit; the VM is to be rebuilt */
+};
+
+/* What a failed task says.  Strings are valid until the end callback returns. */
+struct task_failure {
+    int status;          /* from app.fail(status, …); 0 when plain code raised */
+    const char *code;    /* from app.fail, app.discard ("discard"), app.retry ("retry"), or "lua" */
+    const char *message; /* without traceback, with file:line */
+    const char *traceback; /* of the coroutine; "" for app.fail */
+    double delay;          /* app.retry: seconds; < 0 when not given */
+    struct str extra_json; /* app.fail's fourth argument as JSON, or empty */
+};
+
+/* Called once, on the lane, when the handler is over; L is the coroutine with
+ * `results` values on top when outcome is TASK_DONE.  The task is recycled
+ * after it returns. */
+typedef void task_end_fn(struct task *task, enum task_outcome outcome, lua_State *L, int results,
+                         void *arg);
+/* Pushes the handler's arguments behind `app` onto L; returns how many.  May
+ * raise Lua errors. */
+typedef int task_push_fn(lua_State *L, void *arg);
+typedef void task_cancel_fn(void *arg);
+
+struct task_options {
+    enum task_kind kind;
+    int handler;          /* index in the plugin's declaration */
+    const char *label;    /* borrowed, for logs: "GET /api/live" */
+    int64_t deadline_ns;  /* from now; 0 = the plugin's limits.task */
+    const char *trace_id; /* borrowed until the end, or NULL */
+    task_push_fn *push;   /* may be NULL: only app is passed */
+    task_end_fn *end;
+    void *arg; /* of push and end */
+};
+
+/* Starts handler(app, …) at once; may end (and call end) before returning.
+ * False with *err when the VM takes no more tasks (ERR_LIMIT, ERR_CLOSED). */
+bool task_start(struct vm *vm, const struct task_options *options, struct err *err);
+
+/* Asks a running task to stop; end is called with TASK_CANCELLED unless the
+ * handler finishes by itself.  Safe for a task that waits or that runs. */
+void task_cancel(struct task *task);
+
+/* For bindings. */
+struct task *task_current(lua_State *L); /* the running task, or NULL while loading */
+/* The running task, or raises naming `who`: no handler is running (the file is
+ * loading), inside coroutine.wrap of the plugin's own, inside a C callback
+ * (table.sort, gsub), or inside store:tx (see task_hold). */
+struct task *task_check(lua_State *L, const char *who);
+int task_wait(struct task *task, task_cancel_fn *cancel, void *arg); /* `return task_wait(…)` */
+bool task_waiting(const struct task *task);
+/* Takes the wait slot before results are pushed.  NULL when the task no longer
+ * waits (it was cancelled): the caller then only frees its own things. */
+lua_State *task_wake(struct task *task);
+void task_resume(struct task *task, int results);
+/* task_wake + nil, message, code + task_resume; a cancelled task is left alone. */
+void task_resume_error(struct task *task, const struct err *err);
+
+/* Memory that lives as long as the task (arena), and clean-ups at its end. */
+void *task_alloc(struct task *task, size_t bytes);
+void task_defer(struct task *task, void (*fn)(void *arg), void *arg);
+
+/* While held (inside store:tx) every wait but those of `holder` raises
+ * "only tx may wait inside store:tx".  NULL releases. */
+void task_hold(struct task *task, const char *holder);
+const char *task_held_by(const struct task *task);
+
+struct lane *task_lane(const struct task *task);
+struct vm *task_vm(const struct task *task);
+enum task_kind task_kind(const struct task *task);
+const char *task_label(const struct task *task);
+const char *task_trace_id(const struct task *task);
+void *task_arg(const struct task *task);
+const struct task_failure *task_failure(const struct task *task); /* in end, when TASK_FAILED */

@@ -1,0 +1,65 @@
+/* vm.h -- one lua_State of one plugin generation on one lane.
+ *
+ * Memory is counted and limited by an allocator of its own; the standard
+ * library is cut down to what a plugin may have (sandbox.c); `require` reaches
+ * the plugin's bundle and maru.* only.  lua_getallocf gives the VM back from
+ * any lua_State, which is how bindings find their host in a few instructions.
+ */
+#pragma once
+
+#include <lua.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "vm/bundle.h"
+#include "vm/plugin.h"
+
+struct host;
+struct lane;
+struct task;
+struct vm;
+
+struct vm_options {
+    struct lane *lane;           /* the only thread that enters it */
+    const struct host *host;     /* what bindings reach; outlives the VM */
+    const struct bundle *bundle; /* borrowed; outlives the VM */
+    const char *label;           /* "name@hash12", borrowed */
+    struct str config_json;      /* this plugin's part of the configuration */
+    int64_t memory_limit;        /* bytes; 0 = default; the plugin's limits may lower or raise it */
+    void *owner;                 /* the generation, for end callbacks */
+    void (*idle)(struct vm *vm, void *owner); /* lane: the last task of a retired VM ended */
+};
+
+/* Makes the state and runs plugin.lua in it, on the lane's thread.  NULL with
+ * *err "plugins/x/plugin.lua:7: …" (path as in the bundle).  On success *decl
+ * (when not NULL) receives the declaration, to be freed by plugin_decl_free. */
+struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl, struct err *err);
+/* Must have no tasks.  Any thread (a reaper closes big states). */
+void vm_destroy(struct vm *vm);
+
+struct vm *vm_of(lua_State *L);
+struct lane *vm_lane(const struct vm *vm);
+const struct host *vm_host(const struct vm *vm);
+const char *vm_label(const struct vm *vm);  /* "name@hash12" */
+const char *vm_plugin(const struct vm *vm); /* "name" */
+void *vm_owner(const struct vm *vm);
+const struct plugin_decl *vm_decl(const struct vm *vm);
+
+/* Takes no new tasks; `idle` is called when the last one has ended (at once,
+ * on the lane, if there is none).  vm_cancel_tasks cancels those left. */
+void vm_retire(struct vm *vm);
+void vm_cancel_tasks(struct vm *vm);
+
+/* Counted by the lane's thread, readable from any (relaxed). */
+struct vm_usage {
+    int64_t memory_bytes, memory_limit;
+    int64_t tasks; /* running now */
+    int64_t started, errors;
+    int64_t cpu_ns; /* spent inside this VM */
+};
+struct vm_usage vm_usage(const struct vm *vm);
+bool vm_broken(const struct vm *vm); /* out of memory happened: discard and rebuild */
+
+/* Registry-anchored value of this VM: what bind/ modules keep per VM. */
+void vm_set_slot(struct vm *vm, const char *name, void *value);
+void *vm_get_slot(const struct vm *vm, const char *name);
