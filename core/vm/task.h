@@ -109,7 +109,13 @@ bool task_waiting(const struct task *task);
  * waits (it was cancelled): the caller then only frees its own things. */
 lua_State *task_wake(struct task *task);
 void task_resume(struct task *task, int results);
-/* task_wake + nil, message, code + task_resume; a cancelled task is left alone. */
+/* The way to wake: takes the wait slot, runs push(L, arg) in protected mode (so
+ * that the VM's memory limit ends the task and not the process) and resumes
+ * with what it pushed.  A task that no longer waits is left alone.  task_wake
+ * and task_resume by themselves are for values that need no memory: booleans,
+ * numbers, nil. */
+void task_wake_with(struct task *task, task_push_fn *push, void *arg);
+/* task_wake_with nil, message, code. */
 void task_resume_error(struct task *task, const struct err *err);
 
 /* Memory that lives as long as the task (arena), and clean-ups at its end. */

@@ -1,0 +1,178 @@
+/* channels_lua.c -- app.channels.  Wraps channels/channel.h; core/lua/maru/channels.lua adds JSON
+ * and M.on. */
+#include "bind/bind.h"
+
+#include <lauxlib.h>
+
+#include "channels/channel.h"
+#include "loop/lane.h"
+#include "vm/args.h"
+#include "vm/host.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+#define SUB_TYPE "app.subscription"
+#define RECEIVE  "subscription:receive([timeout])"
+
+/* Lives in its task's arena and is closed at the task's end at the latest; the
+ * Lua handle is a pointer to it, NULL from then on.  So no collector on a
+ * foreign thread (a retired VM is closed by the reaper) ever finds it open. */
+struct subscription {
+    struct channel_sub *sub;      /* NULL when closed */
+    struct subscription **handle; /* the userdata, NULL when collected */
+    struct task *waiting;         /* in receive, or NULL */
+    struct timer timeout;
+    struct lane *lane;
+};
+
+static struct subscription *check_subscription(lua_State *L)
+{
+    struct subscription **handle = luaL_checkudata(L, 1, SUB_TYPE);
+    if (!*handle || !(*handle)->sub)
+        luaL_error(L, RECEIVE ": the subscription is closed");
+    return *handle;
+}
+
+static void stop_waiting(void *arg)
+{
+    struct subscription *s = arg;
+    s->waiting = NULL;
+    timer_stop(s->lane, &s->timeout);
+}
+
+/* Pushes message JSON and the number lost before it; false when nothing waits. */
+static bool push_message(lua_State *L, struct subscription *s)
+{
+    int64_t lost;
+    const struct channel_message *message = channel_receive(s->sub, &lost);
+    if (!message)
+        return false;
+    lua_pushlstring(L, message->json.p, message->json.n);
+    lua_pushnumber(L, (double)lost);
+    channel_release(message);
+    return true;
+}
+
+static int push_woken(lua_State *L, void *arg)
+{
+    push_message(L, arg);
+    return 2;
+}
+
+static void on_message(struct channel_sub *sub, void *arg)
+{
+    (void)sub;
+    struct subscription *s = arg;
+    struct task *task = s->waiting;
+    if (!task)
+        return;
+    stop_waiting(s);
+    task_wake_with(task, push_woken, s);
+}
+
+static void on_timeout(struct timer *timer)
+{
+    struct subscription *s =
+        (struct subscription *)(void *)((char *)timer - offsetof(struct subscription, timeout));
+    struct task *task = s->waiting;
+    struct err err = {.code = ERR_TIMEOUT, .message = "timeout"};
+    s->waiting = NULL;
+    if (task)
+        task_resume_error(task, &err);
+}
+
+static void close_subscription(void *arg)
+{
+    struct subscription *s = arg;
+    if (s->handle)
+        *s->handle = NULL;
+    s->handle = NULL;
+    if (!s->sub)
+        return;
+    stop_waiting(s);
+    channel_unsubscribe(s->sub);
+    s->sub = NULL;
+}
+
+static int l_close(lua_State *L)
+{
+    struct subscription **handle = luaL_checkudata(L, 1, SUB_TYPE);
+    if (*handle)
+        close_subscription(*handle);
+    return 0;
+}
+
+/*** Next message as JSON text and how many were lost before it.  (waits)
+ * @param timeout number|string|nil
+ * @return string|nil json, number|string lost_or_message, string? code */
+static int l_receive(lua_State *L)
+{
+    struct subscription *s = check_subscription(L);
+    int64_t timeout = args_opt_duration(L, 2, -1, RECEIVE, "timeout");
+    struct task *task = task_check(L, "subscription:receive");
+    if (push_message(L, s))
+        return 2;
+    s->waiting = task;
+    if (timeout >= 0)
+        timer_start(s->lane, &s->timeout, timeout);
+    return task_wait(task, stop_waiting, s);
+}
+
+/*** Listens to a topic until the task ends.
+ * @param topic string
+ * @return userdata|nil subscription, string? message, string? code */
+static int l_subscribe(lua_State *L)
+{
+    static const char usage[] = "app.channels:subscribe(topic)";
+    struct str topic = args_string(L, 1, usage, "topic");
+    struct task *task = task_check(L, "app.channels:subscribe");
+    struct vm *vm = task_vm(task);
+    struct err err = {0};
+    struct subscription **handle = lua_newuserdata(L, sizeof *handle);
+    *handle = NULL;
+    luaL_getmetatable(L, SUB_TYPE);
+    lua_setmetatable(L, -2);
+    struct subscription *s = task_alloc(task, sizeof *s);
+    *s = (struct subscription){.lane = vm_lane(vm), .timeout.fire = on_timeout};
+    s->sub = channel_subscribe(vm_host(vm)->channels, s->lane, topic, 0, on_message, s, &err);
+    if (!s->sub)
+        return push_error(L, &err);
+    s->handle = handle;
+    *handle = s;
+    task_defer(task, close_subscription, s);
+    return 1;
+}
+
+/*** Delivers JSON text to everyone who listens now.
+ * @return integer|nil listeners, string? message, string? code */
+static int l_publish(lua_State *L)
+{
+    static const char usage[] = "app.channels:publish(topic, message)";
+    struct str topic = args_string(L, 1, usage, "topic");
+    struct str json = args_string(L, 2, usage, "message");
+    struct err err = {0};
+    int listeners = channel_publish(vm_host(vm_of(L))->channels, topic, json, &err);
+    if (listeners < 0)
+        return push_error(L, &err);
+    lua_pushinteger(L, listeners);
+    return 1;
+}
+
+int bind_channels(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"receive", l_receive}, {"close", l_close}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"subscribe", l_subscribe}, {"publish", l_publish}, {NULL, NULL}};
+    luaL_newmetatable(L, SUB_TYPE);
+    lua_createtable(L, 0, 2);
+    luaL_register(L, NULL, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, l_close);
+    lua_setfield(L, -2, "__gc");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 2);
+    luaL_register(L, NULL, functions);
+    return 1;
+}

@@ -1,0 +1,169 @@
+/* client_lua.c -- app.http: outgoing requests.  Wraps http/client.h; core/lua/maru/client.lua adds
+ * get and post. */
+#include "bind/bind.h"
+
+#include <lauxlib.h>
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/client.h"
+#include "loop/lane.h"
+#include "vm/args.h"
+#include "vm/host.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+#define USAGE "app.http:request(url, [options])"
+
+struct call {
+    struct task *task;
+    struct http_fetch *fetch;
+};
+
+static void cancel_call(void *arg)
+{
+    struct call *call = arg;
+    http_fetch_cancel(call->fetch);
+}
+
+static void push_headers(lua_State *L, const struct fetch_result *result)
+{
+    lua_createtable(L, 0, result->header_count);
+    for (int i = 0; i < result->header_count; i++) {
+        const struct fetch_header *h = &result->headers[i];
+        lua_pushlstring(L, h->name.p, h->name.n);
+        lua_pushvalue(L, -1);
+        lua_rawget(L, -3); /* headers name earlier */
+        if (lua_isstring(L, -1)) {
+            /* Repeated headers are one list (RFC 9110 §5.3). */
+            lua_pushliteral(L, ", ");
+            lua_pushlstring(L, h->value.p, h->value.n);
+            lua_concat(L, 3);
+        } else {
+            lua_pop(L, 1);
+            lua_pushlstring(L, h->value.p, h->value.n);
+        }
+        lua_rawset(L, -3);
+    }
+}
+
+static int push_answer(lua_State *L, void *arg)
+{
+    const struct fetch_result *result = arg;
+    lua_createtable(L, 0, 5);
+    lua_pushinteger(L, result->status);
+    lua_setfield(L, -2, "status");
+    push_headers(L, result);
+    lua_setfield(L, -2, "headers");
+    lua_pushlstring(L, result->body.p ? result->body.p : "", result->body.n);
+    lua_setfield(L, -2, "body");
+    lua_pushlstring(L, result->url.p, result->url.n);
+    lua_setfield(L, -2, "url");
+    lua_pushnumber(L, (double)result->elapsed_ns / (double)NS_PER_SECOND);
+    lua_setfield(L, -2, "time");
+    return 1;
+}
+
+static int push_failure(lua_State *L, void *arg)
+{
+    const struct fetch_result *result = arg;
+    lua_pushnil(L);
+    lua_pushstring(L, result->message);
+    lua_pushstring(L, fetch_code_name(result->code));
+    return 3;
+}
+
+static void on_done(void *arg, const struct fetch_result *result)
+{
+    struct call *call = arg;
+    struct task *task = call->task;
+    if (result->code == FETCH_OK) {
+        task_wake_with(task, push_answer, (void *)(uintptr_t)result);
+        return;
+    }
+    task_wake_with(task, push_failure, (void *)(uintptr_t)result);
+}
+
+/* Reads {name = value} at `index` into headers owned by the task. */
+static int read_headers(lua_State *L, int index, struct fetch_header *headers)
+{
+    int count = 0;
+    if (lua_isnil(L, index))
+        return 0;
+    luaL_checktype(L, index, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, USAGE ": options.headers must map names to strings");
+        if (count == FETCH_HEADERS)
+            luaL_error(L, USAGE ": options.headers: more than %d", FETCH_HEADERS);
+        headers[count].name.p = lua_tolstring(L, -2, &headers[count].name.n);
+        headers[count].value.p = lua_tolstring(L, -1, &headers[count].value.n);
+        count++;
+    }
+    return count;
+}
+
+static int bounded(lua_State *L, const char *key, int otherwise, int most)
+{
+    double value = opt_number(L, 2, key, otherwise, USAGE);
+    if (value < 0 || value > most || value != floor(value))
+        luaL_error(L, USAGE ": options.%s must be a whole number from 0 to %d", key, most);
+    return (int)value;
+}
+
+static int64_t max_bytes(lua_State *L)
+{
+    struct err err = {0};
+    int64_t bytes;
+    struct str text = opt_string(L, 2, "max_bytes", STR("8M"), USAGE);
+    if (!size_parse(text, &bytes, &err))
+        luaL_error(L, USAGE ": options.max_bytes: %s", err.message);
+    return bytes;
+}
+
+/*** Sends a request and waits for the answer.
+ * @param url string
+ * @param options table method headers body timeout retries backoff max_bytes redirects
+ * @return table|nil answer, string? message, string? code */
+static int l_request(lua_State *L)
+{
+    struct task *task = task_check(L, "app.http:request");
+    struct fetch_header headers[FETCH_HEADERS];
+    struct vm *vm = task_vm(task);
+    const struct plugin_decl *decl = vm_decl(vm);
+    struct err err = {0};
+    lua_settop(L, 2);
+    struct fetch_options options = {
+        .url = args_string(L, 1, USAGE, "url"),
+        .method = opt_string(L, 2, "method", STR("GET"), USAGE),
+        .body = opt_string(L, 2, "body", STR(""), USAGE),
+        .timeout_ns = opt_duration(L, 2, "timeout", 10 * NS_PER_SECOND, USAGE),
+        .backoff_ns = opt_duration(L, 2, "backoff", NS_PER_SECOND / 2, USAGE),
+        .redirects = bounded(L, "redirects", 3, FETCH_REDIRECTS),
+        .retries = bounded(L, "retries", 0, FETCH_RETRIES),
+        .max_bytes = max_bytes(L),
+        .allow = {(const char *const *)decl->allow_net, decl->allow_net_count},
+        .headers = headers,
+    };
+    if (lua_istable(L, 2))
+        lua_getfield(L, 2, "headers");
+    else
+        lua_pushnil(L);
+    options.header_count = read_headers(L, 3, headers);
+    struct call *call = task_alloc(task, sizeof *call);
+    call->task = task;
+    struct http_client *client = vm_host(vm)->clients[vm_lane(vm)->index];
+    call->fetch = http_fetch(client, &options, on_done, call, &err);
+    if (!call->fetch)
+        return push_error(L, &err);
+    return task_wait(task, cancel_call, call);
+}
+
+int bind_client(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"request", l_request}, {NULL, NULL}};
+    lua_createtable(L, 0, 1);
+    luaL_register(L, NULL, functions);
+    return 1;
+}

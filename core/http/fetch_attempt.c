@@ -1,0 +1,195 @@
+/* fetch_attempt.c -- one attempt of a fetch: the easy handle and its callbacks. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "http/fetch.h"
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct http_fetch *fetch = arg;
+    size_t n = size * count;
+    if ((int64_t)(fetch->answer.n + n) > fetch->max_bytes) {
+        fetch->too_large = true;
+        return 0;
+    }
+    buf_add(&fetch->answer, bytes, n);
+    return n;
+}
+
+/* Seconds, or an HTTP date (RFC 9110 §10.2.3). */
+static int64_t parse_retry_after(struct str value)
+{
+    long long seconds;
+    if (str_int64(value, &seconds))
+        return seconds < 0 ? 0 : (seconds > 86400 ? 86400 : seconds) * NS_PER_SECOND;
+    char *text = str_dup(value);
+    time_t at = curl_getdate(text, NULL);
+    mem_free(text);
+    if (at < 0)
+        return -1;
+    int64_t wait = (int64_t)at * NS_PER_SECOND - clock_wall_ns();
+    return wait < 0 ? 0 : wait;
+}
+
+static void note_header(struct http_fetch *fetch, struct str name, struct str value)
+{
+    if (str_eq_c(name, "location")) {
+        mem_free(fetch->location);
+        fetch->location = str_dup(value);
+    } else if (str_eq_c(name, "retry-after")) {
+        fetch->retry_after_ns = parse_retry_after(value);
+    }
+}
+
+/* Header lines are kept one after another, NUL-separated, in header_text; the
+ * slices are cut when the answer is complete, because the buffer may move. */
+static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
+{
+    struct http_fetch *fetch = arg;
+    struct str line = str_n(bytes, size * count);
+    if (str_starts(line, STR("HTTP/"))) { /* a new answer, after 1xx */
+        buf_clear(&fetch->header_text);
+        fetch->answer_header_count = 0;
+        return line.n;
+    }
+    size_t colon = str_find(line, ':');
+    if (colon == line.n)
+        return line.n;
+    if (fetch->answer_header_count == FETCH_HEADERS || fetch->header_text.n > 64 * 1024) {
+        fetch->too_large = true;
+        return 0;
+    }
+    struct str name = str_n(line.p, colon);
+    struct str value = str_trim(str_n(line.p + colon + 1, line.n - colon - 1));
+    size_t at = fetch->header_text.n;
+    buf_add_str(&fetch->header_text, name);
+    for (size_t i = at; i < fetch->header_text.n; i++)
+        fetch->header_text.p[i] = (char)tolower((unsigned char)fetch->header_text.p[i]);
+    note_header(fetch, str_n(fetch->header_text.p + at, name.n), value);
+    buf_add_char(&fetch->header_text, '\0');
+    buf_add_str(&fetch->header_text, value);
+    buf_add_char(&fetch->header_text, '\0');
+    fetch->answer_header_count++;
+    return line.n;
+}
+
+/* The address is known here and nothing has been sent yet. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    struct http_fetch *fetch = arg;
+    if (!allow_address(fetch->reach, &address->addr)) {
+        fetch->forbidden = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static bool refuse(struct fetch_result *failure, enum fetch_code code, const char *format,
+                   const char *detail)
+{
+    failure->code = code;
+    snprintf(failure->message, sizeof failure->message, format, detail);
+    return false;
+}
+
+/* Parses fetch->url by curl's own parser, so that what is checked is what is used. */
+static bool check_url(struct http_fetch *fetch, struct fetch_result *failure)
+{
+    CURLU *url = curl_url();
+    char *scheme = NULL, *host = NULL, *port = NULL;
+    bool ok = curl_url_set(url, CURLUPART_URL, fetch->url, 0) == CURLUE_OK &&
+              curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+    if (!ok) {
+        refuse(failure, FETCH_PROTOCOL, "not a valid URL: %.150s", fetch->url);
+    } else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
+        ok = refuse(failure, FETCH_FORBIDDEN, "scheme %.20s is not http or https", scheme);
+    } else {
+        size_t n = strlen(host);
+        struct str name = str_n(host, n);
+        if (n > 2 && host[0] == '[')
+            name = str_n(host + 1, n - 2);
+        for (size_t i = 0; i < n; i++)
+            host[i] = (char)tolower((unsigned char)host[i]);
+        fetch->reach = allow_host(&fetch->allow, name, atoi(port));
+        if (fetch->reach == ALLOW_NO)
+            ok = refuse(failure, FETCH_FORBIDDEN, "host %.150s is not in the plugin's allow.net",
+                        host);
+    }
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_url_cleanup(url);
+    return ok;
+}
+
+static void set_request(struct http_fetch *fetch, CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_URL, fetch->url);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->headers);
+    if (strcmp(fetch->method, "HEAD") == 0)
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    else if (strcmp(fetch->method, "GET") != 0)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, fetch->method);
+    if (fetch->body.n > 0 || strcmp(fetch->method, "POST") == 0 ||
+        strcmp(fetch->method, "PUT") == 0) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, fetch->body.p ? fetch->body.p : "");
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)fetch->body.n);
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, fetch->method);
+    }
+}
+
+static void set_callbacks(struct http_fetch *fetch, CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, fetch);
+}
+
+bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
+{
+    int64_t left = fetch->deadline - clock_ns();
+    if (left <= NS_PER_MS)
+        return refuse(failure, FETCH_TIMEOUT, "%s", "no answer within the time allowed");
+    if (!check_url(fetch, failure))
+        return false;
+    buf_clear(&fetch->answer);
+    buf_clear(&fetch->header_text);
+    fetch->answer_header_count = 0;
+    fetch->retry_after_ns = -1;
+    fetch->forbidden = fetch->too_large = false;
+    mem_free(fetch->location);
+    fetch->location = NULL;
+    fetch->attempts++;
+    CURL *easy = fetch->easy = curl_easy_init();
+    set_request(fetch, easy);
+    set_callbacks(fetch, easy);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY,
+                     ""); /* no proxy of the environment: it would hide the address */
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(left / NS_PER_MS));
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left / NS_PER_MS));
+    curl_multi_add_handle(fetch->client->multi, easy);
+    return true;
+}
+
+void fetch_attempt_drop(struct http_fetch *fetch)
+{
+    if (!fetch->easy)
+        return;
+    curl_multi_remove_handle(fetch->client->multi, fetch->easy);
+    curl_easy_cleanup(fetch->easy);
+    fetch->easy = NULL;
+}

@@ -1,0 +1,37 @@
+--- app.channels: fan-out to everyone listening now, over bind/channels_lua.c.
+
+return function(raw)
+  local channels = {}
+
+  --- Delivers message (a JSON value) to everyone who listens to topic now; returns how many.
+  function channels:publish(topic, message) -- luacheck: no self
+    return raw.channels.publish(topic, raw.json.encode(message))
+  end
+
+  local Subscription = {}
+  Subscription.__index = Subscription
+
+  --- Next message, or nil, "timeout", "timeout". The second value says how many were lost before it.
+  function Subscription:receive(timeout)
+    local json, lost, code = self.raw:receive(timeout)
+    if not json then
+      return nil, lost, code
+    end
+    return raw.json.decode(json), lost
+  end
+
+  function Subscription:close()
+    self.raw:close()
+  end
+
+  --- Listens to topic until the task ends or close().
+  function channels:subscribe(topic) -- luacheck: no self
+    local subscription, message, code = raw.channels.subscribe(topic)
+    if not subscription then
+      return nil, message, code
+    end
+    return setmetatable({ raw = subscription }, Subscription)
+  end
+
+  return channels
+end

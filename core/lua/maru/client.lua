@@ -1,0 +1,88 @@
+--- app.http: requests to other hosts, over the raw primitive of bind/client_lua.c.
+
+local METHODS = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD" }
+local USAGE = "app.http:request(url, [options])"
+
+local function escape(text)
+  return (tostring(text):gsub("[^%w%-._~]", function(c)
+    return ("%%%02X"):format(c:byte())
+  end))
+end
+
+--- application/x-www-form-urlencoded with sorted keys, so that equal requests are equal text.
+local function encode_form(fields)
+  local keys, parts = {}, {}
+  for key in pairs(fields) do
+    keys[#keys + 1] = key
+  end
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    parts[#parts + 1] = escape(key) .. "=" .. escape(fields[key])
+  end
+  return table.concat(parts, "&")
+end
+
+local function with_query(url, query)
+  if not query or not next(query) then
+    return url
+  end
+  local base, fragment = url:match("^([^#]*)(.*)$")
+  return base .. (base:find("?", 1, true) and "&" or "?") .. encode_form(query) .. fragment
+end
+
+local function set_body(request, headers, options, raw)
+  local given = (options.body and 1 or 0) + (options.json ~= nil and 1 or 0) + (options.form and 1 or 0)
+  if given > 1 then
+    error(USAGE .. ": give one of options.body, options.json and options.form", 4)
+  end
+  if options.json ~= nil then
+    request.body = raw.json.encode(options.json)
+    headers["content-type"] = headers["content-type"] or "application/json"
+  elseif options.form then
+    request.body = encode_form(options.form)
+    headers["content-type"] = headers["content-type"] or "application/x-www-form-urlencoded"
+  else
+    request.body = options.body
+  end
+end
+
+return function(raw, info)
+  local http = {}
+
+  local known = { method = true, headers = true, query = true, body = true, json = true, form = true, timeout = true,
+    retries = true, backoff = true, max_bytes = true, redirects = true }
+
+  function http:request(url, options)
+    if self ~= http then
+      error(USAGE .. ": call it with a colon", 2)
+    end
+    options = options or {}
+    for key in pairs(options) do
+      if not known[key] then
+        error(USAGE .. ": unknown option " .. tostring(key), 2)
+      end
+    end
+    local headers = { ["user-agent"] = info.user_agent }
+    for name, value in pairs(options.headers or {}) do
+      headers[name:lower()] = value
+    end
+    local request = { method = (options.method or "GET"):upper(), headers = headers, timeout = options.timeout,
+      retries = options.retries, backoff = options.backoff, max_bytes = options.max_bytes,
+      redirects = options.redirects }
+    set_body(request, headers, options, raw)
+    return raw.client.request(with_query(url, options.query), request)
+  end
+
+  for _, method in ipairs(METHODS) do
+    http[method:lower()] = function(self, url, options)
+      local copy = {}
+      for key, value in pairs(options or {}) do
+        copy[key] = value
+      end
+      copy.method = method
+      return self:request(url, copy)
+    end
+  end
+
+  return http
+end
