@@ -1,0 +1,19 @@
+/* http_lua.h -- routes and sockets whose handlers are Lua.
+ *
+ * route->target is a `struct vm **`: the generation's VM of each lane, by
+ * lane->index; a NULL entry (quarantined, being rebuilt) is answered with 503.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "http/server.h"
+
+struct lua_State;
+
+void http_dispatch_lua(struct http_request *request, const struct http_route *route);
+void http_socket_lua(struct socket *socket, const struct http_route *route, enum socket_event event,
+                     struct http_request *request, struct str data);
+/* Adds what plugins reach: the metatables of Request, Stream and Socket, and the raw
+ * functions under app.sse.  Called by vm.c with the table of raw functions on top. */
+void bind_http(struct lua_State *L);
