@@ -13,6 +13,7 @@ struct config;
 struct http_client;
 struct jobs;
 struct lane;
+struct lua_State;
 struct pool;
 struct series_store;
 struct store;
@@ -28,6 +29,9 @@ struct host {
     struct http_client **clients; /* per lane index: the curl multi handle of that lane */
     const char *state_dir;
     bool development;
+    /* Pushes one table with the raw functions of every noun: bind_all of bind/bind.h, which lies
+     * above vm/.  NULL gives plugins no app but its plain parts. */
+    int (*bind)(struct lua_State *L);
     /* app.call: finds the VM of another plugin's current generation on this
      * lane and the handler of its export; NULL with *err.  Set by reload. */
     struct vm *(*find_export)(void *reload, struct lane *lane, const char *plugin,
