@@ -128,6 +128,7 @@ static int l_subscribe(lua_State *L)
     struct task *task = task_check(L, "app.channels:subscribe");
     struct vm *vm = task_vm(task);
     struct err err = {0};
+    bind_part(L, vm_host(vm)->channels, "app.channels:subscribe", "channels");
     struct subscription **handle = lua_newuserdata(L, sizeof *handle);
     *handle = NULL;
     luaL_getmetatable(L, SUB_TYPE);
@@ -150,8 +151,10 @@ static int l_publish(lua_State *L)
     static const char usage[] = "app.channels:publish(topic, message)";
     struct str topic = args_string(L, 1, usage, "topic");
     struct str json = args_string(L, 2, usage, "message");
+    struct channel_hub *hub = vm_host(vm_of(L))->channels;
     struct err err = {0};
-    int listeners = channel_publish(vm_host(vm_of(L))->channels, topic, json, &err);
+    bind_part(L, hub, "app.channels:publish", "channels");
+    int listeners = channel_publish(hub, topic, json, &err);
     if (listeners < 0)
         return push_error(L, &err);
     lua_pushinteger(L, listeners);
@@ -163,15 +166,7 @@ int bind_channels(lua_State *L)
     static const luaL_Reg methods[] = {{"receive", l_receive}, {"close", l_close}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
         {"subscribe", l_subscribe}, {"publish", l_publish}, {NULL, NULL}};
-    luaL_newmetatable(L, SUB_TYPE);
-    lua_createtable(L, 0, 2);
-    luaL_register(L, NULL, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, l_close);
-    lua_setfield(L, -2, "__gc");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
+    bind_class(L, SUB_TYPE, methods, l_close);
     lua_createtable(L, 0, 2);
     luaL_register(L, NULL, functions);
     return 1;

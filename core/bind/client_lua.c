@@ -151,6 +151,7 @@ static int l_request(lua_State *L)
     else
         lua_pushnil(L);
     options.header_count = read_headers(L, 3, headers);
+    bind_part(L, vm_host(vm)->clients, "app.http:request", "an HTTP client");
     struct call *call = task_alloc(task, sizeof *call);
     call->task = task;
     struct http_client *client = vm_host(vm)->clients[vm_lane(vm)->index];

@@ -1,11 +1,12 @@
 --- app.channels: fan-out to everyone listening now, over bind/channels_lua.c.
 
-return function(raw)
+return function(raw, info)
+  local json = info.raw.json
   local channels = {}
 
   --- Delivers message (a JSON value) to everyone who listens to topic now; returns how many.
   function channels:publish(topic, message) -- luacheck: no self
-    return raw.channels.publish(topic, raw.json.encode(message))
+    return raw.publish(topic, json.encode(message))
   end
 
   local Subscription = {}
@@ -13,11 +14,11 @@ return function(raw)
 
   --- Next message, or nil, "timeout", "timeout". The second value says how many were lost before it.
   function Subscription:receive(timeout)
-    local json, lost, code = self.raw:receive(timeout)
-    if not json then
+    local text, lost, code = self.raw:receive(timeout)
+    if not text then
       return nil, lost, code
     end
-    return raw.json.decode(json), lost
+    return json.decode(text), lost
   end
 
   function Subscription:close()
@@ -26,7 +27,7 @@ return function(raw)
 
   --- Listens to topic until the task ends or close().
   function channels:subscribe(topic) -- luacheck: no self
-    local subscription, message, code = raw.channels.subscribe(topic)
+    local subscription, message, code = raw.subscribe(topic)
     if not subscription then
       return nil, message, code
     end

@@ -30,13 +30,13 @@ local function with_query(url, query)
   return base .. (base:find("?", 1, true) and "&" or "?") .. encode_form(query) .. fragment
 end
 
-local function set_body(request, headers, options, raw)
+local function set_body(request, headers, options, json)
   local given = (options.body and 1 or 0) + (options.json ~= nil and 1 or 0) + (options.form and 1 or 0)
   if given > 1 then
     error(USAGE .. ": give one of options.body, options.json and options.form", 4)
   end
   if options.json ~= nil then
-    request.body = raw.json.encode(options.json)
+    request.body = json.encode(options.json)
     headers["content-type"] = headers["content-type"] or "application/json"
   elseif options.form then
     request.body = encode_form(options.form)
@@ -62,15 +62,15 @@ return function(raw, info)
         error(USAGE .. ": unknown option " .. tostring(key), 2)
       end
     end
-    local headers = { ["user-agent"] = info.user_agent }
+    local headers = { ["user-agent"] = "maru (" .. info.name .. ")" }
     for name, value in pairs(options.headers or {}) do
       headers[name:lower()] = value
     end
     local request = { method = (options.method or "GET"):upper(), headers = headers, timeout = options.timeout,
       retries = options.retries, backoff = options.backoff, max_bytes = options.max_bytes,
       redirects = options.redirects }
-    set_body(request, headers, options, raw)
-    return raw.client.request(with_query(url, options.query), request)
+    set_body(request, headers, options, info.raw.json)
+    return raw.request(with_query(url, options.query), request)
   end
 
   for _, method in ipairs(METHODS) do
