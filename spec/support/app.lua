@@ -194,10 +194,11 @@ local function jobs(app)
     }
     return #self.list
   end
-  --- Runs what is queued now, in order. @return integer how many
+  --- Runs what is queued, in order. @return integer how many
   self.run = function(_, plugin)
-    local ran = 0
-    for index = 1, #self.list do
+    local ran, index = 0, 0
+    while index < #self.list do -- a job may push another
+      index = index + 1
       local job = self.list[index]
       if not job.done then
         local handler = plugin.jobs[job.name]
@@ -264,7 +265,8 @@ function M.new(options)
     base64 = function(bytes)
       return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
     end,
-    unbase64 = function(bytes)
+    unbase64 = function(padded)
+      local bytes = padded:gsub("=", "")
       if #bytes % 2 == 1 or bytes:find("%X") then
         return nil, "not base64", "base64"
       end
