@@ -137,7 +137,7 @@ function M.analyse(facts)
   return {
     engine = M.ENGINE,
     summary = {
-      ko = string.format("%s 채널의 시청자가 평소 약 %s명에서 %s명, %s배로 늘었습니다. %s",
+      ko = string.format("%s 채널의 시청자가 평소 약 %s명에서 %s명으로 늘었습니다(%s배). %s",
         event.channel_name, was, is, ratio, causes[1].ko),
       en = string.format("%s went from about %s to %s viewers, %s times its usual level. %s",
         event.channel_name, was, is, ratio, causes[1].en),

@@ -147,6 +147,9 @@ function app.retry(delay, reason) end
 --- Answer helpers for routes
 function app.sse(fn) end
 function app.redirect(url, status) end
+--- (waits) A whole file, only one that M.allow.fs names (a path, a folder ending in "/", or "config:KEY":
+--- the path or colon-separated paths in that config value). @return string|nil, string?, string?  code: "missing" "forbidden" "too_large"
+function app.read(path) end
 --- Calls another plugin's export (which this one lists in `requires`). (waits)
 function app.call(name, ...) end
 

@@ -22,7 +22,7 @@ function M.new()
   end
 
   self.window = function(_, _, options)
-    local kept, counts = {}, {}
+    local kept, counts = {}, {} -- newest first
     for index = #self.points, 1, -1 do
       local point = self.points[index]
       local inside = point.at >= (options.from or 0) and point.at <= (options.to or math.huge)
@@ -30,12 +30,13 @@ function M.new()
         local line = point.platform .. "/" .. point.channel_id
         counts[line] = (counts[line] or 0) + 1
         if counts[line] <= (options.last or math.huge) then
-          table.insert(kept, 1, point)
+          kept[#kept + 1] = point
         end
       end
     end
     local columns = { n = #kept, at = {}, platform = {}, channel_id = {}, viewers = {} }
-    for index, point in ipairs(kept) do
+    for index = 1, #kept do
+      local point = kept[#kept + 1 - index]
       for _, name in ipairs({ "at", "platform", "channel_id", "viewers" }) do
         columns[name][index] = point[name]
       end
