@@ -1,0 +1,20 @@
+# cmake -DROOT= -DLIST= -DOUT= -P: writes the C file that core/vm/embedded.h declares.
+file(STRINGS ${LIST} names)
+set(arrays "")
+set(table "")
+set(count 0)
+foreach(name ${names})
+  if(name STREQUAL "")
+    continue()
+  endif()
+  file(READ ${ROOT}/${name} hex HEX)
+  string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+  string(REGEX REPLACE "\\.lua$" "" module ${name})
+  string(REPLACE "/" "." module ${module})
+  string(APPEND arrays "static const unsigned char file_${count}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${module}\", file_${count}, sizeof(file_${count}) - 1},\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+file(WRITE ${OUT} "#include \"vm/embedded.h\"\n\n${arrays}\n"
+  "const struct embedded_file embedded_lua[] = {\n${table}    {0, 0, 0},\n};\n"
+  "const size_t embedded_lua_count = ${count};\n")
