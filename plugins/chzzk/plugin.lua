@@ -16,7 +16,7 @@ M.config = {
   timeout = { type = "string", default = "10s", help = "for one page" },
   retries = { type = "integer", default = 2, min = 0, max = 5, help = "of a page, with back-off" },
   breaker_failures = { type = "integer", default = 3, min = 1, help = "failed passes to open" },
-  breaker_cooloff = { type = "integer", default = 300, min = 1, help = "seconds until a probe" },
+  breaker_cooloff = { type = "integer", default = 240, min = 1, help = "seconds until a probe" },
 }
 
 M.limits = { memory = "96M", task = "3m" }

@@ -1,10 +1,7 @@
 --- CHZZK's wire formats: the web list with its pair cursor, the Open API's list with its text.
-local M = {}
+local stamp = require("stamp")
 
-local function stamp(app, seconds)
-  local day, clock = app.text.format_time(seconds, "+09:00"):match("^(.-)T(%d+:%d+:%d+)")
-  return day .. " " .. clock
-end
+local M = {}
 
 local function thumbnail(live, id)
   return string.format("https://livecloud-thumb.example/chzzk/%d/live/%d/image_{type}.jpg",

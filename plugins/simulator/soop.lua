@@ -1,14 +1,11 @@
 --- SOOP's wire formats: numbers as text, entities in titles, 60 a page, both lists.
+local stamp = require("stamp")
+
 local M = {}
 
 local PAGE = 60
 
 local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }
-
-local function stamp(app, seconds)
-  local day, clock = app.text.format_time(seconds, "+09:00"):match("^(.-)T(%d+:%d+:%d+)")
-  return day .. " " .. clock
-end
 
 local function number(live)
   return string.format("%d", 297000000 + live.number)

@@ -9,8 +9,6 @@ local M = {}
 -- So often a failed collection is tried before the next tick has to do.
 local TRIES = 3
 
-M.TOPIC = "streampulse.updates"
-
 local UPSERT = [[
   insert into broadcasts (platform, broadcast_id, channel_id, channel_name, title, category, adult,
     url, started_at, first_seen, last_seen, ended_at, viewers, peak)
@@ -35,13 +33,9 @@ local PLATFORM = [[
 
 local function publish(app, platform, changed)
   local now = state.load(app)
-  local viewers = 0
-  for _, live in ipairs(now.lives) do
-    viewers = viewers + live.viewers
-  end
-  app.channels:publish(M.TOPIC, { event = "live", data = {
+  app.channels:publish(state.TOPIC, { event = "live", data = {
     as_of = times.iso(app, now.at) or app.json.null, platform = platform,
-    total_lives = #now.lives, total_viewers = viewers, changed = changed,
+    total_lives = #now.lives, total_viewers = now.viewers, changed = changed,
   } })
 end
 
@@ -124,7 +118,9 @@ end
 function M.run(app, job)
   local platform = job.args.platform
   local pass, message, code = app.call(platform .. ".lives")
-  if not pass then
+  if not pass and code == "cancelled" then
+    error(app.retry("1s", "cancelled")) -- no fault of the platform's
+  elseif not pass then
     return failed(app, job, platform, message, code)
   end
   local at = math.floor(pass.fetched_at)
@@ -150,13 +146,27 @@ function M.run(app, job)
   return { platform = platform, status = "ok", lives = #lives, viewers = now.viewers }
 end
 
+--- When a generation starts the page is not left empty until the next tick, but a reload does not
+--- bother a platform that was asked a moment ago. (waits)
+function M.push_stale(app)
+  local rows = must(app.store:all("select platform from platforms where attempted_at > $1",
+    math.floor(app.now()) - app.config.fresh_for))
+  local fresh = {}
+  for _, row in ipairs(rows) do
+    fresh[row.platform] = true
+  end
+  M.push_all(app, "collect", fresh)
+end
+
 --- Queues a job a platform: one platform's trouble never delays the other. (waits)
-function M.push_all(app, name)
+function M.push_all(app, name, except)
   for _, platform in ipairs(app.config.platforms) do
-    local id, message, code = app.jobs:push(name, { platform = platform },
-      { unique = name .. ":" .. platform })
-    if not id and code ~= "duplicate" then
-      error(message, 0)
+    if not (except and except[platform]) then
+      local id, message, code = app.jobs:push(name, { platform = platform },
+        { unique = name .. ":" .. platform })
+      if not id and code ~= "duplicate" then
+        error(message, 0)
+      end
     end
   end
 end

@@ -1,11 +1,9 @@
 --- Events as the API shows them, and their pages.
 local must = require("must")
+local state = require("state")
 local times = require("times")
 
 local M = {}
-
--- collect.lua publishes to the same topic; requiring it here would go in a circle.
-local TOPIC = "streampulse.updates"
 
 local function rounded(number, digits)
   local scale = 10 ^ digits
@@ -32,7 +30,7 @@ function M.view(app, row)
 end
 
 function M.publish(app, row)
-  app.channels:publish(TOPIC, { event = "event", data = M.view(app, row) })
+  app.channels:publish(state.TOPIC, { event = "event", data = M.view(app, row) })
 end
 
 --- Newest first. filter: status, platform, channel_id, before (id). @return table[] rows

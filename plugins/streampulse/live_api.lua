@@ -1,6 +1,5 @@
 --- The live board and its summary. Everything comes from the lane's copy of the boards: a page is a
 --- walk over a sorted list, without a query.
-local collect = require("collect")
 local cursor = require("cursor")
 local must = require("must")
 local state = require("state")
@@ -86,9 +85,12 @@ local function pick(app, board, query)
     place = nil -- of another order: begin anew
   end
   local needle = query.q and query.q ~= "" and query.q:lower() or nil
+  local all = not (query.platform or query.category or needle)
   local result = { lives = 0, viewers = 0, page = {}, more = false }
   for _, live in ipairs(sorted(board, query.sort, query.order)) do
-    if matches(live, query, needle) then
+    if all and result.more then
+      break -- nothing is left to count
+    elseif matches(live, query, needle) then
       result.lives, result.viewers = result.lives + 1, result.viewers + live.viewers
       if not place or behind(live, value, place, descending) then
         if #result.page < query.limit then
@@ -98,6 +100,9 @@ local function pick(app, board, query)
         end
       end
     end
+  end
+  if all then
+    result.lives, result.viewers = #board.lives, board.viewers
   end
   return result
 end
@@ -166,12 +171,9 @@ end
 --- GET /api/live/summary
 function M.summary(app)
   local board = state.load(app)
-  local platforms, lives, viewers = {}, #board.lives, 0
+  local platforms = {}
   for index, name in ipairs(app.config.platforms) do
     platforms[index] = platform_view(app, name, board.platforms[name])
-  end
-  for _, live in ipairs(board.lives) do
-    viewers = viewers + live.viewers
   end
   board.categories = board.categories or top_categories(app, board)
   local today = must(app.store:one("select count(*) as n from events where detected_at >= $1",
@@ -181,8 +183,8 @@ function M.summary(app)
     simulated = app.config.simulated,
     platforms = app.json.array(platforms),
     categories = board.categories,
-    total_lives = lives,
-    total_viewers = viewers,
+    total_lives = #board.lives,
+    total_viewers = board.viewers,
     events_today = today.n,
   }
 end
@@ -190,7 +192,7 @@ end
 --- GET /api/live/stream: what happens, as it happens, until the watcher goes.
 function M.stream(app)
   return app.sse(function(stream)
-    local updates = app.channels:subscribe(collect.TOPIC) -- before the greeting: nothing is missed
+    local updates = must(app.channels:subscribe(state.TOPIC)) -- first: nothing is missed
     local board = state.load(app)
     local going = stream:send("hello", {
       as_of = times.iso(app, board.at) or app.json.null, simulated = app.config.simulated,

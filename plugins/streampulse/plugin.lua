@@ -17,6 +17,7 @@ M.config = {
   detect_every = { type = "string", default = "*/5 * * * *", help = "when to look for surges" },
   sweep_every = { type = "string", default = "* * * * *", help = "when to look for lost analyses" },
   retry_delay = { type = "string", default = "10s", help = "before a failed pass is retried" },
+  fresh_for = { type = "integer", default = 240, min = 0, help = "seconds a pass stays new" },
   simulated = { type = "boolean", default = false, help = "mark everything shown as simulated" },
   window = { type = "integer", default = 36, min = 6, max = 2000, help = "points compared with" },
   history = { type = "integer", default = 14400, min = 60, help = "seconds these may reach back" },
@@ -63,8 +64,7 @@ M.cron = {
   ["10 4 * * *"] = { id = "prune", tz = "Asia/Seoul", collect.prune },
 }
 
---- The page is not empty for the first five minutes.
-M.start = push_collect
+M.start = collect.push_stale
 
 local LIMIT = { type = "integer", min = 1, max = 200, default = 50 }
 local OPTIONAL_PLATFORM = { type = "enum", values = PLATFORM.values, optional = true }

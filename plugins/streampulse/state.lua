@@ -4,6 +4,9 @@ local must = require("must")
 
 local M = {}
 
+--- Where listeners hear of it: { event = "live" or "event", data }.
+M.TOPIC = "streampulse.updates"
+
 local KEY = "board"
 local memo
 
@@ -18,12 +21,14 @@ local function add_lives(state, platform, body)
     live.key = platform .. "/" .. live.channel_id
     state.lives[#state.lives + 1] = live
     state.by_key[live.key] = live
+    state.viewers = state.viewers + live.viewers
   end
 end
 
 local function read(app, version)
   local state = {
-    version = version, at = 0, lives = {}, by_key = {}, platforms = {}, surges = {}, sorted = {},
+    version = version, at = 0, viewers = 0, lives = {}, by_key = {}, platforms = {}, surges = {},
+    sorted = {},
   }
   for _, row in ipairs(must(app.store:all("select platform, at, body from boards"))) do
     add_lives(state, row.platform, must(app.json.decode(row.body)))

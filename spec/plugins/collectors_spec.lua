@@ -269,7 +269,7 @@ describe("the breaker", function()
     assert.truthy(message:find("^SOOP answered HTTP 429 .*tried 3 times"), message)
     assert.equal(3, #app.requests)
     assert.equal(3, #app.logs)
-    app.clock = app.clock + 301
+    app.clock = app.clock + 241
     _, _, code = plugin.exports.lives(app)
     assert.equal("http_429", code) -- the probe failed: open again
     assert.equal(4, #app.requests)
@@ -283,7 +283,7 @@ describe("the breaker", function()
     for _ = 1, 3 do
       plugin.exports.lives(app)
     end
-    app.clock = app.clock + 301
+    app.clock = app.clock + 241
     assert.is_table(plugin.exports.lives(app))
     assert.is_table(plugin.exports.lives(app))
   end)

@@ -150,6 +150,61 @@ describe("collect", function()
   end)
 end)
 
+describe("a start", function()
+  local function queued(w)
+    w.plugin.start(w.app)
+    local names = {}
+    for index, job in ipairs(w.app.jobs.list) do
+      names[index] = job.name .. " " .. job.args.platform
+    end
+    return names
+  end
+
+  it("collects at once what has not been asked for lately", function()
+    assert.same({ "collect chzzk", "collect soop" }, queued(world()))
+    local w = world()
+    w.collect("chzzk", { live(1, 10) })
+    w.app.jobs.list = {}
+    assert.same({ "collect soop" }, queued(w))
+    w.app.jobs.list = {}
+    w.later(241)
+    assert.same({ "collect chzzk", "collect soop" }, queued(w))
+  end)
+end)
+
+describe("the stream", function()
+  it("greets, passes everything on and ends with its watcher", function()
+    local w, sent = world(), {}
+    local waiting = {
+      { event = "live", data = { changed = 3 } }, false, { event = "event", data = { id = 1 } },
+    }
+    w.app.channels.subscribe = function(_, topic)
+      assert.equal("streampulse.updates", topic)
+      return {
+        receive = function()
+          local message = table.remove(waiting, 1)
+          if message then
+            return message, 0
+          elseif message == false then
+            return nil, "timeout", "timeout"
+          end
+          return nil, "cancelled", "cancelled"
+        end,
+      }
+    end
+    w.app.sse = function(fn)
+      return fn({
+        send = function(_, event, data)
+          sent[#sent + 1] = event
+          return data ~= nil
+        end,
+      })
+    end
+    w.plugin.routes["GET /api/live/stream"][1](w.app, {})
+    assert.same({ "hello", "live", "event" }, sent)
+  end)
+end)
+
 describe("surges", function()
   local function surge_world()
     local w = world()
