@@ -33,6 +33,8 @@ local function errors(app)
   return found
 end
 
+local covered = {}
+
 describe("good pages", function()
   local CASES = {
     { "chzzk", "web_lives_p1.json", 20, 25830 },
@@ -62,6 +64,7 @@ describe("good pages", function()
   }
   for _, case in ipairs(CASES) do
     local platform, file, rows, first, env = unpack(case, 1, 5)
+    covered[platform .. "/" .. file] = true
     it(platform .. "/" .. file .. " gives " .. rows .. " rows", function()
       local asked = 0
       local function answers(url)
@@ -223,6 +226,7 @@ describe("bad answers", function()
   }
   for _, case in ipairs(CASES) do
     local platform, file, status, code, says, env = unpack(case, 1, 6)
+    covered[platform .. "/" .. file] = true
     it(platform .. "/" .. file .. " gives one log line, one metric and no rows", function()
       local answers = { { status = status, body = fixture(platform .. "/" .. file) } }
       local run = collect(platform, answers, { env = env })
@@ -249,6 +253,26 @@ describe("bad answers", function()
     run = collect("soop", { { message = "curl: (28) whatever", code = "timeout" } })
     assert.equal("SOOP unreachable: no answer in time", run.message)
   end)
+end)
+
+describe("answers of other endpoints", function()
+  local manifest = require("cjson").decode(fixture("manifest.json"))
+  for name, facts in pairs(manifest) do
+    local platform = name:match("^(%w+)/")
+    if (platform == "chzzk" or platform == "soop") and not covered[name] then
+      it("give no lives: " .. name, function()
+        local body = fixture(name)
+        local run = collect(platform, { { status = facts.http_status, body = body } })
+        if run.pass then
+          assert.truthy(name:find("empty", 1, true))
+          assert.same({}, run.pass.lives)
+        else
+          assert.equal(1, #run.app.logs)
+          assert.equal(1, #errors(run.app))
+        end
+      end)
+    end
+  end
 end)
 
 describe("the breaker", function()

@@ -81,6 +81,9 @@ end
 --- Reads every item of a list.
 --- @return table[]|nil rows, integer|string skipped or reason, string? code
 function M.items(list, read)
+  if #list == 0 and next(list) ~= nil then
+    return nil, "sent an object instead of a list", "shape"
+  end
   local rows, skipped, why = {}, 0, nil
   for index = 1, #list do
     local row, problem = nil, "is not an object"

@@ -94,6 +94,16 @@ local function migrate(db, folder, read, names)
   end
 end
 
+local function transaction(db, tx, fn)
+  query(db, "begin")
+  local ok, result, message, code = pcall(fn, tx)
+  query(db, ok and result ~= nil and "commit" or "rollback")
+  if not ok then
+    error(result, 0)
+  end
+  return result, message, code
+end
+
 --- @param jobs fun(): table  the fake's queue, for tx.jobs
 function M.open(folder, read, names, jobs)
   local out = ffi.new("sqlite3 *[1]")
@@ -125,16 +135,9 @@ function M.open(folder, read, names, jobs)
     return #rows
   end
   store.tx = function(_, fn)
-    query(db, "begin")
-    local tx = {
+    return transaction(db, {
       all = store.all, one = store.one, exec = store.exec, many = store.many, jobs = jobs(),
-    }
-    local ok, result, message, code = pcall(fn, tx)
-    query(db, ok and result ~= nil and "commit" or "rollback")
-    if not ok then
-      error(result, 0)
-    end
-    return result, message, code
+    }, fn)
   end
   return store
 end
