@@ -32,6 +32,10 @@ enum err_code {
     ERR_MEMORY,    /* "memory": a memory limit was reached */
     ERR_CLOSED,    /* "closed": the part is stopping */
     ERR_FORBIDDEN, /* "forbidden" */
+    ERR_CONSTRAINT,
+    ERR_UNIQUE, /* "unique": a row with that key is there already; others "constraint" */
+    ERR_READONLY,
+    ERR_BUSY, /* "busy": too much is waiting already */
 };
 
 struct err {

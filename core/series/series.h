@@ -1,0 +1,130 @@
+/* series.h -- time series: points (at, keys…, values…) in DuckDB.
+ *
+ * DuckDB is loaded at run time and opened at the first use, on a pool thread,
+ * so that neither a missing library nor its opening time concerns start-up; a
+ * missing library answers every call with an error that says what to install.
+ * One connection appends, a few read.  What append answered for is on disk.
+ *
+ * A series is the table "<plugin>__<name>": at TIMESTAMP (UTC, microseconds),
+ * the keys as text, the values as doubles (NaN in a frame = NULL).  The same
+ * keys and time may occur again; order is by time, then by arrival.
+ *
+ * Threads: any.  A call is its caller's struct, borrowed until `done`.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "loop/pool.h"
+
+struct series_store;
+
+enum {
+    SERIES_POINTS = 100000,      /* points a call returns unless it says otherwise */
+    SERIES_POINTS_MAX = 2000000, /* …and at most */
+    SERIES_COLUMNS = 32,         /* keys and values together */
+    SERIES_APPEND_ROWS = 1000000,
+    SERIES_TEXT_BYTES = 4096, /* longest key text */
+};
+
+struct series_options {
+    const char *library;    /* path of libduckdb.so; NULL = beside the binary, then the system's */
+    const char *path;       /* database file */
+    const char *export_dir; /* made when needed */
+    int64_t memory_bytes;   /* DuckDB's memory_limit; 0 = 256 MiB */
+    int threads;            /* DuckDB's threads; 0 = 2 */
+    int readers;            /* reading connections; 0 = 2 */
+    struct pool *pool;      /* outlives the store */
+};
+
+/* What a plugin declares; strings are copied. */
+struct series_schema {
+    const char *name;
+    char *const *keys;
+    char *const *values;
+    int key_count, value_count;
+    int64_t retention_ns; /* 0 = kept */
+};
+
+/* Opens nothing yet. */
+struct series_store *series_create(const struct series_options *options);
+/* Lets running calls finish, answers waiting ones ERR_CLOSED, closes DuckDB. */
+void series_destroy(struct series_store *store);
+
+/* Declares all series of a plugin, replacing what it declared before.  New
+ * value columns are added to the table; other keys or a value that went away
+ * are refused: with `check_only` or when already known false with *err, else
+ * every call of that series answers the error once the table has been seen. */
+bool series_declare(struct series_store *store, const char *plugin,
+                    const struct series_schema *schemas, int count, bool check_only,
+                    struct err *err);
+/* Starts opening DuckDB on the pool, so that the first call need not wait. */
+void series_warm(struct series_store *store);
+/* Drops points older than their series' retention; done(arg) on the lane.  For
+ * a daily timer. */
+void series_expire(struct series_store *store, struct lane *lane,
+                   void (*done)(void *arg, int64_t dropped), void *arg);
+
+/* Columns of points, one block of memory. */
+struct series_frame {
+    int64_t n;
+    int key_count, value_count;
+    const char **key_names, **value_names;
+    int64_t *at_us;
+    struct str **keys; /* keys[column][row] */
+    double **values;   /* values[column][row], NaN = missing */
+    int64_t *counts;   /* downsample: points in each step, else NULL */
+};
+void series_frame_free(struct series_frame *frame);
+
+enum series_op {
+    SERIES_APPEND,
+    SERIES_LATEST,
+    SERIES_WINDOW,
+    SERIES_DOWNSAMPLE,
+    SERIES_STATS,
+    SERIES_EXPORT
+};
+enum series_agg { SERIES_MEAN, SERIES_MIN, SERIES_MAX, SERIES_LAST, SERIES_SUM };
+
+struct series_where {
+    struct str key, value; /* key = one of the series' keys */
+};
+
+#define SERIES_NO_TIME INT64_MIN
+
+struct series_call {
+    struct pool_job job; /* private, first */
+    /* set by the caller */
+    const char *plugin;
+    struct str name;
+    enum series_op op;
+    struct series_frame *rows; /* APPEND: columns in the declaration's order */
+    const struct series_where *where;
+    int where_count;
+    int64_t from_us, to_us; /* from <= at < to, or SERIES_NO_TIME; LATEST: from = since */
+    int64_t last;           /* WINDOW: newest points of each line; 0 = all */
+    int64_t limit;          /* points; 0 = SERIES_POINTS */
+    int64_t step_us;        /* DOWNSAMPLE */
+    enum series_agg agg;
+    void (*done)(struct series_call *call); /* lane */
+    /* result */
+    struct err err;
+    struct series_frame *frame; /* LATEST, WINDOW, DOWNSAMPLE: the owner's */
+    int64_t count;              /* APPEND: rows; STATS: points */
+    int64_t lines;              /* STATS */
+    int64_t first_us, last_us;  /* STATS, SERIES_NO_TIME when empty */
+    char *path;                 /* EXPORT: the owner's (mem_free) */
+    /* private */
+    struct lane *lane;
+    struct series_call *next;
+    struct series_store *store;
+    void *connection;
+};
+void series_run(struct series_store *store, struct series_call *call, struct lane *lane);
+/* The declared columns of a series, for who builds `rows`: an empty frame with
+ * names and room for n rows; NULL with *err (ERR_NOT_FOUND) when not declared. */
+struct series_frame *series_rows(struct series_store *store, const char *plugin, struct str name,
+                                 int64_t n, struct err *err);

@@ -1,0 +1,64 @@
+/* cache.h -- the cache and the locks that all lanes of a process share.
+ *
+ * A sharded hash with a bound on its bytes: over it the least recently used
+ * entries go (counted).  Values are bytes with a tag of the caller's; numbers
+ * are a kind of their own so that they can be counted up.  Expired entries are
+ * absent at once and freed when met.
+ *
+ * Threads: any.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct cache;
+
+enum {
+    CACHE_KEY_BYTES = 512,
+    CACHE_VALUE_BYTES = 8 << 20,
+    CACHE_ENTRY_OVERHEAD = 96, /* what an entry counts beside its key and value */
+    CACHE_TOKEN_BYTES = 33,    /* 32 hex digits and a NUL */
+};
+
+struct cache_value {
+    char tag; /* 'n': number; others carry bytes */
+    double number;
+    struct str bytes; /* of cache_get: a copy the caller frees with mem_free((char *)bytes.p) */
+};
+
+struct cache *cache_create(size_t max_bytes);
+void cache_destroy(struct cache *c);
+
+/* False when absent. */
+bool cache_get(struct cache *c, struct str key, struct cache_value *out);
+/* ttl_ns 0 = until evicted.  False with *err (ERR_LIMIT) when key or value is too large. */
+bool cache_set(struct cache *c, struct str key, const struct cache_value *value, int64_t ttl_ns,
+               struct err *err);
+/* Only when absent: *stored tells. */
+bool cache_add(struct cache *c, struct str key, const struct cache_value *value, int64_t ttl_ns,
+               bool *stored, struct err *err);
+bool cache_delete(struct cache *c, struct str key); /* whether it was there */
+/* Absent counts as 0; ttl_ns is set by the first call only.  False with *err
+ * (ERR_INVALID) when the value is not a number. */
+bool cache_incr(struct cache *c, struct str key, double by, int64_t ttl_ns, double *out,
+                struct err *err);
+/* Calls fn for up to `limit` keys that begin with prefix, in no order, under a
+ * lock of the cache: fn must not call it.  Returns how many. */
+int cache_keys(struct cache *c, struct str prefix, int limit, void (*fn)(void *arg, struct str key),
+               void *arg);
+
+/* A lock is held until unlocked, ttl_ns (0 = none) is over, or its owner is
+ * released.  False when somebody else holds it. */
+bool cache_lock(struct cache *c, struct str name, int64_t ttl_ns, const void *owner,
+                char token[CACHE_TOKEN_BYTES]);
+bool cache_unlock(struct cache *c, struct str name, struct str token); /* false: not ours */
+/* Releases every lock of a generation that dies.  Returns how many. */
+int cache_release(struct cache *c, const void *owner);
+
+struct cache_stats {
+    int64_t entries, bytes, max_bytes, hits, misses, evicted, locks;
+};
+struct cache_stats cache_stats(struct cache *c);

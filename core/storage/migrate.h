@@ -1,0 +1,37 @@
+/* migrate.h -- a plugin's migrations: numbered SQL files, each applied once.
+ *
+ * "migrations/0001_name.sql" is applied in a transaction and recorded with a
+ * checksum; an applied file that changed is an error naming it, and so is a new
+ * one numbered below an applied one.  Lines "-- sqlite:" and "-- postgres:"
+ * begin a section for that driver only, "-- all:" ends it.  Tables, views and
+ * indexes a migration makes belong to the plugin from then on.
+ *
+ * These functions block: call them where that is allowed (start-up, reload's
+ * own thread), never on a lane that serves.
+ */
+#pragma once
+
+#include "storage/store.h"
+
+enum { MIGRATION_BYTES = 1 << 20 };
+
+struct migration {
+    const char *name; /* as shown in errors: "migrations/0001_lines.sql" */
+    struct str text;
+};
+
+/* Applies what is pending, in order of number.  False with *err
+ * "migrations/0002_x.sql:7: near "tabel": syntax error"; files before it stay
+ * applied. */
+bool store_migrate(struct store *store, const char *plugin, const struct migration *migrations,
+                   int count, struct err *err);
+/* Tries them on a scratch copy of the schema in memory; changes nothing. */
+bool store_migrate_check(struct store *store, const char *plugin,
+                         const struct migration *migrations, int count, struct err *err);
+/* The same without a running store: path is the database file, which need not exist. */
+bool migrate_check_file(const char *path, const char *plugin, const struct migration *migrations,
+                        int count, struct err *err);
+
+/* The part of text that `driver` runs, appended to out; other sections become
+ * empty lines, so that line numbers hold. */
+void migration_section(struct str text, const char *driver, struct buf *out);
