@@ -32,3 +32,12 @@ if(MARU_FUZZ)
     set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
   endforeach()
 endif()
+
+# spec/support/*.c: programs that server specs start.
+file(GLOB support_sources CONFIGURE_DEPENDS spec/support/*.c)
+foreach(source ${support_sources})
+  cmake_path(GET source STEM stem)
+  add_executable(${stem} ${source})
+  target_link_libraries(${stem} PRIVATE marucore)
+  set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/support)
+endforeach()

@@ -51,7 +51,9 @@ void request_set_subject(struct http_request *r, struct str subject);
 struct str request_subject(const struct http_request *r);
 
 /* fn(arg) runs once if the client goes away before the answer is complete;
- * the request is gone afterwards.  One callback; NULL takes it back. */
+ * the request is gone afterwards.  It runs inside the library's reading, so it
+ * may only forget the request and plan what follows (lane_call), not run
+ * plugin code.  One callback; NULL takes it back. */
 void request_on_cancel(struct http_request *r, void (*fn)(void *arg), void *arg);
 
 /* Pieces of a query string or form body: decodes "a=1&b=%20" pair by pair.
@@ -81,7 +83,8 @@ const char *status_title(int status); /* "Not Found" */
 
 /* Answers piece by piece.  `drained` is called when what was written has gone
  * out after stream_write said STREAM_FULL; `gone` once when the client left or
- * was too slow (the request is gone then). */
+ * was too slow (the request is gone then; the same restriction as for the
+ * cancel callback). */
 enum stream_result {
     STREAM_OK,
     STREAM_FULL, /* taken, but wait for `drained` before writing more */

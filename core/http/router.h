@@ -14,7 +14,9 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct files;
 struct http_request;
+struct http_stats;
 struct router;
 
 enum {
@@ -56,9 +58,10 @@ struct http_route {
     int open, message, close; /* HTTP_ROUTE_SOCKET: handlers, -1 = none */
 
     /* filled by router_create */
-    uint64_t id;            /* of owner, method and pattern: the same after a reload */
-    struct metric **counts; /* by status class; process-wide, never freed */
-    struct metric *latency;
+    uint64_t id;             /* of owner, method and pattern: the same after a reload */
+    const struct str *names; /* of the parameters, in path order */
+    int name_count;
+    struct http_stats *stats; /* of the owner; process-wide, never freed */
 };
 
 /* What one request is served with: pinned by the application from acquire to
@@ -71,7 +74,6 @@ struct http_set {
 struct router_match {
     const struct http_route *route;
     int count;
-    struct str names[ROUTER_PARAMS];
     struct str values[ROUTER_PARAMS]; /* slices of the path that was given */
 };
 

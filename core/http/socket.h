@@ -30,7 +30,8 @@ enum socket_event { SOCKET_OPEN, SOCKET_MESSAGE, SOCKET_CLOSE };
 /* The application's side, see http_app.socket: handles one event and calls
  * socket_done() when it is over (at once, or later).  request is set for
  * SOCKET_OPEN only and lives until the callback returns; data is the message,
- * borrowed until socket_done(). */
+ * borrowed until socket_done().  route is NULL for a SOCKET_CLOSE whose plugin
+ * no longer has such a socket. */
 typedef void socket_event_fn(void *arg, struct socket *socket, const struct http_route *route,
                              enum socket_event event, struct http_request *request,
                              struct str data);

@@ -1,0 +1,363 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/internal.h"
+#include "observe/metrics.h"
+
+/* DESIGN: the library reads a socket, parses and calls us when a request is
+ * whole.  That is too late for some answers (431, 413, 408, a malformed head),
+ * which it gives as bare text or by closing.  So a guard stands before its
+ * reader: on HTTP/1.1 it holds a head back until it is whole and well formed.
+ * What is refused is replaced by a small valid request, which the library
+ * carries to us like any other and which is then answered with the refusal
+ * (conn->refused): no state of the library is touched.  The library takes its
+ * reader off the socket while it answers, so the guard is put back before the
+ * next batch is read (conn_guard, from uv_prepare).  Requests pipelined behind
+ * another are parsed by the library at once; the gate checks them again. */
+
+enum {
+    BODY_BYTES_PER_SECOND = 8192, /* slower bodies are cut off after body_ns */
+};
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct http_conn *conn = (struct http_conn *)(void *)handle;
+    struct http_lane *lane = conn->lane;
+    mem_free(conn);
+    lane->handles--;
+}
+
+static void on_sock_closed(void *arg)
+{
+    struct http_conn *conn = arg;
+    if (conn->linger)
+        conn_linger(conn);
+    conn->sock = NULL;
+    list_remove(&conn->node);
+    list_remove(&conn->mark);
+    atomic_fetch_sub_explicit(&conn->lane->conn_count, 1, memory_order_relaxed);
+    metric_add(conn->lane->server->connections, -1);
+}
+
+static void enter(struct http_conn *conn, enum conn_phase phase)
+{
+    conn->phase = phase;
+    conn->since_ns = lane_now(conn->lane->lane);
+    conn->scanned = 0;
+}
+
+/* Puts a request of ours in place of what was read; see DESIGN. */
+static void refuse(struct http_conn *conn, int status, const char *code, const char *detail,
+                   int64_t limit)
+{
+    static const char text[] = "GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\npad: ";
+    h2o_buffer_t **input = &conn->sock->input;
+    size_t pad = conn->scanned + 4; /* the library may have looked at so much already */
+    (*input)->size = 0;
+    h2o_iovec_t room = h2o_buffer_reserve(input, sizeof text + pad + 4);
+    memcpy(room.base, text, sizeof text - 1);
+    memset(room.base + sizeof text - 1, 'x', pad);
+    memcpy(room.base + sizeof text - 1 + pad, "\r\n\r\n", 4);
+    (*input)->size = sizeof text - 1 + pad + 4;
+    conn->refused = status;
+    conn->refused_code = code;
+    conn->refused_detail = detail;
+    conn->refused_limit = limit;
+    conn->linger = true;
+}
+
+/* The body limit of the route a head is for. */
+static int64_t body_limit(struct http_conn *conn, const struct head *head)
+{
+    struct http_lane *lane = conn->lane;
+    const struct http_app *app = &lane->server->options.app;
+    int64_t limit = lane->server->options.limits.body_bytes;
+    const struct http_set *set = app->acquire(app->arg, lane->lane);
+    if (!set)
+        return limit;
+    struct router_match match;
+    struct str path = str_n(head->target.p, str_find(head->target, '?'));
+    if (set->router &&
+        router_match(set->router, head->method, path, conn->admin, &match) == ROUTER_FOUND &&
+        match.route->max_body > 0)
+        limit = match.route->max_body;
+    app->release(app->arg, lane->lane, set);
+    return limit;
+}
+
+/* True when the input holds the part of a head that must wait for more. */
+static bool guard_holds(struct http_conn *conn)
+{
+    const struct http_limits *limits = &conn->lane->server->options.limits;
+    struct str input = str_n(conn->sock->input->bytes, conn->sock->input->size);
+    struct head head;
+    switch (head_check(input, conn->scanned, limits->header_bytes, limits->uri_bytes, &head)) {
+    case HEAD_PARTIAL:
+        if (conn->phase == CONN_IDLE && input.n > 0)
+            enter(conn, CONN_HEAD);
+        conn->scanned = input.n;
+        return true;
+    case HEAD_REFUSED:
+        refuse(conn, head.status, head.code, head.detail,
+               head.status == 431   ? limits->header_bytes
+               : head.status == 414 ? limits->uri_bytes
+                                    : 0);
+        return false;
+    case HEAD_WHOLE:
+        break;
+    }
+    int64_t limit = head.content_length > 0 ? body_limit(conn, &head) : INT64_MAX;
+    if (head.content_length > limit)
+        refuse(conn, 413, "body_too_large", "the request's body is too large for its route", limit);
+    return false;
+}
+
+static void guarded_read(h2o_socket_t *sock, const char *error)
+{
+    struct http_conn *conn = sock->on_close.data;
+    bool head = conn->phase == CONN_IDLE || conn->phase == CONN_HEAD;
+    if (head && !error && sock->input->size == 0)
+        return;
+    if (head && !error && guard_holds(conn))
+        return;
+    conn->read(sock, error);
+    if (!conn->sock)
+        return;
+    if (!sock->_cb.read)
+        conn->phase = CONN_BUSY;
+    else if (head)
+        enter(conn, CONN_BODY);
+}
+
+/* Notes since when a frame has been waiting for its end. */
+static void watched_read(h2o_socket_t *sock, const char *error)
+{
+    struct http_conn *conn = sock->on_close.data;
+    size_t before = sock->input->size;
+    conn->read(sock, error);
+    if (!conn->sock)
+        return;
+    if (sock->input->size == 0)
+        conn->since_ns = 0;
+    else if (conn->since_ns == 0 || sock->input->size < before)
+        conn->since_ns = lane_now(conn->lane->lane);
+}
+
+void conn_guard(struct http_conn *conn)
+{
+    h2o_socket_cb guard = conn->phase == CONN_HTTP2 ? watched_read : guarded_read;
+    if (!conn->sock || !conn->sock->_cb.read || conn->sock->_cb.read == guard)
+        return;
+    conn->read = conn->sock->_cb.read;
+    conn->sock->_cb.read = guard;
+    if (conn->phase == CONN_HTTP2)
+        return;
+    if (conn->phase != CONN_BODY)
+        enter(conn, CONN_IDLE);
+    conn->scanned = conn->sock->input->size;
+}
+
+/* Hands the socket to the library; its first bytes may be here already. */
+static void serve(struct http_conn *conn, bool http2)
+{
+    struct http_lane *lane = conn->lane;
+    struct timeval now = *h2o_get_timestamp(&lane->ctx, NULL, NULL);
+    if (http2) {
+        conn->phase = CONN_HTTP2;
+        conn->since_ns = 0;
+        h2o_http2_accept(&lane->accept, conn->sock, now);
+    } else {
+        enter(conn, CONN_IDLE);
+        if (conn->sock->input->size > 0)
+            guard_holds(conn);
+        h2o_http1_accept(&lane->accept, conn->sock, now);
+        if (conn->sock && !conn->sock->_cb.read)
+            conn->phase = CONN_BUSY;
+    }
+    conn_guard(conn);
+}
+
+static void on_handshake(h2o_socket_t *sock, const char *error)
+{
+    struct http_conn *conn = sock->on_close.data;
+    if (error) {
+        h2o_socket_close(sock);
+        return;
+    }
+    h2o_iovec_t protocol = h2o_socket_ssl_get_selected_protocol(sock);
+    serve(conn, protocol.len >= 2 && memcmp(protocol.base, "h2", 2) == 0);
+}
+
+static bool accept_handle(struct http_conn *conn, struct http_port *port)
+{
+    int failed = port->local ? uv_pipe_init(port->stream.loop, &conn->pipe, 0)
+                             : uv_tcp_init(port->stream.loop, &conn->tcp);
+    if (failed != 0) {
+        mem_free(conn);
+        return false;
+    }
+    port->lane->handles++;
+    struct http_lane *lane = port->lane;
+    if (uv_accept(&port->stream, &conn->stream) == 0 && !lane->closing &&
+        atomic_load_explicit(&lane->conn_count, memory_order_relaxed) <
+            lane->server->options.limits.connections)
+        return true;
+    metric_add(lane->server->refused, 1);
+    uv_close(&conn->handle, on_handle_closed);
+    return false;
+}
+
+void conn_accept(struct http_port *port)
+{
+    struct http_lane *lane = port->lane;
+    struct http_conn *conn = mem_zero(1, sizeof *conn);
+    conn->lane = lane;
+    conn->tls = port->tls;
+    conn->admin = port->admin;
+    conn->local = port->local;
+    list_init(&conn->mark);
+    if (!accept_handle(conn, port))
+        return;
+    conn->sock = h2o_uv_socket_create(&conn->stream, on_handle_closed);
+    conn->sock->on_close.cb = on_sock_closed;
+    conn->sock->on_close.data = conn;
+    list_push_back(&lane->conns, &conn->node);
+    atomic_fetch_add_explicit(&lane->conn_count, 1, memory_order_relaxed);
+    metric_add(lane->server->connections, 1);
+    if (!conn->tls) {
+        serve(conn, false);
+        return;
+    }
+    enter(conn, CONN_TLS);
+    SSL_CTX *context = tls_context(lane->server->tls);
+    h2o_socket_ssl_handshake(conn->sock, context, NULL, on_handshake);
+    SSL_CTX_free(context);
+}
+
+struct str conn_client(struct http_conn *conn)
+{
+    if (conn->client_n > 0)
+        return str_n(conn->client, conn->client_n);
+    struct sockaddr_storage address = {0};
+    int n = sizeof address;
+    const char *text = "unix";
+    char out[INET6_ADDRSTRLEN];
+    if (!conn->local && uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&address, &n) == 0) {
+        const struct sockaddr_in *v4 = (const void *)&address;
+        const struct sockaddr_in6 *v6 = (const void *)&address;
+        if (address.ss_family == AF_INET)
+            text = inet_ntop(AF_INET, &v4->sin_addr, out, sizeof out);
+        else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+            text = inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, out, sizeof out);
+        else
+            text = inet_ntop(AF_INET6, &v6->sin6_addr, out, sizeof out);
+    } else if (!conn->local) {
+        text = "unknown";
+    }
+    conn->client_n = (uint8_t)strlen(text);
+    memcpy(conn->client, text, conn->client_n);
+    return str_n(conn->client, conn->client_n);
+}
+
+void conn_doom(struct http_conn *conn)
+{
+    list_remove(&conn->mark);
+    list_push_back(&conn->lane->doomed, &conn->mark);
+}
+
+static void close_now(struct http_conn *conn)
+{
+    h2o_socket_t *sock = conn->sock;
+    if (conn->phase == CONN_TLS) {
+        h2o_socket_close(sock);
+        return;
+    }
+    if (sock->_cb.read)
+        conn->read(sock, h2o_socket_error_closed);
+}
+
+void conn_kill(struct http_conn *conn)
+{
+    if (conn->sock && (conn->phase == CONN_TLS || conn->sock->_cb.read))
+        close_now(conn);
+    else if (conn->sock)
+        shutdown(h2o_socket_get_fd(conn->sock), SHUT_RDWR);
+}
+
+void conn_close_doomed(struct http_lane *lane)
+{
+    while (!list_empty(&lane->doomed)) {
+        struct http_conn *conn = list_entry(lane->doomed.next, struct http_conn, mark);
+        list_remove(&conn->mark);
+        if (conn->sock)
+            close_now(conn);
+    }
+}
+
+static bool body_too_slow(int64_t took_ns, size_t received, int64_t grace_ns)
+{
+    return took_ns - grace_ns > (int64_t)received * (NS_PER_SECOND / BODY_BYTES_PER_SECOND);
+}
+
+static void sweep_one(struct http_conn *conn, int64_t now)
+{
+    const struct http_limits *limits = &conn->lane->server->options.limits;
+    int64_t took = now - conn->since_ns;
+    switch (conn->phase) {
+    case CONN_TLS:
+        if (took > limits->tls_ns)
+            conn_doom(conn);
+        break;
+    case CONN_IDLE:
+        conn_guard(conn);
+        if (took > limits->idle_ns)
+            conn_doom(conn);
+        break;
+    case CONN_HEAD:
+        if (took > limits->header_ns) {
+            conn->phase = CONN_BODY;
+            refuse(conn, 408, "timeout", "the request's headers did not arrive in time", 0);
+            guarded_read(conn->sock, NULL);
+        }
+        break;
+    case CONN_BODY:
+        conn_guard(conn);
+        if (body_too_slow(took, conn->sock->input->size, limits->body_ns))
+            conn_doom(conn);
+        break;
+    case CONN_HTTP2:
+        if (conn->since_ns != 0 && took > limits->header_ns)
+            conn_doom(conn);
+        break;
+    case CONN_BUSY:
+    case CONN_SOCKET:
+        break;
+    }
+}
+
+/* The library does not say how much of a HTTP/2 body has come, so the time
+ * allowed is that of the largest one. */
+static int sweep_http2_body(h2o_req_t *req, void *arg)
+{
+    struct http_lane *lane = arg;
+    time_t began = req->timestamps.request_begin_at.tv_sec;
+    if (began == 0 || req->processed_at.at.tv_sec != 0)
+        return 0;
+    int64_t took = (h2o_get_timestamp(&lane->ctx, NULL, NULL)->tv_sec - began) * NS_PER_SECOND;
+    if (body_too_slow(took, lane->conf.max_request_entity_size,
+                      lane->server->options.limits.body_ns))
+        conn_doom(conn_of(req));
+    return 0;
+}
+
+void conn_sweep(struct http_lane *lane)
+{
+    int64_t now = lane_now(lane->lane);
+    list_each_safe (node, &lane->conns)
+        sweep_one(list_entry(node, struct http_conn, node), now);
+    H2O_HTTP2_CALLBACKS.foreach_request(&lane->ctx, sweep_http2_body, lane);
+    conn_close_doomed(lane);
+}
