@@ -5,67 +5,117 @@
 
 #include "base/mem.h"
 
-enum { BLOCK_BYTES = 4096 };
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define poison(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
+#define unpoison(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define poison(p, n)   ((void)(p), (void)(n))
+#define unpoison(p, n) ((void)(p), (void)(n))
+#endif
+
+enum { ALIGN = 16, FIRST_BYTES = 4096, BLOCK_BYTES_MAX = 256 * 1024 };
 
 struct block {
-    struct block *next;
-    size_t size, used;
-    alignas(16) char bytes[];
+    struct block *next; /* older */
+    size_t bytes;
+    alignas(ALIGN) char data[];
 };
 
 struct deferred {
-    struct deferred *next;
+    struct deferred *next; /* older */
     void (*fn)(void *arg);
     void *arg;
 };
 
+/* The first block is a part of the arena and survives a reset. */
 struct arena {
-    struct block *blocks; /* newest first */
+    struct block *blocks; /* newest first, ends with the first block */
+    char *at, *end;       /* the free part of the newest block */
     struct deferred *deferred;
+    size_t next_bytes;
+    struct block first;
 };
+
+static void use_first(struct arena *a)
+{
+    a->blocks = &a->first;
+    a->at = a->first.data;
+    a->end = a->first.data + a->first.bytes;
+    a->next_bytes = 2 * (size_t)FIRST_BYTES;
+    poison(a->at, a->first.bytes);
+}
 
 struct arena *arena_create(void)
 {
-    return mem_zero(1, sizeof(struct arena));
+    struct arena *a = mem_alloc(sizeof *a + FIRST_BYTES);
+    a->first = (struct block){NULL, FIRST_BYTES};
+    a->deferred = NULL;
+    use_first(a);
+    return a;
 }
 
-static struct block *add_block(struct arena *a, size_t bytes)
+/* A large piece gets a block of its own behind the newest, whose rest stays
+ * in use. */
+static void *alloc_large(struct arena *a, size_t bytes)
 {
-    size_t size = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
-    struct block *block = mem_alloc(sizeof *block + size);
-    block->size = size;
-    block->used = 0;
-    block->next = a->blocks;
-    a->blocks = block;
-    return block;
+    struct block *b = mem_alloc(sizeof *b + bytes);
+    b->bytes = bytes;
+    b->next = a->blocks->next;
+    if (a->blocks == &a->first) {
+        b->next = a->blocks;
+        a->blocks = b;
+    } else {
+        a->blocks->next = b;
+    }
+    return b->data;
+}
+
+static void grow(struct arena *a)
+{
+    size_t bytes = a->next_bytes;
+    struct block *b = mem_alloc(sizeof *b + bytes);
+    b->bytes = bytes;
+    b->next = a->blocks;
+    a->blocks = b;
+    a->at = b->data;
+    a->end = b->data + bytes;
+    if (a->next_bytes < BLOCK_BYTES_MAX)
+        a->next_bytes *= 2;
+    poison(a->at, bytes);
 }
 
 void *arena_alloc(struct arena *a, size_t bytes)
 {
-    size_t rounded = (bytes + 15) & ~(size_t)15;
-    struct block *block = a->blocks;
-    if (!block || block->size - block->used < rounded)
-        block = add_block(a, rounded);
-    void *p = block->bytes + block->used;
-    block->used += rounded;
+    if (bytes > SIZE_MAX / 2)
+        return mem_alloc(bytes); /* ends the process */
+    size_t rounded = bytes ? (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1) : ALIGN;
+    if (rounded > (size_t)(a->end - a->at)) {
+        if (rounded > a->next_bytes / 4)
+            return alloc_large(a, rounded);
+        grow(a);
+    }
+    char *p = a->at;
+    a->at += rounded;
+    unpoison(p, bytes);
+    return p;
+}
+
+char *arena_strdup(struct arena *a, struct str s)
+{
+    char *p = arena_alloc(a, s.n + 1);
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    p[s.n] = '\0';
     return p;
 }
 
 void *arena_dup(struct arena *a, const void *p, size_t bytes)
 {
-    void *copy = arena_alloc(a, bytes);
-    if (bytes > 0)
-        memcpy(copy, p, bytes);
-    return copy;
-}
-
-char *arena_strdup(struct arena *a, struct str s)
-{
-    char *copy = arena_alloc(a, s.n + 1);
-    if (s.n > 0)
-        memcpy(copy, s.p, s.n);
-    copy[s.n] = '\0';
-    return copy;
+    void *q = arena_alloc(a, bytes);
+    if (bytes)
+        memcpy(q, p, bytes);
+    return q;
 }
 
 void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg)
@@ -77,18 +127,17 @@ void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg)
 
 void arena_reset(struct arena *a)
 {
-    while (a->deferred) {
+    while (a->deferred) { /* a clean-up may defer another */
         struct deferred *d = a->deferred;
         a->deferred = d->next;
         d->fn(d->arg);
     }
-    while (a->blocks && a->blocks->next) {
-        struct block *block = a->blocks;
-        a->blocks = block->next;
-        mem_free(block);
+    for (struct block *b = a->blocks, *next; b != &a->first; b = next) {
+        next = b->next;
+        unpoison(b->data, b->bytes);
+        mem_free(b);
     }
-    if (a->blocks)
-        a->blocks->used = 0;
+    use_first(a);
 }
 
 void arena_destroy(struct arena *a)
@@ -96,6 +145,6 @@ void arena_destroy(struct arena *a)
     if (!a)
         return;
     arena_reset(a);
-    mem_free(a->blocks);
+    unpoison(a->at, a->first.bytes);
     mem_free(a);
 }

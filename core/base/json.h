@@ -5,7 +5,7 @@
  * not look for duplicate keys, and is bounded in depth; its errors say line
  * and column.  The writer escapes what must be escaped and writes numbers so
  * that they read back as the same double (whole numbers up to 2^53 without a
- * fraction).
+ * fraction; -0 as 0, as JSON.stringify does).
  */
 #pragma once
 
@@ -15,7 +15,8 @@
 enum { JSON_DEPTH_MAX = 128, JSON_DEPTH_DEFAULT = 64 };
 
 /* What the reader tells.  Every function returns false to stop, with *err set
- * by itself.  Strings are decoded and live only during the call. */
+ * by itself; a NULL function passes over.  Strings are decoded and live only
+ * during the call. */
 struct json_events {
     bool (*null)(void *arg, struct err *err);
     bool (*boolean)(void *arg, bool value, struct err *err);

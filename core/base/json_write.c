@@ -1,91 +1,110 @@
-/* json_write.c -- the writing half of json.h. */
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/json_scan.h"
 
-static void add_escaped(struct buf *out, unsigned char c)
+static void add_escape(struct buf *out, unsigned char c)
 {
-    static const char names[] = "btn\0fr"; /* from \b = 8 */
-    if (c == '"' || c == '\\') {
-        char text[2] = {'\\', (char)c};
-        buf_add(out, text, 2);
-    } else if (c >= '\b' && c <= '\r' && names[c - '\b']) {
-        char text[2] = {'\\', names[c - '\b']};
-        buf_add(out, text, 2);
+    static const char hex[] = "0123456789abcdef", from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+    const char *at = c ? strchr(from, c) : NULL;
+    if (at) {
+        buf_add(out, (char[]){'\\', to[at - from]}, 2);
     } else {
-        buf_printf(out, "\\u%04x", c);
+        buf_add(out, (char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
     }
 }
 
-static void add_valid(struct buf *out, struct str value)
+/* A run with something that is not UTF-8: each byte that is not a part of a
+ * well-formed character becomes U+FFFD. */
+static void add_repaired(struct buf *out, const char *p, const char *end)
 {
-    size_t from = 0;
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
-            continue;
-        buf_add(out, value.p + from, i - from);
-        add_escaped(out, c);
-        from = i + 1;
-    }
-    buf_add(out, value.p + from, value.n - from);
-}
-
-/* Byte by byte, so that one bad byte costs one replacement character. */
-static void add_repaired(struct buf *out, struct str value)
-{
-    for (size_t i = 0; i < value.n;) {
-        size_t n = 1;
-        while (n < 4 && i + n <= value.n && !utf8_valid(str_n(value.p + i, n)))
-            n++;
-        if (i + n <= value.n && utf8_valid(str_n(value.p + i, n))) {
-            add_valid(out, str_n(value.p + i, n));
-            i += n;
+    while (p < end) {
+        unsigned char lead = (unsigned char)*p;
+        size_t n = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+        if (n <= (size_t)(end - p) && utf8_valid(str_n(p, n))) {
+            buf_add(out, p, n);
+            p += n;
         } else {
-            buf_add_c(out, "\xef\xbf\xbd");
-            i++;
+            buf_add(out, "\xEF\xBF\xBD", 3);
+            p++;
         }
     }
 }
 
 void json_write_string(struct buf *out, struct str value)
 {
+    const char *p = value.p, *end = value.p + value.n;
     buf_reserve(out, value.n + 2);
     buf_add_char(out, '"');
-    if (utf8_valid(value))
-        add_valid(out, value);
-    else
-        add_repaired(out, value);
+    while (p < end) {
+        bool high = false;
+        const char *stop = json_plain(p, end, &high);
+        if (high && !utf8_valid(str_n(p, (size_t)(stop - p))))
+            add_repaired(out, p, stop);
+        else
+            buf_add(out, p, (size_t)(stop - p));
+        p = stop;
+        if (p < end)
+            add_escape(out, (unsigned char)*p++);
+    }
     buf_add_char(out, '"');
 }
 
-static void add_integer(struct buf *out, long long value)
+/* The digits of value end at `end`; returns where they begin. */
+static char *format_digits(char *end, uint64_t value)
 {
-    char text[24], *p = text + sizeof text;
-    unsigned long long rest =
-        value < 0 ? 0ULL - (unsigned long long)value : (unsigned long long)value;
     do
-        *--p = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (value < 0)
+        *--end = (char)('0' + value % 10);
+    while (value /= 10);
+    return end;
+}
+
+static void add_integer(struct buf *out, bool minus, uint64_t value)
+{
+    char text[24], *end = text + sizeof text, *p = format_digits(end, value);
+    if (minus)
         *--p = '-';
-    buf_add(out, p, (size_t)(text + sizeof text - p));
+    buf_add(out, p, (size_t)(end - p));
+}
+
+/* Up to six decimals and 15 digits: scaled / 1e6 is rounded once, exactly as a
+ * reader rounds the text, so equality proves that the text reads back. */
+static bool add_short_decimal(struct buf *out, double value)
+{
+    enum { SCALE = 1000000, PLACES = 6 };
+    double size = fabs(value), scaled = nearbyint(size * SCALE);
+    if (size >= 1e9 || size < 1e-4 || scaled / SCALE != size)
+        return false;
+    uint64_t whole = (uint64_t)scaled / SCALE, rest = (uint64_t)scaled % SCALE;
+    char text[PLACES], *p = format_digits(text + PLACES, rest);
+    size_t n = PLACES;
+    while (p > text)
+        *--p = '0';
+    while (n > 1 && text[n - 1] == '0')
+        n--;
+    add_integer(out, value < 0, whole);
+    buf_add_char(out, '.');
+    buf_add(out, text, n);
+    return true;
 }
 
 bool json_write_number(struct buf *out, double value)
 {
+    char text[32];
     if (!isfinite(value))
         return false;
-    if (value == floor(value) && fabs(value) <= 9007199254740992.0) {
-        add_integer(out, (long long)value);
+    if (fabs(value) <= 0x1p53 && value == (double)(int64_t)value) {
+        add_integer(out, value < 0, (uint64_t)fabs(value));
         return true;
     }
-    char text[32];
-    for (int precision = 15; precision <= 17; precision++) {
-        snprintf(text, sizeof text, "%.*g", precision, value);
-        if (strtod(text, NULL) == value)
+    if (add_short_decimal(out, value))
+        return true;
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (digits == 17 || strtod(text, NULL) == value)
             break;
     }
     buf_add_c(out, text);
@@ -142,26 +161,27 @@ void json_cstr(struct json *w, const char *value)
 void json_int(struct json *w, long long value)
 {
     separate(w);
-    add_integer(w->out, value);
+    add_integer(w->out, value < 0, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 void json_num(struct json *w, double value)
 {
+    if (!isfinite(value)) {
+        json_null(w);
+        return;
+    }
     separate(w);
-    if (!json_write_number(w->out, value))
-        buf_add_c(w->out, "null");
+    json_write_number(w->out, value);
 }
 
 void json_bool(struct json *w, bool value)
 {
-    separate(w);
-    buf_add_c(w->out, value ? "true" : "false");
+    json_raw(w, value ? STR("true") : STR("false"));
 }
 
 void json_null(struct json *w)
 {
-    separate(w);
-    buf_add_c(w->out, "null");
+    json_raw(w, STR("null"));
 }
 
 void json_raw(struct json *w, struct str json)

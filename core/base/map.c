@@ -1,77 +1,25 @@
 #include "base/map.h"
 
+#include "base/err.h"
 #include "base/mem.h"
-#include "base/rand.h"
 
-/* Linear probing over a power of two of slots, at most three quarters used.  A
- * removed slot keeps a tombstone until the next growth, so that an iteration may
- * remove the pair it is at. */
+/* Linear probing.  A removed pair leaves its slot dead (key NULL, value set),
+ * so that a walk may remove what it stands on; the next growth drops it. */
 struct slot {
     uint64_t hash;
-    char *key; /* NULL = empty */
-    size_t n;
+    char *key; /* owned; NULL = free or dead */
+    size_t key_n;
     void *value;
 };
 
 struct map {
     struct slot *slots;
-    size_t size, count, used; /* used: count and tombstones */
+    size_t cap;  /* a power of two, or 0 */
+    size_t live; /* pairs */
+    size_t used; /* pairs and dead slots; always < cap */
 };
 
-static char tombstone[1];
-
-static uint64_t rotl(uint64_t x, int by)
-{
-    return x << by | x >> (64 - by);
-}
-
-static void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[1] = rotl(v[1], 13) ^ v[0];
-    v[0] = rotl(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotl(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotl(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotl(v[1], 17) ^ v[2];
-    v[2] = rotl(v[2], 32);
-}
-
-static uint64_t hash_key[2];
-
-__attribute__((constructor)) static void seed_hash_key(void)
-{
-    rand_bytes(hash_key, sizeof hash_key);
-}
-
-uint64_t hash_bytes(const void *p, size_t n)
-{
-    const unsigned char *bytes = p;
-    uint64_t v[4] = {
-        hash_key[0] ^ UINT64_C(0x736f6d6570736575), hash_key[1] ^ UINT64_C(0x646f72616e646f6d),
-        hash_key[0] ^ UINT64_C(0x6c7967656e657261), hash_key[1] ^ UINT64_C(0x7465646279746573)};
-    size_t whole = n & ~(size_t)7;
-    uint64_t word;
-    for (size_t i = 0; i < whole; i += 8) {
-        memcpy(&word, bytes + i, 8);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    word = (uint64_t)n << 56;
-    for (size_t i = whole; i < n; i++)
-        word |= (uint64_t)bytes[i] << (8 * (i - whole));
-    v[3] ^= word;
-    sip_round(v);
-    v[0] ^= word;
-    v[2] ^= 0xff;
-    sip_round(v);
-    sip_round(v);
-    sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
+static char dead; /* its address marks a dead slot's value */
 
 struct map *map_create(void)
 {
@@ -82,95 +30,96 @@ void map_destroy(struct map *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->size; i++)
-        if (m->slots[i].key != tombstone)
-            mem_free(m->slots[i].key);
+    for (size_t i = 0; i < m->cap; i++)
+        mem_free(m->slots[i].key);
     mem_free(m->slots);
     mem_free(m);
 }
 
 size_t map_count(const struct map *m)
 {
-    return m->count;
+    return m->live;
 }
 
-/* The slot that holds key, or the empty one where it belongs. */
 static struct slot *find(const struct map *m, struct str key, uint64_t hash)
 {
-    size_t i = hash & (m->size - 1);
-    for (;; i = (i + 1) & (m->size - 1)) {
-        struct slot *slot = &m->slots[i];
-        if (!slot->key)
-            return slot;
-        if (slot->key != tombstone && slot->hash == hash && str_eq(str_n(slot->key, slot->n), key))
-            return slot;
+    if (m->cap == 0)
+        return NULL;
+    for (size_t i = hash & (m->cap - 1);; i = (i + 1) & (m->cap - 1)) {
+        struct slot *s = &m->slots[i];
+        if (s->key && s->hash == hash && str_eq(str_n(s->key, s->key_n), key))
+            return s;
+        if (!s->key && !s->value)
+            return NULL;
     }
 }
 
-static bool holds(const struct slot *slot)
+static struct slot *free_slot(const struct map *m, uint64_t hash)
 {
-    return slot->key && slot->key != tombstone;
+    size_t i = hash & (m->cap - 1);
+    while (m->slots[i].key || m->slots[i].value)
+        i = (i + 1) & (m->cap - 1);
+    return &m->slots[i];
 }
 
-/* Makes room for one more; the size stays when tombstones were what filled it. */
-static void grow(struct map *m)
+static void rehash(struct map *m)
 {
-    struct slot *old = m->slots;
-    size_t old_size = m->size;
-    m->size = old_size ? (m->count * 2 >= old_size ? old_size * 2 : old_size) : 8;
-    m->slots = mem_zero(m->size, sizeof *m->slots);
-    for (size_t i = 0; i < old_size; i++)
-        if (holds(&old[i]))
-            *find(m, str_n(old[i].key, old[i].n), old[i].hash) = old[i];
-    m->used = m->count;
-    mem_free(old);
+    struct map bigger = {.cap = 8, .live = m->live, .used = m->live};
+    while (bigger.cap < 2 * (m->live + 1))
+        bigger.cap *= 2;
+    bigger.slots = mem_zero(bigger.cap, sizeof *bigger.slots);
+    for (size_t i = 0; i < m->cap; i++)
+        if (m->slots[i].key)
+            *free_slot(&bigger, m->slots[i].hash) = m->slots[i];
+    mem_free(m->slots);
+    *m = bigger;
 }
 
 void *map_get(const struct map *m, struct str key)
 {
-    if (m->count == 0)
-        return NULL;
-    return find(m, key, hash_bytes(key.p, key.n))->value;
+    struct slot *s = m->live ? find(m, key, hash_bytes(key.p, key.n)) : NULL;
+    return s ? s->value : NULL;
 }
 
 void *map_set(struct map *m, struct str key, void *value)
 {
-    if ((m->used + 1) * 4 > m->size * 3)
-        grow(m);
     uint64_t hash = hash_bytes(key.p, key.n);
-    struct slot *slot = find(m, key, hash);
-    void *before = slot->value;
-    if (!slot->key) {
-        *slot = (struct slot){.hash = hash, .key = str_dup(key), .n = key.n};
-        m->count++;
-        m->used++;
+    struct slot *s = find(m, key, hash);
+    invariant(value != NULL);
+    if (s) {
+        void *old = s->value;
+        s->value = value;
+        return old;
     }
-    slot->value = value;
-    return before;
+    if (m->used + 1 > m->cap / 4 * 3)
+        rehash(m);
+    *free_slot(m, hash) = (struct slot){hash, str_dup(key), key.n, value};
+    m->live++;
+    m->used++;
+    return NULL;
 }
 
 void *map_remove(struct map *m, struct str key)
 {
-    if (m->count == 0)
+    struct slot *s = find(m, key, hash_bytes(key.p, key.n));
+    if (!s)
         return NULL;
-    struct slot *slot = find(m, key, hash_bytes(key.p, key.n));
-    void *value = slot->value;
-    if (!slot->key)
-        return NULL;
-    mem_free(slot->key);
-    *slot = (struct slot){.key = tombstone};
-    m->count--;
+    void *value = s->value;
+    mem_free(s->key);
+    *s = (struct slot){.value = &dead};
+    m->live--;
     return value;
 }
 
 bool map_next(const struct map *m, size_t *at, struct str *key, void **value)
 {
-    while (*at < m->size) {
-        struct slot *slot = &m->slots[(*at)++];
-        if (!holds(slot))
+    for (; *at < m->cap; (*at)++) {
+        struct slot *s = &m->slots[*at];
+        if (!s->key)
             continue;
-        *key = str_n(slot->key, slot->n);
-        *value = slot->value;
+        *key = str_n(s->key, s->key_n);
+        *value = s->value;
+        (*at)++;
         return true;
     }
     return false;

@@ -24,3 +24,5 @@ bool map_next(const struct map *m, size_t *at, struct str *key, void **value);
 
 /* SipHash-1-3 (Aumasson, Bernstein) of bytes under the process's random key. */
 uint64_t hash_bytes(const void *p, size_t n);
+/* The same under a key of the caller's, for what must not change with the process. */
+uint64_t hash_keyed(const uint64_t key[2], const void *p, size_t n);

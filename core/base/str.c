@@ -1,7 +1,10 @@
 #include "base/str.h"
 
+#include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 
+#include "base/err.h"
 #include "base/mem.h"
 
 bool str_eq(struct str a, struct str b)
@@ -22,24 +25,22 @@ bool str_starts(struct str s, struct str prefix)
 int str_cmp(struct str a, struct str b)
 {
     size_t n = a.n < b.n ? a.n : b.n;
-    int order = n > 0 ? memcmp(a.p, b.p, n) : 0;
-    if (order != 0)
-        return order;
-    return a.n < b.n ? -1 : a.n > b.n;
+    int order = n ? memcmp(a.p, b.p, n) : 0;
+    return order ? order : (a.n > b.n) - (a.n < b.n);
 }
 
 size_t str_find(struct str s, char c)
 {
-    const char *at = s.n > 0 ? memchr(s.p, c, s.n) : NULL;
+    const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
     return at ? (size_t)(at - s.p) : s.n;
 }
 
 struct str str_split(struct str *rest, char sep)
 {
     size_t at = str_find(*rest, sep);
-    struct str head = str_n(rest->p, at);
-    size_t used = at < rest->n ? at + 1 : at;
-    *rest = str_n(rest->p + used, rest->n - used);
+    struct str head = {rest->p, at};
+    size_t skip = at < rest->n ? at + 1 : at;
+    *rest = skip ? str_n(rest->p + skip, rest->n - skip) : *rest;
     return head;
 }
 
@@ -50,58 +51,56 @@ static bool is_space(char c)
 
 struct str str_trim(struct str s)
 {
-    while (s.n > 0 && is_space(s.p[0]))
+    while (s.n && is_space(s.p[0]))
         s = str_n(s.p + 1, s.n - 1);
-    while (s.n > 0 && is_space(s.p[s.n - 1]))
+    while (s.n && is_space(s.p[s.n - 1]))
         s.n--;
     return s;
 }
 
 char *str_dup(struct str s)
 {
-    char *copy = mem_alloc(s.n + 1);
-    if (s.n > 0)
-        memcpy(copy, s.p, s.n);
-    copy[s.n] = '\0';
-    return copy;
+    char *p = mem_alloc(s.n + 1);
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    p[s.n] = '\0';
+    return p;
 }
 
 bool str_int64(struct str s, long long *out)
 {
-    bool negative = s.n > 0 && s.p[0] == '-';
-    long long value = 0;
-    if (s.n == (size_t)negative)
+    bool negative = s.n && s.p[0] == '-';
+    size_t i = s.n && (negative || s.p[0] == '+');
+    unsigned long long value = 0, most = (unsigned long long)LLONG_MAX + negative;
+    if (i == s.n)
         return false;
-    for (size_t i = negative; i < s.n; i++) {
-        int digit = s.p[i] - '0';
-        if (digit < 0 || digit > 9)
+    for (; i < s.n; i++) {
+        unsigned digit = (unsigned)((unsigned char)s.p[i] - '0');
+        if (digit > 9 || value > (most - digit) / 10)
             return false;
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_sub_overflow(value, digit, &value))
-            return false; /* counted downwards: the least value has no positive twin */
+        value = value * 10 + digit;
     }
-    if (!negative && __builtin_sub_overflow(0, value, &value))
-        return false;
-    *out = value;
+    *out = negative ? (long long)(0 - value) : (long long)value;
     return true;
 }
 
 void buf_reserve(struct buf *b, size_t more)
 {
-    size_t need = b->n + more + 1;
-    if (need <= b->cap)
+    if (b->cap - b->n > more) /* one byte stays for the NUL */
         return;
-    size_t cap = b->cap ? b->cap : 64;
-    while (cap < need)
-        cap *= 2;
+    invariant(more < SIZE_MAX / 4 && b->n < SIZE_MAX / 4);
+    size_t cap = b->cap ? b->cap * 2 : 64;
+    if (cap < b->n + more + 1)
+        cap = b->n + more + 1;
     b->p = mem_realloc(b->p, cap);
     b->cap = cap;
+    b->p[b->n] = '\0';
 }
 
 void buf_add(struct buf *b, const void *p, size_t n)
 {
     buf_reserve(b, n);
-    if (n > 0)
+    if (n)
         memcpy(b->p + b->n, p, n);
     b->n += n;
     b->p[b->n] = '\0';
@@ -119,20 +118,26 @@ void buf_add_c(struct buf *b, const char *s)
 
 void buf_add_char(struct buf *b, char c)
 {
-    buf_add(b, &c, 1);
+    buf_reserve(b, 1);
+    b->p[b->n++] = c;
+    b->p[b->n] = '\0';
 }
 
 void buf_printf(struct buf *b, const char *format, ...)
 {
-    va_list args;
+    va_list args, again;
     va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    buf_reserve(b, (size_t)n);
-    va_start(args, format);
-    vsnprintf(b->p + b->n, (size_t)n + 1, format, args);
-    va_end(args);
+    va_copy(again, args);
+    buf_reserve(b, 64);
+    int n = vsnprintf(b->p + b->n, b->cap - b->n, format, args);
+    invariant(n >= 0);
+    if ((size_t)n >= b->cap - b->n) {
+        buf_reserve(b, (size_t)n);
+        vsnprintf(b->p + b->n, b->cap - b->n, format, again);
+    }
     b->n += (size_t)n;
+    va_end(again);
+    va_end(args);
 }
 
 void buf_clear(struct buf *b)
@@ -151,12 +156,11 @@ void buf_free(struct buf *b)
 char *buf_take(struct buf *b, size_t *n)
 {
     buf_reserve(b, 0);
-    b->p[b->n] = '\0';
-    char *bytes = b->p;
+    char *p = b->p;
     if (n)
         *n = b->n;
     *b = (struct buf){0};
-    return bytes;
+    return p;
 }
 
 struct str buf_str(const struct buf *b)
