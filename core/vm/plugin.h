@@ -3,7 +3,10 @@
  * Made once per generation from the table plugin.lua returned, after the host
  * library (lua/maru/contract.lua) has checked and normalised it.  Handlers are
  * numbers: every VM of the generation sorts them the same way, so number n
- * means the same function on every lane.
+ * means the same function on every lane.  Numbers begin with 1; -1 is none.
+ *
+ * Handlers given in place under M.cron and M.on are durable jobs: `jobs` lists
+ * them too, with the kinds "plugin.cron:<id>" and "plugin.on:<topic>".
  */
 #pragma once
 
@@ -83,6 +86,8 @@ struct plugin_decl {
     int allow_env_count;
     char **allow_fs;
     int allow_fs_count;
+    char **secrets;
+    int secret_count; /* config keys that are never shown or logged */
     int64_t memory_limit, task_ns;
     int start, stop, health; /* handlers; -1 = none */
     int handler_count;

@@ -80,7 +80,8 @@ typedef void task_cancel_fn(void *arg);
 
 struct task_options {
     enum task_kind kind;
-    int handler;          /* index in the plugin's declaration */
+    int handler;          /* its number in the plugin's declaration (1..); -1: push gives the
+                             function first, then its arguments */
     const char *label;    /* borrowed, for logs: "GET /api/live" */
     int64_t deadline_ns;  /* from now; 0 = the plugin's limits.task */
     const char *trace_id; /* borrowed until the end, or NULL */
@@ -93,6 +94,11 @@ struct task_options {
  * False with *err when the VM takes no more tasks (ERR_LIMIT, ERR_CLOSED). */
 bool task_start(struct vm *vm, const struct task_options *options, struct err *err);
 
+/* The same on the lane's next turn, for a task that starts another: the caller's
+ * stack does not grow with chains of them.  The task, or NULL with *err.  If it
+ * is cancelled before it began, only end is called. */
+struct task *task_start_soon(struct vm *vm, const struct task_options *options, struct err *err);
+
 /* Asks a running task to stop; end is called with TASK_CANCELLED unless the
  * handler finishes by itself.  Safe for a task that waits or that runs. */
 void task_cancel(struct task *task);
@@ -103,7 +109,12 @@ struct task *task_current(lua_State *L); /* the running task, or NULL while load
  * loading), inside coroutine.wrap of the plugin's own, inside a C callback
  * (table.sort, gsub), or inside store:tx (see task_hold). */
 struct task *task_check(lua_State *L, const char *who);
-int task_wait(struct task *task, task_cancel_fn *cancel, void *arg); /* `return task_wait(…)` */
+/* `return task_wait(…)`: the C side is armed and does not call back before the
+ * binding returned.  In a task that was stopped the wait fails at once: cancel
+ * runs, and nil, message, code are the results.  The 17th such wait drops the
+ * task, so that a loop around app.sleep ends too. */
+int task_wait(struct task *task, task_cancel_fn *cancel, void *arg);
+int task_sleep(struct task *task, int64_t ns); /* `return task_sleep(…)`: true after ns */
 bool task_waiting(const struct task *task);
 /* Takes the wait slot before results are pushed.  NULL when the task no longer
  * waits (it was cancelled): the caller then only frees its own things. */
@@ -118,12 +129,13 @@ void task_wake_with(struct task *task, task_push_fn *push, void *arg);
 /* task_wake_with nil, message, code. */
 void task_resume_error(struct task *task, const struct err *err);
 
-/* Memory that lives as long as the task (arena), and clean-ups at its end. */
+/* Memory that lives as long as the task (zeroed), and clean-ups at its end. */
 void *task_alloc(struct task *task, size_t bytes);
 void task_defer(struct task *task, void (*fn)(void *arg), void *arg);
 
-/* While held (inside store:tx) every wait but those of `holder` raises
- * "only tx may wait inside store:tx".  NULL releases. */
+/* While held (inside store:tx) every wait raises "only tx may wait inside
+ * store:tx", but for those whose `who` begins with `holder` ("tx").  NULL
+ * releases. */
 void task_hold(struct task *task, const char *holder);
 const char *task_held_by(const struct task *task);
 
@@ -132,5 +144,6 @@ struct vm *task_vm(const struct task *task);
 enum task_kind task_kind(const struct task *task);
 const char *task_label(const struct task *task);
 const char *task_trace_id(const struct task *task);
+int64_t task_left_ns(const struct task *task); /* until its deadline, at least 0 */
 void *task_arg(const struct task *task);
 const struct task_failure *task_failure(const struct task *task); /* in end, when TASK_FAILED */

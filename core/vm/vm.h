@@ -60,6 +60,10 @@ struct vm_usage {
 struct vm_usage vm_usage(const struct vm *vm);
 bool vm_broken(const struct vm *vm); /* out of memory happened: discard and rebuild */
 
-/* Registry-anchored value of this VM: what bind/ modules keep per VM. */
+/* Bytes for one call of a binding: empty, valid until the next vm_scratch.  It has an
+ * owner, so a Lua error in between loses nothing. */
+struct buf *vm_scratch(struct vm *vm);
+
+/* What bind/ modules keep per VM, by name; not freed here. */
 void vm_set_slot(struct vm *vm, const char *name, void *value);
 void *vm_get_slot(const struct vm *vm, const char *name);

@@ -1,0 +1,124 @@
+/* What a failed coroutine says, taken from the value it raised. */
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "vm/internal.h"
+#include "vm/json.h"
+
+enum { TRACEBACK_BYTES = 4000 };
+
+void failure_open(lua_State *L)
+{
+    if (luaL_newmetatable(L, VM_FAILURE)) {
+        lua_pushliteral(L, "locked");
+        lua_setfield(L, -2, "__metatable");
+    }
+}
+
+static char *keep(struct task *task, const char *p, size_t n)
+{
+    char *copy = task_alloc(task, n + 1);
+    memcpy(copy, p, n);
+    return copy;
+}
+
+static bool is_failure(lua_State *L, int index)
+{
+    if (!lua_istable(L, index) || !lua_getmetatable(L, index))
+        return false;
+    luaL_getmetatable(L, VM_FAILURE);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
+static void push_field(lua_State *L, int index, const char *key)
+{
+    lua_pushvalue(L, index);
+    lua_pushstring(L, key);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+}
+
+static const char *text_field(struct task *task, lua_State *L, int index, const char *key,
+                              const char *otherwise)
+{
+    push_field(L, index, key);
+    const char *text = otherwise;
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        size_t n;
+        const char *p = lua_tolstring(L, -1, &n);
+        text = keep(task, p, n);
+    }
+    lua_pop(L, 1);
+    return text;
+}
+
+static double number_field(lua_State *L, int index, const char *key, double otherwise)
+{
+    push_field(L, index, key);
+    double value = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : otherwise;
+    lua_pop(L, 1);
+    return value;
+}
+
+static void read_table(struct task *task, lua_State *L, struct task_failure *out)
+{
+    int index = lua_gettop(L);
+    out->status = (int)number_field(L, index, "status", 0);
+    out->code = text_field(task, L, index, "code", "lua");
+    out->message = text_field(task, L, index, "message", "");
+    out->delay = number_field(L, index, "delay", -1);
+    push_field(L, index, "extra");
+    struct buf json = {0};
+    struct err err;
+    if (!lua_isnil(L, -1) && lua_json_encode(L, lua_gettop(L), &json, &err))
+        out->extra_json = str_n(keep(task, json.p, json.n), json.n);
+    buf_free(&json);
+    lua_pop(L, 1);
+}
+
+/* The coroutine's stack in words, without the host library's own frames. */
+static const char *traceback(struct task *task, lua_State *co)
+{
+    lua_State *L = task_vm(task)->L;
+    luaL_traceback(L, co, NULL, 0);
+    size_t n;
+    const char *p = lua_tolstring(L, -1, &n);
+    struct str rest = str_n(p, n < TRACEBACK_BYTES ? n : TRACEBACK_BYTES);
+    struct buf kept = {0};
+    while (rest.n) {
+        struct str line = str_split(&rest, '\n');
+        if ((line.n > 1 && library_is_source(line.p + 1)) ||
+            str_starts(line, STR("\t[C]: in function 'error'")))
+            continue;
+        if (kept.n)
+            buf_add_char(&kept, '\n');
+        buf_add_str(&kept, line);
+    }
+    lua_pop(L, 1);
+    const char *text = keep(task, kept.p ? kept.p : "", kept.n);
+    buf_free(&kept);
+    return text;
+}
+
+void failure_read(struct task *task, lua_State *co, struct task_failure *out)
+{
+    *out = (struct task_failure){.code = "lua", .traceback = "", .delay = -1};
+    if (!lua_checkstack(co, 8)) {
+        out->message = "stack overflow";
+    } else if (is_failure(co, lua_gettop(co))) {
+        read_table(task, co, out);
+    } else if (lua_type(co, -1) == LUA_TSTRING) {
+        size_t n;
+        const char *p = lua_tolstring(co, -1, &n);
+        out->message = keep(task, p, n);
+        out->traceback = traceback(task, co);
+    } else {
+        char words[96];
+        snprintf(words, sizeof words, "raised a %s value instead of text or app.fail(…)",
+                 luaL_typename(co, -1));
+        out->message = keep(task, words, strlen(words));
+        out->traceback = traceback(task, co);
+    }
+}

@@ -1,0 +1,94 @@
+/* internal.h -- what the files of vm/ share; nobody else includes it. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "loop/lane.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+struct vm_slot {
+    struct vm_slot *next;
+    const char *name;
+    void *value;
+};
+
+struct vm {
+    /* immutable after vm_create */
+    lua_State *L;
+    struct vm_options options;
+    struct plugin_decl *decl;
+    int run_ref;  /* registry: function(handler number) that every task runs */
+    int push_ref; /* registry: task_push_protected */
+    /* lane thread; read by others with relaxed loads */
+    _Atomic int64_t used, limit, task_count, started, errors, cpu_ns;
+    atomic_bool broken;
+    /* lane thread */
+    bool enforced; /* allocations over the limit fail: true only where they can raise */
+    bool tight;    /* more than half full: the collector runs more often */
+    bool retired;
+    struct task *running; /* innermost task inside lua_resume */
+    struct list tasks;    /* started, not ended */
+    struct task *pool;    /* ended cleanly, coroutine ready for reuse */
+    int pooled;
+    struct vm_slot *slots;
+    struct buf scratch;
+};
+
+enum vm_limits {
+    VM_TASKS = 20000, /* at once */
+    VM_POOLED = 256,  /* coroutines kept for reuse */
+};
+#define VM_MEMORY_DEFAULT  ((int64_t)64 << 20)
+#define VM_TASK_NS_DEFAULT (30 * NS_PER_SECOND)
+
+/* Names in the Lua registry. */
+#define VM_FAILURE  "maru.failure" /* metatable of app.fail's values */
+#define VM_HOST_ENV "maru.host"    /* environment of the host library's own files */
+
+static inline int64_t counter_get(const _Atomic int64_t *counter)
+{
+    return atomic_load_explicit((_Atomic int64_t *)counter, memory_order_relaxed);
+}
+/* Only the lane writes, so a load and a store are enough. */
+static inline void counter_add(_Atomic int64_t *counter, int64_t by)
+{
+    atomic_store_explicit(counter, counter_get(counter) + by, memory_order_relaxed);
+}
+
+/* task.c: frees what ended tasks left for reuse.  Needs no lua_State. */
+void task_pool_free(struct vm *vm);
+/* task.c, called by the coroutine's first function: pushes the event's values. */
+int task_arguments(lua_State *L);
+/* task.c: runs the pushing that its light userdata argument describes. */
+int task_push_protected(lua_State *L);
+/* Whether L is the task's coroutine, not one that the plugin made. */
+bool task_is_own(const struct task *task, const lua_State *L);
+
+/* failure.c: turns the error value on top of the dead coroutine into words that
+ * live as long as the task. */
+void failure_read(struct task *task, lua_State *co, struct task_failure *out);
+/* Pushes the metatable of app.fail's values. */
+void failure_open(lua_State *L);
+
+/* sandbox.c: opens the libraries and keeps the host library's own copy of them as
+ * its environment.  May raise. */
+void sandbox_open(lua_State *L);
+/* Adds what lua/maru/sandbox.lua and boot.lua need from C to the table on top. */
+void sandbox_parts(lua_State *L);
+/* Pushes a file of the plugin's, compiled, or raises its syntax error. */
+void sandbox_push_file(lua_State *L, const struct bundle *bundle, const struct bundle_file *file);
+
+/* library.c: pushes what the host library's file "maru.boot" … returns, running it
+ * once.  Raises when there is no such file. */
+void library_push(lua_State *L, const char *name);
+/* Whether "maru/app.lua" or "maru/app.lua:7: …" is a place in the host library (a
+ * plugin's files have a folder more). */
+bool library_is_source(const char *source);
+
+/* plugin.c: reads the normalised table on top of the stack into *decl, which
+ * is zeroed and owned by the caller, also when this raises. */
+void plugin_read(lua_State *L, struct plugin_decl *decl);

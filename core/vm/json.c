@@ -1,0 +1,470 @@
+#include "vm/json.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "vm/internal.h"
+
+static const char array_mark; /* its address is the registry key of the arrays' metatable */
+
+/* ---- arrays and null --------------------------------------------------- */
+
+static void push_array_mark(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&array_mark);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    if (!lua_isnil(L, -1))
+        return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushliteral(L, "array");
+    lua_setfield(L, -2, "__metatable");
+    lua_pushlightuserdata(L, (void *)&array_mark);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void lua_json_mark_array(lua_State *L)
+{
+    push_array_mark(L);
+    lua_setmetatable(L, -2);
+}
+
+void lua_json_push_null(lua_State *L)
+{
+    lua_pushlightuserdata(L, NULL);
+}
+
+static bool is_marked(lua_State *L, int table)
+{
+    if (!lua_getmetatable(L, table))
+        return false;
+    push_array_mark(L);
+    bool marked = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return marked;
+}
+
+/* ---- encode ------------------------------------------------------------ */
+
+/* One level of the path to the value being written: a key, or an index. */
+struct step {
+    struct str key; /* p NULL: index */
+    size_t index;
+};
+
+struct encoder {
+    lua_State *L;
+    struct buf *out;
+    struct err *err;
+    bool lenient;
+    int depth;
+    struct step path[JSON_DEPTH_DEFAULT];
+};
+
+static bool write_value(struct encoder *e, int index);
+
+static bool fail(struct encoder *e, const char *why)
+{
+    struct buf path = {0};
+    for (int i = 0; i < e->depth; i++) {
+        struct step *step = &e->path[i];
+        if (step->key.p)
+            buf_printf(&path, "%s%.*s", i ? "." : "", (int)(step->key.n < 40 ? step->key.n : 40),
+                       step->key.p);
+        else
+            buf_printf(&path, "[%zu]", step->index);
+    }
+    err_set(e->err, ERR_INVALID, "%s%s%s", path.n ? path.p : "", path.n ? ": " : "", why);
+    buf_free(&path);
+    return false;
+}
+
+static bool is_plain(const char *p, size_t n)
+{
+    size_t i = 0;
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+    for (; i + 8 <= n; i += 8) {
+        uint64_t w;
+        memcpy(&w, p + i, 8);
+        uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+        uint64_t odd = w | (w - ones * 0x20) | (quote - ones) | (slash - ones);
+        if (odd & high)
+            return false;
+    }
+    for (; i < n; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
+            return false;
+    }
+    return true;
+}
+
+static bool write_string(struct encoder *e, struct str s)
+{
+    if (is_plain(s.p, s.n)) {
+        buf_reserve(e->out, s.n + 2);
+        char *to = e->out->p + e->out->n;
+        to[0] = '"';
+        memcpy(to + 1, s.p, s.n);
+        to[s.n + 1] = '"';
+        to[s.n + 2] = '\0';
+        e->out->n += s.n + 2;
+        return true;
+    }
+    if (!e->lenient && !utf8_valid(s))
+        return fail(e, "text is not valid UTF-8");
+    json_write_string(e->out, s);
+    return true;
+}
+
+static void write_integer(struct buf *out, int64_t value)
+{
+    char digits[24], *at = digits + sizeof digits;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest);
+    if (value < 0)
+        *--at = '-';
+    buf_add(out, at, (size_t)(digits + sizeof digits - at));
+}
+
+static bool write_number(struct encoder *e, double value)
+{
+    if (fabs(value) <= 9007199254740992.0 && value == (double)(int64_t)value && value != 0) {
+        write_integer(e->out, (int64_t)value);
+        return true;
+    }
+    if (value == 0) {
+        buf_add_c(e->out, signbit(value) ? "-0" : "0");
+        return true;
+    }
+    if (json_write_number(e->out, value))
+        return true;
+    if (!e->lenient)
+        return fail(e, isnan(value) ? "JSON cannot hold NaN" : "JSON cannot hold infinity");
+    buf_add_c(e->out, "null");
+    return true;
+}
+
+static bool write_items_by_index(struct encoder *e, int table, size_t count)
+{
+    struct step *step = &e->path[e->depth - 1];
+    for (size_t i = 1; i <= count; i++) {
+        if (i > 1)
+            buf_add_char(e->out, ',');
+        step->index = i;
+        lua_rawgeti(e->L, table, (int)i);
+        if (!write_value(e, lua_gettop(e->L)))
+            return false;
+        lua_pop(e->L, 1);
+    }
+    return true;
+}
+
+/* Keys came in another order than 1, 2, 3: counts them, and says what is wrong
+ * when they are not 1..n after all. */
+static bool count_items(struct encoder *e, int table, size_t *count)
+{
+    lua_State *L = e->L;
+    size_t n = 0;
+    double largest = 0;
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        double key = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : -1;
+        if (key < 1 || key != floor(key)) {
+            e->depth--;
+            return fail(e, "a table with both items and named fields has no JSON form");
+        }
+        largest = key > largest ? key : largest;
+        n++;
+    }
+    *count = n;
+    if (largest == (double)n)
+        return true;
+    char why[120];
+    snprintf(why, sizeof why,
+             "sparse array: %zu items up to index %.0f; fill holes with app.json.null", n, largest);
+    e->depth--;
+    return fail(e, why);
+}
+
+static bool write_array(struct encoder *e, int table)
+{
+    lua_State *L = e->L;
+    struct step *step = &e->path[e->depth - 1];
+    size_t start = e->out->n, i = 0;
+    step->key.p = NULL;
+    buf_add_char(e->out, '[');
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TNUMBER || lua_tonumber(L, -2) != (double)++i) {
+            lua_pop(L, 2);
+            e->out->n = start + 1;
+            if (!count_items(e, table, &i) || !write_items_by_index(e, table, i))
+                return false;
+            break;
+        }
+        if (i > 1)
+            buf_add_char(e->out, ',');
+        step->index = i;
+        if (!write_value(e, lua_gettop(L)))
+            return false;
+    }
+    buf_add_char(e->out, ']');
+    return true;
+}
+
+static bool write_object(struct encoder *e, int table)
+{
+    lua_State *L = e->L;
+    struct step *step = &e->path[e->depth - 1];
+    char separator = '{';
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING) {
+            if (lua_type(L, -2) == LUA_TNUMBER) {
+                size_t unused;
+                return count_items(e, table, &unused);
+            }
+            e->depth--;
+            return fail(e, "a key must be text");
+        }
+        step->key.p = lua_tolstring(L, -2, &step->key.n);
+        buf_add_char(e->out, separator);
+        separator = ',';
+        if (!write_string(e, step->key))
+            return false;
+        buf_add_char(e->out, ':');
+        if (!write_value(e, lua_gettop(L)))
+            return false;
+    }
+    buf_add_c(e->out, separator == '{' ? "{}" : "}");
+    return true;
+}
+
+static bool write_table(struct encoder *e, int index)
+{
+    if (e->depth == JSON_DEPTH_DEFAULT)
+        return fail(e, "nested deeper than 64 levels (a cycle?)");
+    if (!lua_checkstack(e->L, 6))
+        return fail(e, "no stack left");
+    e->depth++;
+    lua_rawgeti(e->L, index, 1);
+    bool items = !lua_isnil(e->L, -1);
+    lua_pop(e->L, 1);
+    if (!(items || is_marked(e->L, index) ? write_array(e, index) : write_object(e, index)))
+        return false;
+    e->depth--;
+    return true;
+}
+
+static bool write_value(struct encoder *e, int index)
+{
+    lua_State *L = e->L;
+    int type = lua_type(L, index);
+    struct str s;
+    char why[80];
+    switch (type) {
+    case LUA_TSTRING:
+        s.p = lua_tolstring(L, index, &s.n);
+        return write_string(e, s);
+    case LUA_TNUMBER:
+        return write_number(e, lua_tonumber(L, index));
+    case LUA_TBOOLEAN:
+        buf_add_c(e->out, lua_toboolean(L, index) ? "true" : "false");
+        return true;
+    case LUA_TTABLE:
+        return write_table(e, index);
+    case LUA_TNIL:
+        buf_add_c(e->out, "null");
+        return true;
+    case LUA_TLIGHTUSERDATA:
+        if (!lua_touserdata(L, index)) {
+            buf_add_c(e->out, "null");
+            return true;
+        }
+        break;
+    default:
+        break;
+    }
+    if (e->lenient) {
+        buf_printf(e->out, "\"(%s)\"", lua_typename(L, type));
+        return true;
+    }
+    snprintf(why, sizeof why, "a %s has no JSON form", lua_typename(L, type));
+    return fail(e, why);
+}
+
+static bool encode(lua_State *L, int index, struct buf *out, bool lenient, struct err *err)
+{
+    struct encoder e;
+    e.L = L;
+    e.out = out;
+    e.err = err;
+    e.lenient = lenient;
+    e.depth = 0;
+    size_t start = out->n;
+    int top = lua_gettop(L);
+    if (index < 0 && index > LUA_REGISTRYINDEX)
+        index = top + 1 + index;
+    struct vm *vm = vm_of(L);
+    bool enforced = vm->enforced;
+    vm->enforced = false; /* growing the stack is all that takes memory here */
+    bool ok = write_value(&e, index);
+    vm->enforced = enforced;
+    lua_settop(L, top);
+    if (!ok)
+        out->n = start;
+    return ok;
+}
+
+bool lua_json_encode(lua_State *L, int index, struct buf *out, struct err *err)
+{
+    return encode(L, index, out, false, err);
+}
+
+bool lua_json_encode_lenient(lua_State *L, int index, struct buf *out, struct err *err)
+{
+    return encode(L, index, out, true, err);
+}
+
+/* ---- decode ------------------------------------------------------------ */
+
+/* Containers under construction lie on the Lua stack, an object with the key
+ * of its next value above it: …, object, key, array, …  No Lua error may pass
+ * through json_read, so the memory limit is looked at here, not enforced by
+ * the allocator. */
+struct decoder {
+    lua_State *L;
+    struct vm *vm;
+    int depth;
+    int count[JSON_DEPTH_MAX + 1]; /* items so far, or -1 in an object */
+};
+
+static void add(struct decoder *d)
+{
+    if (d->depth == 0)
+        return;
+    int *count = &d->count[d->depth];
+    if (*count < 0)
+        lua_rawset(d->L, -3);
+    else
+        lua_rawseti(d->L, -2, ++*count);
+}
+
+static bool on_null(void *arg, struct err *err)
+{
+    struct decoder *d = arg;
+    (void)err;
+    lua_pushlightuserdata(d->L, NULL);
+    add(d);
+    return true;
+}
+
+static bool on_boolean(void *arg, bool value, struct err *err)
+{
+    struct decoder *d = arg;
+    (void)err;
+    lua_pushboolean(d->L, value);
+    add(d);
+    return true;
+}
+
+static bool on_number(void *arg, double value, struct str text, struct err *err)
+{
+    struct decoder *d = arg;
+    (void)text;
+    (void)err;
+    lua_pushnumber(d->L, value);
+    add(d);
+    return true;
+}
+
+static bool has_room(struct decoder *d, size_t more, struct err *err)
+{
+    if (counter_get(&d->vm->used) + (int64_t)more <= counter_get(&d->vm->limit))
+        return true;
+    atomic_store_explicit(&d->vm->broken, true, memory_order_relaxed);
+    return err_set(err, ERR_MEMORY, "not enough memory");
+}
+
+static bool on_string(void *arg, struct str value, struct err *err)
+{
+    struct decoder *d = arg;
+    if (!has_room(d, value.n, err))
+        return false;
+    lua_pushlstring(d->L, value.p, value.n);
+    add(d);
+    return true;
+}
+
+static bool on_key(void *arg, struct str key, struct err *err)
+{
+    struct decoder *d = arg;
+    if (!has_room(d, key.n, err))
+        return false;
+    lua_pushlstring(d->L, key.p, key.n);
+    return true;
+}
+
+static bool begin(struct decoder *d, int count, struct err *err)
+{
+    if (d->depth == JSON_DEPTH_MAX || !lua_checkstack(d->L, 6))
+        return err_set(err, ERR_LIMIT, "nested too deeply");
+    if (!has_room(d, 64, err))
+        return false;
+    lua_newtable(d->L);
+    d->count[++d->depth] = count;
+    return true;
+}
+
+static bool on_begin_object(void *arg, struct err *err)
+{
+    return begin(arg, -1, err);
+}
+
+static bool on_begin_array(void *arg, struct err *err)
+{
+    return begin(arg, 0, err);
+}
+
+static bool on_end(void *arg, struct err *err)
+{
+    struct decoder *d = arg;
+    (void)err;
+    if (d->count[d->depth] == 0)
+        lua_json_mark_array(d->L);
+    d->depth--;
+    add(d);
+    return true;
+}
+
+static const struct json_events events = {
+    .null = on_null,
+    .boolean = on_boolean,
+    .number = on_number,
+    .string = on_string,
+    .key = on_key,
+    .begin_object = on_begin_object,
+    .end_object = on_end,
+    .begin_array = on_begin_array,
+    .end_array = on_end,
+};
+
+bool lua_json_decode(lua_State *L, struct str text, int max_depth, struct err *err)
+{
+    struct decoder d;
+    d.L = L;
+    d.vm = vm_of(L);
+    d.depth = 0;
+    int top = lua_gettop(L);
+    bool enforced = d.vm->enforced;
+    d.vm->enforced = false;
+    bool ok = json_read(text, max_depth, &events, &d, err);
+    d.vm->enforced = enforced;
+    if (!ok)
+        lua_settop(L, top);
+    return ok;
+}

@@ -1,0 +1,31 @@
+/* json.h -- Lua values as JSON text, and back.
+ *
+ * A table is an array when its keys are 1..n or when app.json.array marked it;
+ * an empty unmarked table is an object.  null is the light userdata NULL.
+ * Metamethods are not called, so nothing of the plugin's runs meanwhile.
+ *
+ * None of these raises: reading stops with ERR_MEMORY at the VM's limit, and
+ * writing takes no memory of the VM's.
+ */
+#pragma once
+
+#include <lua.h>
+
+#include "base/err.h"
+#include "base/json.h"
+#include "base/str.h"
+
+/* Appends the value at index.  False with *err naming the path, "lives[3].title:
+ * not valid UTF-8", for functions, cycles, NaN, mixed or sparse tables; *out is
+ * then as it was. */
+bool lua_json_encode(lua_State *L, int index, struct buf *out, struct err *err);
+
+/* The same for people: what JSON cannot hold becomes text, so it fails only for depth. */
+bool lua_json_encode_lenient(lua_State *L, int index, struct buf *out, struct err *err);
+
+/* Pushes the value, or pushes nothing and returns false with *err. */
+bool lua_json_decode(lua_State *L, struct str text, int max_depth, struct err *err);
+
+/* Marks the table on top of the stack as an array. */
+void lua_json_mark_array(lua_State *L);
+void lua_json_push_null(lua_State *L);

@@ -1,0 +1,52 @@
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdio.h>
+
+#include "vm/embedded.h"
+#include "vm/internal.h"
+
+static const struct embedded_file *find(const char *name)
+{
+    for (size_t i = 0; i < embedded_lua_count; i++)
+        if (strcmp(embedded_lua[i].name, name) == 0)
+            return &embedded_lua[i];
+    return NULL;
+}
+
+/* Runs the file in the host environment; its value is on top afterwards. */
+static void run_file(lua_State *L, const char *name)
+{
+    const struct embedded_file *file = find(name);
+    if (!file)
+        luaL_error(L, "the host library has no file %s", name);
+    char chunk[80];
+    snprintf(chunk, sizeof chunk, "@maru/%s.lua", name + sizeof "maru." - 1);
+    if (luaL_loadbuffer(L, (const char *)file->bytes, file->n, chunk) != 0)
+        lua_error(L);
+    lua_getfield(L, LUA_REGISTRYINDEX, VM_HOST_ENV);
+    lua_setfenv(L, -2);
+    lua_call(L, 0, 1);
+}
+
+void library_push(lua_State *L, const char *name)
+{
+    luaL_findtable(L, LUA_REGISTRYINDEX, "maru.library", 32);
+    lua_getfield(L, -1, name);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        run_file(L, name);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -3, name);
+    }
+    lua_remove(L, -2);
+}
+
+bool library_is_source(const char *source)
+{
+    if (strncmp(source, "maru/", 5) != 0)
+        return false;
+    const char *rest = source + 5;
+    while ((*rest >= 'a' && *rest <= 'z') || *rest == '_')
+        rest++;
+    return strncmp(rest, ".lua", 4) == 0 && (rest[4] == '\0' || rest[4] == ':');
+}

@@ -1,0 +1,271 @@
+/* Reads the normalised declaration (lua/maru/contract.lua) into C.  Field names
+ * are the same on both sides; durations are seconds there and ns here. */
+#include "vm/plugin.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "base/mem.h"
+#include "vm/internal.h"
+
+/* Each reads field `key` of the table on top of the stack. */
+
+static char *text(lua_State *L, const char *key)
+{
+    lua_getfield(L, -1, key);
+    char *copy = NULL;
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        struct str s;
+        s.p = lua_tolstring(L, -1, &s.n);
+        copy = str_dup(s);
+    }
+    lua_pop(L, 1);
+    return copy;
+}
+
+static double number(lua_State *L, const char *key, double otherwise)
+{
+    lua_getfield(L, -1, key);
+    double value = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : otherwise;
+    lua_pop(L, 1);
+    return value;
+}
+
+static int integer(lua_State *L, const char *key, int otherwise)
+{
+    return (int)number(L, key, otherwise);
+}
+
+static int64_t duration(lua_State *L, const char *key)
+{
+    return (int64_t)(number(L, key, 0) * 1e9);
+}
+
+static char **texts(lua_State *L, const char *key, int *count)
+{
+    lua_getfield(L, -1, key);
+    int n = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
+    char **list = n ? mem_zero((size_t)n, sizeof *list) : NULL;
+    for (int i = 0; i < n; i++) {
+        lua_rawgeti(L, -1, i + 1);
+        list[i] = mem_strdup(lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    *count = n;
+    return list;
+}
+
+/* Calls read for each item of the list `key`, the item on top, with the item's place in
+ * an array made here. */
+static void *items(lua_State *L, const char *key, size_t size, int *count,
+                   void (*read)(lua_State *L, void *item))
+{
+    lua_getfield(L, -1, key);
+    int n = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
+    char *list = n ? mem_zero((size_t)n, size) : NULL;
+    for (int i = 0; i < n; i++) {
+        lua_rawgeti(L, -1, i + 1);
+        read(L, list + (size_t)i * size);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    *count = n;
+    return list;
+}
+
+static void read_route(lua_State *L, void *item)
+{
+    struct route_decl *route = item;
+    route->method = text(L, "method");
+    route->pattern = text(L, "pattern");
+    route->handler = integer(L, "handler", -1);
+    route->summary = text(L, "summary");
+    route->auth = text(L, "auth");
+    route->rate = number(L, "rate", 0);
+    route->rate_burst = integer(L, "rate_burst", 0);
+    route->cache_ns = duration(L, "cache");
+    route->max_body = (int64_t)number(L, "max_body", 0);
+    route->timeout_ns = duration(L, "timeout");
+    route->schema_json = text(L, "schema_json");
+}
+
+static void read_job(lua_State *L, void *item)
+{
+    struct job_decl *job = item;
+    job->kind = text(L, "kind");
+    job->handler = integer(L, "handler", -1);
+    job->queue = text(L, "queue");
+    job->priority = integer(L, "priority", 1);
+    job->retries = integer(L, "retries", 0);
+    job->backoff_ns = duration(L, "backoff");
+    job->timeout_ns = duration(L, "timeout");
+    job->concurrency = integer(L, "concurrency", 0);
+}
+
+static void read_schedule(lua_State *L, void *item)
+{
+    struct schedule_decl *schedule = item;
+    schedule->id = text(L, "id");
+    schedule->pattern = text(L, "pattern");
+    schedule->tz = text(L, "tz");
+    schedule->kind = text(L, "kind");
+    schedule->args_json = text(L, "args_json");
+    lua_getfield(L, -1, "enabled");
+    schedule->enabled = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+}
+
+static void read_topic(lua_State *L, void *item)
+{
+    struct topic_decl *topic = item;
+    topic->topic = text(L, "topic");
+    topic->kind = text(L, "kind");
+}
+
+static void read_socket(lua_State *L, void *item)
+{
+    struct socket_decl *socket = item;
+    socket->path = text(L, "path");
+    socket->open = integer(L, "open", -1);
+    socket->message = integer(L, "message", -1);
+    socket->close = integer(L, "close", -1);
+}
+
+static void read_series(lua_State *L, void *item)
+{
+    struct series_decl *series = item;
+    series->name = text(L, "name");
+    series->keys = texts(L, "keys", &series->key_count);
+    series->values = texts(L, "values", &series->value_count);
+    series->retention_ns = duration(L, "retention");
+}
+
+static void read_page(lua_State *L, void *item)
+{
+    struct page_decl *page = item;
+    page->path = text(L, "path");
+    page->title_ko = text(L, "title_ko");
+    page->title_en = text(L, "title_en");
+    page->module = text(L, "module");
+}
+
+static void read_exports(lua_State *L, struct plugin_decl *decl)
+{
+    decl->exports = texts(L, "exports", &decl->export_count);
+    decl->export_handlers = mem_zero((size_t)decl->export_count + 1, sizeof(int));
+    lua_getfield(L, -1, "export_handlers");
+    for (int i = 0; i < decl->export_count; i++) {
+        lua_rawgeti(L, -1, i + 1);
+        decl->export_handlers[i] = (int)lua_tointeger(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+void plugin_read(lua_State *L, struct plugin_decl *decl)
+{
+    decl->name = text(L, "name");
+    decl->version = text(L, "version");
+    decl->requires = texts(L, "requires", &decl->require_count);
+    decl->routes = items(L, "routes", sizeof *decl->routes, &decl->route_count, read_route);
+    decl->jobs = items(L, "jobs", sizeof *decl->jobs, &decl->job_count, read_job);
+    decl->schedules =
+        items(L, "schedules", sizeof *decl->schedules, &decl->schedule_count, read_schedule);
+    decl->topics = items(L, "topics", sizeof *decl->topics, &decl->topic_count, read_topic);
+    decl->sockets = items(L, "sockets", sizeof *decl->sockets, &decl->socket_count, read_socket);
+    decl->series = items(L, "series", sizeof *decl->series, &decl->series_count, read_series);
+    decl->pages = items(L, "pages", sizeof *decl->pages, &decl->page_count, read_page);
+    read_exports(L, decl);
+    decl->allow_net = texts(L, "allow_net", &decl->allow_net_count);
+    decl->allow_env = texts(L, "allow_env", &decl->allow_env_count);
+    decl->allow_fs = texts(L, "allow_fs", &decl->allow_fs_count);
+    decl->secrets = texts(L, "secrets", &decl->secret_count);
+    decl->memory_limit = (int64_t)number(L, "memory_limit", 0);
+    decl->task_ns = duration(L, "task");
+    decl->start = integer(L, "start", -1);
+    decl->stop = integer(L, "stop", -1);
+    decl->health = integer(L, "health", -1);
+    decl->handler_count = integer(L, "handler_count", 0);
+    decl->handlers_hash = text(L, "handlers_hash");
+}
+
+static void free_texts(char **list, int count)
+{
+    for (int i = 0; i < count; i++)
+        mem_free(list[i]);
+    mem_free(list);
+}
+
+static void free_routes_and_jobs(struct plugin_decl *decl)
+{
+    for (int i = 0; i < decl->route_count; i++) {
+        struct route_decl *route = &decl->routes[i];
+        char *owned[] = {route->method, route->pattern, route->summary, route->auth,
+                         route->schema_json};
+        for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
+            mem_free(owned[k]);
+    }
+    for (int i = 0; i < decl->job_count; i++) {
+        mem_free(decl->jobs[i].kind);
+        mem_free(decl->jobs[i].queue);
+    }
+    mem_free(decl->routes);
+    mem_free(decl->jobs);
+}
+
+static void free_events(struct plugin_decl *decl)
+{
+    for (int i = 0; i < decl->schedule_count; i++) {
+        struct schedule_decl *s = &decl->schedules[i];
+        char *owned[] = {s->id, s->pattern, s->tz, s->kind, s->args_json};
+        for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
+            mem_free(owned[k]);
+    }
+    for (int i = 0; i < decl->topic_count; i++) {
+        mem_free(decl->topics[i].topic);
+        mem_free(decl->topics[i].kind);
+    }
+    for (int i = 0; i < decl->socket_count; i++)
+        mem_free(decl->sockets[i].path);
+    mem_free(decl->schedules);
+    mem_free(decl->topics);
+    mem_free(decl->sockets);
+}
+
+static void free_series_and_pages(struct plugin_decl *decl)
+{
+    for (int i = 0; i < decl->series_count; i++) {
+        mem_free(decl->series[i].name);
+        free_texts(decl->series[i].keys, decl->series[i].key_count);
+        free_texts(decl->series[i].values, decl->series[i].value_count);
+    }
+    for (int i = 0; i < decl->page_count; i++) {
+        struct page_decl *page = &decl->pages[i];
+        char *owned[] = {page->path, page->title_ko, page->title_en, page->module};
+        for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
+            mem_free(owned[k]);
+    }
+    mem_free(decl->series);
+    mem_free(decl->pages);
+}
+
+void plugin_decl_free(struct plugin_decl *decl)
+{
+    if (!decl)
+        return;
+    free_routes_and_jobs(decl);
+    free_events(decl);
+    free_series_and_pages(decl);
+    free_texts(decl->requires, decl->require_count);
+    free_texts(decl->exports, decl->export_count);
+    free_texts(decl->allow_net, decl->allow_net_count);
+    free_texts(decl->allow_env, decl->allow_env_count);
+    free_texts(decl->allow_fs, decl->allow_fs_count);
+    free_texts(decl->secrets, decl->secret_count);
+    mem_free(decl->export_handlers);
+    mem_free(decl->name);
+    mem_free(decl->version);
+    mem_free(decl->handlers_hash);
+    mem_free(decl);
+}

@@ -1,0 +1,319 @@
+#include "vm/vm.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "observe/log.h"
+#include "vm/host.h"
+#include "vm/internal.h"
+#include "vm/json.h"
+
+enum { SCRATCH_KEPT = 1 << 20 };
+
+/* ---- memory ------------------------------------------------------------ */
+
+/* Over half of the limit the collector starts a cycle after 10 % growth instead
+ * of 100 %, so that garbage is not what reaches the limit. */
+static void pace(struct vm *vm, int64_t used, int64_t limit)
+{
+    bool tight = used > limit / 2;
+    if (tight == vm->tight || !vm->L)
+        return;
+    vm->tight = tight;
+    lua_gc(vm->L, LUA_GCSETPAUSE, tight ? 110 : 200);
+    lua_gc(vm->L, LUA_GCSETSTEPMUL, tight ? 400 : 200);
+}
+
+static void *allocate(void *ud, void *p, size_t before, size_t after)
+{
+    struct vm *vm = ud;
+    int64_t used = counter_get(&vm->used) + (int64_t)after - (int64_t)before;
+    int64_t limit = counter_get(&vm->limit);
+    if (after == 0) {
+        free(p);
+        p = NULL;
+    } else {
+        if (used > limit && vm->enforced && after > before) {
+            atomic_store_explicit(&vm->broken, true, memory_order_relaxed);
+            return NULL;
+        }
+        p = realloc(p, after);
+        if (!p)
+            return NULL;
+    }
+    atomic_store_explicit(&vm->used, used, memory_order_relaxed);
+    pace(vm, used, limit);
+    return p;
+}
+
+/* Every entry is protected, and pushes from outside cannot run out of memory, so
+ * this is a bug of the host. */
+static int on_panic(lua_State *L)
+{
+    log_error("vm", "unprotected error: %s", lua_tostring(L, -1));
+    invariant(!"a Lua error outside of a protected call");
+    return 0;
+}
+
+/* ---- making one -------------------------------------------------------- */
+
+struct build {
+    struct vm *vm;
+    struct plugin_decl **copy;
+};
+
+/* source(name) -> text of a bundle file, or nil: error messages look for lines in it. */
+static int l_source(lua_State *L)
+{
+    struct str name;
+    name.p = luaL_checklstring(L, 1, &name.n);
+    const struct bundle_file *file = bundle_find(vm_of(L)->options.bundle, name);
+    if (!file)
+        return 0;
+    lua_pushlstring(L, file->bytes, file->n);
+    return 1;
+}
+
+/* hash(text) -> hex: the same handlers on every lane have the same one. */
+static int l_hash(lua_State *L)
+{
+    struct str text;
+    unsigned char hash[16];
+    char hex[2 * sizeof hash + 1];
+    text.p = luaL_checklstring(L, 1, &text.n);
+    crypto_generichash(hash, sizeof hash, (const unsigned char *)text.p, text.n, NULL, 0);
+    sodium_bin2hex(hex, sizeof hex, hash, sizeof hash);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
+/* load_plugin() -> what plugin.lua returned */
+static int l_load_plugin(lua_State *L)
+{
+    const struct bundle *bundle = vm_of(L)->options.bundle;
+    sandbox_push_file(L, bundle, bundle_find(bundle, STR("plugin.lua")));
+    lua_call(L, 0, 1);
+    return 1;
+}
+
+static void set_text(lua_State *L, const char *key, const char *value)
+{
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, key);
+}
+
+static void set_function(lua_State *L, const char *key, lua_CFunction function)
+{
+    lua_pushcfunction(L, function);
+    lua_setfield(L, -2, key);
+}
+
+/* Pushes the table that lua/maru/boot.lua gets. */
+static void push_parts(lua_State *L, const struct vm_options *options)
+{
+    lua_newtable(L);
+    set_text(L, "name", options->bundle->name);
+    set_text(L, "generation", options->label);
+    set_text(L, "dir", options->bundle->dir);
+    lua_pushboolean(L, options->host && options->host->development);
+    lua_setfield(L, -2, "development");
+    set_function(L, "hash", l_hash);
+    set_function(L, "source", l_source);
+    set_function(L, "load_plugin", l_load_plugin);
+    set_function(L, "arguments", task_arguments);
+    failure_open(L);
+    lua_setfield(L, -2, "failure");
+    sandbox_parts(L);
+    if (options->host && options->host->bind)
+        options->host->bind(L);
+    else
+        lua_newtable(L);
+    lua_setfield(L, -2, "raw");
+    struct err err;
+    struct str config = options->config_json;
+    if (config.n == 0)
+        lua_newtable(L);
+    else if (!lua_json_decode(L, config, JSON_DEPTH_DEFAULT, &err))
+        luaL_error(L, "plugins.%s: %s", options->bundle->name, err.message);
+    lua_setfield(L, -2, "settings");
+}
+
+static int build(lua_State *L)
+{
+    struct build *b = lua_touserdata(L, 1);
+    struct vm *vm = b->vm;
+    sandbox_open(L);
+    library_push(L, "maru.boot");
+    push_parts(L, &vm->options);
+    lua_call(L, 1, 2); /* declaration run */
+    vm->run_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushcfunction(L, task_push_protected);
+    vm->push_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    vm->enforced = false; /* what C reads from here on cannot raise */
+    plugin_read(L, vm->decl);
+    if (b->copy) {
+        *b->copy = mem_zero(1, sizeof **b->copy);
+        plugin_read(L, *b->copy);
+    }
+    return 0;
+}
+
+static void report(struct vm *vm, int status, struct err *err)
+{
+    lua_State *L = vm->L;
+    const char *dir = vm->options.bundle->dir;
+    if (status == LUA_ERRMEM)
+        err_set(err, ERR_MEMORY, "%s: the memory limit of %lld KiB was reached while loading", dir,
+                (long long)(counter_get(&vm->limit) / 1024));
+    else if (lua_type(L, -1) == LUA_TSTRING)
+        err_set(err, ERR_LUA, "%s", lua_tostring(L, -1));
+    else
+        err_set(err, ERR_LUA, "%s/plugin.lua: raised a %s value while loading", dir,
+                luaL_typename(L, -1));
+}
+
+struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl, struct err *err)
+{
+    struct vm *vm = mem_zero(1, sizeof *vm);
+    vm->options = *options;
+    vm->decl = mem_zero(1, sizeof *vm->decl);
+    list_init(&vm->tasks);
+    atomic_store(&vm->limit, options->memory_limit > 0 ? options->memory_limit : VM_MEMORY_DEFAULT);
+    vm->L = lua_newstate(allocate, vm);
+    invariant(vm->L);
+    lua_atpanic(vm->L, on_panic);
+    struct build b = {vm, decl};
+    if (decl)
+        *decl = NULL;
+    vm->enforced = true;
+    int status = lua_cpcall(vm->L, build, &b);
+    vm->enforced = false;
+    if (status != 0) {
+        report(vm, status, err);
+        if (decl && *decl)
+            plugin_decl_free(*decl);
+        vm_destroy(vm);
+        return NULL;
+    }
+    if (vm->decl->memory_limit > 0)
+        atomic_store(&vm->limit, vm->decl->memory_limit);
+    if (vm->decl->task_ns <= 0)
+        vm->decl->task_ns = VM_TASK_NS_DEFAULT;
+    return vm;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    if (!vm)
+        return;
+    invariant(counter_get(&vm->task_count) == 0);
+    lua_close(vm->L);
+    task_pool_free(vm);
+    plugin_decl_free(vm->decl);
+    for (struct vm_slot *slot = vm->slots, *next; slot; slot = next) {
+        next = slot->next;
+        mem_free(slot);
+    }
+    buf_free(&vm->scratch);
+    mem_free(vm);
+}
+
+void vm_retire(struct vm *vm)
+{
+    vm->retired = true;
+    if (counter_get(&vm->task_count) == 0 && vm->options.idle)
+        vm->options.idle(vm, vm->options.owner);
+}
+
+/* ---- asking ------------------------------------------------------------ */
+
+struct vm *vm_of(lua_State *L)
+{
+    void *vm;
+    lua_getallocf(L, &vm);
+    return vm;
+}
+
+struct lane *vm_lane(const struct vm *vm)
+{
+    return vm->options.lane;
+}
+
+const struct host *vm_host(const struct vm *vm)
+{
+    return vm->options.host;
+}
+
+const char *vm_label(const struct vm *vm)
+{
+    return vm->options.label;
+}
+
+const char *vm_plugin(const struct vm *vm)
+{
+    return vm->options.bundle->name;
+}
+
+void *vm_owner(const struct vm *vm)
+{
+    return vm->options.owner;
+}
+
+const struct plugin_decl *vm_decl(const struct vm *vm)
+{
+    return vm->decl;
+}
+
+struct vm_usage vm_usage(const struct vm *vm)
+{
+    return (struct vm_usage){
+        .memory_bytes = counter_get(&vm->used),
+        .memory_limit = counter_get(&vm->limit),
+        .tasks = counter_get(&vm->task_count),
+        .started = counter_get(&vm->started),
+        .errors = counter_get(&vm->errors),
+        .cpu_ns = counter_get(&vm->cpu_ns),
+    };
+}
+
+bool vm_broken(const struct vm *vm)
+{
+    return atomic_load_explicit((atomic_bool *)&vm->broken, memory_order_relaxed);
+}
+
+struct buf *vm_scratch(struct vm *vm)
+{
+    if (vm->scratch.cap > SCRATCH_KEPT)
+        buf_free(&vm->scratch);
+    buf_clear(&vm->scratch);
+    return &vm->scratch;
+}
+
+static struct vm_slot *find_slot(const struct vm *vm, const char *name)
+{
+    struct vm_slot *slot = vm->slots;
+    while (slot && strcmp(slot->name, name) != 0)
+        slot = slot->next;
+    return slot;
+}
+
+void vm_set_slot(struct vm *vm, const char *name, void *value)
+{
+    struct vm_slot *slot = find_slot(vm, name);
+    if (!slot) {
+        slot = mem_zero(1, sizeof *slot);
+        slot->name = name;
+        slot->next = vm->slots;
+        vm->slots = slot;
+    }
+    slot->value = value;
+}
+
+void *vm_get_slot(const struct vm *vm, const char *name)
+{
+    struct vm_slot *slot = find_slot(vm, name);
+    return slot ? slot->value : NULL;
+}
