@@ -1,0 +1,292 @@
+--- Checks the table that plugin.lua returned against the contract (maru.d.lua) and returns it in one form,
+--- which vm/plugin.c reads field by field. Errors are raised by words.refuse with the path of the key.
+local fields = require "maru.fields"
+local routes = require "maru.contract_routes"
+local schema = require "maru.schema"
+local units = require "maru.units"
+local words = require "maru.words"
+local work = require "maru.contract_work"
+
+local find, lower, match = string.find, string.lower, string.match
+local refuse, under = words.refuse, words.under
+
+local M = {}
+
+local KNOWN = { name = true, version = true, requires = true, config = true, limits = true,
+  allow = true, series = true, routes = true, jobs = true, cron = true, on = true, sockets = true,
+  pages = true, exports = true, start = true, stop = true, health = true }
+local DEFAULT_TASK_SECONDS = 30
+local PORTS = { http = 80, https = 443, ws = 80, wss = 443 }
+
+local function table_of(keys, value)
+  if value == nil then
+    return {}
+  elseif type(value) ~= "table" then
+    refuse(keys, "must be a table, got %s", type(value))
+  end
+  return value
+end
+
+--- The text keys of a table, sorted; other keys are refused.
+local function keys_of(keys, value)
+  for key in pairs(table_of(keys, value)) do
+    if type(key) ~= "string" then
+      refuse(keys, "unexpected item %s: entries have names", tostring(key))
+    end
+  end
+  return words.sorted_keys(value or {})
+end
+
+local function list_of(keys, value)
+  local list = table_of(keys, value)
+  for key in pairs(list) do
+    if type(key) ~= "number" or key < 1 or key > #list then
+      refuse(keys, "must be a list, found the key '%s'", tostring(key))
+    end
+  end
+  return list
+end
+
+local function text_list(keys, value, pattern, expected)
+  local list = list_of(keys, value)
+  for i, item in ipairs(list) do
+    if type(item) ~= "string" or not find(item, pattern) then
+      refuse(under(keys, i), "must be %s, got %s", expected,
+        type(item) == "string" and '"' .. item .. '"' or type(item))
+    end
+  end
+  return list
+end
+
+local function check_head(plugin, context)
+  if plugin.name ~= context.name then
+    refuse({ "name" }, "must be the folder's name \"%s\", got %s", context.name,
+      type(plugin.name) == "string" and '"' .. plugin.name .. '"' or type(plugin.name))
+  elseif not find(plugin.name, "^[a-z][a-z0-9_]*$") then
+    refuse({ "name" }, "must match [a-z][a-z0-9_]*")
+  elseif type(plugin.version) ~= "string" or not find(plugin.version, "^%d+%.%d+%.%d+[%w.+-]*$") then
+    refuse({ "version" }, "must be a version such as \"1.0.0\", got %s",
+      type(plugin.version) == "string" and '"' .. plugin.version .. '"' or type(plugin.version))
+  end
+end
+
+--- Values for M.config out of the configuration file, with defaults; and the names of secrets.
+local function read_config(plugin, context)
+  local declared = fields.read_all({ "config" }, table_of({ "config" }, plugin.config))
+  local secrets = {}
+  for _, name in ipairs(words.sorted_keys(declared)) do
+    local field = declared[name]
+    if field.secret then
+      secrets[#secrets + 1] = name
+    end
+    if field.default ~= nil then
+      local check = schema.compile({ value = plugin.config[name] }, { "config" })
+      local _, errors = check({ value = field.default }, "")
+      if errors then
+        refuse({ "config", name, "default" }, "%s", errors[1].message)
+      end
+    end
+  end
+  local check = schema.compile(plugin.config or {}, { "config" })
+  local config, errors = check(context.settings, "plugins." .. context.name, true)
+  if not config then
+    local messages = {}
+    for i, wrong in ipairs(errors) do
+      messages[i] = wrong.field .. ": " .. wrong.message
+    end
+    error(table.concat(messages, "\n"), 0)
+  end
+  return config, secrets
+end
+
+local function read_limits(plugin, out)
+  local limits = table_of({ "limits" }, plugin.limits)
+  words.only({ "limits" }, limits, { memory = true, task = true }, "limit")
+  if limits.memory ~= nil then
+    out.memory_limit = units.size(limits.memory)
+    if not out.memory_limit or out.memory_limit < 4 * 1024 ^ 2 then
+      refuse({ "limits", "memory" }, 'must be a size of at least 4M such as "64M", got %s',
+        tostring(limits.memory))
+    end
+  end
+  out.task = units.duration(limits.task or DEFAULT_TASK_SECONDS)
+  if not out.task or out.task <= 0 then
+    refuse({ "limits", "task" }, 'must be a duration such as "30s", got %s', tostring(limits.task))
+  end
+end
+
+--- "https://host:8443/path" -> "host:8443"
+local function host_of_url(keys, url)
+  local scheme, authority = match(url, "^(%a[%w+.-]*)://([^/?#]+)")
+  local port = scheme and PORTS[lower(scheme)]
+  if not port then
+    refuse(keys, "'%s' is not a URL with http or https", url)
+  end
+  authority = match(authority, "([^@]*)$")
+  local host, given = match(authority, "^(%[[%x:.]+%])(.*)$")
+  if not host then
+    host, given = match(authority, "^([^:]+)(.*)$")
+  end
+  if not host or not (given == "" or find(given, "^:%d+$")) then
+    refuse(keys, "'%s' is not a URL with a host", url)
+  end
+  return lower(host) .. (given ~= "" and given or ":" .. port)
+end
+
+local function add_net(out, keys, entry, config)
+  local name = match(entry, "^config:(.+)$")
+  if not name then
+    if not find(entry, "^%*?[%w.%-]+:%d+$") and not find(entry, "^%[[%x:.]+%]:%d+$") then
+      refuse(keys, 'must be "host:port", "*.host:port" or "config:KEY", got "%s"', entry)
+    end
+    out[#out + 1] = lower(entry)
+    return
+  end
+  local value = config[name]
+  if type(value) == "string" and value ~= "" then
+    value = { value }
+  elseif type(value) ~= "table" and value ~= nil and value ~= "" then
+    refuse(keys, "config.%s must be a URL, it is %s", name, type(value))
+  end
+  for _, url in ipairs(type(value) == "table" and value or {}) do
+    out[#out + 1] = host_of_url(keys, url)
+  end
+end
+
+local function read_allow(plugin, out, config)
+  local allow = table_of({ "allow" }, plugin.allow)
+  words.only({ "allow" }, allow, { net = true, env = true, fs = true }, "permission")
+  out.allow_net = {}
+  for i, entry in ipairs(text_list({ "allow", "net" }, allow.net, ".", "text")) do
+    local name = match(entry, "^config:(.+)$")
+    if name and (plugin.config or {})[name] == nil then
+      refuse({ "allow", "net", i }, "M.config has no '%s'%s", name,
+        words.suggest(name, plugin.config or {}))
+    end
+    add_net(out.allow_net, { "allow", "net", i }, entry, config)
+  end
+  out.allow_env = text_list({ "allow", "env" }, allow.env, "^[%a_][%w_]*$", "a variable's name")
+  out.allow_fs = text_list({ "allow", "fs" }, allow.fs, "^/", "an absolute path")
+end
+
+local function read_series(plugin)
+  local out = {}
+  local identifier = "^[a-z][a-z0-9_]*$"
+  for _, name in ipairs(keys_of({ "series" }, plugin.series)) do
+    local keys, series = { "series", name }, table_of({ "series", name }, plugin.series[name])
+    words.only(keys, series, { keys = true, values = true, retention = true }, "option of a series")
+    if not find(name, identifier) then
+      refuse(keys, "a series' name is [a-z][a-z0-9_]*")
+    end
+    local entry = { name = name,
+      keys = text_list(under(keys, "keys"), series.keys, identifier, "a column name"),
+      values = text_list(under(keys, "values"), series.values, identifier, "a column name") }
+    local seen = { at = true, n = true }
+    for _, column in ipairs({ "keys", "values" }) do
+      for i, word in ipairs(entry[column]) do
+        if seen[word] then
+          refuse(under(keys, column, i), "the column '%s' is taken", word)
+        end
+        seen[word] = true
+      end
+    end
+    if #entry.values == 0 then
+      refuse(under(keys, "values"), "needs at least one column")
+    elseif series.retention ~= nil then
+      entry.retention = units.duration(series.retention)
+        or refuse(under(keys, "retention"), 'must be a duration such as "90d"')
+    end
+    out[#out + 1] = entry
+  end
+  return out
+end
+
+local function read_exports(plugin, out, context)
+  out.exports, out.export_handlers = {}, {}
+  for i, name in ipairs(keys_of({ "exports" }, plugin.exports)) do
+    local handler = plugin.exports[name]
+    if type(handler) ~= "function" then
+      refuse({ "exports", name }, "must be a function, got %s", type(handler))
+    elseif not find(name, "^[%a_][%w_]*$") then
+      refuse({ "exports", name }, "must be a name")
+    end
+    out.exports[i] = name
+    context.handler(out.export_handlers, i, "export:" .. name, handler)
+  end
+end
+
+local function read_life(plugin, out, context)
+  for _, name in ipairs({ "start", "stop", "health" }) do
+    if plugin[name] ~= nil then
+      if type(plugin[name]) ~= "function" then
+        refuse({ name }, "must be a function, got %s", type(plugin[name]))
+      end
+      context.handler(out, name, name, plugin[name])
+    end
+  end
+end
+
+--- Every handler is noted while the parts are read; at the end they are numbered in the order of their
+--- names, and the numbers go where they belong.
+local function new_handlers()
+  local noted = {}
+  local function note(owner, field, name, fn, checks)
+    noted[#noted + 1] = { owner = owner, field = field, name = name, fn = fn, checks = checks }
+  end
+  local function number()
+    table.sort(noted, function(a, b)
+      return a.name < b.name
+    end)
+    local names = {}
+    for i, entry in ipairs(noted) do
+      entry.owner[entry.field], names[i] = i, entry.name
+    end
+    return noted, table.concat(names, "\n")
+  end
+  return note, number
+end
+
+--- "accounts >= 1.2" -> checked text
+local function read_requires(plugin)
+  local list = text_list({ "requires" }, plugin.requires, "^[a-z][a-z0-9_]*", "a plugin's name")
+  for i, entry in ipairs(list) do
+    if not find(entry, "^[a-z][a-z0-9_]*$")
+      and not find(entry, "^[a-z][a-z0-9_]*%s+[<>=~]+%s*%d[%d.]*$") then
+      refuse({ "requires", i }, 'must be "name" or "name >= 1.2", got "%s"', entry)
+    end
+  end
+  return list
+end
+
+--- parts: name, settings (the configuration's table), source(file), encode, hash.
+--- Returns the declaration, the noted handlers in order, and the config values.
+function M.read(plugin, parts)
+  if type(plugin) ~= "table" then
+    refuse({}, "must return a table, got %s", type(plugin))
+  end
+  words.only({}, plugin, KNOWN, "field of a plugin")
+  check_head(plugin, parts)
+  local note, number = new_handlers()
+  local config, secrets = read_config(plugin, parts)
+  local out = { name = plugin.name, version = plugin.version, requires = read_requires(plugin),
+    secrets = secrets }
+  read_limits(plugin, out)
+  read_allow(plugin, out, config)
+  local context = { name = parts.name, plugin = plugin, config = config, source = parts.source,
+    encode = parts.encode, handler = note, keys_of = keys_of, list_of = list_of,
+    task_seconds = out.task }
+  out.series = read_series(plugin)
+  out.routes = routes.routes(plugin.routes, context)
+  out.sockets = routes.sockets(plugin.sockets, context)
+  out.pages = routes.pages(plugin.pages, context)
+  out.jobs = work.jobs(plugin.jobs, context)
+  out.schedules = work.cron(plugin.cron, context, out.jobs)
+  out.topics = work.on(plugin.on, context, out.jobs)
+  read_exports(plugin, out, context)
+  read_life(plugin, out, context)
+  local handlers, names = number()
+  out.handler_count, out.handlers_hash = #handlers, parts.hash(names)
+  return out, handlers, config
+end
+
+return M

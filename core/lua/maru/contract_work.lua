@@ -1,0 +1,192 @@
+--- The part of the contract about work: jobs, cron, topics.
+local units = require "maru.units"
+local words = require "maru.words"
+
+local find, format, gsub, match = string.find, string.format, string.gsub, string.match
+local refuse, under = words.refuse, words.under
+
+local M = {}
+
+local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
+  concurrency = true, [1] = true }
+local CRON = { job = true, tz = true, id = true, args = true, enabled = true, [1] = true }
+local PRIORITY = { high = 0, normal = 1, low = 2 }
+local NICKNAMES = { ["@hourly"] = true, ["@daily"] = true, ["@midnight"] = true, ["@weekly"] = true,
+  ["@monthly"] = true, ["@yearly"] = true, ["@annually"] = true }
+
+local function typed(keys, t, key, kind, otherwise)
+  local value = t[key]
+  if value == nil then
+    return otherwise
+  elseif type(value) ~= kind then
+    refuse(under(keys, key), "must be a %s, got %s", kind, type(value))
+  end
+  return value
+end
+
+local function whole(keys, t, key, least, most, otherwise)
+  local value = typed(keys, t, key, "number", otherwise)
+  if value % 1 ~= 0 or value < least or value > most then
+    refuse(under(keys, key), "must be a whole number from %d to %d, got %s", least, most,
+      tostring(value))
+  end
+  return value
+end
+
+local function duration(keys, t, key, otherwise)
+  if t[key] == nil then
+    return otherwise
+  end
+  local seconds = units.duration(t[key])
+  if not seconds then
+    refuse(under(keys, key), 'must be a duration such as "30s", got %s', tostring(t[key]))
+  end
+  return seconds
+end
+
+--- A job with a handler of its own; options come from `t`, the function stands at t[1].
+local function job(keys, kind, name, t, context)
+  if type(t) == "function" then
+    t = { t }
+  elseif type(t) ~= "table" then
+    refuse(keys, "must be a function or a table, got %s", type(t))
+  end
+  if type(t[1]) ~= "function" then
+    refuse(keys, "needs a function(app, job), got %s", type(t[1]))
+  end
+  local priority = typed(keys, t, "priority", "string", "normal")
+  if not PRIORITY[priority] then
+    refuse(under(keys, "priority"), 'must be "high", "normal" or "low", got "%s"', priority)
+  end
+  local queue = typed(keys, t, "queue", "string", "default")
+  if not find(queue, "^[%w_.-]+$") or #queue > 100 then
+    refuse(under(keys, "queue"), "a queue's name is 1 to 100 letters, digits, _ . or -")
+  end
+  local out = {
+    kind = kind, queue = queue, priority = PRIORITY[priority],
+    retries = whole(keys, t, "retries", 0, 1000, 3),
+    backoff = duration(keys, t, "backoff", 2),
+    timeout = duration(keys, t, "timeout", context.task_seconds),
+    concurrency = whole(keys, t, "concurrency", 0, 100000, 0),
+  }
+  context.handler(out, "handler", name, t[1])
+  return out
+end
+
+function M.jobs(jobs, context)
+  local out = {}
+  for _, name in ipairs(context.keys_of({ "jobs" }, jobs)) do
+    local keys = { "jobs", name }
+    if not find(name, "^[a-z][a-z0-9_]*$") then
+      refuse(keys, "a job's name is [a-z][a-z0-9_]*")
+    elseif type(jobs[name]) == "table" then
+      words.only(keys, jobs[name], JOB, "job option")
+    end
+    out[#out + 1] = job(keys, context.name .. "." .. name, "job:" .. name, jobs[name], context)
+  end
+  return out
+end
+
+--- Five fields, "@every 30s" or a nickname; ranges are checked when the schedule is made.
+local function check_pattern(keys, pattern)
+  if NICKNAMES[pattern] then
+    return
+  end
+  local every = match(pattern, "^@every (.+)$")
+  if every then
+    local seconds = units.duration(every)
+    if not seconds or seconds <= 0 then
+      refuse(keys, "'@every %s' needs a duration such as '@every 30s'", every)
+    end
+    return
+  end
+  local _, count = gsub(pattern, "[^%s]+", "")
+  if count ~= 5 or find(pattern, "[^%w%s*/,%-#?]") then
+    refuse(keys, "'%s' is not a schedule: five fields (minute hour day month weekday), \"@every 30s\", "
+      .. "\"@hourly\", \"@daily\" or \"config:KEY\"", pattern)
+  end
+end
+
+local function resolve_pattern(keys, key, context)
+  local name = match(key, "^config:(.*)$")
+  if not name then
+    return key
+  end
+  local value = context.config[name]
+  if type(value) ~= "string" then
+    refuse(keys, "config.%s must be text with a schedule, it is %s", name, type(value))
+  end
+  return value
+end
+
+local function check_cron(keys, entry, context)
+  if type(entry) ~= "table" then
+    refuse(keys, "must be a function or a table, got %s", type(entry))
+  end
+  words.only(keys, entry, CRON, "cron option")
+  if (entry.job == nil) == (entry[1] == nil) then
+    refuse(keys, "needs either a function or job = \"name\"")
+  elseif entry.job ~= nil and not (context.plugin.jobs and context.plugin.jobs[entry.job]) then
+    refuse(under(keys, "job"), "there is no job '%s' in M.jobs%s", tostring(entry.job),
+      words.suggest(entry.job, context.plugin.jobs or {}))
+  elseif entry.args ~= nil and type(entry.args) ~= "table" then
+    refuse(under(keys, "args"), "must be a table, got %s", type(entry.args))
+  end
+end
+
+local function schedule(keys, key, entry, context, jobs)
+  if type(entry) == "function" then
+    entry = { entry }
+  end
+  check_cron(keys, entry, context)
+  local id = typed(keys, entry, "id", "string", key)
+  if id == "" or #id > 200 then
+    refuse(under(keys, "id"), "must be 1 to 200 bytes")
+  end
+  local out = {
+    id = id, pattern = resolve_pattern(keys, key, context),
+    tz = typed(keys, entry, "tz", "string", nil),
+    enabled = typed(keys, entry, "enabled", "boolean", true),
+    args_json = entry.args and context.encode(entry.args) or nil,
+    kind = context.name .. "." .. (entry.job or "cron:" .. id),
+  }
+  check_pattern(keys, out.pattern)
+  if not entry.job then
+    jobs[#jobs + 1] = job(keys, out.kind, "cron:" .. id, entry[1], context)
+  end
+  return out
+end
+
+--- Functions given in place become jobs "plugin.cron:<id>", appended to `jobs`.
+function M.cron(cron, context, jobs)
+  local out, seen = {}, {}
+  for _, key in ipairs(context.keys_of({ "cron" }, cron)) do
+    local keys = { "cron", key }
+    local entry = schedule(keys, key, cron[key], context, jobs)
+    if seen[entry.id] then
+      refuse(keys, "the id '%s' is also that of cron[%s]", entry.id, format("%q", seen[entry.id]))
+    end
+    seen[entry.id] = key
+    out[#out + 1] = entry
+  end
+  return out
+end
+
+--- Handlers of topics become jobs "plugin.on:<topic>", appended to `jobs`.
+function M.on(topics, context, jobs)
+  local out = {}
+  for _, topic in ipairs(context.keys_of({ "on" }, topics)) do
+    local keys = { "on", topic }
+    if topic == "" or #topic > 200 then
+      refuse(keys, "a topic has 1 to 200 bytes")
+    elseif type(topics[topic]) ~= "function" then
+      refuse(keys, "must be a function(app, event), got %s", type(topics[topic]))
+    end
+    local kind = context.name .. ".on:" .. topic
+    jobs[#jobs + 1] = job(keys, kind, "on:" .. topic, topics[topic], context)
+    out[#out + 1] = { topic = topic, kind = kind }
+  end
+  return out
+end
+
+return M
