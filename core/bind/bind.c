@@ -17,6 +17,7 @@ static const struct {
 #if __has_include("bind/crypto_lua.c")
     {"crypto", bind_crypto},
 #endif
+    {"files", bind_files},
 #if __has_include("bind/http_lua.c")
     {"http", bind_http},
 #endif

@@ -48,7 +48,8 @@ int bind_cache(lua_State *L);
 int bind_channels(lua_State *L);
 int bind_client(lua_State *L); /* app.http, outgoing */
 int bind_crypto(lua_State *L);
-int bind_http(lua_State *L); /* requests, streams, sockets */
+int bind_files(lua_State *L); /* app.read */
+int bind_http(lua_State *L);  /* requests, streams, sockets */
 int bind_jobs(lua_State *L);
 int bind_json(lua_State *L);
 int bind_kernels(lua_State *L);

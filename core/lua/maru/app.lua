@@ -76,6 +76,9 @@ return function(parts, shared, plugin, declaration, config)
   if raw.http then
     app.sse = raw.http.sse
   end
+  if raw.files then
+    app.read = raw.files.read
+  end
   app.schema = schema_part()
   return setmetatable(app, { __index = misspelt, __metatable = "locked" })
 end

@@ -153,6 +153,23 @@ local function add_net(out, keys, entry, config)
   end
 end
 
+--- A path, a folder ending in "/", or the colon-separated paths of a configuration value.
+local function add_fs(out, keys, entry, plugin, config)
+  local name = match(entry, "^config:(.+)$")
+  if not name then
+    if not find(entry, "^/") then
+      refuse(keys, 'must be an absolute path or "config:KEY", got "%s"', entry)
+    end
+    out[#out + 1] = entry
+    return
+  elseif (plugin.config or {})[name] == nil then
+    refuse(keys, "M.config has no '%s'%s", name, words.suggest(name, plugin.config or {}))
+  end
+  for path in string.gmatch(config[name] or "", "[^:]+") do
+    out[#out + 1] = path
+  end
+end
+
 local function read_allow(plugin, out, config)
   local allow = table_of({ "allow" }, plugin.allow)
   words.only({ "allow" }, allow, { net = true, env = true, fs = true }, "permission")
@@ -166,7 +183,10 @@ local function read_allow(plugin, out, config)
     add_net(out.allow_net, { "allow", "net", i }, entry, config)
   end
   out.allow_env = text_list({ "allow", "env" }, allow.env, "^[%a_][%w_]*$", "a variable's name")
-  out.allow_fs = text_list({ "allow", "fs" }, allow.fs, "^/", "an absolute path")
+  out.allow_fs = {}
+  for i, entry in ipairs(text_list({ "allow", "fs" }, allow.fs, ".", "text")) do
+    add_fs(out.allow_fs, { "allow", "fs", i }, entry, plugin, config)
+  end
 end
 
 local function read_series(plugin)
