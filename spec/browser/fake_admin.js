@@ -1,0 +1,137 @@
+/** The stand-in's admin API: plugins, queues, jobs, schedules and a log that grows. */
+import { iso } from "./fake_model.js";
+
+const now = () => iso(Math.floor(Date.now() / 1000));
+const later = (seconds) => iso(Math.floor(Date.now() / 1000) + seconds);
+
+const MESSAGES = [
+  ["info", "plugins", "streampulse", "collection stored", { platform: "chzzk", lives: 84, ms: 41 }],
+  ["info", "http", null, "GET /api/live 200", { ms: 2, bytes: 18321 }],
+  ["warn", "plugins", "soop", "answer 429, retrying", { endpoint: "/main_broad_list_api.php", retry_after: 2 }],
+  ["debug", "cron", null, "fired", { schedule: "collect", late_ms: 3 }],
+  ["error", "plugins", "soop", "SOOP unreachable: could not resolve host", { endpoint: "/main_broad_list_api.php", attempt: 3 }],
+  ["info", "jobs", "streampulse", "job done", { kind: "analyse", id: 871, ms: 12 }],
+];
+
+export function createAdmin() {
+  const started = Date.now();
+  const plugins = ["streampulse", "chzzk", "soop", "simulator", "guestbook"].map((name, i) => ({
+    name,
+    version: "1.0.0",
+    generation: `${(i * 7919 + 64206).toString(16)}c41fe09a77`,
+    state: name === "guestbook" ? "failed" : "serving",
+    loaded_at: later(-3600 + i * 60),
+    routes: [9, 0, 0, 6, 2][i],
+    jobs: [4, 1, 1, 0, 1][i],
+    memory_bytes: [7340032, 2202009, 1887436, 3145728, 0][i],
+    tasks: [2, 0, 1, 0, 0][i],
+    requests: [18420, 0, 0, 933, 12][i],
+    errors: [0, 0, 3, 0, 1][i],
+    cpu_seconds: [48.2, 3.1, 2.9, 6.6, 0][i],
+    last_error: name === "guestbook"
+      ? { at: later(-240), message: "plugins/guestbook/plugin.lua:7: unexpected symbol near '='" } : null,
+  }));
+  const jobs = Array.from({ length: 24 }, (_, i) => makeJob(900 - i, i));
+  let seq = 0;
+  const lines = [];
+  const log = () => {
+    const [level, area, plugin, message, fields] = MESSAGES[seq % MESSAGES.length];
+    lines.push({ seq: ++seq, at: now(), level, area, plugin, message, fields });
+    if (lines.length > 500) lines.shift();
+  };
+  for (let i = 0; i < 60; i++) log();
+
+  const find = (name) => plugins.find((p) => p.name === name);
+  const reload = (name) => {
+    const plugin = find(name);
+    if (name === "guestbook") {
+      return [422, { ok: false, errors: [{ plugin: name, message: plugin.last_error.message, kept: plugin.generation }] }];
+    }
+    const from = plugin.generation;
+    plugin.generation = `${Math.floor(Math.random() * 1e9).toString(16)}c41fe09a77`;
+    plugin.loaded_at = now();
+    return [200, { ok: true, plan: [{ plugin: name, action: "replace", reason: "plugin.lua changed", from, to: plugin.generation }], took_ms: 6.4 }];
+  };
+
+  return {
+    tick() {
+      log();
+      plugins.forEach((p, i) => {
+        p.cpu_seconds += i === 0 ? 0.11 : 0.01;
+        p.requests += i === 0 ? 37 : 0;
+      });
+    },
+    /** @returns {[number, any]|null} status and body, or null when there is no such path */
+    answer(method, path, query) {
+      const [, resource, a, b, c] = path.slice("/admin/v1".length).split("/").map(decodeURIComponent);
+      if (method === "POST") {
+        if (resource === "plugins" && b === "reload" && find(a)) return reload(a);
+        if (resource === "reload") return [200, { ok: true, plan: plugins.map((p) => ({ plugin: p.name, action: "keep", reason: "unchanged", from: p.generation, to: p.generation })), took_ms: 1.2 }];
+        const job = resource === "jobs" && jobs.find((j) => String(j.id) === a);
+        if (job && b === "retry") return [200, Object.assign(job, { state: "ready", error: null, run_at: now() })];
+        if (job && b === "cancel") return [200, Object.assign(job, { state: "dead", error: "cancelled" })];
+        if (resource === "schedules" && c === "run") return [200, { ok: true }];
+        return null;
+      }
+      if (resource === "status") return [200, status(started)];
+      if (resource === "plugins") return [200, plugins];
+      if (resource === "queues") return [200, queues()];
+      if (resource === "jobs") {
+        const state = query.get("state");
+        const queue = query.get("queue");
+        return [200, { jobs: jobs.filter((j) => (!state || j.state === state) && (!queue || j.queue === queue)) }];
+      }
+      if (resource === "schedules") return [200, schedules()];
+      if (resource === "logs") {
+        const order = ["debug", "info", "warn", "error"];
+        const least = order.indexOf(query.get("level") || "debug");
+        const after = Number(query.get("after") || 0);
+        const plugin = query.get("plugin");
+        const found = lines.filter((l) => l.seq > after && order.indexOf(l.level) >= least && (!plugin || l.plugin === plugin));
+        return [200, { lines: found.slice(-Number(query.get("limit") || 200)), last: seq }];
+      }
+      if (resource === "audit") {
+        return [200, { entries: [{ at: later(-600), who: "token:admin", action: "reload", target: "streampulse", result: "ok" },
+          { at: later(-4000), who: "unix:root", action: "retry", target: "job 871", result: "ok" }] }];
+      }
+      return null;
+    },
+  };
+}
+
+function status(started) {
+  return {
+    version: "0.1.0", pid: 4120, server_pid: 4127, uptime_s: 90061 + Math.floor((Date.now() - started) / 1000), generation_set: 14,
+    simulated: true, memory: { rss_bytes: 96468992 }, cpu_seconds: 71.4 + (Date.now() - started) / 9000, crashes: 0, ready: true,
+    lanes: [{ id: 0, kind: "web", tasks: 3, connections: 12 }, { id: 1, kind: "web", tasks: 1, connections: 9 },
+      { id: 2, kind: "job", tasks: 2, connections: 0 }, { id: 3, kind: "job", tasks: 0, connections: 0 }],
+  };
+}
+
+function queues() {
+  return [
+    { queue: "default", ready: 3, delayed: 12, running: 2, dead: 0, done_total: 48210, failed_total: 17, paused: false },
+    { queue: "collect", ready: 0, delayed: 0, running: 1, dead: 2, done_total: 9120, failed_total: 44, paused: false },
+    { queue: "low", ready: 41, delayed: 0, running: 0, dead: 1, done_total: 310, failed_total: 1, paused: true },
+  ];
+}
+
+function schedules() {
+  return [
+    { id: "collect", plugin: "streampulse", pattern: "*/5 * * * *", tz: "Asia/Seoul", job: "collect", next_at: later(131), last_at: later(-169), last_status: "fired", enabled: true },
+    { id: "detect", plugin: "streampulse", pattern: "1-59/5 * * * *", tz: "Asia/Seoul", job: "detect", next_at: later(191), last_at: later(-109), last_status: "fired", enabled: true },
+    { id: "expire", plugin: "streampulse", pattern: "0 4 * * *", tz: "Asia/Seoul", job: "expire", next_at: later(40000), last_at: null, last_status: null, enabled: false },
+  ];
+}
+
+function makeJob(id, i) {
+  const state = ["done", "done", "dead", "running", "ready", "delayed", "done", "done"][i % 8];
+  const kind = ["collect", "analyse", "detect", "expire"][i % 4];
+  return {
+    id, kind, queue: i % 8 === 2 ? "collect" : "default", priority: "normal", state, attempt: state === "dead" ? 5 : 1, max_attempts: 5,
+    args: kind === "collect" ? { platform: i % 2 ? "soop" : "chzzk" } : { id: i },
+    error: state === "dead" ? "plugins/soop/plugin.lua:88: SOOP unreachable: could not resolve host" : null,
+    created_at: later(-i * 40 - 5), run_at: later(-i * 40 - 4), started_at: state === "ready" ? null : later(-i * 40 - 3),
+    finished_at: state === "done" || state === "dead" ? later(-i * 40) : null,
+  };
+}
