@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "loop/pool.h"
+#include "storage/gate.h"
 
 struct series_store;
 
@@ -96,7 +97,7 @@ struct series_where {
 #define SERIES_NO_TIME INT64_MIN
 
 struct series_call {
-    struct pool_job job; /* private, first */
+    struct lane_message message; /* private, first */
     /* set by the caller */
     const char *plugin;
     struct str name;
@@ -119,9 +120,8 @@ struct series_call {
     char *path;                 /* EXPORT: the owner's (mem_free) */
     /* private */
     struct lane *lane;
-    struct series_call *next;
     struct series_store *store;
-    void *connection;
+    struct gate_item item;
 };
 void series_run(struct series_store *store, struct series_call *call, struct lane *lane);
 /* The declared columns of a series, for who builds `rows`: an empty frame with

@@ -54,7 +54,8 @@ struct sqlite_conn {
     struct stmt_cache *cache; /* private */
     struct sqlite *owner;     /* private */
     int64_t deadline_ns;      /* private */
-    bool migrating;           /* private */
+    bool migrating;           /* private: DDL is allowed */
+    bool schema_changed;      /* private: the owners of tables must be read anew */
 };
 
 /* A prepared statement of the connection, cached by its text, reset and without
@@ -85,8 +86,7 @@ struct sqlite_write {
     /* private */
     struct lane_message ran_message;
     struct lane *lane;
-    struct list link;
-    int kind;
+    struct gate_item item;
 };
 void sqlite_write(struct sqlite *db, struct sqlite_write *w, struct lane *lane);
 /* Takes part in an open transaction (a step like store_tx_run): work, then ran;
@@ -102,15 +102,13 @@ bool sqlite_exec_wait(struct sqlite *db, const char *sql, struct err *err);
 
 /* A read of the host's own on a pool thread; done on the lane. */
 struct sqlite_read {
-    struct pool_job job;                                           /* private, first */
+    struct lane_message message;                                   /* private, first */
     bool (*work)(struct sqlite_conn *conn, struct sqlite_read *r); /* one snapshot */
-    void (*done)(struct sqlite_read *r);
+    void (*done)(struct sqlite_read *r);                           /* lane, or the pool thread */
     struct err err;
     /* private */
     struct lane *lane;
-    struct list link;
-    struct sqlite *db;
-    struct sqlite_conn *conn;
+    struct gate_item item;
 };
 void sqlite_read(struct sqlite *db, struct sqlite_read *r, struct lane *lane);
 /* Reads on the calling thread, for start-up. */

@@ -19,9 +19,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/list.h"
 #include "base/str.h"
 #include "loop/lane.h"
+#include "storage/gate.h"
 
 struct store;
 struct sqlite_tx;
@@ -82,8 +82,7 @@ struct store_call {
     int64_t changed;   /* rows inserted, updated or deleted */
     /* private */
     struct lane *lane;
-    struct list link;
-    int64_t since_ns;
+    struct gate_item item;
 };
 
 /* lane NULL: done runs on a thread of the store's. */
@@ -95,12 +94,12 @@ void store_run(struct store *store, struct store_call *call, struct lane *lane);
  *
  *   store_tx_begin → begun → store_tx_run → done → … → store_tx_end → ended
  *
- * One thing at a time: the next step only after the callback of the last,
- * except store_tx_end(tx, false), which may come at any time, once, and takes
- * effect after what is under way.  `ended` comes once, last, after the commit
- * is on disk; begun with tx->err set is followed by no `ended`. */
+ * All of it on the transaction's lane, one thing at a time: the next step only
+ * after the callback of the last, except store_tx_end(tx, false), which may
+ * come at any time, once, and takes effect after what is under way; begun does
+ * not come any more then.  `ended` comes once, last, after the commit is on
+ * disk; begun with tx->err set is followed by no `ended`. */
 struct store_tx {
-    struct lane_message message; /* private, first */
     const char *plugin;
     void (*begun)(struct store_tx *tx); /* lane */
     void (*ended)(struct store_tx *tx); /* lane; tx->err tells; the tx is its owner's again */

@@ -1,0 +1,406 @@
+/* sqlite_writer.c -- the writer thread: many members, one commit.
+ *
+ * DESIGN.  A batch is what was waiting when the last commit ended.  Each member
+ * runs under the savepoint "m"; a failure rolls back to it.  Some failures (full disk,
+ * I/O, interrupt) make SQLite roll the whole transaction back: the members
+ * that had run go back in front of the rest and run again without the one that
+ * failed.  Nothing is answered before COMMIT has returned, so nobody saw what
+ * was lost.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "storage/sqlite_private.h"
+
+enum {
+    BATCH_MS = 20,    /* time after which a batch takes no more members */
+    LOSSES = 8,       /* lost transactions after which the rest of a batch is refused */
+    WAL_FACTOR = 8,   /* a WAL that many checkpoints long is worth waiting for readers */
+    RESTART_MS = 200, /* … so long at most */
+};
+
+struct batch {
+    struct list todo, ran; /* of gate_item */
+    int losses;
+};
+
+static struct store_call *call_of(struct gate_item *item)
+{
+    return list_entry(item, struct store_call, item);
+}
+
+static struct sqlite_write *work_of(struct gate_item *item)
+{
+    return list_entry(item, struct sqlite_write, item);
+}
+
+static struct err *error_of(struct gate_item *item)
+{
+    return item->kind == WRITER_CALL ? &call_of(item)->err : &work_of(item)->err;
+}
+
+void writer_fail(struct sqlite *db, const struct err *err)
+{
+    struct writer *w = &db->writer;
+    pthread_mutex_lock(&w->lock);
+    bool first = !w->failed;
+    if (first) {
+        w->failed = true;
+        w->failure = *err;
+        err_wrap(&w->failure, "the store has failed");
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (!first)
+        return;
+    log_error("storage", "%s: nothing more is acknowledged", w->failure.message);
+    if (db->options.failed)
+        db->options.failed(db->options.failed_arg, &w->failure);
+}
+
+/* After an I/O error nobody knows what is on disk until it is read anew. */
+static void fail_if_io(struct sqlite *db, const struct err *err)
+{
+    if (err->code == ERR_IO)
+        writer_fail(db, err);
+}
+
+bool writer_in_transaction(struct sqlite *db)
+{
+    return !sqlite3_get_autocommit(db->writer.conn.db);
+}
+
+static bool step_once(struct sqlite *db, const char *sql, struct err *err)
+{
+    struct sqlite_conn *conn = &db->writer.conn;
+    sqlite3_stmt *stmt = sqlite_prepared(conn, sql, err);
+    if (!stmt)
+        return false;
+    int rc = sqlite_step(conn, stmt, err);
+    sqlite3_reset(stmt);
+    return rc == SQLITE_DONE;
+}
+
+bool writer_begin(struct sqlite *db, struct err *err)
+{
+    if (step_once(db, "begin immediate", err))
+        return true;
+    fail_if_io(db, err);
+    return false;
+}
+
+void writer_rollback(struct sqlite *db)
+{
+    struct err err;
+    db->writer.conn.schema_changed = false;
+    if (writer_in_transaction(db) && !step_once(db, "rollback", &err))
+        writer_fail(db, &err);
+}
+
+bool writer_commit(struct sqlite *db, struct err *err)
+{
+    struct writer *w = &db->writer;
+    int64_t start = clock_ns();
+    bool ok = step_once(db, "commit", err);
+    metric_observe(w->commit_seconds, (double)(clock_ns() - start) / (double)NS_PER_SECOND);
+    if (!ok) {
+        if (err->code != ERR_FULL)
+            writer_fail(db, err);
+        writer_rollback(db);
+        return false;
+    }
+    metric_add(w->commits, 1);
+    if (w->conn.schema_changed) {
+        w->conn.schema_changed = false;
+        struct err load;
+        if (!owners_load(&db->owners, &w->conn, &load))
+            writer_fail(db, &load);
+    }
+    return true;
+}
+
+static bool run_member(struct sqlite_conn *conn, struct gate_item *item)
+{
+    if (item->kind == WRITER_CALL)
+        return conn_call(conn, call_of(item), false) == CALL_DONE;
+    struct sqlite_write *w = work_of(item);
+    err_clear(&w->err);
+    return w->work(conn, w);
+}
+
+bool writer_member(struct sqlite *db, struct gate_item *item)
+{
+    struct sqlite_conn *conn = &db->writer.conn;
+    struct err *err = error_of(item);
+    if (!step_once(db, "savepoint m", err)) {
+        fail_if_io(db, err);
+        return false;
+    }
+    bool ok = run_member(conn, item);
+    conn->plugin = NULL;
+    conn->migrating = false;
+    conn->deadline_ns = 0;
+    struct err undo;
+    if (!ok && err->code == ERR_NONE)
+        err_set(err, ERR_SQL, "the work failed without saying why");
+    if (!ok)
+        fail_if_io(db, err);
+    if (!ok && writer_in_transaction(db) && !step_once(db, "rollback to m", &undo))
+        writer_rollback(db);
+    if (writer_in_transaction(db) && !step_once(db, "release m", ok ? err : &undo)) {
+        writer_rollback(db);
+        return false;
+    }
+    if (ok && !writer_in_transaction(db))
+        return err_set(err, ERR_IO, "the transaction was lost");
+    return ok;
+}
+
+static void on_done(struct lane_message *message)
+{
+    struct sqlite_write *w = (struct sqlite_write *)message;
+    if (w->item.kind == WRITER_UNDONE && w->err.code == ERR_NONE)
+        err_set(&w->err, ERR_CANCELLED, "the transaction was rolled back");
+    w->done(w);
+}
+
+void writer_committed(struct gate_item *item)
+{
+    if (item->kind == WRITER_CALL) {
+        call_deliver(call_of(item));
+        return;
+    }
+    struct sqlite_write *w = work_of(item);
+    if (w->err.code == ERR_NONE && w->committed && item->kind == WRITER_WORK)
+        w->committed(w);
+    w->message.fn = on_done;
+    if (w->done && w->lane)
+        lane_post(w->lane, &w->message);
+    else if (w->done)
+        w->done(w);
+}
+
+void writer_refuse(struct gate_item *item, const struct err *err)
+{
+    if (item->kind == WRITER_TX) {
+        tx_refuse(item, err);
+        return;
+    }
+    *error_of(item) = *err;
+    writer_committed(item);
+}
+
+static struct gate_item *first(struct list *list)
+{
+    return list_entry(list->next, struct gate_item, link);
+}
+
+static void refuse_all(struct list *items, const struct err *err)
+{
+    while (!list_empty(items)) {
+        struct gate_item *item = first(items);
+        list_remove(&item->link);
+        writer_refuse(item, err);
+    }
+}
+
+/* The members that ran are to run again, before the rest, in a new transaction. */
+static bool begin_again(struct sqlite *db, struct batch *batch, const struct err *why)
+{
+    struct list rest;
+    list_init(&rest);
+    list_splice(&rest, &batch->ran);
+    list_splice(&rest, &batch->todo);
+    list_splice(&batch->todo, &rest);
+    struct err err = *why;
+    if (++batch->losses < LOSSES && writer_begin(db, &err))
+        return true;
+    refuse_all(&batch->todo, &err);
+    return false;
+}
+
+/* Runs the members of todo until time is up.  False when the transaction is gone. */
+static bool run_batch(struct sqlite *db, struct batch *batch)
+{
+    int64_t deadline = clock_ns() + BATCH_MS * NS_PER_MS;
+    while (!list_empty(&batch->todo) && (list_empty(&batch->ran) || clock_ns() < deadline)) {
+        struct gate_item *item = first(&batch->todo);
+        if (item->kind == WRITER_TX)
+            break;
+        list_remove(&item->link);
+        if (writer_member(db, item)) {
+            list_push_back(&batch->ran, &item->link);
+            continue;
+        }
+        struct err err = *error_of(item);
+        writer_committed(item);
+        if (!writer_in_transaction(db) && !begin_again(db, batch, &err))
+            return false;
+    }
+    return true;
+}
+
+static void serve_batch(struct sqlite *db, struct batch *batch)
+{
+    struct err err;
+    if (!writer_begin(db, &err)) {
+        refuse_all(&batch->todo, &err);
+        return;
+    }
+    if (!run_batch(db, batch))
+        return;
+    bool ok = writer_commit(db, &err);
+    while (!list_empty(&batch->ran)) {
+        struct gate_item *item = first(&batch->ran);
+        list_remove(&item->link);
+        if (ok)
+            writer_committed(item);
+        else
+            writer_refuse(item, &err);
+        metric_add(db->writer.members, 1);
+    }
+}
+
+static int on_wal(void *arg, sqlite3 *handle, const char *schema, int pages)
+{
+    struct writer *w = arg;
+    (void)handle;
+    (void)schema;
+    if (pages < w->wal_pages)
+        w->checkpoint_at = SQLITE_CHECKPOINT; /* the WAL began anew */
+    w->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Readers may keep the WAL from being started anew: then the next attempt
+ * comes only after as many pages again, and when it has grown long it is worth
+ * a short wait for them. */
+static void checkpoint(struct sqlite *db)
+{
+    struct writer *w = &db->writer;
+    if (w->wal_pages < w->checkpoint_at)
+        return;
+    bool restart = w->wal_pages > SQLITE_CHECKPOINT * WAL_FACTOR;
+    sqlite3_busy_timeout(w->conn.db, restart ? RESTART_MS : 0);
+    int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    int rc = sqlite3_wal_checkpoint_v2(w->conn.db, NULL, mode, NULL, NULL);
+    sqlite3_busy_timeout(w->conn.db, CONN_BUSY_MS);
+    w->checkpoint_at = w->wal_pages + SQLITE_CHECKPOINT;
+    struct err err;
+    if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED) {
+        sqlite_error(&w->conn, rc, &err);
+        err_wrap(&err, "checkpoint");
+        log_error("storage", "%s", err.message);
+        fail_if_io(db, &err);
+    }
+}
+
+/* Waits for work and takes all there is, at most SQLITE_BATCH.  False at the end. */
+static bool take_all(struct writer *w, struct batch *batch)
+{
+    pthread_mutex_lock(&w->lock);
+    while (list_empty(&w->queue) && !w->stopping)
+        pthread_cond_wait(&w->wake, &w->lock);
+    bool any = !list_empty(&w->queue);
+    for (int i = 0; i < SQLITE_BATCH && !list_empty(&w->queue); i++) {
+        struct list *node = w->queue.next;
+        list_remove(node);
+        list_push_back(&batch->todo, node);
+        w->queued--;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return any;
+}
+
+static bool failure(struct writer *w, struct err *err)
+{
+    pthread_mutex_lock(&w->lock);
+    bool failed = w->failed;
+    if (failed)
+        *err = w->failure;
+    pthread_mutex_unlock(&w->lock);
+    return failed;
+}
+
+static void *writer_main(void *arg)
+{
+    struct sqlite *db = arg;
+    struct batch batch = {0};
+    struct err err;
+    list_init(&batch.todo);
+    list_init(&batch.ran);
+    pthread_setname_np(pthread_self(), "store-writer");
+    while (take_all(&db->writer, &batch)) {
+        while (!list_empty(&batch.todo)) {
+            struct gate_item *item = first(&batch.todo);
+            batch.losses = 0;
+            if (failure(&db->writer, &err)) {
+                refuse_all(&batch.todo, &err);
+            } else if (item->kind == WRITER_TX) {
+                list_remove(&item->link);
+                tx_serve(db, item);
+            } else {
+                serve_batch(db, &batch);
+            }
+        }
+        checkpoint(db);
+    }
+    return NULL;
+}
+
+void writer_submit(struct sqlite *db, struct gate_item *item, int kind)
+{
+    struct writer *w = &db->writer;
+    struct err err = {.code = ERR_NONE};
+    item->kind = kind;
+    pthread_mutex_lock(&w->lock);
+    if (w->failed) {
+        err = w->failure;
+    } else if (w->stopping) {
+        err_set(&err, ERR_CLOSED, "the store is closing");
+    } else if (w->queued >= STORE_QUEUE) {
+        err_set(&err, ERR_BUSY, "%d writes are waiting already", STORE_QUEUE);
+    } else {
+        list_push_back(&w->queue, &item->link);
+        if (w->queued++ == 0)
+            pthread_cond_signal(&w->wake);
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (err.code != ERR_NONE)
+        writer_refuse(item, &err);
+}
+
+bool writer_start(struct sqlite *db, struct err *err)
+{
+    struct writer *w = &db->writer;
+    list_init(&w->queue);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    w->commits = metrics_counter("store_commits_total", "Transactions committed", "");
+    w->members = metrics_counter("store_writes_total", "Writes answered after a commit", "");
+    w->commit_seconds = metrics_histogram("store_commit_seconds", "Time of one commit", "");
+    w->checkpoint_at = SQLITE_CHECKPOINT;
+    sqlite3_wal_hook(w->conn.db, on_wal, w);
+    int rc = pthread_create(&w->thread, NULL, writer_main, db);
+    return rc == 0 || err_sys(err, rc, "store: writer thread");
+}
+
+void writer_stop(struct sqlite *db)
+{
+    struct writer *w = &db->writer;
+    pthread_mutex_lock(&w->lock);
+    w->stopping = true;
+    pthread_cond_broadcast(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    if (!w->failed)
+        sqlite3_wal_checkpoint_v2(w->conn.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    pthread_cond_destroy(&w->wake);
+    pthread_mutex_destroy(&w->lock);
+}

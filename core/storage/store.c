@@ -1,0 +1,52 @@
+#include "storage/store.h"
+
+#include "storage/migrate.h"
+
+void store_run(struct store *store, struct store_call *call, struct lane *lane)
+{
+    call->lane = lane;
+    call->rows = NULL;
+    call->changed = 0;
+    err_clear(&call->err);
+    store->driver->run(store, call);
+}
+
+void store_tx_begin(struct store *store, struct store_tx *tx, struct lane *lane)
+{
+    tx->store = store;
+    tx->lane = lane;
+    err_clear(&tx->err);
+    store->driver->tx_begin(store, tx);
+}
+
+void store_tx_run(struct store_tx *tx, struct store_call *call)
+{
+    call->lane = tx->lane;
+    call->rows = NULL;
+    call->changed = 0;
+    err_clear(&call->err);
+    tx->store->driver->tx_run(tx, call);
+}
+
+void store_tx_end(struct store_tx *tx, bool commit)
+{
+    tx->store->driver->tx_end(tx, commit);
+}
+
+bool store_migrate(struct store *store, const char *plugin, const struct migration *migrations,
+                   int count, struct err *err)
+{
+    return store->driver->migrate(store, plugin, migrations, count, false, err);
+}
+
+bool store_migrate_check(struct store *store, const char *plugin,
+                         const struct migration *migrations, int count, struct err *err)
+{
+    return store->driver->migrate(store, plugin, migrations, count, true, err);
+}
+
+void store_close(struct store *store)
+{
+    if (store)
+        store->driver->close(store);
+}
