@@ -36,6 +36,14 @@ function M.maru(arguments)
   return M.shell(M.binary() .. " " .. arguments)
 end
 
+--- A port nobody listens on now.
+function M.free_port()
+  local listener = assert(socket.bind("127.0.0.1", 0))
+  local _, port = listener:getsockname()
+  listener:close()
+  return tonumber(port)
+end
+
 function M.read_file(path)
   local file = io.open(path, "rb")
   if not file then
