@@ -50,16 +50,18 @@ static struct lane_message *take_all(struct lane_private *p)
     return queue;
 }
 
-static void drain(struct lane *lane)
+/* One batch: what these messages post to their own lane wakes it again, so that
+ * a chain of posts cannot keep the loop from its sockets.  False when there was
+ * nothing. */
+static bool drain(struct lane *lane)
 {
-    struct lane_message *message;
-    while ((message = take_all(lane->p))) {
-        while (message) {
-            struct lane_message *next = message->next; /* fn owns it */
-            message->fn(message);
-            message = next;
-        }
+    struct lane_message *first = take_all(lane->p), *message = first;
+    while (message) {
+        struct lane_message *next = message->next; /* fn owns it */
+        message->fn(message);
+        message = next;
     }
+    return first != NULL;
 }
 
 static void on_wake(uv_async_t *wake)
@@ -126,10 +128,11 @@ void lane_call_wait(struct lane *lane, lane_fn *fn, void *arg)
     uv_sem_destroy(&call.done);
 }
 
-static void set_clock(struct lane *lane);
+static void set_clock(struct lane *lane, uint64_t least_ms);
 
 /* Timers started by those that fire are due in a later iteration, or a timer of
- * no delay would keep the loop from its sockets. */
+ * no delay would keep the loop from its sockets; libuv runs a timer restarted
+ * with no delay at once, so the clock is then a millisecond away. */
 static void on_clock(uv_timer_t *handle)
 {
     struct lane *lane = handle->data;
@@ -145,10 +148,10 @@ static void on_clock(uv_timer_t *handle)
         timer->fire(timer);
     }
     p->firing = false;
-    set_clock(lane);
+    set_clock(lane, 1);
 }
 
-static void set_clock(struct lane *lane)
+static void set_clock(struct lane *lane, uint64_t least_ms)
 {
     struct lane_private *p = lane->p;
     struct heap_node *first = heap_first(&p->timers);
@@ -163,14 +166,15 @@ static void set_clock(struct lane *lane)
         return; /* fires earlier and sets itself again */
     int64_t wait = first->key - lane_now(lane);
     p->clock_at = first->key;
-    uv_timer_start(&p->clock, on_clock, wait > 0 ? (uint64_t)(wait + 999999) / 1000000 : 0, 0);
+    uint64_t ms = wait > 0 ? (uint64_t)(wait + 999999) / 1000000 : 0;
+    uv_timer_start(&p->clock, on_clock, ms > least_ms ? ms : least_ms, 0);
 }
 
 void timer_start(struct lane *lane, struct timer *timer, int64_t delay_ns)
 {
     heap_remove(&lane->p->timers, &timer->node);
     heap_push(&lane->p->timers, &timer->node, lane_now(lane) + (delay_ns > 0 ? delay_ns : 0));
-    set_clock(lane);
+    set_clock(lane, 0);
 }
 
 void timer_stop(struct lane *lane, struct timer *timer)
@@ -205,7 +209,8 @@ static void run(struct lane *lane)
     if (lane->p->ready)
         lane->p->ready(lane->p->ready_arg);
     uv_run(&lane->loop, UV_RUN_DEFAULT);
-    drain(lane); /* what came after the stop was asked for */
+    while (drain(lane)) /* what came after the stop was asked for */
+        ;
     current = NULL;
 }
 
