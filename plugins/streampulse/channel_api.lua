@@ -73,7 +73,7 @@ end
 local function surges(app, platform, id, from, to)
   local rows = must(app.store:all([[
     select id as event_id, detected_at as at, viewers from events
-    where platform = $1 and channel_id = $2 and detected_at >= $3 and detected_at <= $4
+    where platform = $1 and channel_id = $2 and detected_at >= $3 and detected_at < $4
     order by detected_at]], platform, id, math.floor(from), math.ceil(to)))
   return app.json.array(rows)
 end
@@ -81,7 +81,7 @@ end
 --- GET /api/channels/{platform}/{id}/series
 function M.series(app, req)
   local platform, id, query = req.params.platform, req.params.id, req.query
-  local to = instant(app, query, "to", app.now())
+  local to = instant(app, query, "to", app.now() + 1) -- the end is not part of a span
   local from = instant(app, query, "from", to - 86400)
   local known = history(app, platform, id)
   if not known or known.n == 0 then

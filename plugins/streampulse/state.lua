@@ -1,4 +1,4 @@
---- The newest boards in this lane's memory. The tables are the truth; a number in the shared cache
+--- The newest boards in this lane's memory. The tables are the truth; a mark in the shared cache
 --- says when they have moved on, so that a request costs no query and no decoding in between.
 local must = require("must")
 
@@ -12,7 +12,7 @@ local memo
 
 --- To be called after every commit that changes boards, platforms or events.
 function M.touch(app)
-  app.cache:incr(KEY, 1)
+  app.cache:set(KEY, app.crypto.uuid()) -- a number could come again after an eviction
 end
 
 local function add_lives(state, platform, body)
@@ -49,7 +49,7 @@ end
 
 --- Boards of all platforms together. (waits, rarely)
 function M.load(app)
-  local version = app.cache:get(KEY) or 0
+  local version = app.cache:get(KEY) or ""
   if not memo or memo.version ~= version then
     memo = read(app, version)
   end

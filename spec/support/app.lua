@@ -261,7 +261,12 @@ function M.new(options)
     return { status = status, code = code, message = message }
   end
   app.retry = function(delay, reason) return { retry = delay, reason = reason } end
+  local uuids = 0
   app.crypto = {
+    uuid = function()
+      uuids = uuids + 1
+      return "uuid-" .. uuids
+    end,
     base64 = function(bytes)
       return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
     end,

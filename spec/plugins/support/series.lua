@@ -25,7 +25,7 @@ function M.new()
     local kept, counts = {}, {} -- newest first
     for index = #self.points, 1, -1 do
       local point = self.points[index]
-      local inside = point.at >= (options.from or 0) and point.at <= (options.to or math.huge)
+      local inside = point.at >= (options.from or 0) and point.at < (options.to or math.huge)
       if inside and matches(point, options.where) then
         local line = point.platform .. "/" .. point.channel_id
         counts[line] = (counts[line] or 0) + 1

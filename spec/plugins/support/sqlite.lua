@@ -89,7 +89,7 @@ end
 local function migrate(db, folder, read, names)
   for _, name in ipairs(names) do
     local sql = "\n" .. read(folder .. "/migrations/" .. name)
-    sql = sql:match("\n%-%- sqlite:\n(.-)\n%-%- postgres:") or sql
+    sql = sql:gsub("\n%-%- postgres:\n.-\n%-%- all:\n", "\n")
     assert(C.sqlite3_exec(db, sql, nil, nil, nil) == 0, name)
   end
 end

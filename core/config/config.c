@@ -1,0 +1,349 @@
+#include "config/config.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "config/file.h"
+
+struct entry {
+    const struct config_key *key;
+    char *text;
+    int64_t number; /* INTEGER, BOOLEAN, DURATION (ns), SIZE (bytes) */
+    char **items;   /* LIST */
+    int item_count;
+};
+
+struct config {
+    struct entry *entries; /* in the order of config_keys */
+    int count;
+    struct map *plugins; /* plugin -> struct map of key -> char * JSON value */
+};
+
+/* Edits that turn a into b (Levenshtein), for "did you mean". */
+static int distance(const char *a, const char *b)
+{
+    int row[65], n = (int)strlen(b);
+    if (n > 64)
+        return 99;
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int change = corner + (a[i - 1] != b[j - 1]);
+            corner = row[j];
+            int best = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = change < best ? change : best;
+        }
+    }
+    return row[n];
+}
+
+static bool no_such_key(const char *name, struct err *err)
+{
+    const char *near = NULL;
+    int best = 4;
+    for (const struct config_key *key = config_keys; key->name; key++) {
+        int d = distance(name, key->name);
+        if (d < best) {
+            best = d;
+            near = key->name;
+        }
+    }
+    if (near)
+        return err_set(err, ERR_INVALID, "%s: no such key; did you mean %s?", name, near);
+    return err_set(err, ERR_INVALID, "%s: no such key; `maru config` lists them all", name);
+}
+
+static struct entry *find(const struct config *config, const char *name)
+{
+    for (int i = 0; i < config->count; i++)
+        if (strcmp(config->entries[i].key->name, name) == 0)
+            return &config->entries[i];
+    return NULL;
+}
+
+static void clear_items(struct entry *entry)
+{
+    for (int i = 0; i < entry->item_count; i++)
+        mem_free(entry->items[i]);
+    mem_free(entry->items);
+    entry->items = NULL;
+    entry->item_count = 0;
+}
+
+static void split_items(struct entry *entry)
+{
+    struct str rest = str_c(entry->text);
+    clear_items(entry);
+    while (rest.n > 0) {
+        struct str item = str_trim(str_split(&rest, ','));
+        if (item.n == 0)
+            continue;
+        size_t n = (size_t)entry->item_count;
+        entry->items = mem_realloc(entry->items, (n + 1) * sizeof *entry->items);
+        entry->items[entry->item_count++] = str_dup(item);
+    }
+}
+
+static bool parse_number(struct entry *entry, struct err *err)
+{
+    struct str text = str_c(entry->text);
+    long long whole;
+    switch (entry->key->type) {
+    case CONFIG_INTEGER:
+        if (!str_int64(text, &whole))
+            return err_set(err, ERR_INVALID, "must be a whole number, got \"%.60s\"", entry->text);
+        entry->number = whole;
+        return true;
+    case CONFIG_BOOLEAN:
+        if (!str_eq_c(text, "true") && !str_eq_c(text, "false"))
+            return err_set(err, ERR_INVALID, "must be true or false, got \"%.60s\"", entry->text);
+        entry->number = str_eq_c(text, "true");
+        return true;
+    case CONFIG_DURATION:
+        return duration_parse(text, &entry->number, err);
+    case CONFIG_SIZE:
+        return size_parse(text, &entry->number, err);
+    case CONFIG_LIST:
+        split_items(entry);
+        return true;
+    case CONFIG_TEXT:
+        break;
+    }
+    return true;
+}
+
+static bool in_range(const struct entry *entry, struct err *err)
+{
+    const struct config_key *key = entry->key;
+    if ((key->least == 0 && key->most == 0) ||
+        (entry->number >= key->least && entry->number <= key->most))
+        return true;
+    if (key->type == CONFIG_DURATION)
+        return err_set(err, ERR_INVALID, "must be from %.3gs to %.6gs", (double)key->least / 1e9,
+                       (double)key->most / 1e9);
+    return err_set(err, ERR_INVALID, "must be from %lld to %lld", (long long)key->least,
+                   (long long)key->most);
+}
+
+bool config_assign(struct config *config, const char *name, struct str text, struct err *err)
+{
+    struct entry *entry = find(config, name);
+    if (!entry)
+        return no_such_key(name, err);
+    char *before = entry->text;
+    entry->text = str_dup(text);
+    mem_free(before);
+    if (parse_number(entry, err) && in_range(entry, err))
+        return true;
+    return err_wrap(err, "%s", name);
+}
+
+void config_assign_plugin(struct config *config, struct str plugin, struct str key, struct str json)
+{
+    struct map *values = map_get(config->plugins, plugin);
+    if (!values) {
+        values = map_create();
+        map_set(config->plugins, plugin, values);
+    }
+    mem_free(map_set(values, key, str_dup(json)));
+}
+
+static struct config *with_defaults(void)
+{
+    struct config *config = mem_zero(1, sizeof *config);
+    struct err err = {0};
+    while (config_keys[config->count].name)
+        config->count++;
+    config->entries = mem_zero((size_t)config->count, sizeof *config->entries);
+    config->plugins = map_create();
+    for (int i = 0; i < config->count; i++)
+        config->entries[i].key = &config_keys[i];
+    for (int i = 0; i < config->count; i++)
+        invariant(
+            config_assign(config, config_keys[i].name, str_c(config_keys[i].otherwise), &err));
+    return config;
+}
+
+static bool from_environment(struct config *config, struct err *err)
+{
+    for (int i = 0; i < config->count; i++) {
+        char name[128];
+        int n = snprintf(name, sizeof name, "MARU_%s", config->entries[i].key->name);
+        for (int j = 0; j < n; j++)
+            name[j] = name[j] == '.' ? '_' : (char)toupper((unsigned char)name[j]);
+        const char *value = getenv(name);
+        if (value && !config_assign(config, config->entries[i].key->name, str_c(value), err))
+            return err_wrap(err, "environment %s", name);
+    }
+    return true;
+}
+
+static bool see(void *arg, struct err *err)
+{
+    (void)arg;
+    (void)err;
+    return true;
+}
+static bool see_boolean(void *arg, bool value, struct err *err)
+{
+    (void)value;
+    return see(arg, err);
+}
+static bool see_number(void *arg, double value, struct str text, struct err *err)
+{
+    (void)value;
+    (void)text;
+    return see(arg, err);
+}
+static bool see_text(void *arg, struct str text, struct err *err)
+{
+    (void)text;
+    return see(arg, err);
+}
+
+static bool is_json(struct str text)
+{
+    static const struct json_events events = {see, see_boolean, see_number, see_text, see_text,
+                                              see, see,         see,        see};
+    struct err err = {0};
+    return json_read(text, JSON_DEPTH_DEFAULT, &events, NULL, &err);
+}
+
+/* "plugins.<name>.<key>=value": the value is JSON when it reads as JSON, else text. */
+static bool set_plugin_key(struct config *config, struct str key, struct str value, struct err *err)
+{
+    struct str rest = str_n(key.p + strlen("plugins."), key.n - strlen("plugins."));
+    struct str plugin = str_split(&rest, '.');
+    if (plugin.n == 0 || rest.n == 0)
+        return err_set(err, ERR_INVALID, "write plugins.NAME.KEY=VALUE");
+    struct buf json = {0};
+    if (is_json(value))
+        buf_add_str(&json, value);
+    else
+        json_write_string(&json, value);
+    config_assign_plugin(config, plugin, rest, buf_str(&json));
+    buf_free(&json);
+    return true;
+}
+
+static bool from_set(struct config *config, const char *set, struct err *err)
+{
+    struct str value = str_c(set);
+    bool complete = strchr(set, '=') != NULL;
+    struct str key = str_split(&value, '=');
+    if (!complete)
+        return err_set(err, ERR_INVALID, "--set %s: write key=value", set);
+    char *name = str_dup(key);
+    bool ok;
+    if (str_starts(key, STR("plugins.")) && !find(config, name))
+        ok = set_plugin_key(config, key, value, err);
+    else
+        ok = config_assign(config, name, value, err);
+    mem_free(name);
+    return ok || err_wrap(err, "--set");
+}
+
+struct config *config_load(const char *path, const char *const *sets, int set_count,
+                           struct err *err)
+{
+    struct config *config = with_defaults();
+    bool ok = (!path || config_file(config, path, err)) && from_environment(config, err);
+    for (int i = 0; ok && i < set_count; i++)
+        ok = from_set(config, sets[i], err);
+    if (ok)
+        return config;
+    config_free(config);
+    return NULL;
+}
+
+static void free_values(struct map *values)
+{
+    size_t at = 0;
+    struct str key;
+    void *json;
+    while (map_next(values, &at, &key, &json))
+        mem_free(json);
+    map_destroy(values);
+}
+
+void config_free(struct config *config)
+{
+    size_t at = 0;
+    struct str name;
+    void *values;
+    if (!config)
+        return;
+    for (int i = 0; i < config->count; i++) {
+        clear_items(&config->entries[i]);
+        mem_free(config->entries[i].text);
+    }
+    while (map_next(config->plugins, &at, &name, &values))
+        free_values(values);
+    map_destroy(config->plugins);
+    mem_free(config->entries);
+    mem_free(config);
+}
+
+static const struct entry *need(const struct config *config, const char *key, enum config_type type)
+{
+    const struct entry *entry = find(config, key);
+    invariant(entry && entry->key->type == type);
+    return entry;
+}
+
+const char *config_text(const struct config *config, const char *key)
+{
+    return need(config, key, CONFIG_TEXT)->text;
+}
+
+int64_t config_integer(const struct config *config, const char *key)
+{
+    return need(config, key, CONFIG_INTEGER)->number;
+}
+
+bool config_boolean(const struct config *config, const char *key)
+{
+    return need(config, key, CONFIG_BOOLEAN)->number != 0;
+}
+
+int64_t config_ns(const struct config *config, const char *key)
+{
+    return need(config, key, CONFIG_DURATION)->number;
+}
+
+int64_t config_bytes(const struct config *config, const char *key)
+{
+    return need(config, key, CONFIG_SIZE)->number;
+}
+
+int config_list(const struct config *config, const char *key, const char *const **items)
+{
+    const struct entry *entry = need(config, key, CONFIG_LIST);
+    *items = (const char *const *)entry->items;
+    return entry->item_count;
+}
+
+void config_plugin(const struct config *config, const char *plugin, struct buf *out)
+{
+    const struct map *values = map_get(config->plugins, str_c(plugin));
+    struct json w = json_to(out);
+    size_t at = 0;
+    struct str key;
+    void *json;
+    json_open(&w, '{');
+    while (values && map_next(values, &at, &key, &json)) {
+        char *name = str_dup(key);
+        json_key(&w, name);
+        json_raw(&w, str_c(json));
+        mem_free(name);
+    }
+    json_close(&w, '}');
+}

@@ -1,0 +1,63 @@
+/* admin.h -- the queue as an operator sees it: looks, counts, changes of one job.
+ *
+ * Threads: any.
+ */
+#pragma once
+
+#include "jobs/jobs.h"
+
+/* An operator's change of one job.  Memory is the caller's until done. */
+struct jobs_change {
+    struct lane_message message;              /* private, first */
+    void (*done)(struct jobs_change *change); /* lane; on disk, or change->err */
+    struct lane *lane;                        /* NULL = the writer thread */
+    struct err err;
+    /* private */
+    struct change_op *op;
+};
+/* Queued: gone for good.  Running: asked to end; done comes when it was asked.
+ * ERR_NOT_FOUND. */
+void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
+/* A dead job becomes ready with all its attempts; a delayed one becomes ready
+ * now.  ERR_NOT_FOUND, ERR_EXISTS (its unique key was taken meanwhile). */
+void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
+
+enum job_state {
+    JOB_ANY, /* of a query */
+    JOB_READY,
+    JOB_DELAYED,
+    JOB_RUNNING,
+    JOB_DONE,
+    JOB_CANCELLED,
+    JOB_DEAD,
+}; /* ORDER job_state */
+bool job_state_parse(struct str text, enum job_state *out);
+const char *job_state_name(enum job_state state);
+
+/* A look at jobs as JSON.  Memory is the caller's until done. */
+struct jobs_query {
+    struct lane_message message; /* private, first */
+    /* set by the caller; strings are borrowed until done */
+    int64_t id; /* one job, or 0 */
+    enum job_state state;
+    struct str queue, kind;                 /* empty = any */
+    int limit;                              /* 1 … 500; 0 = 50 */
+    void (*done)(struct jobs_query *query); /* lane */
+    struct lane *lane;
+    /* Result.  A list: the inside of {"jobs":[…]}, running, ready, delayed, dead
+     * (newest first), done (newest first).  One job: its object with "result"
+     * too, or empty when there is none such. */
+    struct buf out;
+    struct err err;
+    /* private */
+    struct jobs_read *read;
+};
+void jobs_query(struct jobs *jobs, struct jobs_query *query);
+/* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","paused"}] */
+void jobs_print_queues(struct jobs *jobs, struct buf *out);
+
+struct jobs_counts {
+    int64_t ready, held, delayed, running, dead, pushing;
+    int64_t pushed_total, done_total, failed_total, retried_total, dead_total;
+};
+struct jobs_counts jobs_counts(struct jobs *jobs);

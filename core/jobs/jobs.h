@@ -1,0 +1,127 @@
+/* jobs.h -- durable jobs: a push that returned is on disk and runs at least once.
+ *
+ * Memory decides what runs next, SQLite is the record of it.  A job goes
+ *
+ *   pushed ─▶ ready ─▶ claimed ─▶ running ─▶ done            (result kept a while)
+ *     └▶ delayed ┘ ▲                 ├──▶ dead               (kept until retried or too old)
+ *                  └── retry, delay ─┘    cancelled
+ *
+ * A claim is not written.  A memory-mapped flight recorder says after a crash
+ * what was running; every claim has a fence of its own and a finish carries it,
+ * so a stale finish changes nothing.
+ *
+ * It does not run anything itself: lanes register as workers, and a callback of
+ * the layer above runs a job there.  A job whose kind nobody runs is held.
+ *
+ * Threads: any, unless a comment says lane.  No callback comes from inside the
+ * call that asked for it.
+ */
+#pragma once
+
+#include "jobs/job.h"
+
+struct store;
+struct store_tx;
+
+struct jobs_options {
+    struct store *store;     /* its driver is SQLite; outlives the jobs */
+    struct lane *lane;       /* control lane: delays and upkeep */
+    const char *flight_path; /* state.dir/jobs.flight */
+    /* Worker lane.  Starts the job; jobs_finish() exactly once, on that lane,
+     * now or later. */
+    void (*run)(struct job_run *run, void *arg);
+    /* Worker lane.  Asks a running job to end soon, preferably with `why`
+     * (CANCELLED, INTERRUPTED); may come more than once. */
+    void (*cancel)(struct job_run *run, enum job_end why, void *arg);
+    void *arg;
+    int64_t result_ttl_ns; /* 0 = 1 day */
+    int64_t dead_ttl_ns;   /* 0 = 30 days */
+};
+
+/* Makes the tables, reads what is unfinished (O(unfinished)), counts crashes
+ * against what the flight recorder names.  Nothing runs before jobs_start().
+ * Blocks; NULL with *err. */
+struct jobs *jobs_open(const struct jobs_options *options, struct err *err);
+
+/* Before jobs_start().  capacity: jobs at once on that lane. */
+bool jobs_add_worker(struct jobs *jobs, struct lane *lane, int capacity, struct err *err);
+void jobs_start(struct jobs *jobs);
+
+/* How jobs of one kind run.  Strings are copied. */
+struct job_kind_options {
+    const char *kind; /* "plugin.job" */
+    const char *queue;
+    int priority;
+    int retries; /* so at most retries + 1 runs */
+    int64_t backoff_ns, timeout_ns;
+    int concurrency; /* 0 = no limit */
+    void *target;    /* not NULL; handed to `run` */
+};
+/* Replaces the whole table in one step: kinds that are missing are held from
+ * now on.  Jobs that run keep their target. */
+void jobs_set_kinds(struct jobs *jobs, const struct job_kind_options *kinds, int count);
+/* Jobs that run with this target. */
+int jobs_target_running(struct jobs *jobs, const void *target);
+/* Calls fn(arg) on the lane once no job runs with a target that no kind has any
+ * more; fn may come at once. */
+void jobs_when_idle(struct jobs *jobs, const void *target, struct lane *lane, lane_fn *fn,
+                    void *arg);
+/* Calls `cancel` for everything that runs with this target; what ends by it is
+ * INTERRUPTED as the layer above sees fit. */
+void jobs_interrupt(struct jobs *jobs, const void *target);
+
+/* What to push.  Zero and empty mean the kind's own value. */
+struct job_spec {
+    struct str kind;
+    struct str queue;
+    int priority; /* one more than enum job_priority: 1 high, 2 normal, 3 low */
+    int retries;  /* one more than the number: 1 = run once */
+    int64_t timeout_ns;
+    int64_t run_at_wall; /* ns; not before */
+    struct str unique;   /* refused while another of this kind with this key is unfinished */
+    struct str schedule; /* "plugin/id": refused if (schedule, scheduled_at) was pushed before */
+    int64_t scheduled_at_wall;
+};
+
+/* A push under way.  Its memory is the caller's until done. */
+struct jobs_push {
+    struct lane_message message;          /* private, first */
+    void (*done)(struct jobs_push *push); /* lane; on disk, or push->err tells why not */
+    struct lane *lane; /* where done runs; NULL = the writer thread (must not block) */
+    struct err err;    /* ERR_EXISTS: schedule and instant were pushed before */
+    int64_t first_id;  /* ids are first_id … first_id + count - 1; set on return */
+    int count;
+    /* private */
+    struct push_op *op;
+};
+
+/* Pushes one job for each of args[0 … count-1] (JSON), all or none.  Everything
+ * is copied.  False with *err, and no `done`: ERR_INVALID, ERR_LIMIT, ERR_FULL,
+ * ERR_CLOSED, ERR_EXISTS (unique key taken). */
+bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec *spec,
+               const struct str *args, int count, struct err *err);
+/* The same inside an open transaction: `ran` once the rows are in it, then, when
+ * it has ended, `done` with err set if it was rolled back.  The job runs only
+ * after the commit. */
+bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx,
+                  void (*ran)(struct jobs_push *push), const struct job_spec *spec,
+                  const struct str *args, int count, struct err *err);
+/* For start-up and tests: waits.  Returns the first id, or 0 with *err. */
+int64_t jobs_push_wait(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
+                       int count, struct err *err);
+
+/* Ends a run, on its lane, once; the run is gone afterwards.  The outcome is
+ * copied, written with the next commit; the worker's place is free at once.
+ * False when the run was stale (its job was taken away): nothing changed. */
+bool jobs_finish(struct job_run *run, const struct job_outcome *outcome);
+/* Takes a job away from the lane that runs it (a stuck one): it is ready again
+ * under a new fence, and its old run's finish will be stale.  False: not running. */
+bool jobs_reclaim(struct jobs *jobs, int64_t id);
+
+/* Stops claiming, waits for what runs up to grace_ns, then asks it to end;
+ * stopped(arg) on the lane when nothing runs any more, or half a second after
+ * asking at the latest, when the rest is taken away. */
+void jobs_stop(struct jobs *jobs, int64_t grace_ns, struct lane *lane, lane_fn *stopped, void *arg);
+/* After jobs_stop() (or without jobs_start()), once the lanes have stopped or
+ * take no more part.  Waits until everything under way is on disk. */
+void jobs_close(struct jobs *jobs);
