@@ -1,0 +1,141 @@
+--- The commands: what they print, what they answer, what they refuse.
+local server = require("spec.support.server")
+
+local GOOD = { ["plugin.lua"] = [[
+local M = { name = "good", version = "1.0.0" }
+M.routes = { ["GET /good"] = function() return 200, {} end }
+M.jobs = { work = function() end, fail = { retries = 0, function() error("no") end } }
+M.cron = { ["0 4 * * *"] = { job = "work" } }
+return M
+]] }
+
+describe("maru", function()
+  it("tells its version and its commands", function()
+    local output, status = server.maru("version")
+    assert.equal(0, status)
+    assert.truthy(output:find("^maru %d"), output)
+    output, status = server.maru("--help")
+    assert.equal(0, status)
+    for _, command in ipairs({ "serve", "check", "reload", "plugins", "jobs", "new plugin", "version" }) do
+      assert.truthy(output:find(command, 1, true), command)
+    end
+  end)
+
+  it("refuses what it does not know with usage and status 2", function()
+    local output, status = server.maru("swim")
+    assert.equal(2, status)
+    assert.truthy(output:find("swim", 1, true))
+    output, status = server.maru("serve --colour red")
+    assert.equal(2, status)
+    assert.truthy(output:find("colour", 1, true), output)
+  end)
+
+  it("names file, line and key of a wrong configuration, with status 3", function()
+    local dir = server.make_dir()
+    server.write_file(dir .. "/a.lua", "return {\n  http = { lisen = 1 },\n}\n")
+    local output, status = server.maru("serve -c " .. dir .. "/a.lua")
+    assert.equal(3, status)
+    assert.truthy(output:find("http.lisen", 1, true) and output:find("http.listen", 1, true), output)
+    server.write_file(dir .. "/b.lua", "return {\n  http = {,\n}\n")
+    output, status = server.maru("check -c " .. dir .. "/b.lua")
+    assert.equal(3, status)
+    assert.truthy(output:find("b.lua:2:", 1, true), output)
+    server.shell("rm -rf " .. dir)
+  end)
+
+  it("prints a configuration that it accepts", function()
+    local dir = server.make_dir()
+    local output = server.maru("config")
+    assert.truthy(output:find("http.listen", 1, true))
+    server.write_file(dir .. "/maru.lua", output)
+    server.write_plugins(dir .. "/plugins", { good = GOOD })
+    local text, status = server.maru(("check -c %s/maru.lua --set plugins.path=%s/plugins --set state.dir=%s/state")
+      :format(dir, dir, dir))
+    assert.equal(0, status, text)
+    server.shell("rm -rf " .. dir)
+  end)
+
+  it("checks plugins without starting them", function()
+    local dir = server.make_dir()
+    local bad = "return {\n  name = \"bad\",\n  version = 7,\n}\n"
+    server.write_plugins(dir, { good = GOOD, bad = { ["plugin.lua"] = bad } })
+    local set = (" --set plugins.path=%s --set state.dir=%s/state"):format(dir, dir)
+    local output, status = server.maru("check" .. set)
+    assert.equal(4, status, output)
+    assert.truthy(output:find("bad/plugin.lua:3", 1, true), output)
+    server.shell("rm -rf " .. dir .. "/bad")
+    output, status = server.maru("check" .. set)
+    assert.equal(0, status, output)
+    assert.truthy(output:find("good", 1, true), output)
+    server.shell("rm -rf " .. dir)
+  end)
+
+  it("makes a plugin that passes its check at once", function()
+    local dir = server.make_dir()
+    local set = (" --set plugins.path=%s --set state.dir=%s/state"):format(dir, dir)
+    local output, status = server.maru("new plugin hello" .. set)
+    assert.equal(0, status, output)
+    assert.truthy(server.read_file(dir .. "/hello/plugin.lua"))
+    output, status = server.maru("check" .. set)
+    assert.equal(0, status, output)
+    assert.not_equal(0, select(2, server.maru("new plugin hello" .. set)))
+    output, status = server.maru("new plugin Bad-Name" .. set)
+    assert.not_equal(0, status)
+    assert.truthy(output:find("Bad%-Name"), output)
+    server.shell("rm -rf " .. dir)
+  end)
+
+  it("says when no server answers, with status 5", function()
+    local dir = server.make_dir()
+    local output, status = server.maru("reload --set state.dir=" .. dir)
+    assert.equal(5, status)
+    assert.truthy(output:find(dir, 1, true), output)
+    server.shell("rm -rf " .. dir)
+  end)
+end)
+
+describe("commands to a running server", function()
+  local maru
+
+  setup(function()
+    maru = server.start({ plugins = { good = GOOD } })
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  it("list plugins, reload them and show what changed", function()
+    local output, status = maru:command_output("plugins")
+    assert.equal(0, status)
+    assert.truthy(output:find("good", 1, true) and output:find("serving", 1, true), output)
+    output, status = maru:command_output("reload good")
+    assert.equal(0, status, output)
+    output, status = maru:command_output("reload nobody")
+    assert.not_equal(0, status)
+    assert.truthy(output:find("nobody", 1, true), output)
+  end)
+
+  it("list queues and jobs", function()
+    local output, status = maru:command_output("jobs")
+    assert.equal(0, status, output)
+  end)
+
+  it("refuse a second server on the same state", function()
+    local output, status = server.maru(("serve --set state.dir=%s/state --set http.listen=127.0.0.1:0 "
+      .. "--set https.listen= --set plugins.path=%s/plugins"):format(maru.dir, maru.dir))
+    assert.not_equal(0, status)
+    assert.truthy(output:find(maru.dir, 1, true), output)
+    assert.equal(200, maru:get("/good").status)
+  end)
+
+  it("refuse an address that is taken, naming it", function()
+    local dir = server.make_dir()
+    local port = maru.url:match(":(%d+)$")
+    local output, status = server.maru(("serve --set state.dir=%s/s --set http.listen=127.0.0.1:%s --set https.listen=")
+      :format(dir, port))
+    assert.not_equal(0, status)
+    assert.truthy(output:find("127.0.0.1:" .. port, 1, true), output)
+    server.shell("rm -rf " .. dir)
+  end)
+end)
