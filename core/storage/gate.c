@@ -53,8 +53,10 @@ static void slot_done(struct pool_job *job)
 {
     struct slot *slot = (struct slot *)job;
     struct gate *gate = slot->gate;
-    struct gate_item *item = slot->pending ? slot->pending : take(gate, slot);
-    slot->pending = NULL;
+    struct gate_item *item = slot->pending;
+    slot->pending = NULL; /* not after take(): an idle slot may be another thread's, or freed */
+    if (!item)
+        item = take(gate, slot);
     for (int i = 0; item && i < SLICE; i++) {
         bool closed = job->cancelled || __atomic_load_n(&gate->closed, __ATOMIC_RELAXED);
         item->run(item, closed ? NULL : slot->resource);
