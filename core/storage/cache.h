@@ -18,9 +18,9 @@ struct cache;
 
 enum {
     CACHE_KEY_BYTES = 512,
-    CACHE_VALUE_BYTES = 8 << 20,
-    CACHE_ENTRY_OVERHEAD = 96, /* what an entry counts beside its key and value */
-    CACHE_TOKEN_BYTES = 33,    /* 32 hex digits and a NUL */
+    CACHE_VALUE_BYTES = 8 << 20, /* and at most a sixteenth of the cache */
+    CACHE_ENTRY_OVERHEAD = 96,   /* what an entry counts beside its key and value */
+    CACHE_TOKEN_BYTES = 33,      /* 32 hex digits and a NUL */
 };
 
 struct cache_value {
