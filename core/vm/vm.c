@@ -54,7 +54,7 @@ static void *allocate(void *ud, void *p, size_t before, size_t after)
 static int on_panic(lua_State *L)
 {
     log_error("vm", "unprotected error: %s", lua_tostring(L, -1));
-    invariant(!"a Lua error outside of a protected call");
+    invariant(false && "a Lua error outside of a protected call");
     return 0;
 }
 
