@@ -1,0 +1,583 @@
+/* change.c -- one transaction of reload.h, as a chain of steps on the control lane:
+ *
+ *   scan → plan → load → verify → migrate → start → swap → done
+ *
+ * Every step either calls the next one or fails the change.  Until the swap the
+ * set that serves is only read.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "loop/pool.h"
+#include "observe/log.h"
+#include "reload/internal.h"
+#include "reload/keep.h"
+#include "reload/scan.h"
+#include "storage/migrate.h"
+#include "vm/bundle.h"
+#include "vm/host.h"
+
+/* One plugin that starts or is replaced. */
+struct item {
+    struct change *change;
+    struct generation *fresh, *old; /* old: NULL for a start */
+    bool fell_back, stopped;        /* old has handed its state over */
+};
+
+struct change {
+    struct list link;
+    struct reload *reload;
+    /* the request */
+    char **names;
+    bool forced, first;
+    const char *cause;
+    reload_done_fn *done;
+    void *arg;
+    int64_t since;
+    /* what is found out */
+    struct scan scan;
+    struct plan plan;
+    struct plan_plugin *serving, *found;
+    struct item *items;
+    int item_count, loading;
+    struct set *set;
+    int *order; /* of set->generations */
+    int at;     /* start: how many of `order` are done */
+    struct reload_error *errors;
+    int error_count;
+    struct pool_job migration;
+    struct item *migrating;
+    struct err migration_err;
+    int64_t swapped;
+};
+
+struct list *change_link(struct change *c)
+{
+    return &c->link;
+}
+
+struct change *change_of(struct list *link)
+{
+    return list_entry(link, struct change, link);
+}
+
+static char **copy_names(const char *const *names)
+{
+    size_t n = 0;
+    while (names && names[n])
+        n++;
+    char **copy = names ? mem_zero(n + 1, sizeof *copy) : NULL;
+    for (size_t i = 0; i < n; i++)
+        copy[i] = mem_strdup(names[i]);
+    return copy;
+}
+
+struct change *change_create(struct reload *r, const struct reload_request *request)
+{
+    struct change *c = mem_zero(1, sizeof *c);
+    list_init(&c->link);
+    c->reload = r;
+    c->names = copy_names(request->names);
+    c->forced = request->forced;
+    c->cause = request->cause;
+    c->done = request->done;
+    c->arg = request->arg;
+    c->since = clock_ns();
+    return c;
+}
+
+static bool is_listed(const char *const *list, const char *name)
+{
+    for (int i = 0; list && list[i]; i++) {
+        if (!strcmp(list[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* -- the end -------------------------------------------------------------------------------- */
+
+static void change_free(struct change *c)
+{
+    for (int i = 0; c->names && c->names[i]; i++)
+        mem_free(c->names[i]);
+    for (int i = 0; c->found && i < c->scan.count; i++)
+        mem_free((void *)(uintptr_t)c->found[i].config_hash);
+    mem_free(c->names);
+    scan_free(&c->scan);
+    plan_free(&c->plan);
+    mem_free(c->serving);
+    mem_free(c->found);
+    mem_free(c->items);
+    mem_free(c->order);
+    mem_free(c->errors);
+    mem_free(c);
+}
+
+static void change_end(struct change *c, bool ok)
+{
+    struct reload *r = c->reload;
+    struct reload_result result = {.ok = ok,
+                                   .plan = c->plan,
+                                   .errors = c->errors,
+                                   .error_count = c->error_count,
+                                   .took_ns = clock_ns() - c->since,
+                                   .swap_ns = c->swapped ? clock_ns() - c->swapped : 0};
+    if (c->done)
+        c->done(&result, c->arg);
+    change_free(c);
+    reload_next(r);
+}
+
+static void add_error(struct change *c, const char *plugin, const char *message)
+{
+    const struct set *set = reload_current(c->reload);
+    struct generation *serving = set ? set_plugin(set, str_c(plugin)) : NULL;
+    struct reload_error e = {.at_wall = clock_wall_ns()};
+    snprintf(e.plugin, sizeof e.plugin, "%s", plugin);
+    snprintf(e.message, sizeof e.message, "%s", message);
+    snprintf(e.kept, sizeof e.kept, "%s", serving ? serving->label : "");
+    c->errors = mem_realloc(c->errors, (size_t)(c->error_count + 1) * sizeof *c->errors);
+    c->errors[c->error_count++] = e;
+    reload_note(c->reload, &e);
+    if (serving)
+        log_error("reload", "%s -- %s keeps serving", message, serving->label);
+    else
+        log_error("reload", "%s", message);
+}
+
+static void on_given_back(struct generation *g, const struct err *failure, void *arg)
+{
+    (void)arg;
+    if (failure)
+        log_error("reload", "%s: start after a failed change: %s", g->label, failure->message);
+    generation_unref(g);
+}
+
+/* Everything made for the change goes; predecessors that stopped start again. */
+static void change_fail(struct change *c)
+{
+    for (int i = 0; i < c->item_count; i++) {
+        struct item *item = &c->items[i];
+        if (item->stopped) {
+            generation_ref(item->old);
+            generation_start(item->old, item->fresh->given, c->reload->options.start_ns,
+                             on_given_back, NULL);
+        }
+        if (item->fresh)
+            generation_discard(item->fresh);
+    }
+    set_free(c->set);
+    change_end(c, false);
+}
+
+static void fail_with(struct change *c, const char *plugin, const struct err *err)
+{
+    add_error(c, plugin, err->message);
+    change_fail(c);
+}
+
+/* -- swap ----------------------------------------------------------------------------------- */
+
+static void on_swapped(void *arg)
+{
+    struct change *c = arg;
+    int64_t now = clock_ns();
+    for (int i = 0; i < c->plan.count; i++) {
+        const struct plan_step *s = &c->plan.steps[i];
+        if (s->action != PLAN_KEEP)
+            log_info("reload", "%s %s (%s, %s) %.1f ms", plan_action_name(s->action), s->plugin,
+                     s->reason, c->cause, (double)(now - c->since) / 1e6);
+    }
+    change_end(c, true);
+}
+
+struct keeping {
+    struct pool_job job;
+    struct generation *generation;
+    const char *dir;
+    struct err err;
+};
+
+static void keep_work(struct pool_job *job)
+{
+    struct keeping *k = list_entry(job, struct keeping, job);
+    keep_save(k->dir, k->generation->bundle, &k->err);
+}
+
+static void keep_done(struct pool_job *job)
+{
+    struct keeping *k = list_entry(job, struct keeping, job);
+    if (k->err.code)
+        log_warn("reload", "%s", k->err.message);
+    generation_unref(k->generation);
+    mem_free(k);
+}
+
+static void keep(struct reload *r, struct generation *g)
+{
+    struct keeping *k = r->options.keep_dir ? mem_zero(1, sizeof *k) : NULL;
+    if (!k)
+        return;
+    generation_ref(g);
+    *k = (struct keeping){
+        .job = {.work = keep_work, .done = keep_done}, .generation = g, .dir = r->options.keep_dir};
+    pool_submit(r->options.on.host->pool, &k->job, r->options.on.control);
+}
+
+static void forget_error(struct reload *r, const char *plugin)
+{
+    struct reload_error none = {0};
+    snprintf(none.plugin, sizeof none.plugin, "%s", plugin);
+    reload_note(r, &none);
+}
+
+static void swap(struct change *c)
+{
+    struct reload *r = c->reload;
+    const struct set *old = reload_current(r);
+    int count = 0;
+    struct generation **gone = mem_zero((size_t)(old ? old->count : 0) + 1, sizeof *gone);
+    for (int i = 0; old && i < old->count; i++) {
+        if (set_plugin(c->set, str_c(old->generations[i]->name)) != old->generations[i])
+            gone[count++] = old->generations[i];
+    }
+    for (int i = 0; i < c->item_count; i++) {
+        if (!c->items[i].fell_back)
+            forget_error(r, c->items[i].fresh->name);
+        if (!c->items[i].fell_back)
+            keep(r, c->items[i].fresh);
+        generation_unref(c->items[i].fresh); /* the set holds it now */
+    }
+    r->loaded_once = true;
+    c->swapped = clock_ns();
+    struct set *set = c->set;
+    c->set = NULL;
+    reload_swap(r, set, gone, count, r->options.drain_ns, on_swapped, c);
+    if (r->options.swapped)
+        r->options.swapped(r->options.arg, set, gone, count);
+    mem_free(gone);
+}
+
+/* -- stop and start ------------------------------------------------------------------------- */
+
+static void start_next(struct change *c);
+
+static struct item *item_of(struct change *c, const struct generation *g)
+{
+    for (int i = 0; i < c->item_count; i++) {
+        if (c->items[i].fresh == g)
+            return &c->items[i];
+    }
+    return NULL;
+}
+
+static void on_started(struct generation *g, const struct err *failure, void *arg)
+{
+    struct change *c = arg;
+    if (failure)
+        fail_with(c, g->name, failure);
+    else
+        start_next(c);
+}
+
+static void on_handed_over(struct generation *old, char *result, const struct err *failure,
+                           void *arg)
+{
+    struct item *item = arg;
+    item->stopped = true;
+    item->fresh->given = result;
+    if (failure)
+        log_error("reload", "%s: stop: %s", old->label, failure->message);
+    generation_start(item->fresh, result, item->change->reload->options.start_ns, on_started,
+                     item->change);
+}
+
+static void start_next(struct change *c)
+{
+    struct reload *r = c->reload;
+    if (r->stopping) {
+        change_fail(c);
+        return;
+    }
+    if (c->at == c->set->count) {
+        swap(c);
+        return;
+    }
+    struct generation *g = c->set->generations[c->order[c->at++]];
+    struct item *item = item_of(c, g);
+    if (!item)
+        start_next(c);
+    else if (item->old && item->old->decl->stop >= 0)
+        generation_stop(item->old, r->options.start_ns, on_handed_over, item);
+    else
+        generation_start(g, NULL, r->options.start_ns, on_started, c);
+}
+
+/* -- migrations ----------------------------------------------------------------------------- */
+
+static int list_migrations(const struct bundle *bundle, struct migration *out)
+{
+    static const char folder[] = "migrations/";
+    int n = 0;
+    for (int i = 0; i < bundle->count; i++) {
+        const struct bundle_file *f = &bundle->files[i];
+        size_t length = strlen(f->name);
+        if (strncmp(f->name, folder, sizeof folder - 1) || length < 4 ||
+            strcmp(f->name + length - 4, ".sql"))
+            continue;
+        if (out)
+            out[n] = (struct migration){f->name, str_n(f->bytes, f->n)};
+        n++;
+    }
+    return n;
+}
+
+/* First all of them on scratch copies, so that one broken file changes nothing;
+ * then for good. */
+static bool migrate_all(struct change *c, bool for_good)
+{
+    struct store *store = c->reload->options.store;
+    bool ok = true;
+    for (int i = 0; ok && i < c->item_count; i++) {
+        const struct generation *g = c->items[i].fresh;
+        int count = list_migrations(g->bundle, NULL);
+        struct migration *list = mem_zero((size_t)count + 1, sizeof *list);
+        list_migrations(g->bundle, list);
+        c->migrating = &c->items[i];
+        ok = !count || (for_good ? store_migrate : store_migrate_check)(store, g->name, list, count,
+                                                                        &c->migration_err);
+        mem_free(list);
+    }
+    return ok;
+}
+
+static void migrate_work(struct pool_job *job)
+{
+    struct change *c = list_entry(job, struct change, migration);
+    if (migrate_all(c, false))
+        migrate_all(c, true);
+}
+
+static void migrate_done(struct pool_job *job)
+{
+    struct change *c = list_entry(job, struct change, migration);
+    if (job->cancelled) {
+        change_fail(c);
+    } else if (c->migration_err.code) {
+        const struct generation *g = c->migrating->fresh;
+        err_wrap(&c->migration_err, "%s", g->bundle->dir);
+        char *colon = strstr(c->migration_err.message, ": migrations/");
+        if (colon)
+            memmove(memcpy(colon, "/", 1) + 1, colon + 2, strlen(colon + 2) + 1);
+        fail_with(c, g->name, &c->migration_err);
+    } else {
+        start_next(c);
+    }
+}
+
+static void migrate(struct change *c)
+{
+    int count = 0;
+    for (int i = 0; i < c->item_count; i++)
+        count += list_migrations(c->items[i].fresh->bundle, NULL);
+    c->migration = (struct pool_job){.work = migrate_work, .done = migrate_done};
+    if (count && c->reload->options.store)
+        pool_submit(c->reload->options.on.host->pool, &c->migration, c->reload->options.on.control);
+    else
+        start_next(c);
+}
+
+/* -- verify --------------------------------------------------------------------------------- */
+
+/* What serves, with the fresh ones in their predecessors' places. */
+static struct generation **next_generations(struct change *c, int *count)
+{
+    const struct set *old = reload_current(c->reload);
+    int most = c->item_count + (old ? old->count : 0);
+    struct generation **list = mem_zero((size_t)most + 1, sizeof *list);
+    *count = 0;
+    for (int i = 0; i < c->plan.count; i++) {
+        if (c->plan.steps[i].action == PLAN_KEEP && old)
+            list[(*count)++] = set_plugin(old, str_c(c->plan.steps[i].plugin));
+    }
+    for (int i = 0; i < c->item_count; i++)
+        list[(*count)++] = c->items[i].fresh;
+    return list;
+}
+
+static void verify(struct change *c)
+{
+    const struct reload_options *o = &c->reload->options;
+    struct err err = {0};
+    int count;
+    struct generation **list = next_generations(c, &count);
+    c->set = set_create(list, count, &o->fixed, o->on.count, &err);
+    bool ok = c->set && set_requirements(c->set->generations, count, &c->order, &err) &&
+              (!o->check || o->check(o->arg, c->set, &err));
+    const char *blamed = c->item_count ? c->items[0].fresh->name : "";
+    for (int i = 0; i < c->item_count; i++) {
+        if (strstr(err.message, c->items[i].fresh->name))
+            blamed = c->items[i].fresh->name;
+    }
+    mem_free(list);
+    if (ok)
+        migrate(c);
+    else
+        fail_with(c, blamed, &err);
+}
+
+/* -- load ----------------------------------------------------------------------------------- */
+
+static void on_loaded(struct generation *g, const struct err *failure, void *arg);
+
+static void load(struct change *c, struct item *item, struct bundle *bundle)
+{
+    struct reload *r = c->reload;
+    char *config = r->options.config_json(r->options.arg, bundle->name);
+    item->fresh = generation_create(&r->options.on, bundle, str_c(config));
+    mem_free(config);
+    c->loading++;
+    generation_load(item->fresh, on_loaded, item);
+}
+
+static void drop_item(struct change *c, struct item *item)
+{
+    *item = c->items[--c->item_count];
+}
+
+/* A restarted server must come up again although a folder is broken by now. */
+static bool fall_back(struct change *c, struct item *item)
+{
+    const struct reload_options *o = &c->reload->options;
+    struct err err = {0};
+    if (!c->first || !o->fallback || !o->keep_dir || item->fell_back)
+        return false;
+    struct bundle *bundle = keep_newest(o->keep_dir, item->fresh->name, &err);
+    if (!bundle)
+        return false;
+    log_warn("reload", "%s serves its kept generation %.12s", bundle->name, bundle->hash);
+    item->fell_back = true;
+    generation_discard(item->fresh);
+    load(c, item, bundle);
+    return true;
+}
+
+static void after_loads(struct change *c)
+{
+    bool failed = false;
+    for (int i = c->item_count - 1; i >= 0; i--) {
+        struct item *item = &c->items[i];
+        if (item->fresh->state == GENERATION_READY)
+            continue;
+        if (c->first && is_listed(c->reload->options.tolerated, item->fresh->name)) {
+            generation_discard(item->fresh);
+            drop_item(c, item);
+        } else {
+            failed = true;
+        }
+    }
+    if (failed)
+        change_fail(c);
+    else
+        verify(c);
+}
+
+static void on_loaded(struct generation *g, const struct err *failure, void *arg)
+{
+    struct item *item = arg;
+    struct change *c = item->change;
+    if (failure)
+        add_error(c, g->name, failure->message);
+    if (failure)
+        fall_back(c, item);
+    if (--c->loading == 0)
+        after_loads(c);
+}
+
+static void load_all(struct change *c)
+{
+    const struct set *old = reload_current(c->reload);
+    c->items = mem_zero((size_t)c->plan.count + 1, sizeof *c->items);
+    c->loading = 1; /* so that a load that ends at once does not end the step */
+    for (int i = 0; i < c->plan.count; i++) {
+        const struct plan_step *s = &c->plan.steps[i];
+        if (s->action != PLAN_START && s->action != PLAN_REPLACE)
+            continue;
+        struct item *item = &c->items[c->item_count++];
+        struct scan_entry *e = &c->scan.entries[s->found];
+        struct bundle *bundle = e->bundle;
+        e->bundle = NULL;
+        item->change = c;
+        item->old = old ? set_plugin(old, str_c(s->plugin)) : NULL;
+        load(c, item, bundle);
+    }
+    if (--c->loading == 0)
+        after_loads(c);
+}
+
+/* -- scan and plan -------------------------------------------------------------------------- */
+
+static char *config_hash(struct reload *r, const char *plugin)
+{
+    char hash[17];
+    char *config = r->options.config_json(r->options.arg, plugin);
+    generation_config_hash(str_c(config), hash);
+    mem_free(config);
+    return mem_strdup(hash);
+}
+
+static void make_plan(struct change *c)
+{
+    struct reload *r = c->reload;
+    const struct set *set = reload_current(r);
+    int serving = set ? set->count : 0;
+    c->serving = mem_zero((size_t)serving + 1, sizeof *c->serving);
+    c->found = mem_zero((size_t)c->scan.count + 1, sizeof *c->found);
+    for (int i = 0; i < serving; i++) {
+        const struct generation *g = set->generations[i];
+        c->serving[i] = (struct plan_plugin){g->name, g->bundle->hash, g->config_hash, false};
+    }
+    for (int i = 0; i < c->scan.count; i++) {
+        const struct scan_entry *e = &c->scan.entries[i];
+        c->found[i] =
+            (struct plan_plugin){e->name, e->bundle ? e->bundle->hash : "", config_hash(r, e->name),
+                                 is_listed(r->options.disabled, e->name)};
+    }
+    c->plan = plan_make(c->serving, serving, c->found, c->scan.count, (const char *const *)c->names,
+                        c->forced);
+}
+
+/* Folders that cannot be read fail the change, unless they may. */
+static bool check_scan(struct change *c)
+{
+    bool ok = true;
+    for (int i = c->scan.count - 1; i >= 0; i--) {
+        struct scan_entry *e = &c->scan.entries[i];
+        if (e->bundle)
+            continue;
+        add_error(c, e->name, e->err.message);
+        ok = ok && c->first && is_listed(c->reload->options.tolerated, e->name);
+        memmove(e, e + 1, (size_t)(c->scan.count-- - 1 - i) * sizeof *e);
+    }
+    return ok;
+}
+
+void change_begin(struct change *c)
+{
+    struct reload *r = c->reload;
+    c->first = !r->loaded_once;
+    c->scan = scan_read(r->options.dirs, (const char *const *)c->names);
+    if (!check_scan(c)) {
+        change_fail(c);
+        return;
+    }
+    make_plan(c);
+    if (!c->plan.changes && !c->first)
+        change_end(c, true);
+    else
+        load_all(c);
+}

@@ -1,0 +1,362 @@
+#include "reload/generation.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "loop/lane.h"
+#include "loop/pool.h"
+#include "observe/log.h"
+#include "vm/bundle.h"
+#include "vm/host.h"
+#include "vm/vm.h"
+
+/* One step on one lane and its way back. */
+struct hop {
+    struct generation *generation;
+    struct lane *lane;
+    struct vm *vm;
+    struct plugin_decl *decl;
+    struct err err;
+    struct load *load;
+};
+
+struct load {
+    struct generation *generation;
+    generation_fn *done;
+    void *arg;
+    int left; /* lanes that have not answered */
+    struct err err;
+};
+
+void generation_label(const struct bundle *bundle, char out[GENERATION_LABEL_BYTES])
+{
+    snprintf(out, GENERATION_LABEL_BYTES, "%s@%.12s", bundle->name, bundle->hash);
+}
+
+void generation_config_hash(struct str config_json, char out[17])
+{
+    unsigned char hash[crypto_generichash_BYTES_MIN];
+    crypto_generichash(hash, sizeof hash, (const unsigned char *)config_json.p, config_json.n, NULL,
+                       0);
+    sodium_bin2hex(out, 17, hash, 8);
+}
+
+const char *generation_state_name(enum generation_state state)
+{
+    static const char *const names[] = {"loading", "ready", "serving", "draining", "stopped"};
+    return names[state];
+}
+
+/* The same lane for every generation of a plugin; a job lane if there is one,
+ * so that what a plugin runs in the background does not delay requests. */
+static int home_lane(const struct generation_lanes *on, const char *name)
+{
+    unsigned sum = 0;
+    int jobs = 0, pick;
+    for (const char *c = name; *c; c++)
+        sum = sum * 31 + (unsigned char)*c;
+    for (int i = 0; i < on->count; i++)
+        jobs += on->lanes[i]->kind == LANE_JOB;
+    pick = (int)(sum % (unsigned)(jobs ? jobs : on->count));
+    for (int i = 0; i < on->count && jobs; i++) {
+        if (on->lanes[i]->kind == LANE_JOB && pick-- == 0)
+            return i;
+    }
+    return pick;
+}
+
+struct generation *generation_create(struct generation_lanes *on, struct bundle *bundle,
+                                     struct str config_json)
+{
+    struct generation *g = mem_zero(1, sizeof *g);
+    g->on = on;
+    g->bundle = bundle;
+    snprintf(g->name, sizeof g->name, "%s", bundle->name);
+    generation_label(bundle, g->label);
+    g->config_json = str_dup(config_json);
+    generation_config_hash(config_json, g->config_hash);
+    g->home = home_lane(on, g->name);
+    g->loaded_wall = clock_wall_ns();
+    g->vms = mem_zero((size_t)on->count, sizeof *g->vms);
+    g->slots = mem_zero((size_t)on->count, sizeof *g->slots);
+    g->refs = 1;
+    return g;
+}
+
+void generation_ref(struct generation *g)
+{
+    g->refs++;
+}
+
+void generation_unref(struct generation *g)
+{
+    if (--g->refs)
+        return;
+    invariant(!g->vms_open);
+    if (g->decl)
+        plugin_decl_free(g->decl);
+    bundle_free(g->bundle);
+    mem_free(g->config_json);
+    mem_free(g->given);
+    mem_free(g->attached);
+    mem_free(g->vms);
+    mem_free(g->slots);
+    mem_free(g);
+}
+
+/* Only the lane writes its slot; the control lane looks at it for the admin API. */
+static void set_vm(struct generation *g, const struct lane *lane, struct vm *vm)
+{
+    __atomic_store_n(&g->vms[lane->index], vm, __ATOMIC_RELEASE);
+}
+
+struct generation_usage generation_usage(const struct generation *g)
+{
+    struct generation_usage sum = {0};
+    for (int i = 0; i < g->on->count; i++) {
+        struct vm *vm = __atomic_load_n(&g->vms[i], __ATOMIC_ACQUIRE);
+        if (!vm)
+            continue;
+        struct vm_usage u = vm_usage(vm);
+        sum.memory_bytes += u.memory_bytes;
+        sum.tasks += u.tasks;
+        sum.started += u.started;
+        sum.errors += u.errors;
+        sum.cpu_ns += u.cpu_ns;
+    }
+    return sum;
+}
+
+/* -- VMs leave ----------------------------------------------------------------------------- */
+
+struct reaping {
+    struct pool_job job;
+    struct vm *vm;
+    struct generation *generation;
+    bool counted; /* one of vms_open; false for a VM that was replaced on its lane */
+};
+
+static void reap_work(struct pool_job *job)
+{
+    struct reaping *r = list_entry(job, struct reaping, job);
+    vm_destroy(r->vm);
+}
+
+static void reap_done(struct pool_job *job)
+{
+    struct reaping *r = list_entry(job, struct reaping, job);
+    struct generation *g = r->generation;
+    if (r->counted && --g->vms_open == 0)
+        g->state = GENERATION_STOPPED;
+    struct generation_lanes *on = g->on;
+    mem_free(r);
+    generation_unref(g);
+    on->vms_open--;
+    if (on->vm_closed)
+        on->vm_closed(on->vm_closed_arg);
+}
+
+static void reap_on_control(void *arg)
+{
+    struct reaping *r = arg;
+    struct generation *g = r->generation;
+    if (!r->counted) {
+        generation_ref(g);
+        g->on->vms_open++;
+    }
+    pool_submit(g->on->host->pool, &r->job, g->on->control);
+}
+
+/* On the VM's lane: nothing of it runs any more.  A state of 150 MB takes 0.2 s
+ * to close, so a pool thread does it. */
+static void on_idle(struct vm *vm, void *owner)
+{
+    struct generation *g = owner;
+    struct lane *lane = vm_lane(vm);
+    struct reaping *r = mem_zero(1, sizeof *r);
+    r->job.work = reap_work;
+    r->job.done = reap_done;
+    r->vm = vm;
+    r->generation = g;
+    r->counted = g->vms[lane->index] == vm;
+    if (r->counted)
+        set_vm(g, lane, NULL);
+    lane_call(g->on->control, reap_on_control, r);
+}
+
+void generation_leave(struct generation *g, struct lane *lane)
+{
+    if (g->vms[lane->index])
+        vm_retire(g->vms[lane->index]);
+}
+
+void generation_cancel(struct generation *g, struct lane *lane)
+{
+    if (g->vms[lane->index])
+        vm_cancel_tasks(g->vms[lane->index]);
+}
+
+static void discarded_on_control(void *arg)
+{
+    struct hop *hop = arg;
+    generation_unref(hop->generation);
+    mem_free(hop);
+}
+
+static void discard_on_lane(void *arg)
+{
+    struct hop *hop = arg;
+    generation_leave(hop->generation, hop->lane);
+    generation_cancel(hop->generation, hop->lane);
+    lane_call(hop->generation->on->control, discarded_on_control, hop);
+}
+
+void generation_discard(struct generation *g)
+{
+    g->state = GENERATION_STOPPED;
+    for (int i = 0; i < g->on->count; i++) {
+        struct hop *hop = mem_zero(1, sizeof *hop);
+        *hop = (struct hop){.generation = g, .lane = g->on->lanes[i]};
+        generation_ref(g);
+        lane_call(hop->lane, discard_on_lane, hop);
+    }
+    generation_unref(g);
+}
+
+/* -- VMs come ------------------------------------------------------------------------------ */
+
+static struct vm *make_vm(struct generation *g, struct lane *lane, struct plugin_decl **decl,
+                          struct err *err)
+{
+    struct vm_options options = {
+        .lane = lane,
+        .host = g->on->host,
+        .bundle = g->bundle,
+        .label = g->label,
+        .config_json = str_c(g->config_json),
+        .owner = g,
+        .idle = on_idle,
+    };
+    return vm_create(&options, decl, err);
+}
+
+static void load_finish(struct load *load)
+{
+    struct generation *g = load->generation;
+    bool failed = load->err.code != ERR_NONE;
+    if (!failed)
+        g->state = GENERATION_READY;
+    load->done(g, failed ? &load->err : NULL, load->arg);
+    mem_free(load);
+}
+
+static void load_others(struct load *load);
+
+static void loaded_on_control(void *arg)
+{
+    struct hop *hop = arg;
+    struct load *load = hop->load;
+    struct generation *g = load->generation;
+    bool first = hop->lane->index == g->home;
+    if (hop->vm) {
+        generation_ref(g);
+        g->vms_open++;
+        g->on->vms_open++;
+    }
+    if (hop->vm && first) {
+        g->decl = hop->decl;
+    } else if (hop->vm) {
+        if (strcmp(hop->decl->handlers_hash, g->decl->handlers_hash))
+            err_set(&hop->err, ERR_LUA,
+                    "%s/plugin.lua: declares other handlers each time it is loaded",
+                    g->bundle->dir);
+        plugin_decl_free(hop->decl);
+    }
+    if (hop->err.code && !load->err.code)
+        load->err = hop->err;
+    load->left--;
+    mem_free(hop);
+    if (first && !load->err.code && g->on->count > 1)
+        load_others(load);
+    else if (first || !load->left)
+        load_finish(load);
+}
+
+static void load_on_lane(void *arg)
+{
+    struct hop *hop = arg;
+    struct generation *g = hop->generation;
+    hop->vm = make_vm(g, hop->lane, &hop->decl, &hop->err);
+    set_vm(g, hop->lane, hop->vm);
+    g->slots[hop->lane->index].generation = g;
+    lane_call(g->on->control, loaded_on_control, hop);
+}
+
+static void load_on(struct load *load, int lane)
+{
+    struct hop *hop = mem_zero(1, sizeof *hop);
+    hop->generation = load->generation;
+    hop->lane = load->generation->on->lanes[lane];
+    hop->load = load;
+    load->left++;
+    lane_call(hop->lane, load_on_lane, hop);
+}
+
+static void load_others(struct load *load)
+{
+    for (int i = 0; i < load->generation->on->count; i++) {
+        if (i != load->generation->home)
+            load_on(load, i);
+    }
+}
+
+void generation_load(struct generation *g, generation_fn *done, void *arg)
+{
+    struct load *load = mem_zero(1, sizeof *load);
+    *load = (struct load){.generation = g, .done = done, .arg = arg};
+    load_on(load, g->home);
+}
+
+static bool may_rebuild(struct generation_slot *slot)
+{
+    int64_t now = clock_ns();
+    if (now - slot->rebuild_since > GENERATION_REBUILD_SECONDS * NS_PER_SECOND) {
+        slot->rebuild_since = now;
+        slot->rebuilds = 0;
+    }
+    return slot->rebuilds++ < GENERATION_REBUILDS;
+}
+
+/* The broken VM finishes what it can and is closed; a fresh one takes its place. */
+static struct vm *rebuild(struct generation *g, struct lane *lane, struct vm *broken)
+{
+    struct generation_slot *slot = &g->slots[lane->index];
+    struct plugin_decl *decl = NULL;
+    struct err err = {0};
+    if (!may_rebuild(slot)) {
+        if (slot->rebuilds == GENERATION_REBUILDS + 1)
+            log_error("reload", "%s ran out of memory %d times in %d s: held back on %s", g->label,
+                      GENERATION_REBUILDS, GENERATION_REBUILD_SECONDS, lane->name);
+        return NULL;
+    }
+    struct vm *fresh = make_vm(g, lane, &decl, &err);
+    if (!fresh) {
+        log_error("reload", "%s: rebuild on %s: %s", g->label, lane->name, err.message);
+        return NULL;
+    }
+    plugin_decl_free(decl);
+    set_vm(g, lane, fresh);
+    log_warn("reload", "%s ran out of memory on %s and was rebuilt there", g->label, lane->name);
+    vm_retire(broken);
+    return fresh;
+}
+
+struct vm *generation_vm(struct generation *g, struct lane *lane)
+{
+    struct vm *vm = g->vms[lane->index];
+    return vm && vm_broken(vm) ? rebuild(g, lane, vm) : vm;
+}

@@ -1,0 +1,123 @@
+/* generation.h -- one load of one plugin: its bundle, its declaration, one VM for each lane.
+ *
+ *   loading ──▶ ready ──▶ serving ──▶ draining ──▶ stopped
+ *      └──────────┴─▶ stopped (it never served)
+ *
+ * Loading makes the VM of the home lane first; it gives the declaration.  The
+ * others follow, each on its own lane's thread, and must sort their handlers
+ * the same way.  A VM is only touched by its lane; the state above and every
+ * function here, unless it says otherwise, belong to the control lane.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "vm/plugin.h"
+
+struct bundle;
+struct host;
+struct lane;
+struct pool;
+struct vm;
+
+enum generation_state { /* ORDER generation_state */
+                        GENERATION_LOADING,
+                        GENERATION_READY,
+                        GENERATION_SERVING,
+                        GENERATION_DRAINING,
+                        GENERATION_STOPPED,
+};
+
+enum {
+    GENERATION_LABEL_BYTES = 96,
+    GENERATION_REBUILDS = 3,         /* broken VMs on one lane within … */
+    GENERATION_REBUILD_SECONDS = 60, /* … before the plugin answers 503 there */
+};
+
+/* Where plugins run. */
+struct generation_lanes {
+    struct lane **lanes; /* web and job lanes; [i]->index == i */
+    int count;
+    struct lane *control;
+    const struct host *host;
+    /* control lane */
+    int vms_open;                 /* VMs that are not closed yet */
+    void (*vm_closed)(void *arg); /* told after each; may be NULL */
+    void *vm_closed_arg;
+};
+
+/* Of one lane; only that lane touches it. */
+struct generation_slot {
+    struct generation *generation;
+    int64_t rebuild_since; /* first rebuild of the present window */
+    int rebuilds;
+};
+
+struct generation {
+    /* immutable after it is ready */
+    struct generation_lanes *on;
+    struct bundle *bundle;
+    char name[64], label[GENERATION_LABEL_BYTES]; /* "guestbook@3f2a91bc04de" */
+    char *config_json;
+    char config_hash[17];
+    struct plugin_decl *decl;
+    int home; /* lane index where start, stop and health run */
+    int64_t loaded_wall;
+    /* slot i belongs to lane i */
+    struct vm **vms;
+    struct generation_slot *slots;
+    /* control lane */
+    enum generation_state state;
+    int refs;       /* sets that contain it, the change that makes it, VMs that are open */
+    int vms_open;   /* still to go idle */
+    void *attached; /* of who runs its jobs: one block, freed with the generation */
+    char *given;    /* what the predecessor's stop returned, JSON; NULL = nothing */
+};
+
+typedef void generation_fn(struct generation *generation, const struct err *failure, void *arg);
+
+/* Takes the bundle; copies config_json.  Holds one reference for the caller. */
+struct generation *generation_create(struct generation_lanes *on, struct bundle *bundle,
+                                     struct str config_json);
+void generation_ref(struct generation *generation);
+/* The last one frees bundle and declaration; its VMs are closed by then. */
+void generation_unref(struct generation *generation);
+
+/* Makes all VMs; done runs once on the control lane.  On failure (file and line
+ * in the message) those that were made are closed again. */
+void generation_load(struct generation *generation, generation_fn *done, void *arg);
+
+/* Runs start(app, previous) in the home lane within deadline_ns; a plugin
+ * without one is done at once.  previous: JSON or NULL; copied. */
+void generation_start(struct generation *generation, const char *previous, int64_t deadline_ns,
+                      generation_fn *done, void *arg);
+/* Runs stop(app); what it returns is JSON in *result, the receiver's to free (NULL = nothing). */
+typedef void generation_stop_fn(struct generation *generation, char *result,
+                                const struct err *failure, void *arg);
+void generation_stop(struct generation *generation, int64_t deadline_ns, generation_stop_fn *done,
+                     void *arg);
+
+/* On a lane, for its own VM: takes no new tasks; when the last one has ended
+ * the VM goes to the reaper.  Cancel ends what is left. */
+void generation_leave(struct generation *generation, struct lane *lane);
+void generation_cancel(struct generation *generation, struct lane *lane);
+/* A generation that never served: closes all VMs.  Drops the caller's reference. */
+void generation_discard(struct generation *generation);
+
+/* On a lane, before a handler runs: replaces a VM that ran out of memory.  NULL
+ * when there is none to run it (broken too often, or leaving). */
+struct vm *generation_vm(struct generation *generation, struct lane *lane);
+
+/* Sums over its VMs.  A VM is closed only after the control lane heard of it, so it is there. */
+struct generation_usage {
+    int64_t memory_bytes, tasks, started, errors, cpu_ns;
+};
+struct generation_usage generation_usage(const struct generation *generation);
+
+const char *generation_state_name(enum generation_state state);
+void generation_label(const struct bundle *bundle, char out[GENERATION_LABEL_BYTES]);
+/* 16 hex digits of a configuration text. */
+void generation_config_hash(struct str config_json, char out[17]);
