@@ -1,0 +1,58 @@
+/* admin.h -- the operator's API under /admin/v1, and the host's own public routes.
+ *
+ * Admin routes are answered on admin listeners only: the unix socket
+ * state.dir/admin.sock (its mode 0600 is the permission) and, if configured, a
+ * TCP port where a token is asked for: `Authorization: Bearer TOKEN`, or the
+ * cookie that GET /admin/login?token=TOKEN sets.  The token is made at the first
+ * start in state.dir/admin.token, mode 0600.  Requests that change something
+ * must come from the page's own origin and are written to the table maru_audit.
+ *
+ * Threads: routes are entered on web lanes; what they ask runs on the control
+ * lane.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct admin;
+struct config;
+struct cron;
+struct http_lane;
+struct http_request;
+struct http_route;
+struct jobs;
+struct lane;
+struct reload;
+struct store;
+
+/* What it shows and changes; filled by server.c as the parts start. */
+struct admin_parts {
+    const struct config *config;
+    const char *state_dir;
+    struct lane *control, **lanes;
+    int lane_count, web_count;
+    struct http_lane *const *web; /* by web lane, NULL before it listens */
+    struct store *store;
+    struct jobs *jobs;
+    struct cron *cron;
+    struct reload *reload;
+    int supervisor, crashes;
+    atomic_bool ready; /* readiness probes: false while starting and draining */
+    /* Reads the configuration again before everything is reloaded. */
+    void (*refresh)(void *arg);
+    void *arg;
+};
+
+/* Makes token and audit table; parts are borrowed.  Blocks. */
+struct admin *admin_create(struct admin_parts *parts, struct err *err);
+void admin_destroy(struct admin *admin);
+
+/* Borrowed as long as it lives. */
+const struct http_route *admin_routes(const struct admin *admin);
+int admin_route_count(const struct admin *admin);
+
+/* Whether a request on an admin listener comes from an operator. */
+bool admin_is_allowed(const struct admin *admin, const struct http_request *request);

@@ -1,0 +1,134 @@
+/* changes.c -- what the operator changes; each is written to the audit table. */
+
+#include "admin/internal.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cron/cron.h"
+#include "jobs/admin.h"
+#include "reload/reload.h"
+
+static void write_errors(struct json *w, const struct reload_result *result)
+{
+    json_key(w, "errors");
+    json_open(w, '[');
+    for (int i = 0; i < result->error_count; i++) {
+        const struct reload_error *e = &result->errors[i];
+        json_open(w, '{');
+        json_key(w, "plugin");
+        json_cstr(w, e->plugin);
+        json_key(w, "message");
+        json_cstr(w, e->message);
+        json_key(w, "kept");
+        json_cstr(w, e->kept[0] ? e->kept : NULL);
+        json_close(w, '}');
+    }
+    json_close(w, ']');
+}
+
+static void on_reloaded(const struct reload_result *result, void *arg)
+{
+    struct admin_call *call = arg;
+    struct json w = json_to(&call->out);
+    json_open(&w, '{');
+    json_key(&w, "ok");
+    json_bool(&w, result->ok);
+    json_key(&w, "plan");
+    struct buf plan = {0};
+    plan_json(&result->plan, &plan);
+    json_raw(&w, buf_str(&plan));
+    buf_free(&plan);
+    json_key(&w, "took_ms");
+    json_num(&w, (double)(result->took_ns / 10000) / 100);
+    if (!result->ok)
+        write_errors(&w, result);
+    json_close(&w, '}');
+    admin_answer(call, result->ok ? 200 : 422);
+}
+
+static void change_reload(struct admin_call *call)
+{
+    struct admin_parts *p = call->admin->parts;
+    const char *names[] = {call->first, NULL};
+    bool one = *call->first;
+    struct reload_request request = {.names = one ? names : NULL,
+                                     .forced = one,
+                                     .cause = "admin",
+                                     .done = on_reloaded,
+                                     .arg = call};
+    if (!atomic_load(&p->ready)) {
+        struct err err = {.code = ERR_CLOSED, .message = "the server is starting or draining"};
+        admin_answer_err(call, &err);
+        return;
+    }
+    if (p->refresh)
+        p->refresh(p->arg);
+    reload_run(p->reload, &request);
+}
+
+struct job_change {
+    struct jobs_change change; /* first */
+    struct admin_call *call;
+};
+
+static void on_job_changed(struct jobs_change *change)
+{
+    struct job_change *c = (struct job_change *)change;
+    if (change->err.code) {
+        admin_answer_err(c->call, &change->err);
+    } else {
+        buf_add_c(&c->call->out, "{\"ok\":true}");
+        admin_answer(c->call, 200);
+    }
+    mem_free(c);
+}
+
+static void change_job(struct admin_call *call,
+                       void (*fn)(struct jobs *jobs, struct jobs_change *change, int64_t id))
+{
+    struct job_change *c = mem_zero(1, sizeof *c);
+    long long id;
+    c->call = call;
+    c->change.done = on_job_changed;
+    c->change.lane = call->admin->parts->control;
+    if (!str_int64(str_c(call->first), &id)) {
+        err_set(&c->change.err, ERR_INVALID, "path.id must be a job's number");
+        on_job_changed(&c->change);
+        return;
+    }
+    fn(call->admin->parts->jobs, &c->change, id);
+}
+
+static void change_retry(struct admin_call *call)
+{
+    change_job(call, jobs_retry);
+}
+
+static void change_cancel(struct admin_call *call)
+{
+    change_job(call, jobs_cancel);
+}
+
+static void on_fired(void *arg, const struct err *err, int64_t job_id)
+{
+    struct admin_call *call = arg;
+    if (err && err->code) {
+        admin_answer_err(call, err);
+        return;
+    }
+    buf_printf(&call->out, "{\"ok\":true,\"job\":%lld}", (long long)job_id);
+    admin_answer(call, 200);
+}
+
+static void change_fire(struct admin_call *call)
+{
+    cron_run_now(call->admin->parts->cron, str_c(call->first), str_c(call->second), on_fired, call);
+}
+
+const struct admin_action admin_changes[] = {
+    {"POST", "/admin/v1/reload", change_reload, "reload"},
+    {"POST", "/admin/v1/plugins/{name}/reload", change_reload, "reload"},
+    {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},
+    {"POST", "/admin/v1/jobs/{id}/cancel", change_cancel, "job.cancel"},
+    {"POST", "/admin/v1/schedules/{plugin}/{id}/run", change_fire, "schedule.run"},
+    {NULL, NULL, NULL, NULL},
+};

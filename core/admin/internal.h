@@ -1,0 +1,74 @@
+/* internal.h -- one request of the admin API; shared by admin/ only. */
+#pragma once
+
+#include "admin/admin.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "http/request.h"
+#include "http/router.h"
+
+enum { ADMIN_TOKEN_BYTES = 64, ADMIN_ROUTES = 40 };
+
+struct admin_action;
+
+struct admin_bound { /* a route's argument */
+    struct admin *admin;
+    const struct admin_action *action;
+};
+
+struct admin {
+    struct admin_parts *parts;
+    char token[ADMIN_TOKEN_BYTES + 1];
+    struct http_route routes[ADMIN_ROUTES];
+    struct admin_bound bound[ADMIN_ROUTES];
+    int route_count;
+    int64_t started; /* clock_ns */
+};
+
+/* A request on its way to the control lane and back. */
+struct admin_call {
+    struct admin *admin;
+    const struct admin_action *action;
+    struct lane *lane;            /* where the request lives */
+    struct http_request *request; /* that lane only; NULL when the client has gone */
+    /* copies, for the control lane */
+    char *query, *who, *first, *second; /* the route's parameters in order, "" when it has none */
+    /* the answer */
+    int status;
+    const char *content_type; /* static text */
+    struct buf out;
+    void *state; /* of the action while it waits */
+};
+
+struct admin_action {
+    const char *method, *pattern;
+    void (*run)(struct admin_call *call); /* control lane; ends with admin_answer() */
+    const char *audit; /* what the audit table calls it; NULL: it changes nothing */
+};
+extern const struct admin_action admin_views[], admin_changes[]; /* end with method NULL */
+
+/* Sends what is in call->out; call is gone afterwards.  Control lane. */
+void admin_answer(struct admin_call *call, int status);
+/* problem+json from an error; its code decides the status. */
+void admin_answer_err(struct admin_call *call, const struct err *err);
+/* One query parameter, decoded, or `otherwise`; the caller frees it. */
+char *admin_query(const struct admin_call *call, const char *name, const char *otherwise);
+int admin_query_int(const struct admin_call *call, const char *name, int otherwise, int least,
+                    int most);
+
+/* auth.c */
+bool admin_token_load(struct admin *admin, struct err *err);
+bool admin_same_origin(const struct http_request *request);
+void admin_login(struct http_request *request, void *arg); /* a route of its own */
+
+/* audit.c */
+bool audit_open(struct admin *admin, struct err *err);
+void audit_write(struct admin_call *call, const char *result);
+void audit_list(struct admin_call *call);
+
+/* public.c: routes answered on the lane that got them. */
+void public_routes(struct admin *admin);
+void admin_add_route(struct admin *admin, const struct http_route *route);
+
+/* A wall time, or null for 0, as ISO 8601 in UTC. */
+void json_time(struct json *w, const char *key, int64_t wall_ns);

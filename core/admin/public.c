@@ -1,0 +1,71 @@
+/* public.c -- the host's own routes, answered on the lane that got them. */
+
+#include "admin/internal.h"
+#include "observe/metrics.h"
+#include "reload/reload.h"
+
+static void on_health(struct http_request *r, void *arg)
+{
+    (void)arg;
+    respond(r, 200, STR("application/json"), STR("{\"status\":\"ok\"}"));
+}
+
+static void on_ready(struct http_request *r, void *arg)
+{
+    struct admin *a = arg;
+    if (atomic_load(&a->parts->ready))
+        respond(r, 200, STR("application/json"), STR("{\"status\":\"ready\"}"));
+    else
+        respond_problemf(r, 503, "not_ready", "the server is starting or draining");
+}
+
+/* Metrics say much about a system: not for everybody. */
+static void on_metrics(struct http_request *r, void *arg)
+{
+    struct str client = request_client(r);
+    struct buf out = {0};
+    (void)arg;
+    if (!request_is_admin(r) && !str_eq_c(client, "::1") && !str_starts(client, STR("127."))) {
+        respond_problemf(r, 404, "not_found", "metrics are for this machine and the admin port");
+        return;
+    }
+    metrics_print(&out);
+    respond_take(r, 200, STR("text/plain; version=0.0.4; charset=utf-8"), &out);
+}
+
+static void on_pages(struct http_request *r, void *arg)
+{
+    struct admin *a = arg;
+    struct buf out = {0};
+    set_pages_json(reload_current(a->parts->reload), &out);
+    respond_take(r, 200, STR("application/json"), &out);
+}
+
+static void on_openapi(struct http_request *r, void *arg)
+{
+    struct admin *a = arg;
+    struct buf out = {0};
+    set_openapi_json(reload_current(a->parts->reload), &out);
+    respond_take(r, 200, STR("application/json"), &out);
+}
+
+void public_routes(struct admin *a)
+{
+    static const struct {
+        const char *pattern;
+        void (*handler)(struct http_request *r, void *arg);
+        bool unlimited;
+    } routes[] = {
+        {"/healthz", on_health, true},
+        {"/readyz", on_ready, true},
+        {"/metrics", on_metrics, true},
+        {"/api/pages", on_pages, false},
+        {"/api/openapi.json", on_openapi, false},
+    };
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        admin_add_route(a, &(struct http_route){.method = "GET",
+                                                .pattern = routes[i].pattern,
+                                                .unlimited = routes[i].unlimited,
+                                                .c_handler = routes[i].handler,
+                                                .arg = a});
+}

@@ -1,0 +1,316 @@
+/* views.c -- what the operator sees; every answer as in docs of the API. */
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "admin/internal.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/sys.h"
+#include "config/config.h"
+#include "cron/cron.h"
+#include "http/server.h"
+#include "jobs/admin.h"
+#include "observe/log.h"
+#include "reload/reload.h"
+#include "vm/bundle.h"
+#include "vm/vm.h"
+
+static double cpu_seconds(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static long long rss_bytes(void)
+{
+    long long size = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%lld %lld", &size, &resident) != 2)
+        resident = 0;
+    if (f)
+        fclose(f);
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+/* The generation's tasks on one lane. */
+static int64_t lane_tasks(const struct set *set, int lane)
+{
+    int64_t sum = 0;
+    for (int i = 0; set && i < set->count; i++) {
+        struct vm *vm = __atomic_load_n(&set->generations[i]->vms[lane], __ATOMIC_ACQUIRE);
+        sum += vm ? vm_usage(vm).tasks : 0;
+    }
+    return sum;
+}
+
+static void write_lanes(struct json *w, const struct admin_parts *p, const struct set *set)
+{
+    json_key(w, "lanes");
+    json_open(w, '[');
+    for (int i = 0; i < p->lane_count; i++) {
+        bool web = i < p->web_count;
+        json_open(w, '{');
+        json_key(w, "id");
+        json_cstr(w, p->lanes[i]->name);
+        json_key(w, "kind");
+        json_cstr(w, web ? "web" : "job");
+        json_key(w, "tasks");
+        json_int(w, lane_tasks(set, i));
+        json_key(w, "connections");
+        json_int(w, web && p->web[i] ? http_lane_connections(p->web[i]) : 0);
+        json_close(w, '}');
+    }
+    json_close(w, ']');
+}
+
+static bool is_simulated(const struct set *set)
+{
+    return set && set_plugin(set, STR("simulator")) != NULL;
+}
+
+static void view_status(struct admin_call *call)
+{
+    const struct admin_parts *p = call->admin->parts;
+    const struct set *set = reload_current(p->reload);
+    struct json w = json_to(&call->out);
+    json_open(&w, '{');
+    json_key(&w, "version");
+    json_cstr(&w, MARU_VERSION);
+    json_key(&w, "pid");
+    json_int(&w, p->supervisor);
+    json_key(&w, "server_pid");
+    json_int(&w, getpid());
+    json_key(&w, "uptime_s");
+    json_int(&w, (clock_ns() - call->admin->started) / NS_PER_SECOND);
+    json_key(&w, "generation_set");
+    json_int(&w, set ? (long long)set->number : 0);
+    json_key(&w, "simulated");
+    json_bool(&w, is_simulated(set));
+    write_lanes(&w, p, set);
+    json_key(&w, "memory");
+    json_open(&w, '{');
+    json_key(&w, "rss_bytes");
+    json_int(&w, rss_bytes());
+    json_close(&w, '}');
+    json_key(&w, "cpu_seconds");
+    json_num(&w, cpu_seconds());
+    json_key(&w, "crashes");
+    json_int(&w, p->crashes);
+    json_key(&w, "ready");
+    json_bool(&w, atomic_load(&p->ready));
+    json_close(&w, '}');
+    admin_answer(call, 200);
+}
+
+static void write_last_error(struct json *w, const struct reload_error *e)
+{
+    json_key(w, "last_error");
+    if (!e) {
+        json_null(w);
+        return;
+    }
+    json_open(w, '{');
+    json_time(w, "at", e->at_wall);
+    json_key(w, "message");
+    json_cstr(w, e->message);
+    json_close(w, '}');
+}
+
+static const struct reload_error *error_of(const struct reload *r, const char *plugin)
+{
+    int count;
+    const struct reload_error *list = reload_errors(r, &count);
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(list[i].plugin, plugin))
+            return &list[i];
+    }
+    return NULL;
+}
+
+static void write_plugin(struct json *w, const struct generation *g, const struct reload_error *e)
+{
+    struct generation_usage u = generation_usage(g);
+    const struct {
+        const char *key;
+        long long value;
+    } counts[] = {
+        {"routes", g->decl->route_count}, {"jobs", g->decl->job_count},
+        {"memory_bytes", u.memory_bytes}, {"tasks", u.tasks},
+        {"requests", u.started},          {"errors", u.errors},
+    };
+    json_open(w, '{');
+    json_key(w, "name");
+    json_cstr(w, g->name);
+    json_key(w, "version");
+    json_cstr(w, g->decl->version);
+    json_key(w, "generation");
+    json_str(w, str_n(g->bundle->hash, 12));
+    json_key(w, "state");
+    json_cstr(w, generation_state_name(g->state));
+    json_time(w, "loaded_at", g->loaded_wall);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        json_key(w, counts[i].key);
+        json_int(w, counts[i].value);
+    }
+    json_key(w, "cpu_seconds");
+    json_num(w, (double)u.cpu_ns / 1e9);
+    write_last_error(w, e);
+    json_close(w, '}');
+}
+
+/* A plugin that never came up. */
+static void write_failed(struct json *w, const struct reload_error *e)
+{
+    json_open(w, '{');
+    json_key(w, "name");
+    json_cstr(w, e->plugin);
+    json_key(w, "version");
+    json_null(w);
+    json_key(w, "generation");
+    json_null(w);
+    json_key(w, "state");
+    json_cstr(w, "failed");
+    json_time(w, "loaded_at", 0);
+    static const char *const zeros[] = {"routes",   "jobs",   "memory_bytes", "tasks",
+                                        "requests", "errors", "cpu_seconds"};
+    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++) {
+        json_key(w, zeros[i]);
+        json_int(w, 0);
+    }
+    write_last_error(w, e);
+    json_close(w, '}');
+}
+
+static void view_plugins(struct admin_call *call)
+{
+    struct reload *r = call->admin->parts->reload;
+    const struct set *set = reload_current(r);
+    struct json w = json_to(&call->out);
+    int errors;
+    const struct reload_error *list = reload_errors(r, &errors);
+    json_open(&w, '[');
+    for (int i = 0; set && i < set->count; i++)
+        write_plugin(&w, set->generations[i], error_of(r, set->generations[i]->name));
+    for (int i = 0; i < errors; i++) {
+        if (!set || !set_plugin(set, str_c(list[i].plugin)))
+            write_failed(&w, &list[i]);
+    }
+    json_close(&w, ']');
+    admin_answer(call, 200);
+}
+
+static void view_queues(struct admin_call *call)
+{
+    jobs_print_queues(call->admin->parts->jobs, &call->out);
+    admin_answer(call, 200);
+}
+
+static void view_schedules(struct admin_call *call)
+{
+    cron_print(call->admin->parts->cron, &call->out);
+    admin_answer(call, 200);
+}
+
+static void view_logs(struct admin_call *call)
+{
+    char *level = admin_query(call, "level", "debug"), *plugin = admin_query(call, "plugin", "");
+    char *after = admin_query(call, "after", "0");
+    enum log_level least = LOG_DEBUG;
+    long long seq = 0;
+    str_int64(str_c(after), &seq);
+    log_level_parse(str_c(level), &least);
+    buf_add_c(&call->out, "{\"lines\":");
+    uint64_t last = log_recent(&call->out, (uint64_t)seq, least, str_c(plugin),
+                               admin_query_int(call, "limit", 200, 1, LOG_RING_LINES));
+    buf_printf(&call->out, ",\"last\":%llu}", (unsigned long long)last);
+    mem_free(level);
+    mem_free(plugin);
+    mem_free(after);
+    admin_answer(call, 200);
+}
+
+struct jobs_view {
+    struct jobs_query query; /* first */
+    struct admin_call *call;
+    char *state, *queue, *kind;
+};
+
+static void on_jobs(struct jobs_query *query)
+{
+    struct jobs_view *v = (struct jobs_view *)query;
+    struct admin_call *call = v->call;
+    struct err none = {.code = ERR_NOT_FOUND, .message = "no such job"};
+    if (query->err.code) {
+        admin_answer_err(call, &query->err);
+    } else if (query->id && !query->out.n) {
+        admin_answer_err(call, &none);
+    } else {
+        if (!query->id)
+            buf_add_c(&call->out, "{\"jobs\":[");
+        buf_add_str(&call->out, buf_str(&query->out));
+        if (!query->id)
+            buf_add_c(&call->out, "]}");
+        admin_answer(call, 200);
+    }
+    buf_free(&query->out);
+    mem_free(v->state);
+    mem_free(v->queue);
+    mem_free(v->kind);
+    mem_free(v);
+}
+
+static void view_jobs(struct admin_call *call)
+{
+    struct jobs_view *v = mem_zero(1, sizeof *v);
+    long long id = 0;
+    v->call = call;
+    v->state = admin_query(call, "state", "");
+    v->queue = admin_query(call, "queue", "");
+    v->kind = admin_query(call, "kind", "");
+    str_int64(str_c(call->first), &id);
+    v->query.id = id;
+    v->query.queue = str_c(v->queue);
+    v->query.kind = str_c(v->kind);
+    v->query.limit = admin_query_int(call, "limit", 50, 1, 500);
+    v->query.done = on_jobs;
+    v->query.lane = call->admin->parts->control;
+    if (*v->state && !job_state_parse(str_c(v->state), &v->query.state)) {
+        err_set(&v->query.err, ERR_INVALID,
+                "query.state is one of ready, delayed, running, done, cancelled, dead");
+        on_jobs(&v->query);
+        return;
+    }
+    jobs_query(call->admin->parts->jobs, &v->query);
+}
+
+static void view_config(struct admin_call *call)
+{
+    const struct config *c = call->admin->parts->config;
+    struct json w = json_to(&call->out);
+    json_open(&w, '{');
+    json_key(&w, "state_dir");
+    json_cstr(&w, config_text(c, "state.dir"));
+    json_key(&w, "plugins_path");
+    json_cstr(&w, config_text(c, "plugins.path"));
+    json_key(&w, "development");
+    json_bool(&w, config_boolean(c, "development"));
+    json_close(&w, '}');
+    admin_answer(call, 200);
+}
+
+const struct admin_action admin_views[] = {
+    {"GET", "/admin/v1/status", view_status, NULL},
+    {"GET", "/admin/v1/plugins", view_plugins, NULL},
+    {"GET", "/admin/v1/queues", view_queues, NULL},
+    {"GET", "/admin/v1/jobs", view_jobs, NULL},
+    {"GET", "/admin/v1/jobs/{id}", view_jobs, NULL},
+    {"GET", "/admin/v1/schedules", view_schedules, NULL},
+    {"GET", "/admin/v1/logs", view_logs, NULL},
+    {"GET", "/admin/v1/audit", audit_list, NULL},
+    {"GET", "/admin/v1/config", view_config, NULL},
+    {NULL, NULL, NULL, NULL},
+};
