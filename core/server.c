@@ -1,0 +1,176 @@
+#include "server.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "channels/channel.h"
+#include "config/config.h"
+#include "loop/pool.h"
+#include "observe/log.h"
+#include "series/series.h"
+#include "server_parts.h"
+#include "storage/cache.h"
+#include "storage/sqlite.h"
+#include "supervisor.h"
+
+/* A predecessor that dies without a word frees the database at once; one that
+ * drains is waited for. */
+static const int64_t lock_wait_ns = 5 * NS_PER_SECOND;
+
+static bool pool_start(struct server *s, struct err *err)
+{
+    s->pool = pool_create("pool", (int)config_integer(s->config, "pool.threads"), err);
+    return s->pool != NULL;
+}
+
+static void pool_stop(struct server *s)
+{
+    pool_destroy(s->pool);
+}
+
+/* Nothing may be acknowledged after a failed sync: the supervisor starts a
+ * server that recovers from what is on disk. */
+static void on_store_failed(void *arg, const struct err *err)
+{
+    (void)arg;
+    log_error("store", "%s -- ending this process to recover from disk", err->message);
+    _Exit(EXIT_STATE);
+}
+
+static bool store_start(struct server *s, struct err *err)
+{
+    char *path = mem_printf("%s/maru.db", s->state_dir);
+    struct sqlite_options options = {
+        .path = path,
+        .pool = s->pool,
+        .readers = (int)config_integer(s->config, "store.readers"),
+        .lock_wait_ns = lock_wait_ns,
+        .failed = on_store_failed,
+    };
+    if (s->in.successor) {
+        options.lock_wait_ns += config_ns(s->config, "shutdown.grace");
+        supervisor_tell(s, "waiting\n");
+    }
+    s->store = sqlite_open(&options, err);
+    mem_free(path);
+    return s->store != NULL;
+}
+
+static void store_stop(struct server *s)
+{
+    store_close(s->store);
+}
+
+static bool series_start(struct server *s, struct err *err)
+{
+    (void)err;
+    const char *library = config_text(s->config, "series.library");
+    char *path = mem_printf("%s/series.duckdb", s->state_dir);
+    char *exports = mem_printf("%s/exports", s->state_dir);
+    struct series_options options = {
+        .library = *library ? library : NULL,
+        .path = path,
+        .export_dir = exports,
+        .memory_bytes = config_bytes(s->config, "series.memory"),
+        .threads = (int)config_integer(s->config, "series.threads"),
+        .pool = s->pool,
+    };
+    s->series = series_create(&options);
+    mem_free(path);
+    mem_free(exports);
+    return true;
+}
+
+static void series_stop(struct server *s)
+{
+    series_destroy(s->series);
+}
+
+static bool cache_start(struct server *s, struct err *err)
+{
+    (void)err;
+    s->cache = cache_create((size_t)config_bytes(s->config, "cache.memory"));
+    return true;
+}
+
+static void cache_stop(struct server *s)
+{
+    cache_destroy(s->cache);
+}
+
+static bool channels_start(struct server *s, struct err *err)
+{
+    (void)err;
+    s->channels = channel_hub_create();
+    return true;
+}
+
+static void channels_stop(struct server *s)
+{
+    channel_hub_destroy(s->channels);
+}
+
+/* The start list, each with the exit code of its failure.  Stopping is its reverse. */
+static const struct server_part parts[] = {
+    {"supervisor", supervisor_start, supervisor_stop, EXIT_FAILED},
+    {"pool", pool_start, pool_stop, EXIT_FAILED},
+    {"store", store_start, store_stop, EXIT_STATE},
+    {"series", series_start, series_stop, EXIT_STATE},
+    {"cache", cache_start, cache_stop, EXIT_FAILED},
+    {"channels", channels_start, channels_stop, EXIT_FAILED},
+    {"lanes", lanes_start, lanes_stop, EXIT_FAILED},
+    {"jobs", jobs_part_start, jobs_part_stop, EXIT_STATE},
+    {"cron", cron_part_start, cron_part_stop, EXIT_STATE},
+    {"clients", clients_start, clients_stop, EXIT_FAILED},
+    {"http", http_start, http_stop, EXIT_CONFIG},
+    {"plugins", plugins_start, plugins_stop, EXIT_CONFIG},
+};
+enum { PARTS = sizeof parts / sizeof *parts };
+
+static void on_plugins_loaded(const struct reload_result *result, void *arg)
+{
+    struct server *s = arg;
+    struct err err = {0};
+    if (result->ok && web_open(s, &err)) {
+        atomic_store(&s->shown.ready, true);
+        plugins_watch(s);
+        supervisor_tell(s, "ready\n");
+        return;
+    }
+    if (err.code)
+        fprintf(stderr, "maru: http: %s\n", err.message);
+    for (int i = 0; i < result->error_count; i++)
+        fprintf(stderr, "maru: %s\n", result->errors[i].message);
+    s->exit_code = err.code ? EXIT_CONFIG : EXIT_PLUGIN;
+    server_drain(s);
+}
+
+int server_run(const struct config *config, const struct server_config *source,
+               const struct inherited *in)
+{
+    struct server s = {.config = config, .source = source, .in = *in};
+    struct err err = {0};
+    int started = 0;
+    s.state_dir = config_text(config, "state.dir");
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* a terminal's are meant for the supervisor, */
+    signal(SIGINT, SIG_IGN); /* which tells by the control socket */
+    lanes_count(&s);
+    s.control = lane_create(s.lane_count, LANE_CONTROL, "control", &err);
+    while (s.control && started < PARTS && parts[started].start(&s, &err))
+        started++;
+    if (started == PARTS) {
+        plugins_load(&s, on_plugins_loaded);
+        lane_run(s.control);
+    } else {
+        fprintf(stderr, "maru: %s: %s\n", parts[started].name, err.message);
+        s.exit_code = parts[started].exit_code;
+    }
+    while (started-- > 0)
+        parts[started].stop(&s);
+    if (s.control)
+        lane_destroy(s.control);
+    return s.exit_code;
+}

@@ -1,0 +1,90 @@
+/* server_lanes.c -- the threads, and the HTTP client that each of them has. */
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "config/config.h"
+#include "http/client.h"
+#include "server_parts.h"
+
+static int count_or_cores(const struct config *config, const char *key)
+{
+    long long asked = config_integer(config, key);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return asked ? (int)asked : cores > 0 && cores < LISTEN_LANES / 2 ? (int)cores : 1;
+}
+
+/* There is a web lane for each inherited socket, or some would never be served. */
+void lanes_count(struct server *s)
+{
+    s->web_count = s->in.http.count > s->in.https.count ? s->in.http.count : s->in.https.count;
+    if (!s->web_count)
+        s->web_count = 1;
+    s->job_count = count_or_cores(s->config, "lanes.job");
+    s->lane_count = s->web_count + s->job_count;
+}
+
+bool lanes_start(struct server *s, struct err *err)
+{
+    s->lanes = mem_zero((size_t)s->lane_count + 1, sizeof *s->lanes);
+    s->clients = mem_zero((size_t)s->lane_count + 1, sizeof *s->clients);
+    for (int i = 0; i < s->lane_count; i++) {
+        bool web = i < s->web_count;
+        char name[16];
+        snprintf(name, sizeof name, "%s%d", web ? "web" : "job", web ? i : i - s->web_count);
+        s->lanes[i] = lane_create(i, web ? LANE_WEB : LANE_JOB, name, err);
+        if (!s->lanes[i] || !lane_start(s->lanes[i], NULL, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+void lanes_stop(struct server *s)
+{
+    for (int i = 0; i < s->lane_count; i++)
+        lane_stop(s->lanes[i]);
+    for (int i = 0; i < s->lane_count; i++) {
+        lane_join(s->lanes[i]);
+        lane_destroy(s->lanes[i]);
+    }
+    mem_free(s->lanes);
+    mem_free(s->clients);
+}
+
+struct client_start {
+    struct server *server;
+    int index;
+    struct err err;
+};
+
+static void client_start(void *arg)
+{
+    struct client_start *c = arg;
+    struct server *s = c->server;
+    s->clients[c->index] = http_client_create(s->lanes[c->index], &c->err);
+}
+
+bool clients_start(struct server *s, struct err *err)
+{
+    for (int i = 0; i < s->lane_count; i++) {
+        struct client_start c = {.server = s, .index = i};
+        lane_call_wait(s->lanes[i], client_start, &c);
+        if (!s->clients[i]) {
+            *err = c.err;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void client_stop(void *arg)
+{
+    http_client_destroy(arg);
+}
+
+void clients_stop(struct server *s)
+{
+    for (int i = 0; i < s->lane_count; i++)
+        lane_call_wait(s->lanes[i], client_stop, s->clients[i]);
+}

@@ -1,0 +1,105 @@
+/* server_parts.h -- struct server, which owns every part; shared by server*.c only. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "admin/admin.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "http/server.h"
+#include "inherit.h"
+#include "loop/lane.h"
+#include "reload/reload.h"
+#include "server.h"
+#include "vm/host.h"
+
+struct server {
+    /* immutable after start */
+    const struct config *config;
+    const struct server_config *source;
+    struct inherited in;
+    const char *state_dir;
+    int web_count, job_count, lane_count; /* lanes[] holds web lanes, then job lanes */
+    struct lane **lanes, *control;
+    struct pool *pool;
+    struct store *store;
+    struct series_store *series;
+    struct cache *cache;
+    struct channel_hub *channels;
+    struct jobs *jobs;
+    struct cron *cron;
+    struct http_client **clients; /* by lane index, as struct host wants them */
+    struct http_server *http;
+    struct http_lane **web; /* by web lane */
+    const char **cors_origins;
+    struct admin_parts shown; /* what the admin API sees of this struct */
+    struct admin *admin;
+    struct host host;
+    struct reload *reload;
+    char *public_dir, *keep_dir, **plugin_dirs;
+    const char **disabled, **tolerated;
+    /* control lane */
+    struct config *plugin_config; /* read again by a reload; NULL = config */
+    struct watch *watch;
+    uv_poll_t supervisor;
+    struct buf line; /* of the control socket, not yet whole */
+    struct timer drain_check;
+    int64_t drain_until;
+    int closing;
+    struct list topics;
+    struct timer expire;
+    bool working, draining, supervisor_open;
+    int exit_code;
+};
+
+/* One part: stop undoes start, and is only called when start succeeded. */
+struct server_part {
+    const char *name;
+    bool (*start)(struct server *s, struct err *err);
+    void (*stop)(struct server *s);
+    int exit_code; /* of the process when start fails */
+};
+
+/* server_lanes.c: threads, and what each of them has of its own. */
+void lanes_count(struct server *s); /* how many of each kind there will be */
+bool lanes_start(struct server *s, struct err *err);
+void lanes_stop(struct server *s);
+bool clients_start(struct server *s, struct err *err);
+void clients_stop(struct server *s);
+
+/* server_web.c */
+bool http_start(struct server *s, struct err *err);
+void http_stop(struct server *s);
+/* Takes connections from now on. */
+bool web_open(struct server *s, struct err *err);
+void web_drain(struct server *s);
+int web_requests(const struct server *s); /* in flight */
+/* Closes what is open; done on the control lane. */
+void web_close(struct server *s, void (*done)(struct server *s));
+
+/* server_work.c: jobs and schedules follow the set that serves. */
+bool jobs_part_start(struct server *s, struct err *err);
+void jobs_part_stop(struct server *s);
+bool cron_part_start(struct server *s, struct err *err);
+void cron_part_stop(struct server *s);
+bool work_check(void *server, const struct set *set, struct err *err);
+void work_swapped(void *server, const struct set *set, struct generation *const *gone, int count);
+
+/* server_data.c: declared series, and topics whose messages become jobs. */
+bool series_check(struct server *s, const struct set *set, struct err *err);
+void series_follow(struct server *s, const struct set *set);
+void topics_follow(struct server *s, const struct set *set); /* NULL: none any more */
+
+/* server_plugins.c */
+bool plugins_start(struct server *s, struct err *err);
+void plugins_stop(struct server *s);
+void plugins_load(struct server *s, reload_done_fn *done); /* the first set */
+void plugins_reload(struct server *s, const char *cause);  /* everything that changed */
+void plugins_watch(struct server *s);
+
+/* server_drain.c */
+bool supervisor_start(struct server *s, struct err *err);
+void supervisor_stop(struct server *s);
+void supervisor_tell(const struct server *s, const char *line);
+void server_drain(struct server *s);

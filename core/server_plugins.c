@@ -1,0 +1,173 @@
+/* server_plugins.c -- what plugins stand on, and what makes them reload. */
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/sys.h"
+#include "bind/bind.h"
+#include "config/config.h"
+#include "observe/log.h"
+#include "reload/watch.h"
+#include "server_parts.h"
+#include "share.h"
+
+enum { START_SECONDS = 10 }; /* start() and stop() of a plugin */
+
+static char *config_json(void *arg, const char *plugin)
+{
+    struct server *s = arg;
+    struct buf out = {0};
+    config_plugin(s->plugin_config ? s->plugin_config : s->config, plugin, &out);
+    return buf_take(&out, &(size_t){0});
+}
+
+static const char **copy_list(const struct config *c, const char *key)
+{
+    const char *const *items;
+    int count = config_list(c, key, &items);
+    const char **list = mem_zero((size_t)count + 1, sizeof *list);
+    for (int i = 0; i < count; i++)
+        list[i] = items[i];
+    return list;
+}
+
+static void fill_host(struct server *s)
+{
+    s->host = (struct host){
+        .config = s->config,
+        .pool = s->pool,
+        .store = s->store,
+        .series = s->series,
+        .cache = s->cache,
+        .jobs = s->jobs,
+        .channels = s->channels,
+        .clients = s->clients,
+        .state_dir = s->state_dir,
+        .development = config_boolean(s->config, "development"),
+        .bind = bind_all,
+        .find_export = reload_find_export,
+    };
+}
+
+/* Plugins' settings are read again; the host's own hold until the next start. */
+static void refresh_config(void *arg)
+{
+    struct server *s = arg;
+    struct err err = {0};
+    struct config *fresh = s->source->load(s->source->arg, &err);
+    if (fresh) {
+        if (s->plugin_config)
+            config_free(s->plugin_config);
+        s->plugin_config = fresh;
+    } else {
+        log_error("config", "%s -- the old configuration stays", err.message);
+    }
+}
+
+static void show_parts(struct server *s)
+{
+    s->shown = (struct admin_parts){
+        .config = s->config,
+        .state_dir = s->state_dir,
+        .control = s->control,
+        .lanes = s->lanes,
+        .lane_count = s->lane_count,
+        .web_count = s->web_count,
+        .web = s->web,
+        .store = s->store,
+        .jobs = s->jobs,
+        .cron = s->cron,
+        .supervisor = s->in.supervisor,
+        .crashes = s->in.crashes,
+        .refresh = refresh_config,
+        .arg = s,
+    };
+}
+
+bool plugins_start(struct server *s, struct err *err)
+{
+    const struct config *c = s->config;
+    s->public_dir = *config_text(c, "public.dir") ? mem_strdup(config_text(c, "public.dir"))
+                                                  : share_find("public");
+    s->plugin_dirs = share_plugin_dirs(config_text(c, "plugins.path"));
+    s->disabled = copy_list(c, "plugins.disable");
+    s->tolerated = copy_list(c, "plugins.tolerate");
+    s->keep_dir = mem_printf("%s/generations", s->state_dir);
+    show_parts(s);
+    s->admin = admin_create(&s->shown, err);
+    if (!s->admin)
+        return false;
+    fill_host(s);
+    struct reload_options options = {
+        .on = {.lanes = s->lanes, .count = s->lane_count, .control = s->control, .host = &s->host},
+        .fixed = {.routes = admin_routes(s->admin),
+                  .route_count = admin_route_count(s->admin),
+                  .public_dir = s->public_dir,
+                  .development = s->host.development},
+        .dirs = (const char *const *)s->plugin_dirs,
+        .disabled = s->disabled,
+        .tolerated = s->tolerated,
+        .drain_ns = config_ns(c, "reload.drain"),
+        .start_ns = START_SECONDS * INT64_C(1000000000),
+        .http = s->http,
+        .store = s->store,
+        .keep_dir = s->keep_dir,
+        .fallback = s->in.restart,
+        .config_json = config_json,
+        .check = work_check,
+        .swapped = work_swapped,
+        .arg = s,
+    };
+    s->reload = reload_create(&options);
+    s->host.reload = s->reload;
+    s->shown.reload = s->reload;
+    return true;
+}
+
+void plugins_stop(struct server *s)
+{
+    reload_destroy(s->reload);
+    admin_destroy(s->admin);
+    for (int i = 0; s->plugin_dirs[i]; i++)
+        mem_free(s->plugin_dirs[i]);
+    mem_free(s->plugin_dirs);
+    mem_free(s->public_dir);
+    mem_free(s->keep_dir);
+    mem_free(s->disabled);
+    mem_free(s->tolerated);
+    if (s->plugin_config)
+        config_free(s->plugin_config);
+}
+
+void plugins_load(struct server *s, reload_done_fn *done)
+{
+    struct reload_request request = {.cause = "start-up", .done = done, .arg = s};
+    reload_run(s->reload, &request);
+}
+
+void plugins_reload(struct server *s, const char *cause)
+{
+    struct reload_request request = {.cause = cause};
+    refresh_config(s);
+    reload_run(s->reload, &request);
+}
+
+static void on_changed(const char *const *names, void *arg)
+{
+    struct server *s = arg;
+    struct reload_request request = {.names = names, .cause = "file change"};
+    reload_run(s->reload, &request);
+}
+
+void plugins_watch(struct server *s)
+{
+    struct err err = {0};
+    if (!config_boolean(s->config, "plugins.watch"))
+        return;
+    s->watch = watch_start(s->control, (const char *const *)s->plugin_dirs, on_changed, s, &err);
+    if (!s->watch)
+        log_warn("reload", "%s: files are not watched", err.message);
+}

@@ -1,0 +1,210 @@
+/* server_web.c -- the HTTP server in front of the set that serves. */
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "bind/http_lua.h"
+#include "config/config.h"
+#include "http/request.h"
+#include "observe/log.h"
+#include "server_parts.h"
+
+/* A VM that ran out of memory is replaced before the next request reaches it. */
+static void dispatch(void *arg, struct http_request *request, const struct http_route *route)
+{
+    (void)arg;
+    generation_vm(route->arg, request_lane(request));
+    http_dispatch_lua(request, route);
+}
+
+static void on_socket(void *arg, struct socket *socket, const struct http_route *route,
+                      enum socket_event event, struct http_request *request, struct str data)
+{
+    (void)arg;
+    if (route)
+        generation_vm(route->arg, socket_lane(socket));
+    http_socket_lua(socket, route, event, request, data);
+}
+
+/* Who may pass a route that asks for somebody: the operator, until a plugin knows users. */
+static bool authorize(void *arg, struct http_request *request, const struct http_route *route,
+                      bool *answered)
+{
+    struct server *s = arg;
+    (void)route;
+    (void)answered;
+    if (!request_is_admin(request) || !admin_is_allowed(s->admin, request))
+        return false;
+    request_set_subject(request, STR("operator"));
+    return true;
+}
+
+static const struct http_set *acquire(void *arg, struct lane *lane)
+{
+    return reload_acquire(((struct server *)arg)->reload, lane);
+}
+
+static void release(void *arg, struct lane *lane, const struct http_set *set)
+{
+    reload_release(((struct server *)arg)->reload, lane, set);
+}
+
+static struct http_limits limits(const struct config *c)
+{
+    struct http_limits l = http_limits_default;
+    l.header_bytes = (int)config_bytes(c, "http.header_bytes");
+    l.body_bytes = config_bytes(c, "http.body_bytes");
+    l.header_ns = config_ns(c, "http.header_timeout");
+    l.body_ns = config_ns(c, "http.body_timeout");
+    l.idle_ns = config_ns(c, "http.idle_timeout");
+    l.streams = (int)config_integer(c, "http.tasks_per_connection");
+    l.connections = (int)config_integer(c, "http.connections");
+    l.cancels = (int)config_integer(c, "http.max_cancels");
+    l.cache_bytes = config_bytes(c, "http.cache_bytes");
+    return l;
+}
+
+static const char *text_or_null(const struct config *c, const char *key)
+{
+    const char *text = config_text(c, key);
+    return *text ? text : NULL;
+}
+
+static const char **cors_origins(const struct config *c)
+{
+    const char *const *items;
+    int count = config_list(c, "http.cors_origins", &items);
+    const char **list = mem_zero((size_t)count + 1, sizeof *list);
+    for (int i = 0; i < count; i++)
+        list[i] = items[i];
+    return list;
+}
+
+bool http_start(struct server *s, struct err *err)
+{
+    const struct config *c = s->config;
+    s->cors_origins = cors_origins(c);
+    struct http_options options = {
+        .limits = limits(c),
+        .app = {.arg = s,
+                .acquire = acquire,
+                .release = release,
+                .dispatch = dispatch,
+                .authorize = authorize,
+                .socket = on_socket},
+        .state_dir = s->state_dir,
+        .cert_file = text_or_null(c, "https.certificate"),
+        .key_file = text_or_null(c, "https.key"),
+        .cors_origins = s->cors_origins[0] ? s->cors_origins : NULL,
+        .access_log_fd = config_boolean(c, "http.access_log") ? STDOUT_FILENO : -1,
+        .development = config_boolean(c, "development"),
+    };
+    s->web = mem_zero((size_t)s->web_count, sizeof *s->web);
+    s->http = http_server_create(&options, err);
+    return s->http != NULL;
+}
+
+void http_stop(struct server *s)
+{
+    http_server_destroy(s->http);
+    mem_free(s->web);
+    mem_free(s->cors_origins);
+}
+
+struct web_start {
+    struct server *server;
+    int index;
+    struct err err;
+};
+
+static void start_on_lane(void *arg)
+{
+    struct web_start *w = arg;
+    struct server *s = w->server;
+    struct http_listener listeners[4];
+    int n = 0;
+    if (w->index < s->in.http.count)
+        listeners[n++] = (struct http_listener){.fd = s->in.http.fds[w->index]};
+    if (w->index < s->in.https.count)
+        listeners[n++] = (struct http_listener){.fd = s->in.https.fds[w->index], .tls = true};
+    if (!w->index && s->in.admin_unix >= 0)
+        listeners[n++] = (struct http_listener){.fd = s->in.admin_unix, .admin = true};
+    if (!w->index && s->in.admin.count)
+        listeners[n++] = (struct http_listener){.fd = s->in.admin.fds[0], .admin = true};
+    s->web[w->index] = http_lane_start(s->http, s->lanes[w->index], listeners, n, &w->err);
+}
+
+bool web_open(struct server *s, struct err *err)
+{
+    for (int i = 0; i < s->web_count; i++) {
+        struct web_start w = {.server = s, .index = i};
+        lane_call_wait(s->lanes[i], start_on_lane, &w);
+        if (!s->web[i]) {
+            *err = w.err;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void drain_on_lane(void *arg)
+{
+    http_lane_drain(arg);
+}
+
+void web_drain(struct server *s)
+{
+    for (int i = 0; i < s->web_count; i++) {
+        if (s->web[i])
+            lane_call(s->lanes[i], drain_on_lane, s->web[i]);
+    }
+}
+
+int web_requests(const struct server *s)
+{
+    int sum = 0;
+    for (int i = 0; i < s->web_count; i++)
+        sum += s->web[i] ? http_lane_requests(s->web[i]) : 0;
+    return sum;
+}
+
+struct web_closing {
+    struct server *server;
+    void (*done)(struct server *s);
+    struct http_lane *web;
+};
+
+static void closed_on_control(void *arg)
+{
+    struct web_closing *c = arg;
+    if (--c->server->closing == 0)
+        c->done(c->server);
+    mem_free(c);
+}
+
+static void on_closed(void *arg)
+{
+    struct web_closing *c = arg;
+    lane_call(c->server->control, closed_on_control, c);
+}
+
+static void close_on_lane(void *arg)
+{
+    struct web_closing *c = arg;
+    if (c->web)
+        http_lane_close(c->web, on_closed, c);
+    else
+        on_closed(c);
+}
+
+void web_close(struct server *s, void (*done)(struct server *s))
+{
+    s->closing = s->web_count;
+    for (int i = 0; i < s->web_count; i++) {
+        struct web_closing *c = mem_zero(1, sizeof *c);
+        *c = (struct web_closing){s, done, s->web[i]};
+        s->web[i] = NULL;
+        lane_call(s->lanes[i], close_on_lane, c);
+    }
+}

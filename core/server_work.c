@@ -1,0 +1,166 @@
+/* server_work.c -- jobs and schedules of the set that serves. */
+
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "bind/cron_push.h"
+#include "bind/jobs_run.h"
+#include "config/config.h"
+#include "cron/cron.h"
+#include "jobs/jobs.h"
+#include "observe/log.h"
+#include "server_parts.h"
+
+bool jobs_part_start(struct server *s, struct err *err)
+{
+    char *flight = mem_printf("%s/jobs.flight", s->state_dir);
+    struct jobs_options options = {
+        .store = s->store,
+        .lane = s->control,
+        .flight_path = flight,
+        .run = jobs_run_task,
+        .cancel = jobs_cancel_task,
+        .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
+    };
+    int capacity = (int)config_integer(s->config, "jobs.concurrency");
+    s->jobs = jobs_open(&options, err);
+    mem_free(flight);
+    for (int i = s->web_count; s->jobs && i < s->lane_count; i++) {
+        if (!jobs_add_worker(s->jobs, s->lanes[i], capacity, err))
+            return false;
+    }
+    return s->jobs != NULL;
+}
+
+void jobs_part_stop(struct server *s)
+{
+    jobs_close(s->jobs);
+}
+
+bool cron_part_start(struct server *s, struct err *err)
+{
+    struct cron_options options = {
+        .store = s->store,
+        .lane = s->control,
+        .tz = config_text(s->config, "cron.tz"),
+        .push = cron_push_job,
+        .arg = s->jobs,
+    };
+    s->cron = cron_open(&options, err);
+    return s->cron != NULL;
+}
+
+void cron_part_stop(struct server *s)
+{
+    cron_close(s->cron);
+}
+
+static struct vm *target_vm(void *owner, struct lane *lane)
+{
+    return generation_vm(owner, lane);
+}
+
+/* One target for each job of the generation, in the declaration's order. */
+static struct job_target *targets_of(struct generation *g)
+{
+    if (!g->attached) {
+        struct job_target *list = mem_zero((size_t)g->decl->job_count + 1, sizeof *list);
+        for (int i = 0; i < g->decl->job_count; i++)
+            list[i] = (struct job_target){target_vm, g, g->decl->jobs[i].handler};
+        g->attached = list;
+    }
+    return g->attached;
+}
+
+static void set_kinds(struct server *s, const struct set *set)
+{
+    int total = 0, n = 0;
+    for (int i = 0; i < set->count; i++)
+        total += set->generations[i]->decl->job_count;
+    struct job_kind_options *kinds = mem_zero((size_t)total + 1, sizeof *kinds);
+    for (int i = 0; i < set->count; i++) {
+        struct generation *g = set->generations[i];
+        struct job_target *targets = targets_of(g);
+        for (int k = 0; k < g->decl->job_count; k++) {
+            const struct job_decl *d = &g->decl->jobs[k];
+            kinds[n++] = (struct job_kind_options){
+                .kind = d->kind,
+                .queue = d->queue,
+                .priority = d->priority,
+                .retries = d->retries,
+                .backoff_ns = d->backoff_ns,
+                .timeout_ns = d->timeout_ns,
+                .concurrency = d->concurrency,
+                .target = &targets[k],
+            };
+        }
+    }
+    jobs_set_kinds(s->jobs, kinds, n);
+    mem_free(kinds);
+}
+
+static void on_target_idle(void *arg)
+{
+    generation_unref(arg);
+}
+
+/* The queue may still hold a pointer to a target for a moment. */
+static void keep_until_idle(struct server *s, struct generation *g)
+{
+    struct job_target *targets = targets_of(g);
+    for (int k = 0; k < g->decl->job_count; k++) {
+        generation_ref(g);
+        jobs_when_idle(s->jobs, &targets[k], s->control, on_target_idle, g);
+    }
+}
+
+static struct cron_schedule *list_schedules(const struct set *set, int *count)
+{
+    int total = 0;
+    for (int i = 0; i < set->count; i++)
+        total += set->generations[i]->decl->schedule_count;
+    struct cron_schedule *list = mem_zero((size_t)total + 1, sizeof *list);
+    *count = 0;
+    for (int i = 0; i < set->count; i++) {
+        const struct generation *g = set->generations[i];
+        for (int k = 0; k < g->decl->schedule_count; k++) {
+            const struct schedule_decl *d = &g->decl->schedules[k];
+            list[(*count)++] = (struct cron_schedule){g->name, d->id,        d->pattern, d->tz,
+                                                      d->kind, d->args_json, d->enabled};
+        }
+    }
+    return list;
+}
+
+bool work_check(void *server, const struct set *set, struct err *err)
+{
+    struct server *s = server;
+    int count;
+    bool ok = true;
+    struct cron_schedule *list = list_schedules(set, &count);
+    for (int i = 0; ok && i < count; i++) {
+        ok = cron_check(s->cron, list[i].pattern, list[i].tz, err) ||
+             err_wrap(err, "plugins/%s/plugin.lua: cron[\"%s\"]", list[i].plugin, list[i].pattern);
+    }
+    mem_free(list);
+    return ok && series_check(s, set, err);
+}
+
+void work_swapped(void *server, const struct set *set, struct generation *const *gone, int count)
+{
+    struct server *s = server;
+    struct err err = {0};
+    int schedules;
+    struct cron_schedule *list = list_schedules(set, &schedules);
+    set_kinds(s, set);
+    for (int i = 0; i < count; i++)
+        keep_until_idle(s, gone[i]);
+    if (!cron_set(s->cron, list, schedules, &err))
+        log_error("cron", "%s", err.message);
+    series_follow(s, set);
+    topics_follow(s, set);
+    mem_free(list);
+    if (!s->working)
+        jobs_start(s->jobs);
+    s->working = true;
+}
