@@ -1,0 +1,201 @@
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+
+static const char options_help[] =
+    "Options\n"
+    "  -c, --config FILE      configuration, a Lua file that returns a table (see `maru config`);\n"
+    "                         without it $MARU_CONFIG, then maru.lua in this folder\n"
+    "  -s, --set KEY=VALUE    one configuration value; may be repeated, wins over the file\n"
+    "  -h, --help             this text; `maru COMMAND --help` says more\n";
+
+static const char exit_codes_help[] =
+    "Exit codes\n"
+    "  0  done\n"
+    "  1  understood, but it failed\n"
+    "  2  unknown command or option\n"
+    "  3  configuration: a file or value is wrong, or an address is in use\n"
+    "  4  a plugin does not load; the line names its file\n"
+    "  5  no server runs on this state.dir\n"
+    "  6  state.dir cannot be used: locked by another server, not writable, corrupt\n";
+
+static const struct cli_command commands[] = {
+    {"serve", "serve plugins until told to stop",
+     "Starts a supervisor, which holds the sockets and keeps a server process behind them.\n"
+     "Prints one line of JSON when every plugin serves:\n"
+     "  "
+     "{\"ready\":true,\"http\":\"http://"
+     "127.0.0.1:8080\",\"https\":…,\"admin\":\"unix:…\",\"pid\":…}\n\n"
+     "  --demo                 turn the simulator on and point the collectors at it\n"
+     "  --tolerate NAME        start even if this plugin is broken; may be repeated\n\n"
+     "Signals to the supervisor (the printed pid)\n"
+     "  TERM, INT   stop: requests and jobs have shutdown.grace to finish\n"
+     "  HUP         read plugins, their configuration and the certificate again\n"
+     "  USR2        replace the server by the program file as it is on disk now\n",
+     "serve [--demo] [--tolerate NAME]…", cmd_serve},
+    {"check", "load every plugin in scratch and say what a reload would do",
+     "Nothing is served, written or reached: configuration, contract, requirements, routes,\n"
+     "schedules and migrations are checked, then the plan is printed.\n",
+     "check", cmd_check},
+    {"reload", "make a running server load plugins again",
+     "Without a name: every plugin whose files or configuration changed. With one: that plugin,\n"
+     "changed or not. Answers when every lane has switched; a plugin that does not load keeps\n"
+     "its old generation serving, is named with file and line, and the exit code is 4.\n",
+     "reload [NAME]", cmd_reload},
+    {"plugins", "list what serves: generation, state, memory, errors",
+     "  --json                 the admin API's answer as it is\n", "plugins [--json]", cmd_plugins},
+    {"jobs", "look at the queue and change single jobs",
+     "  maru jobs                      queues and what waits in them\n"
+     "  maru jobs list [STATE]         ready, delayed, running, done, cancelled or dead\n"
+     "  maru jobs show ID              one job with its arguments, error and result\n"
+     "  maru jobs retry ID             a dead job runs again\n"
+     "  maru jobs cancel ID            a waiting job goes, a running one is asked to end\n"
+     "  --json                         the admin API's answer as it is\n",
+     "jobs [list [STATE] | show ID | retry ID | cancel ID]", cmd_jobs},
+    {"new", "write a small working plugin and its spec",
+     "Writes NAME/plugin.lua, a migration and spec/NAME_spec.lua into the first folder of\n"
+     "plugins.path. NAME is [a-z][a-z0-9_]*; what is there is never overwritten.\n",
+     "new plugin NAME", cmd_new},
+    {"admin-url", "print the link to the operations page",
+     "Needs admin.listen; the link carries the token of state.dir/admin.token.\n", "admin-url",
+     cmd_admin_url},
+    {"config", "print the reference of the configuration, every key with its default",
+     "The output is a valid configuration file in which everything is commented out.\n", "config",
+     cmd_config},
+    {"version", "print the version", "", "version", cmd_version},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+int cli_fail(int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("maru: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return code;
+}
+
+const char *cli_config_path(const struct cli_options *o)
+{
+    const char *env = getenv("MARU_CONFIG");
+    if (o->config_path)
+        return o->config_path;
+    if (env && *env)
+        return env;
+    return access("maru.lua", R_OK) ? NULL : "maru.lua";
+}
+
+struct config *cli_config(const struct cli_options *o)
+{
+    struct err err = {0};
+    struct config *config = config_load(cli_config_path(o), o->sets, o->set_count, &err);
+    if (!config)
+        cli_fail(EXIT_CONFIG, "%s", err.message);
+    return config;
+}
+
+static void print_help(FILE *out)
+{
+    fputs("maru -- one program that serves Lua plugins: HTTP, jobs, schedules, time series.\n\n"
+          "Usage: maru COMMAND [OPTIONS]\n\nCommands\n",
+          out);
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n%s\n%s", options_help, exit_codes_help);
+}
+
+static int print_command_help(const struct cli_command *command)
+{
+    printf("maru %s -- %s\n\nUsage: maru %s [OPTIONS]\n\n%s\n%s\n%s", command->name,
+           command->summary, command->usage, command->help, options_help, exit_codes_help);
+    return EXIT_OK;
+}
+
+static const struct cli_command *find(const char *name)
+{
+    for (int i = 0; i < COMMANDS; i++) {
+        if (!strcmp(commands[i].name, name))
+            return &commands[i];
+    }
+    return NULL;
+}
+
+enum { OPTION_DEMO = 256, OPTION_TOLERATE, OPTION_JSON };
+
+static const struct option long_options[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"set", required_argument, NULL, 's'},
+    {"help", no_argument, NULL, 'h'},
+    {"demo", no_argument, NULL, OPTION_DEMO},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"tolerate", required_argument, NULL, OPTION_TOLERATE},
+    {NULL, 0, NULL, 0},
+};
+
+/* --tolerate a --tolerate b → plugins.tolerate=a,b */
+static const char *tolerate(char *list, size_t size, const char *name)
+{
+    size_t n = strlen(list);
+    snprintf(list + n, size - n, "%s%s", n ? "," : "plugins.tolerate=", name);
+    return list;
+}
+
+static int parse(int argc, char **argv, struct cli_options *o, bool *help)
+{
+    static char tolerated[2048];
+    for (int c; (c = getopt_long(argc, argv, "c:s:h", long_options, NULL)) != -1;) {
+        bool full = o->set_count >= CLI_SETS - 1;
+        if (c == '?')
+            return EXIT_USAGE;
+        if ((c == 's' || c == OPTION_TOLERATE) && full)
+            return cli_fail(EXIT_USAGE, "at most %d values may be set", CLI_SETS - 1);
+        if (c == 'c')
+            o->config_path = optarg;
+        else if (c == 's')
+            o->sets[o->set_count++] = optarg;
+        else if (c == 'h')
+            *help = true;
+        else if (c == OPTION_DEMO)
+            o->demo = true;
+        else if (c == OPTION_JSON)
+            o->json = true;
+        else if (c == OPTION_TOLERATE)
+            tolerate(tolerated, sizeof tolerated, optarg);
+    }
+    if (*tolerated)
+        o->sets[o->set_count++] = tolerated;
+    o->words = argv + optind;
+    o->word_count = argc - optind;
+    return EXIT_OK;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli_options options = {.argv = argv};
+    const char *name = argc > 1 ? argv[1] : "--help";
+    bool help = false;
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        print_help(stdout);
+        return argc > 1 ? EXIT_OK : EXIT_USAGE;
+    }
+    const struct cli_command *command = !strcmp(name, "--version") ? find("version") : find(name);
+    if (!command)
+        return cli_fail(EXIT_USAGE, "unknown command '%s'; `maru --help` lists them", name);
+    /* getopt permutes its vector; the supervisor hands on the original one. */
+    char **words = calloc((size_t)argc, sizeof *words);
+    memcpy(words, argv + 1, (size_t)(argc - 1) * sizeof *words);
+    int code = parse(argc - 1, words, &options, &help);
+    if (code == EXIT_OK)
+        code = help ? print_command_help(command) : command->run(&options);
+    free(words);
+    return code;
+}

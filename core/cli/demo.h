@@ -1,0 +1,8 @@
+/* demo.h -- what `maru serve --demo` sets: the simulator on, the collectors pointed at it. */
+#pragma once
+
+enum { DEMO_SETS = 64 };
+
+/* Fills sets with "key=value" texts, given the server's own port (0 = not known
+ * yet); returns how many.  They live as long as the process. */
+int demo_sets(const char **sets, int port);
