@@ -238,6 +238,9 @@ static void on_close_turn(uv_idle_t *idle)
     if (!uv_is_closing((uv_handle_t *)&lane->check)) {
         uv_close((uv_handle_t *)&lane->check, on_handle_closed);
         uv_close((uv_handle_t *)&lane->prepare, on_handle_closed);
+        /* A drain links it for a second, to say GOAWAY twice. */
+        if (h2o_timeout_is_linked(&lane->ctx.http2._graceful_shutdown_timeout))
+            h2o_timeout_unlink(&lane->ctx.http2._graceful_shutdown_timeout);
         h2o_context_dispose(&lane->ctx);
         return;
     }
