@@ -212,39 +212,41 @@ static bool read_section(struct config *config, lua_State *L, struct str prefix,
     return true;
 }
 
-static bool run_file(lua_State *L, const char *path, struct err *err)
+static bool run_text(lua_State *L, const char *path, struct str source, struct err *err)
 {
-    struct buf source = {0};
-    char *name = NULL;
-    bool ok = file_read(path, FILE_BYTES, &source, err);
-    if (ok) {
-        name = mem_printf("@%s", path);
-        ok = luaL_loadbufferx(L, source.p ? source.p : "", source.n, name, "t") == 0 &&
-             lua_pcall(L, 0, 1, 0) == 0;
-        const char *message = ok ? "" : lua_tostring(L, -1);
-        if (!ok && str_starts(str_c(message), str_c(path)))
-            err_set(err, ERR_INVALID, "%s", message); /* names its line */
-        else if (!ok)
-            err_set(err, ERR_INVALID, "%s: %s", path, message);
-    }
+    char *name = mem_printf("@%s", path);
+    bool ok = luaL_loadbufferx(L, source.p, source.n, name, "t") == 0 && lua_pcall(L, 0, 1, 0) == 0;
+    mem_free(name);
+    const char *message = ok ? "" : lua_tostring(L, -1);
+    if (!ok && str_starts(str_c(message), str_c(path)))
+        err_set(err, ERR_INVALID, "%s", message); /* names its line */
+    else if (!ok)
+        err_set(err, ERR_INVALID, "%s: %s", path, message);
     if (ok && !lua_istable(L, -1))
         ok = err_set(err, ERR_INVALID, "%s: must return a table", path);
-    mem_free(name);
-    buf_free(&source);
     return ok;
+}
+
+/* *err begins with the key it is about; puts file and line in front. */
+static bool name_line(const char *path, struct str source, struct err *err)
+{
+    int line = config_line(source, str_n(err->message, str_find(str_c(err->message), ':')));
+    return line > 0 ? err_wrap(err, "%s:%d", path, line) : err_wrap(err, "%s", path);
 }
 
 bool config_file(struct config *config, const char *path, struct err *err)
 {
+    struct buf source = {0};
     lua_State *L = luaL_newstate();
     if (!L)
         return err_set(err, ERR_MEMORY, "%s: no memory for a Lua state", path);
     luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF); /* or the count is not kept */
     lua_sethook(L, on_count, LUA_MASKCOUNT, FILE_INSTRUCTIONS);
     open_libraries(L);
-    bool ok = run_file(L, path, err);
+    bool ok = file_read(path, FILE_BYTES, &source, err) && run_text(L, path, buf_str(&source), err);
     if (ok && !read_section(config, L, STR(""), err))
-        ok = err_wrap(err, "%s", path);
+        ok = name_line(path, buf_str(&source), err);
     lua_close(L);
+    buf_free(&source);
     return ok;
 }

@@ -99,6 +99,18 @@ TEST(errors_name_file_line_and_key)
     CHECK_STR(wrong("return {}"), "");
 }
 
+TEST(errors_about_a_key_name_its_line)
+{
+    CHECK(strstr(wrong("return {\n  https = { listen = \"\" },\n  -- http = { lisen\n"
+                       "  http = {\n    lisen = 1 } }"),
+                 ".lua:5: http.lisen: no such key"));
+    CHECK(strstr(wrong("return {\n\n  [\"lanes.web\"] = 99 }"), ".lua:3: lanes.web: must be from"));
+    CHECK(strstr(wrong("return { plugins = {\n p = {\n  f = function() end } } }"),
+                 ".lua:3: plugins.p.f: must be"));
+    CHECK(strstr(wrong("local t = { lanes = {} } t.lanes.web = 99 return t"),
+                 ".lua: lanes.web: must be"));
+}
+
 TEST(a_set_that_is_wrong_says_how)
 {
     CHECK(strstr(wrong_set("lanes.web"), "write key=value"));
@@ -106,6 +118,17 @@ TEST(a_set_that_is_wrong_says_how)
     CHECK(strstr(wrong_set("lanes.web=two"), "must be a whole number"));
     CHECK(strstr(wrong_set("plugins.watch=maybe"), "must be true or false"));
     CHECK(strstr(wrong_set("plugins.x=1"), "plugins.NAME.KEY=VALUE"));
+}
+
+TEST(etc_maru_lua_is_the_reference)
+{
+    struct buf text = {0}, file = {0};
+    struct err err = {0};
+    config_print_reference(&text);
+    CHECK(file_read("etc/maru.lua", 1 << 20, &file, &err));
+    CHECK_STR(buf_str(&file).p, text.p);
+    buf_free(&text);
+    buf_free(&file);
 }
 
 TEST(the_reference_is_a_file_that_loads)

@@ -1,0 +1,124 @@
+-- Every key with its default. Later wins: this file, MARU_<KEY> in the
+-- environment (MARU_HTTP_LISTEN), --set key=value. Plugins take theirs from
+-- ["plugins.<name>"] = { key = value }.
+return {
+  -- Everything maru writes is below this folder; commands find the admin socket by it.
+  -- ["state.dir"] = "state",
+
+  -- HTTP/1.1 without TLS, host:port; port 0 picks a free one; empty = off.
+  -- ["http.listen"] = "127.0.0.1:8080",
+
+  -- HTTP/1.1 and HTTP/2 over TLS; empty = off.
+  -- ["https.listen"] = "127.0.0.1:8443",
+
+  -- PEM chain; empty = one made at the first start in state.dir.
+  -- ["https.certificate"] = "",
+
+  -- PEM key of the certificate.
+  -- ["https.key"] = "",
+
+  -- Port of the operations page and admin API, behind a token; empty = unix socket only.
+  -- ["admin.listen"] = "",
+
+  -- One JSON line a request on standard output.
+  -- ["http.access_log"] = false,
+
+  -- Origins other than our own that browsers may call from; * = any.
+  -- ["http.cors_origins"] = {},
+
+  -- Request line and headers; over it 431.
+  -- ["http.header_bytes"] = "16K",
+
+  -- Body of a route that says nothing; over it 413.
+  -- ["http.body_bytes"] = "1M",
+
+  -- Time for a request's headers.
+  -- ["http.header_timeout"] = "10s",
+
+  -- Time without a byte of a body.
+  -- ["http.body_timeout"] = "10s",
+
+  -- Keep-alive without a request.
+  -- ["http.idle_timeout"] = "60s",
+
+  -- Requests of one connection at a time.
+  -- ["http.tasks_per_connection"] = 128,
+
+  -- Connections of one lane.
+  -- ["http.connections"] = 20000,
+
+  -- Requests a second one connection may cancel before it is closed.
+  -- ["http.max_cancels"] = 100,
+
+  -- Kept answers of routes with a cache option.
+  -- ["http.cache_bytes"] = "32M",
+
+  -- The dashboard's files; empty = those that came with the program.
+  -- ["public.dir"] = "",
+
+  -- Folders of plugins, colon-separated; a folder given first wins.
+  -- ["plugins.path"] = "plugins",
+
+  -- Plugins that are not loaded.
+  -- ["plugins.disable"] = { "simulator" },
+
+  -- Plugins that may be broken at start-up; the rest starts without them.
+  -- ["plugins.tolerate"] = {},
+
+  -- Reload a plugin when its files change.
+  -- ["plugins.watch"] = true,
+
+  -- Error answers say file and line; browsers do not cache.
+  -- ["development"] = true,
+
+  -- Time for tasks of a replaced generation.
+  -- ["reload.drain"] = "30s",
+
+  -- Threads that serve; 0 = one a core.
+  -- ["lanes.web"] = 0,
+
+  -- Threads that run jobs; 0 = one a core.
+  -- ["lanes.job"] = 0,
+
+  -- Threads for what blocks.
+  -- ["pool.threads"] = 4,
+
+  -- Lua memory of one plugin on one lane, unless it says otherwise.
+  -- ["vm.memory"] = "64M",
+
+  -- Time of one handler, unless its plugin says otherwise.
+  -- ["task.timeout"] = "30s",
+
+  -- Time to finish what runs when told to stop.
+  -- ["shutdown.grace"] = "10s",
+
+  -- Reading connections of the relational store.
+  -- ["store.readers"] = 4,
+
+  -- Path of libduckdb.so; empty = beside the program, then the system's.
+  -- ["series.library"] = "",
+
+  -- Memory DuckDB may use.
+  -- ["series.memory"] = "512M",
+
+  -- Threads DuckDB may use.
+  -- ["series.threads"] = 2,
+
+  -- In-process cache; over it the least recently used goes.
+  -- ["cache.memory"] = "64M",
+
+  -- Jobs one job lane runs at a time.
+  -- ["jobs.concurrency"] = 64,
+
+  -- How long results are kept.
+  -- ["jobs.result_ttl"] = "1d",
+
+  -- Zone of schedules that name none.
+  -- ["cron.tz"] = "Asia/Seoul",
+
+  -- debug, info, warn or error.
+  -- ["log.level"] = "info",
+
+  -- Where log lines go; empty = standard error.
+  -- ["log.file"] = "",
+}
