@@ -92,12 +92,13 @@ function usePlot(place, props) {
   useEffect(() => {
     let gone = false;
     let observer = null;
+    const box = place.current;
     library().then((UPlot) => {
-      if (gone || !place.current) return;
-      const size = () => ({ width: place.current.clientWidth, height: place.current.clientHeight });
-      plot.current = new UPlot({ ...size(), ...options(UPlot, latest) }, columns(latest.current.data), place.current);
-      observer = new ResizeObserver(() => plot.current?.setSize(size()));
-      observer.observe(place.current);
+      if (gone) return;
+      const size = () => ({ width: box.clientWidth, height: box.clientHeight });
+      plot.current = new UPlot({ ...size(), ...options(latest) }, columns(latest.current.data), box);
+      observer = new ResizeObserver(() => box.isConnected && plot.current?.setSize(size()));
+      observer.observe(box);
     });
     return () => {
       gone = true;
@@ -130,7 +131,7 @@ function useSystemScheme() {
 
 const columns = (data) => (data ? withGaps(data.at, [data.viewers, data.moving_average]) : [[], [], []]);
 
-function options(UPlot, latest) {
+function options(latest) {
   const c = (name) => cssColor(`--${name}`);
   const language = latest.current.language;
   const axis = {

@@ -1,0 +1,104 @@
+/** The stage for browser specs: a server (the stand-in, or a real one by MARU_URL) and one Chromium. */
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { chromium } from "playwright-core";
+import { createFake } from "./fake_server.js";
+
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync"];
+
+/** Watches layout shifts from the first paint on. */
+const WATCH_SHIFTS = `
+  window.__shifts = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      if (!entry.hadRecentInput) window.__shifts.push({ value: entry.value, sources: entry.sources.map((s) => String(s.node?.className ?? s.node?.nodeName)) });
+    }
+  }).observe({ type: "layout-shift", buffered: true });
+  window.__violations = [];
+  addEventListener("securitypolicyviolation", (e) => window.__violations.push(e.violatedDirective + " " + e.blockedURI));
+`;
+
+/**
+ * MARU_URL: a running server's address, ready and collecting. MARU_ADMIN_URL: what `maru admin-url`
+ * prints for it; without it the operations page is only looked at from outside.
+ */
+export async function openStage() {
+  const real = process.env.MARU_URL?.replace(/\/$/, "") ?? "";
+  const fake = real ? null : createFake({ admin: "none" });
+  await fake?.listen(0);
+  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  const stage = {
+    fake,
+    url: real || fake.url,
+    adminUrl: process.env.MARU_ADMIN_URL ?? "",
+    browser,
+    shots: shotsFolder(),
+    /** A page in a context of its own; what goes wrong in it is kept in `page.troubles`. */
+    async page(options = {}) {
+      const context = await browser.newContext({
+        viewport: { width: 1280, height: 900 }, locale: "en-GB", timezoneId: "Asia/Seoul", colorScheme: "light",
+        ignoreHTTPSErrors: true, ...options,
+      });
+      await context.addInitScript(WATCH_SHIFTS);
+      const page = await context.newPage();
+      page.setDefaultTimeout(15000);
+      page.troubles = [];
+      page.foreign = [];
+      page.on("pageerror", (error) => page.troubles.push(String(error.stack ?? error)));
+      page.on("console", (message) => message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()) && page.troubles.push(message.text()));
+      page.on("request", (request) => new URL(request.url()).origin === stage.url || /^(data|blob):/.test(request.url()) || page.foreign.push(request.url()));
+      return page;
+    },
+    async get(route) {
+      const context = await browser.newContext({ ignoreHTTPSErrors: true });
+      const answer = await context.request.get(stage.url + route);
+      const body = await answer.json();
+      await context.close();
+      return body;
+    },
+    async close() {
+      await browser.close();
+      await fake?.close();
+    },
+  };
+  return stage;
+}
+
+function shotsFolder() {
+  const folder = process.env.SHOTS ?? mkdtempSync(path.join(tmpdir(), "maru-shots-"));
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** Opens the board and waits until rows stand. */
+export async function openBoard(stage, page, route = "/#/live") {
+  await page.goto(stage.url + route);
+  await page.waitForSelector("[data-board] tbody tr[data-key]");
+}
+
+/** Layout shifts since the last call, added up, with what moved. */
+export async function takeShifts(page) {
+  const shifts = await page.evaluate("window.__shifts.splice(0)");
+  return { value: shifts.reduce((sum, s) => sum + s.value, 0), sources: shifts.flatMap((s) => s.sources) };
+}
+
+/** Key → top, viewers for every row, as drawn. */
+export function rows(page) {
+  return page.evaluate(() => [...document.querySelectorAll("[data-board] tbody tr[data-key]")].map((row) => ({
+    key: row.dataset.key, top: row.offsetTop, viewers: row.querySelector(".col-viewers .num").textContent, text: row.textContent,
+    delta: row.querySelector("td.col-delta").textContent,
+  })));
+}
+
+/** Asks `probe` until it gives something true. */
+export async function eventually(probe, ms = 15000, what = "the condition") {
+  const until = Date.now() + ms;
+  for (;;) {
+    const found = await probe();
+    if (found) return found;
+    if (Date.now() > until) throw new Error(`${what} did not come true within ${ms} ms`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
