@@ -7,7 +7,7 @@ import { shares } from "../../lib/rates.js";
 import { lang } from "../../lib/settings.js";
 import { Failure, Note, Num, Pill } from "../bits.js";
 
-const PILL = { serving: "ok", failed: "bad", stopped: "idle", quarantined: "bad" };
+const PILL = { serving: "ok", loading: "warn", ready: "warn", draining: "warn", failed: "bad", stopped: "idle", quarantined: "bad" };
 const COLUMNS = ["plugin", "state", "generation", "loaded", "requests", "errors", "memory", "cpu"];
 
 /** @param {{ctx: import("../../app.js").PageContext, every: number}} props */
