@@ -125,15 +125,17 @@ static struct entry *find(struct shard *s, struct str key)
     return e;
 }
 
-bool cache_get(struct cache *c, struct str key, struct cache_value *out)
+bool cache_get(struct cache *c, struct str key, struct cache_value *out, struct buf *copy)
 {
     struct shard *s = lock_shard(c, key);
     struct entry *e = find(s, key);
     if (e) {
         *out = e->value;
-        out->bytes.p = e->value.bytes.n ? mem_dup(e->value.bytes.p, e->value.bytes.n) : NULL;
+        buf_add_str(copy, e->value.bytes);
     }
     pthread_mutex_unlock(&s->lock);
+    if (e)
+        out->bytes.p = copy->p + copy->n - out->bytes.n;
     return e != NULL;
 }
 

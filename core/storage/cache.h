@@ -26,14 +26,14 @@ enum {
 struct cache_value {
     char tag; /* 'n': number; others carry bytes */
     double number;
-    struct str bytes; /* of cache_get: a copy the caller frees with mem_free((char *)bytes.p) */
+    struct str bytes;
 };
 
 struct cache *cache_create(size_t max_bytes);
 void cache_destroy(struct cache *c);
 
-/* False when absent. */
-bool cache_get(struct cache *c, struct str key, struct cache_value *out);
+/* False when absent.  The bytes are appended to *copy; out->bytes lies there. */
+bool cache_get(struct cache *c, struct str key, struct cache_value *out, struct buf *copy);
 /* ttl_ns 0 = until evicted.  False with *err (ERR_LIMIT) when key or value is too large. */
 bool cache_set(struct cache *c, struct str key, const struct cache_value *value, int64_t ttl_ns,
                struct err *err);

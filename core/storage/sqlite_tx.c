@@ -231,27 +231,35 @@ void sqlite_tx_begin(struct store *store, struct store_tx *tx)
     writer_submit(s->db, &s->item, WRITER_TX);
 }
 
-static void add_step(struct sqlite_tx *s, struct gate_item *step, int kind)
+static void answer_on_lane(struct sqlite_tx *s, struct gate_item *step, const struct err *err)
 {
-    struct writer *w = &s->db->writer;
-    step->kind = kind;
-    pthread_mutex_lock(&w->lock);
-    invariant(!s->step && !s->ending);
-    bool over = s->phase == TX_OVER;
-    if (!over) {
-        s->step = step;
-        pthread_cond_signal(&s->wake);
-    }
-    pthread_mutex_unlock(&w->lock);
-    if (!over)
-        return;
-    if (kind == WRITER_WORK) {
-        struct sqlite_write *work = list_entry(step, struct sqlite_write, item);
-        work->err = s->err;
+    struct sqlite_write *work = list_entry(step, struct sqlite_write, item);
+    if (step->kind == WRITER_WORK) {
+        work->err = *err;
         if (work->ran)
             post(s, &work->ran_message, on_ran);
     }
-    writer_refuse(step, &s->err);
+    writer_refuse(step, err);
+}
+
+/* A cancelled task may leave a step under way and still try another: that one
+ * is refused. */
+static void add_step(struct sqlite_tx *s, struct gate_item *step, int kind)
+{
+    struct writer *w = &s->db->writer;
+    struct err err = {.code = ERR_NONE};
+    step->kind = kind;
+    pthread_mutex_lock(&w->lock);
+    if (s->phase == TX_OVER)
+        err = s->err;
+    else if (s->step || s->ending)
+        err_set(&err, ERR_BUSY, "the transaction is ending or busy with another step");
+    else
+        s->step = step;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&w->lock);
+    if (err.code != ERR_NONE)
+        answer_on_lane(s, step, &err);
 }
 
 void sqlite_tx_run(struct store_tx *tx, struct store_call *call)

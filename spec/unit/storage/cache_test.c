@@ -19,10 +19,10 @@ static bool set(struct cache *c, const char *key, const char *text, int64_t ttl_
 static bool has(struct cache *c, const char *key, const char *text)
 {
     struct cache_value v;
-    if (!cache_get(c, str_c(key), &v))
-        return text == NULL;
-    bool same = text && str_eq_c(v.bytes, text);
-    mem_free((char *)(uintptr_t)v.bytes.p);
+    struct buf copy = {0};
+    bool found = cache_get(c, str_c(key), &v, &copy);
+    bool same = found ? text && str_eq_c(v.bytes, text) : text == NULL;
+    buf_free(&copy);
     return same;
 }
 
@@ -130,20 +130,22 @@ static void *hammer(void *arg)
 {
     struct cache *c = arg;
     char key[16], token[CACHE_TOKEN_BYTES];
+    struct buf copy = {0};
     struct err e;
     double n;
     for (int i = 0; i < 5000; i++) {
         snprintf(key, sizeof key, "k%d", i % 97);
         struct cache_value v = {.tag = 's', .bytes = str_c(key)};
         cache_set(c, str_c(key), &v, i % 3 ? 0 : 1000, &e);
-        if (cache_get(c, str_c(key), &v))
-            mem_free((char *)(uintptr_t)v.bytes.p);
+        buf_clear(&copy);
+        cache_get(c, str_c(key), &v, &copy);
         cache_incr(c, STR("sum"), 1, 0, &n, &e);
         if (i % 11 == 0)
             cache_delete(c, str_c(key));
         if (cache_lock(c, STR("l"), 0, c, token))
             cache_unlock(c, STR("l"), str_c(token));
     }
+    buf_free(&copy);
     return NULL;
 }
 
