@@ -1,6 +1,7 @@
 /* cmd_check.c -- `maru check`: everything a start would find wrong, found without starting. */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
