@@ -49,8 +49,6 @@ struct jobs_query {
      * too, or empty when there is none such. */
     struct buf out;
     struct err err;
-    /* private */
-    struct jobs_read *read;
 };
 void jobs_query(struct jobs *jobs, struct jobs_query *query);
 /* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","paused"}] */
@@ -58,6 +56,8 @@ void jobs_print_queues(struct jobs *jobs, struct buf *out);
 
 struct jobs_counts {
     int64_t ready, held, delayed, running, dead, pushing;
-    int64_t pushed_total, done_total, failed_total, retried_total, dead_total;
+    int64_t pushed_total, done_total, failed_total, retried_total, dead_total, stale_total;
 };
 struct jobs_counts jobs_counts(struct jobs *jobs);
+/* Refreshes the gauges maru_jobs_*; arg is the struct jobs *.  For metrics_on_scrape(). */
+void jobs_scrape(void *arg);

@@ -112,8 +112,8 @@ int64_t jobs_push_wait(struct jobs *jobs, const struct job_spec *spec, const str
 
 /* Ends a run, on its lane, once; the run is gone afterwards.  The outcome is
  * copied, written with the next commit; the worker's place is free at once.
- * False when the run was stale (its job was taken away): nothing changed. */
-bool jobs_finish(struct job_run *run, const struct job_outcome *outcome);
+ * A stale run, whose job was taken away, changes nothing and is counted. */
+void jobs_finish(struct job_run *run, const struct job_outcome *outcome);
 /* Takes a job away from the lane that runs it (a stuck one): it is ready again
  * under a new fence, and its old run's finish will be stale.  False: not running. */
 bool jobs_reclaim(struct jobs *jobs, int64_t id);

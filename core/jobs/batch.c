@@ -1,0 +1,237 @@
+#include "jobs/private.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+
+/* How long the deletion of ended rows may take inside a commit: longer when
+ * nobody waits for it, or when it falls behind. */
+enum { FOLD_BUSY_US = 400, FOLD_IDLE_US = 2000, FOLD_BEHIND = 100000, RETRY_MS = 1000 };
+
+void batch_init(struct batch *b)
+{
+    *b = (struct batch){0};
+    b->pushes_end = &b->pushes;
+    b->updates_end = &b->updates;
+    b->revivals_end = &b->revivals;
+    list_init(&b->ends);
+}
+
+bool batch_is_empty(const struct batch *b)
+{
+    return !b->pushes && !b->updates && !b->revivals && list_empty(&b->ends);
+}
+
+void batch_add_push(struct batch *b, struct push_op *op)
+{
+    *b->pushes_end = op;
+    b->pushes_end = &op->next;
+}
+
+void batch_add_update(struct batch *b, struct update_op *op)
+{
+    *b->updates_end = op;
+    b->updates_end = &op->next;
+}
+
+void batch_add_revival(struct batch *b, struct change_op *op)
+{
+    *b->revivals_end = op;
+    b->revivals_end = &op->next;
+}
+
+/* Moves everything of `from` into `to`, which is empty. */
+static void batch_move(struct batch *to, struct batch *from)
+{
+    batch_init(to);
+    if ((to->pushes = from->pushes))
+        to->pushes_end = from->pushes_end;
+    if ((to->updates = from->updates))
+        to->updates_end = from->updates_end;
+    if ((to->revivals = from->revivals))
+        to->revivals_end = from->revivals_end;
+    list_splice(&to->ends, &from->ends);
+    batch_init(from);
+}
+
+static struct jobs *jobs_of(struct sqlite_write *w)
+{
+    return (struct jobs *)(void *)((char *)w - offsetof(struct jobs, write));
+}
+
+static bool work(struct sqlite_conn *conn, struct sqlite_write *w)
+{
+    struct jobs *jobs = jobs_of(w);
+    if (!jobs->taken) {
+        jobs_lock(jobs);
+        batch_move(&jobs->batch, &jobs->pending);
+        jobs_unlock(jobs);
+        jobs->taken = true;
+    }
+    bool idle = batch_is_empty(&jobs->batch) || fold_backlog(&jobs->fold) > FOLD_BEHIND;
+    return record_batch(jobs, conn, &w->err) &&
+           fold_step(jobs, conn, (idle ? FOLD_IDLE_US : FOLD_BUSY_US) * INT64_C(1000), &w->err);
+}
+
+/* Lock held. */
+static void end_published(struct jobs *jobs, struct job *job)
+{
+    struct kind *k = job->kind;
+    struct queue *q = job->queue;
+    if (job->end == JOB_END_DONE) {
+        jobs->done_total++;
+        q->done_total++;
+    } else if (job->end == JOB_END_DISCARDED) {
+        jobs->dead_total++;
+        jobs->dead++;
+        q->dead++;
+    }
+    if (k->dead && job->end != JOB_END_CANCELLED)
+        metric_add(job->end == JOB_END_DONE ? k->done : k->dead, 1);
+    job_forget(jobs, job);
+}
+
+/* Takes out the ends under short locks; returns the changes that waited for them. */
+static struct change_op *publish_ends(struct jobs *jobs)
+{
+    struct change_op *changes = NULL;
+    while (!list_empty(&jobs->batch.ends)) {
+        jobs_lock(jobs);
+        for (int n = 0; n < 256 && !list_empty(&jobs->batch.ends); n++) {
+            struct job *job = list_entry(jobs->batch.ends.next, struct job, link);
+            list_remove(&job->link);
+            for (struct change_op *op = job->changes, *next; op; op = next) {
+                next = op->next;
+                op->next = changes;
+                changes = op;
+            }
+            job->changes = NULL;
+            end_published(jobs, job);
+        }
+        jobs_unlock(jobs);
+    }
+    return changes;
+}
+
+static void answer_changes(struct change_op *op, const struct err *err)
+{
+    for (struct change_op *next; op; op = next) {
+        next = op->next;
+        const struct err own = op->err;
+        change_answer(op, err ? err : own.code ? &own : NULL);
+    }
+}
+
+static void publish_revivals(struct jobs *jobs)
+{
+    int64_t now = clock_wall_ns();
+    jobs_lock(jobs);
+    for (struct change_op *op = jobs->batch.revivals; op; op = op->next) {
+        struct job *job = op->revived;
+        if (!job)
+            continue;
+        op->revived = NULL;
+        index_set(&jobs->index, job->id, job);
+        jobs->count[PLACE_NONE]++;
+        job->queue->count[PLACE_NONE]++;
+        job->queue->dead--;
+        jobs->dead--;
+        place_start(jobs, job, now);
+    }
+    dispatch(jobs);
+    jobs_unlock(jobs);
+}
+
+static void free_updates(struct batch *b)
+{
+    for (struct update_op *op = b->updates, *next; op; op = next) {
+        next = op->next;
+        mem_free(op->error);
+        mem_free(op);
+    }
+}
+
+static void committed(struct sqlite_write *w)
+{
+    struct jobs *jobs = jobs_of(w);
+    struct batch *b = &jobs->batch;
+    size_t n = jobs->blob.n / sizeof(struct fin_record);
+    const struct fin_record *records = (const struct fin_record *)(void *)jobs->blob.p;
+    jobs_lock(jobs);
+    jobs->words_stored = jobs->words_written;
+    fold_committed(jobs);
+    for (size_t i = 0; i < n; i++)
+        history_add(&jobs->history, &records[i]);
+    jobs_unlock(jobs);
+    if (n)
+        fold_recorded(&jobs->fold, jobs->fold.next_seq, records, n);
+    struct change_op *changes = publish_ends(jobs);
+    for (struct push_op *op = b->pushes, *next; op; op = next) {
+        next = op->next;
+        push_publish(jobs, op);
+        push_answer(jobs, op, NULL);
+    }
+    publish_revivals(jobs);
+    answer_changes(changes, NULL);
+    answer_changes(b->revivals, NULL);
+    free_updates(b);
+    batch_init(b);
+}
+
+/* I7: callers hear of it, outcomes join the next batch, in front. */
+static void failed(struct jobs *jobs, const struct err *err)
+{
+    struct batch *b = &jobs->batch;
+    for (struct push_op *op = b->pushes, *next; op; op = next) {
+        next = op->next;
+        push_answer(jobs, op, err);
+    }
+    for (struct change_op *op = b->revivals; op; op = op->next)
+        change_undo(jobs, op);
+    answer_changes(b->revivals, err);
+    jobs_lock(jobs);
+    if (b->updates) {
+        struct update_op *first = jobs->pending.updates;
+        *b->updates_end = first;
+        if (!first)
+            jobs->pending.updates_end = b->updates_end;
+        jobs->pending.updates = b->updates;
+    }
+    list_splice(&b->ends, &jobs->pending.ends);
+    list_splice(&jobs->pending.ends, &b->ends);
+    jobs->retry_at_ns = clock_ns() + RETRY_MS * NS_PER_MS;
+    if (err->code == ERR_IO || err->code == ERR_CLOSED || err->code == ERR_CORRUPT)
+        jobs->failed = *err;
+    jobs_wake(jobs, clock_wall_ns() + RETRY_MS * NS_PER_MS);
+    jobs_unlock(jobs);
+    batch_init(b);
+    log_error("jobs", "nothing written: %s", err->message);
+}
+
+static void done(struct sqlite_write *w)
+{
+    struct jobs *jobs = jobs_of(w);
+    if (w->err.code)
+        failed(jobs, &w->err);
+    jobs->taken = false;
+    bool upkeep = !fold_is_idle(&jobs->fold);
+    jobs_lock(jobs);
+    jobs->writing = false;
+    jobs->upkeep = upkeep;
+    if (!w->err.code)
+        jobs->retry_at_ns = 0;
+    if (upkeep)
+        jobs_wake(jobs, clock_wall_ns() + JOBS_TICK_MS * NS_PER_MS);
+    pthread_cond_broadcast(&jobs->quiet);
+    jobs_unlock(jobs); /* hands over the next batch if there is one */
+}
+
+void batch_setup(struct jobs *jobs)
+{
+    batch_init(&jobs->pending);
+    batch_init(&jobs->batch);
+    jobs->write.work = work;
+    jobs->write.committed = committed;
+    jobs->write.done = done;
+}

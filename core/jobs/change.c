@@ -1,0 +1,161 @@
+#include "jobs/private.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+static void on_answer(struct lane_message *message)
+{
+    struct jobs_change *change = (struct jobs_change *)(void *)message;
+    change->done(change);
+}
+
+static void answer(struct jobs_change *change, const struct err *err)
+{
+    change->err = err ? *err : (struct err){0};
+    change->message.fn = on_answer;
+    if (change->lane)
+        lane_post(change->lane, &change->message);
+    else
+        change->done(change);
+}
+
+void change_answer(struct change_op *op, const struct err *err)
+{
+    struct jobs_change *change = op->change;
+    mem_free(op);
+    answer(change, err);
+}
+
+static struct change_op *op_create(struct jobs_change *change, int64_t id)
+{
+    struct change_op *op = mem_zero(1, sizeof *op);
+    op->change = change;
+    op->id = id;
+    return op;
+}
+
+/* Lock held.  True when the answer comes with the commit. */
+static bool cancel(struct jobs *jobs, struct jobs_change *change, struct job *job)
+{
+    if (job->place == PLACE_RUNNING) {
+        run_ask(job->run, JOB_END_CANCELLED);
+        return false;
+    }
+    if (job->place == PLACE_CLAIMED)
+        unclaim(jobs, job);
+    if (job->place != PLACE_FINISHING) {
+        job->end = JOB_END_CANCELLED;
+        place_set(jobs, job, PLACE_FINISHING);
+    }
+    struct change_op *op = op_create(change, job->id);
+    op->next = job->changes;
+    job->changes = op;
+    return true;
+}
+
+void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id)
+{
+    struct err err = {0};
+    bool later = false;
+    jobs_lock(jobs);
+    struct job *job = index_get(&jobs->index, id);
+    if (jobs->failed.code)
+        err = jobs->failed;
+    else if (!job)
+        err_set(&err, ERR_NOT_FOUND, "jobs: no unfinished job %lld", (long long)id);
+    else
+        later = cancel(jobs, change, job);
+    dispatch(jobs);
+    jobs_unlock(jobs);
+    if (!later)
+        answer(change, err.code ? &err : NULL);
+}
+
+void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
+{
+    struct err err = {0};
+    bool later = false;
+    jobs_lock(jobs);
+    struct job *job = index_get(&jobs->index, id);
+    if (jobs->failed.code || jobs->closed)
+        err_set(&err, ERR_CLOSED, "jobs: the queue is closed");
+    else if (job && job->place == PLACE_DELAYED) {
+        job->run_at = clock_wall_ns();
+        place_set(jobs, job, PLACE_READY);
+        dispatch(jobs);
+    } else if (!job) {
+        batch_add_revival(&jobs->pending, op_create(change, id));
+        later = true;
+    }
+    jobs_unlock(jobs);
+    if (!later)
+        answer(change, err.code ? &err : NULL);
+}
+
+void change_undo(struct jobs *jobs, struct change_op *op)
+{
+    if (!op->revived)
+        return;
+    jobs_lock(jobs);
+    unique_release(jobs, op->revived);
+    jobs_unlock(jobs);
+    job_unref(op->revived);
+    op->revived = NULL;
+}
+
+static struct str column_text(sqlite3_stmt *s, int i)
+{
+    const void *p = sqlite3_column_blob(s, i);
+    return str_n(p ? p : "", (size_t)sqlite3_column_bytes(s, i));
+}
+
+/* The dead row as a job with all its attempts before it. */
+static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, struct err *err)
+{
+    uint32_t kind = (uint32_t)sqlite3_column_int64(s, 0);
+    uint32_t queue = (uint32_t)sqlite3_column_int64(s, 1);
+    struct job *job = job_create(column_text(s, 8), column_text(s, 7));
+    jobs_lock(jobs);
+    job->kind = kind <= jobs->words ? jobs->kind_words[kind] : NULL;
+    job->queue = queue <= jobs->words ? jobs->queue_words[queue] : NULL;
+    if (!job->kind || !job->queue)
+        err_set(err, ERR_CORRUPT, "jobs: a dead job has an unknown kind or queue");
+    else if (!unique_take(jobs, job))
+        err_set(err, ERR_EXISTS, "jobs: an unfinished %s has its unique key", job->kind->name);
+    jobs_unlock(jobs);
+    job->priority = (uint8_t)(sqlite3_column_int64(s, 2) % JOBS_PRIORITIES);
+    job->created_at = sqlite3_column_int64(s, 3);
+    job->max_attempts = (uint16_t)sqlite3_column_int64(s, 4);
+    job->timeout_ms = (uint32_t)sqlite3_column_int64(s, 5);
+    job->scheduled_at = sqlite3_column_int64(s, 6);
+    job->run_at = clock_wall_ns();
+    if (err->code) {
+        job_unref(job);
+        return NULL;
+    }
+    return job;
+}
+
+bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op *op,
+                   struct err *err)
+{
+    static const char read[] = "SELECT kind, queue, priority, created_at, max_attempts, timeout_ms,"
+                               " scheduled_at, uniq, args FROM maru_job_dead WHERE id = ?1";
+    op->err = (struct err){0};
+    sqlite3_stmt *s = sqlite_prepared(conn, read, err);
+    if (!s)
+        return false;
+    sqlite3_bind_int64(s, 1, op->id);
+    int rc = sqlite_step(conn, s, err);
+    if (rc == SQLITE_ROW)
+        op->revived = revived_job(jobs, s, &op->err);
+    else if (rc == SQLITE_DONE)
+        err_set(&op->err, ERR_NOT_FOUND, "jobs: no dead or delayed job %lld", (long long)op->id);
+    sqlite3_reset(s);
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        return false;
+    if (!op->revived)
+        return true; /* only this change fails */
+    op->revived->id = op->id;
+    return record_revival(conn, op->revived, err);
+}

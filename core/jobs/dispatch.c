@@ -1,0 +1,258 @@
+#include "jobs/private.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+/* The worker with most room, which spreads a few jobs over all lanes. */
+static struct worker *worker_for_next(struct jobs *jobs)
+{
+    struct worker *best = NULL;
+    int most = 0;
+    for (int i = 0; i < jobs->worker_count; i++) {
+        struct worker *w = jobs->workers[i];
+        if (w->claimed < JOBS_BATCH && w->capacity - w->used > most) {
+            most = w->capacity - w->used;
+            best = w;
+        }
+    }
+    return best;
+}
+
+static void worker_post(struct jobs *jobs, struct worker *w)
+{
+    if (w->posted)
+        return;
+    w->posted = true;
+    w->next_post = jobs->to_post;
+    jobs->to_post = w;
+}
+
+static void claim(struct jobs *jobs, struct job *job, struct worker *w)
+{
+    place_set(jobs, job, PLACE_CLAIMED);
+    job->worker = w;
+    job->fence = ++jobs->fence;
+    job->attempt++;
+    w->used++;
+    w->claimed++;
+    list_push_back(&w->inbox, &job->link);
+    worker_post(jobs, w);
+}
+
+void unclaim(struct jobs *jobs, struct job *job)
+{
+    struct worker *w = job->worker;
+    w->used--;
+    w->claimed--;
+    job->attempt--;
+    job->worker = NULL;
+    place_ready_front(jobs, job);
+}
+
+void dispatch(struct jobs *jobs)
+{
+    struct worker *w;
+    struct job *job;
+    if (!jobs->started || jobs->stopping)
+        return;
+    while ((w = worker_for_next(jobs)) && (job = place_pick(jobs)))
+        claim(jobs, job, w);
+}
+
+void workers_unclaim(struct jobs *jobs)
+{
+    for (int i = 0; i < jobs->worker_count; i++)
+        while (!list_empty(&jobs->workers[i]->inbox))
+            unclaim(jobs, list_entry(jobs->workers[i]->inbox.prev, struct job, link));
+}
+
+/* A claimed job gets its run.  Its target is the kind's of this moment. */
+static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job)
+{
+    struct run *run = w->free_runs;
+    struct kind *k = job->kind;
+    w->free_runs = run->next;
+    w->claimed--;
+    place_set(jobs, job, PLACE_RUNNING);
+    job->run = run;
+    job->refs++;
+    run->job = job;
+    run->in_use = true;
+    run->target = k->target;
+    run->target->running++;
+    list_push_back(&run->target->runs, &run->link);
+    run->started_wall = job->started_at;
+    run->view = (struct job_run){
+        .jobs = jobs,
+        .id = job->id,
+        .fence = job->fence,
+        .kind = k->name,
+        .queue = job->queue->name,
+        .args = job_args(job),
+        .attempt = job->attempt,
+        .max_attempts = job->max_attempts,
+        .scheduled_at_wall = job->scheduled_at,
+        .timeout_ns = job->timeout_ms ? job->timeout_ms * NS_PER_MS : k->timeout_ns,
+        .target = k->target->pointer,
+        .lane = w->lane,
+    };
+    return run;
+}
+
+static int take_batch(struct jobs *jobs, struct worker *w, struct run **runs)
+{
+    int count = 0;
+    int64_t now = clock_wall_ns();
+    w->posted = false;
+    while (!list_empty(&w->inbox)) {
+        struct job *job = list_entry(w->inbox.next, struct job, link);
+        job->started_at = now;
+        runs[count++] = bind_run(jobs, w, job);
+    }
+    return count;
+}
+
+static void begin(struct jobs *jobs, struct run *run)
+{
+    struct flight_entry entry = {.id = run->view.id,
+                                 .fence = run->view.fence,
+                                 .started_wall = run->started_wall,
+                                 .attempt = run->view.attempt};
+    flight_set(jobs->flight, run->slot, &entry);
+    jobs->options.run(&run->view, jobs->options.arg);
+}
+
+/* What ended becomes each job's next state, and the freed places new claims. */
+static void flush(struct worker *w)
+{
+    struct jobs *jobs = w->jobs;
+    int64_t now = clock_wall_ns();
+    struct run *run = w->finished;
+    w->finished = NULL;
+    w->finished_end = &w->finished;
+    if (!run)
+        return;
+    jobs_lock(jobs);
+    for (struct run *next; run; run = next) {
+        next = run->next;
+        settle(jobs, run, now);
+    }
+    dispatch(jobs);
+    jobs_check_stopped(jobs);
+    jobs_unlock(jobs);
+}
+
+static void on_batch(struct lane_message *message)
+{
+    struct worker *w =
+        (struct worker *)(void *)((char *)message - offsetof(struct worker, message));
+    struct run *runs[JOBS_BATCH];
+    struct jobs *jobs = w->jobs;
+    jobs_lock(jobs);
+    int count = take_batch(jobs, w, runs);
+    jobs_unlock(jobs);
+    w->in_batch = true;
+    for (int i = 0; i < count; i++)
+        begin(jobs, runs[i]);
+    w->in_batch = false;
+    flush(w);
+}
+
+static char *copy_text(struct str s, size_t most)
+{
+    return s.n ? str_dup(str_n(s.p, s.n < most ? s.n : most)) : NULL;
+}
+
+void jobs_finish(struct job_run *view, const struct job_outcome *outcome)
+{
+    struct run *run = (struct run *)(void *)view;
+    struct worker *w = run->worker;
+    flight_clear(w->jobs->flight, run->slot);
+    run->end = outcome->end;
+    run->delay_ns = outcome->delay_ns;
+    run->result = NULL;
+    run->result_n = 0;
+    run->error = copy_text(outcome->error, JOBS_ERROR_BYTES);
+    if (outcome->end == JOB_END_DONE && outcome->result.n > JOBS_RESULT_BYTES) {
+        run->end = JOB_END_DISCARDED;
+        mem_free(run->error);
+        run->error = mem_printf("the result has %zu bytes, more than %d", outcome->result.n,
+                                JOBS_RESULT_BYTES);
+    } else if (outcome->end == JOB_END_DONE && outcome->result.n) {
+        run->result = str_dup(outcome->result);
+        run->result_n = outcome->result.n;
+    }
+    run->next = NULL;
+    *w->finished_end = run;
+    w->finished_end = &run->next;
+    if (!w->in_batch)
+        flush(w);
+}
+
+/* Lane.  The run may have ended, and its place have a new one, since the request. */
+static void on_cancel(struct lane_message *message)
+{
+    struct run *run = (struct run *)(void *)((char *)message - offsetof(struct run, cancel));
+    struct jobs *jobs = run->worker->jobs;
+    jobs_lock(jobs);
+    run->cancelling = false;
+    bool live = run->in_use && run->view.fence == run->cancel_fence;
+    enum job_end why = run->why;
+    jobs_unlock(jobs);
+    if (live)
+        jobs->options.cancel(&run->view, why, jobs->options.arg);
+}
+
+void run_ask(struct run *run, enum job_end why)
+{
+    run->why = why;
+    run->cancel_fence = run->view.fence;
+    if (run->cancelling)
+        return;
+    run->cancelling = true;
+    run->cancel.fn = on_cancel;
+    lane_post(run->worker->lane, &run->cancel);
+}
+
+bool jobs_add_worker(struct jobs *jobs, struct lane *lane, int capacity, struct err *err)
+{
+    if (capacity < 1 || capacity > JOBS_CAPACITY)
+        return err_set(err, ERR_INVALID, "jobs: capacity %d is not in 1-%d", capacity,
+                       JOBS_CAPACITY);
+    if (jobs->worker_count == JOBS_WORKERS || jobs->slots + capacity > FLIGHT_SLOTS)
+        return err_set(err, ERR_LIMIT, "jobs: more than %d lanes or %d jobs at once", JOBS_WORKERS,
+                       FLIGHT_SLOTS);
+    struct worker *w = mem_zero(1, sizeof *w);
+    w->jobs = jobs;
+    w->lane = lane;
+    w->capacity = capacity;
+    w->message.fn = on_batch;
+    w->finished_end = &w->finished;
+    list_init(&w->inbox);
+    w->runs = mem_zero((size_t)capacity, sizeof *w->runs);
+    for (int i = capacity - 1; i >= 0; i--) {
+        struct run *run = &w->runs[i];
+        run->worker = w;
+        run->slot = jobs->slots + i;
+        list_init(&run->link);
+        run->next = w->free_runs;
+        w->free_runs = run;
+    }
+    jobs_lock(jobs);
+    jobs->slots += capacity;
+    jobs->workers[jobs->worker_count++] = w;
+    jobs_unlock(jobs);
+    return true;
+}
+
+void workers_free(struct jobs *jobs)
+{
+    for (int i = 0; i < jobs->worker_count; i++) {
+        struct worker *w = jobs->workers[i];
+        for (int r = 0; r < w->capacity; r++)
+            if (w->runs[r].in_use)
+                job_unref(w->runs[r].job);
+        mem_free(w->runs);
+        mem_free(jobs->workers[i]);
+    }
+}

@@ -1,0 +1,94 @@
+#include "jobs/private.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+enum { BACKOFF_DOUBLINGS = 20 };
+static const int64_t backoff_most_ns = 6 * 3600 * NS_PER_SECOND;
+
+struct job *job_create(struct str args, struct str unique)
+{
+    struct job *job = mem_alloc(sizeof *job + args.n + unique.n);
+    *job = (struct job){.args_n = (uint32_t)args.n, .unique_n = (uint16_t)unique.n, .refs = 1};
+    if (args.n)
+        memcpy(job->bytes, args.p, args.n);
+    if (unique.n)
+        memcpy(job->bytes + args.n, unique.p, unique.n);
+    return job;
+}
+
+void job_unref(struct job *job)
+{
+    if (--job->refs)
+        return;
+    mem_free(job->text);
+    mem_free(job->result);
+    mem_free(job);
+}
+
+/* The key in jobs->uniques; valid until buf_free(key). */
+static struct str unique_key(const struct job *job, struct buf *key)
+{
+    struct str unique = job_unique(job);
+    buf_add(key, &job->kind->word, sizeof job->kind->word);
+    buf_add(key, unique.p, unique.n);
+    return buf_str(key);
+}
+
+bool unique_take(struct jobs *jobs, struct job *job)
+{
+    struct buf key = {0};
+    if (job->unique_n == 0)
+        return true;
+    bool is_free = !map_get(jobs->uniques, unique_key(job, &key));
+    if (is_free)
+        map_set(jobs->uniques, buf_str(&key), job);
+    buf_free(&key);
+    return is_free;
+}
+
+void unique_release(struct jobs *jobs, struct job *job)
+{
+    struct buf key = {0};
+    if (job->unique_n && map_get(jobs->uniques, unique_key(job, &key)) == job)
+        map_remove(jobs->uniques, buf_str(&key));
+    buf_free(&key);
+}
+
+void job_forget(struct jobs *jobs, struct job *job)
+{
+    unique_release(jobs, job);
+    index_remove(&jobs->index, job->id);
+    jobs->count[job->place]--;
+    job->queue->count[job->place]--;
+    job_unref(job);
+}
+
+struct fin_record job_record(const struct job *job, int64_t now_wall)
+{
+    return (struct fin_record){
+        .id = job->id,
+        .created_at = job->created_at,
+        .started_at = job->started_at,
+        .finished_at = now_wall,
+        .kind = job->kind->word,
+        .queue = job->queue->word,
+        .attempt = job->attempt,
+        .max_attempts = job->max_attempts,
+        .end = job->end,
+        .priority = job->priority,
+    };
+}
+
+int64_t retry_delay_ns(int64_t backoff_ns, int attempt)
+{
+    int doublings = attempt < 1 ? 0 : attempt - 1;
+    int64_t delay = backoff_ns;
+    for (int i = 0; i < doublings && i < BACKOFF_DOUBLINGS && delay < backoff_most_ns; i++)
+        delay *= 2;
+    if (delay > backoff_most_ns)
+        delay = backoff_most_ns;
+    /* A fifth more or less keeps jobs that failed together from coming back together. */
+    return (int64_t)((double)delay * (0.8 + 0.4 * rand_unit()));
+}

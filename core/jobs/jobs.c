@@ -1,0 +1,251 @@
+#include "jobs/private.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+
+enum { LOOK_MS = 1000, UPKEEP_SECONDS = 60, ASKED_MS = 500 };
+static const int64_t default_result_ttl_ns = 24 * 3600 * NS_PER_SECOND;
+static const int64_t default_dead_ttl_ns = 30 * 24 * 3600 * NS_PER_SECOND;
+
+void jobs_lock(struct jobs *jobs)
+{
+    pthread_mutex_lock(&jobs->lock);
+}
+
+/* Lock held: whether a write is to be handed to the store now. */
+static bool take_write(struct jobs *jobs)
+{
+    if (jobs->writing || jobs->failed.code || (jobs->retry_at_ns && clock_ns() < jobs->retry_at_ns))
+        return false;
+    if (batch_is_empty(&jobs->pending) && !jobs->upkeep_now)
+        return false;
+    jobs->writing = true;
+    jobs->upkeep_now = false;
+    return true;
+}
+
+void jobs_unlock(struct jobs *jobs)
+{
+    bool write = take_write(jobs);
+    bool wake = jobs->wake_wanted && !jobs->waking && jobs->started && !jobs->stopped;
+    struct worker *post = jobs->to_post;
+    jobs->to_post = NULL;
+    if (wake)
+        jobs->waking = true;
+    pthread_mutex_unlock(&jobs->lock);
+    if (write)
+        sqlite_write(jobs->db, &jobs->write, NULL);
+    if (wake)
+        lane_post(jobs->options.lane, &jobs->wake);
+    for (struct worker *next; post; post = next) {
+        next = post->next_post; /* the lane may be given more as soon as it has this */
+        lane_post(post->lane, &post->message);
+    }
+}
+
+void jobs_wake(struct jobs *jobs, int64_t at_wall)
+{
+    if (jobs->armed_wall == 0 || at_wall < jobs->armed_wall) {
+        jobs->armed_wall = at_wall;
+        jobs->wake_wanted = true;
+    }
+}
+
+void jobs_check_stopped(struct jobs *jobs)
+{
+    if (jobs->stopping && jobs->count[PLACE_RUNNING] == 0 && !jobs->stopped)
+        jobs_wake(jobs, 1);
+}
+
+static void ask_all(struct jobs *jobs, bool take_away)
+{
+    for (int i = 0; i < jobs->worker_count; i++)
+        for (int r = 0; r < jobs->workers[i]->capacity; r++) {
+            struct run *run = &jobs->workers[i]->runs[r];
+            if (!run->in_use || run->job->run != run)
+                continue;
+            if (take_away) {
+                log_warn("jobs", "%s %lld did not end in time; it will run again", run->view.kind,
+                         (long long)run->view.id);
+                run_take_away(jobs, run->job);
+            } else
+                run_ask(run, JOB_END_INTERRUPTED);
+        }
+}
+
+/* Lock held: the grace is over, or the time after asking is. */
+static void stop_step(struct jobs *jobs, int64_t now)
+{
+    if (jobs->count[PLACE_RUNNING] && now >= jobs->stop_at_ns) {
+        ask_all(jobs, jobs->asked);
+        jobs->asked = true;
+        jobs->stop_at_ns = now + ASKED_MS * NS_PER_MS;
+    }
+    jobs->stopped = jobs->count[PLACE_RUNNING] == 0;
+}
+
+/* Lock held: how long the control lane may sleep.  Wall time may jump, so delays
+ * are looked at every second. */
+static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
+{
+    int64_t delay = jobs->next_upkeep_ns - now;
+    const struct heap_node *first = heap_first(&jobs->due);
+    if (first && first->key - now_wall < delay)
+        delay = first->key - now_wall < LOOK_MS * NS_PER_MS ? first->key - now_wall
+                                                            : LOOK_MS * NS_PER_MS;
+    if (jobs->upkeep && delay > JOBS_TICK_MS * NS_PER_MS)
+        delay = JOBS_TICK_MS * NS_PER_MS;
+    if (jobs->retry_at_ns && delay > jobs->retry_at_ns - now)
+        delay = jobs->retry_at_ns - now;
+    if (jobs->stopping && delay > jobs->stop_at_ns - now)
+        delay = jobs->stop_at_ns - now;
+    return delay > 0 ? delay : 0;
+}
+
+static void look(struct jobs *jobs)
+{
+    int64_t now = clock_ns(), now_wall = clock_wall_ns(), delay = 0;
+    jobs_lock(jobs);
+    if (jobs->stopped) {
+        jobs_unlock(jobs);
+        return;
+    }
+    place_due(jobs, now_wall);
+    dispatch(jobs);
+    if (now >= jobs->next_upkeep_ns) {
+        jobs->upkeep = true;
+        jobs->next_upkeep_ns = now + UPKEEP_SECONDS * NS_PER_SECOND;
+    }
+    jobs->upkeep_now = jobs->upkeep;
+    if (jobs->stopping)
+        stop_step(jobs, now);
+    bool stopped = jobs->stopped;
+    if (!stopped) {
+        delay = next_look(jobs, now, now_wall);
+        jobs->armed_wall = now_wall + delay;
+    }
+    jobs->wake_wanted = false;
+    jobs_unlock(jobs);
+    if (stopped) {
+        timer_stop(jobs->options.lane, &jobs->timer);
+        lane_call(jobs->stop_lane, jobs->stop_fn, jobs->stop_arg);
+    } else
+        timer_start(jobs->options.lane, &jobs->timer, delay);
+}
+
+static void on_timer(struct timer *timer)
+{
+    look((struct jobs *)(void *)((char *)timer - offsetof(struct jobs, timer)));
+}
+
+static void on_wake(struct lane_message *message)
+{
+    struct jobs *jobs = (struct jobs *)(void *)((char *)message - offsetof(struct jobs, wake));
+    jobs_lock(jobs);
+    jobs->waking = false;
+    jobs_unlock(jobs);
+    look(jobs);
+}
+
+static struct jobs *create(const struct jobs_options *options)
+{
+    struct jobs *jobs = mem_zero(1, sizeof *jobs);
+    jobs->options = *options;
+    jobs->options.flight_path = NULL;
+    if (!jobs->options.result_ttl_ns)
+        jobs->options.result_ttl_ns = default_result_ttl_ns;
+    if (!jobs->options.dead_ttl_ns)
+        jobs->options.dead_ttl_ns = default_dead_ttl_ns;
+    pthread_mutex_init(&jobs->lock, NULL);
+    pthread_cond_init(&jobs->quiet, NULL);
+    jobs->kinds = map_create();
+    jobs->queues = map_create();
+    jobs->uniques = map_create();
+    list_init(&jobs->targets);
+    list_init(&jobs->ring);
+    limit_init(&jobs->suspects);
+    jobs->suspects.most = 1;
+    jobs->timer.fire = on_timer;
+    jobs->wake.fn = on_wake;
+    batch_setup(jobs);
+    return jobs;
+}
+
+static void destroy(struct jobs *jobs)
+{
+    heap_free(&jobs->due); /* it touches its nodes, so before the jobs */
+    for (size_t i = 0; i < jobs->index.size; i++)
+        if (jobs->index.slots[i].id)
+            job_unref(jobs->index.slots[i].value);
+    workers_free(jobs);
+    names_free(jobs);
+    history_free(&jobs->history);
+    fold_free(&jobs->fold);
+    index_free(&jobs->index);
+    buf_free(&jobs->blob);
+    flight_close(jobs->flight);
+    pthread_cond_destroy(&jobs->quiet);
+    pthread_mutex_destroy(&jobs->lock);
+    mem_free(jobs);
+}
+
+struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
+{
+    struct jobs *jobs = create(options);
+    jobs->db = store_sqlite(options->store);
+    if (!jobs->db)
+        err_set(err, ERR_INVALID, "jobs: the queue needs the embedded store");
+    else if ((jobs->flight = flight_open(options->flight_path, err)) && jobs_recover(jobs, err))
+        return jobs;
+    destroy(jobs);
+    return NULL;
+}
+
+void jobs_start(struct jobs *jobs)
+{
+    jobs_lock(jobs);
+    jobs->started = true;
+    jobs->next_upkeep_ns = clock_ns() + UPKEEP_SECONDS * NS_PER_SECOND;
+    jobs->upkeep = !fold_is_idle(&jobs->fold);
+    jobs->wake_wanted = true;
+    dispatch(jobs);
+    jobs_unlock(jobs);
+}
+
+void jobs_stop(struct jobs *jobs, int64_t grace_ns, struct lane *lane, lane_fn *stopped, void *arg)
+{
+    jobs_lock(jobs);
+    invariant(jobs->started && !jobs->stopping);
+    jobs->stopping = true;
+    jobs->stop_lane = lane;
+    jobs->stop_fn = stopped;
+    jobs->stop_arg = arg;
+    jobs->stop_at_ns = clock_ns() + grace_ns;
+    workers_unclaim(jobs);
+    jobs_wake(jobs, 1);
+    jobs_unlock(jobs);
+}
+
+static bool final_work(struct sqlite_conn *conn, void *arg, struct err *err)
+{
+    return record_next_id(arg, conn, err);
+}
+
+void jobs_close(struct jobs *jobs)
+{
+    struct err err = {0};
+    if (!jobs)
+        return;
+    jobs_lock(jobs);
+    jobs->closed = true;
+    while (jobs->writing)
+        pthread_cond_wait(&jobs->quiet, &jobs->lock);
+    if (!list_empty(&jobs->pending.ends))
+        log_error("jobs", "%lld ended jobs could not be recorded; they will run again",
+                  (long long)jobs->count[PLACE_FINISHING]);
+    pthread_mutex_unlock(&jobs->lock);
+    if (!jobs->failed.code && !sqlite_work_wait(jobs->db, final_work, jobs, &err))
+        log_error("jobs", "close: %s", err.message);
+    destroy(jobs);
+}

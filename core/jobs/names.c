@@ -1,0 +1,273 @@
+#include "jobs/private.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/metrics.h"
+
+/* What a job of a kind nobody declared gets. */
+static const char default_queue[] = "default";
+enum { DEFAULT_RETRIES = 3 };
+static const int64_t default_backoff_ns = 2 * NS_PER_SECOND;
+
+struct idle_waiter {
+    struct list link;
+    struct lane *lane;
+    lane_fn *fn;
+    void *arg;
+};
+
+/* Words are numbers of kinds and queues alike, from 1. */
+static void word_store(struct jobs *jobs, uint32_t word, struct kind *kind, struct queue *queue)
+{
+    if (word >= jobs->words_cap) {
+        uint32_t cap = jobs->words_cap;
+        jobs->words_cap = word < 64 ? 64 : word * 2;
+        jobs->kind_words = mem_realloc(jobs->kind_words, jobs->words_cap * sizeof(struct kind *));
+        jobs->queue_words =
+            mem_realloc(jobs->queue_words, jobs->words_cap * sizeof(struct queue *));
+        memset(jobs->kind_words + cap, 0, (jobs->words_cap - cap) * sizeof(struct kind *));
+        memset(jobs->queue_words + cap, 0, (jobs->words_cap - cap) * sizeof(struct queue *));
+    }
+    if (kind)
+        jobs->kind_words[word] = kind;
+    else
+        jobs->queue_words[word] = queue;
+    if (word > jobs->words)
+        jobs->words = word;
+}
+
+static struct queue *queue_create(struct jobs *jobs, uint32_t word, struct str name)
+{
+    struct queue *q = mem_zero(1, sizeof *q);
+    q->word = word;
+    q->name = str_dup(name);
+    for (int p = 0; p < JOBS_PRIORITIES; p++)
+        list_init(&q->ready[p]);
+    list_init(&q->ring);
+    map_set(jobs->queues, name, q);
+    word_store(jobs, word, NULL, q);
+    return q;
+}
+
+struct queue *queue_get(struct jobs *jobs, struct str name)
+{
+    struct queue *q = map_get(jobs->queues, name);
+    if (q || jobs->words >= JOBS_NAMES)
+        return q;
+    return queue_create(jobs, jobs->words + 1, name);
+}
+
+static void kind_reset(struct jobs *jobs, struct kind *k)
+{
+    k->queue = queue_get(jobs, str_c(default_queue));
+    k->priority = JOB_NORMAL;
+    k->retries = DEFAULT_RETRIES;
+    k->backoff_ns = default_backoff_ns;
+    k->timeout_ns = 0;
+    k->limit.most = 0;
+    k->limit.closed = true;
+}
+
+static struct kind *kind_create(struct jobs *jobs, uint32_t word, struct str name)
+{
+    struct kind *k = mem_zero(1, sizeof *k);
+    k->word = word;
+    k->name = str_dup(name);
+    limit_init(&k->limit);
+    map_set(jobs->kinds, name, k);
+    word_store(jobs, word, k, NULL);
+    return k;
+}
+
+struct kind *kind_get(struct jobs *jobs, struct str name)
+{
+    struct kind *k = map_get(jobs->kinds, name);
+    if (k || jobs->words + 2 >= JOBS_NAMES)
+        return k;
+    k = kind_create(jobs, jobs->words + 1, name);
+    kind_reset(jobs, k);
+    return k;
+}
+
+bool names_restore(struct jobs *jobs, uint32_t word, bool is_queue, struct str name)
+{
+    if (word == 0 || word > JOBS_NAMES || name.n == 0 || name.n > JOBS_NAME_BYTES)
+        return false;
+    if (is_queue)
+        queue_create(jobs, word, name);
+    else
+        kind_create(jobs, word, name);
+    return true;
+}
+
+void names_restored(struct jobs *jobs)
+{
+    jobs->words_stored = jobs->words;
+    for (uint32_t w = 1; w <= jobs->words_stored; w++)
+        if (jobs->kind_words[w])
+            kind_reset(jobs, jobs->kind_words[w]);
+}
+
+static struct target *target_get(struct jobs *jobs, const void *pointer)
+{
+    list_each (node, &jobs->targets) {
+        struct target *t = list_entry(node, struct target, link);
+        if (t->pointer == pointer)
+            return t;
+    }
+    return NULL;
+}
+
+static struct target *target_ref(struct jobs *jobs, void *pointer)
+{
+    struct target *t = target_get(jobs, pointer);
+    if (!t) {
+        t = mem_zero(1, sizeof *t);
+        t->pointer = pointer;
+        list_init(&t->runs);
+        list_init(&t->waiters);
+        list_push_back(&jobs->targets, &t->link);
+    }
+    t->kinds++;
+    return t;
+}
+
+/* Tells those who wait, and frees a target nothing leads to any more. */
+static void target_settle(struct target *t)
+{
+    if (t->kinds || t->running)
+        return;
+    list_each_safe (node, &t->waiters) {
+        struct idle_waiter *w = list_entry(node, struct idle_waiter, link);
+        lane_call(w->lane, w->fn, w->arg);
+        mem_free(w);
+    }
+    list_remove(&t->link);
+    mem_free(t);
+}
+
+void target_unref(struct run *run)
+{
+    list_remove(&run->link);
+    run->target->running--;
+    target_settle(run->target);
+    run->target = NULL;
+}
+
+static void kind_metrics(struct kind *k)
+{
+    struct buf labels = {0};
+    static const char finished[] = "maru_jobs_finished_total", help[] = "Runs of jobs by their end";
+    static const char *const ends[] = {"done", "failed", "retried", "dead"};
+    struct metric **metrics[] = {&k->done, &k->failed, &k->retried, &k->dead};
+    for (int i = 0; i < 4 && !k->run_seconds; i++) {
+        buf_clear(&labels);
+        metrics_label(&labels, "kind", str_c(k->name));
+        metrics_label(&labels, "end", str_c(ends[i]));
+        *metrics[i] = metrics_counter(finished, help, buf_str(&labels).p);
+    }
+    buf_clear(&labels);
+    metrics_label(&labels, "kind", str_c(k->name));
+    k->run_seconds = metrics_histogram("maru_jobs_run_seconds", "Time a job ran", labels.p);
+    k->wait_seconds =
+        metrics_histogram("maru_jobs_wait_seconds", "Time from due to start", labels.p);
+    buf_free(&labels);
+}
+
+static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
+{
+    struct kind *k = kind_get(jobs, str_c(o->kind));
+    struct queue *q = o->queue && *o->queue ? queue_get(jobs, str_c(o->queue)) : NULL;
+    if (!k)
+        return;
+    if (q)
+        k->queue = q;
+    k->priority = o->priority < 0 || o->priority >= JOBS_PRIORITIES ? JOB_NORMAL : o->priority;
+    k->retries = o->retries < 0 ? 0 : o->retries;
+    k->backoff_ns = o->backoff_ns > 0 ? o->backoff_ns : default_backoff_ns;
+    k->timeout_ns = o->timeout_ns;
+    k->limit.most = o->concurrency;
+    k->limit.closed = false;
+    k->target = target_ref(jobs, o->target);
+    kind_metrics(k);
+}
+
+void jobs_set_kinds(struct jobs *jobs, const struct job_kind_options *kinds, int count)
+{
+    size_t at = 0;
+    struct str name;
+    void *value;
+    jobs_lock(jobs);
+    workers_unclaim(jobs);
+    list_each (node, &jobs->targets)
+        list_entry(node, struct target, link)->kinds = 0;
+    while (map_next(jobs->kinds, &at, &name, &value)) {
+        struct kind *k = value;
+        k->target = NULL;
+        kind_reset(jobs, k);
+    }
+    for (int i = 0; i < count; i++)
+        kind_set(jobs, &kinds[i]);
+    for (at = 0; map_next(jobs->kinds, &at, &name, &value);)
+        limit_release_all(jobs, &((struct kind *)value)->limit);
+    list_each_safe (node, &jobs->targets)
+        target_settle(list_entry(node, struct target, link));
+    dispatch(jobs);
+    jobs_unlock(jobs);
+}
+
+int jobs_target_running(struct jobs *jobs, const void *pointer)
+{
+    jobs_lock(jobs);
+    struct target *t = target_get(jobs, pointer);
+    int running = t ? t->running : 0;
+    jobs_unlock(jobs);
+    return running;
+}
+
+void jobs_when_idle(struct jobs *jobs, const void *pointer, struct lane *lane, lane_fn *fn,
+                    void *arg)
+{
+    struct idle_waiter *w = mem_alloc(sizeof *w);
+    *w = (struct idle_waiter){.lane = lane, .fn = fn, .arg = arg};
+    jobs_lock(jobs);
+    struct target *t = target_get(jobs, pointer);
+    if (t)
+        list_push_back(&t->waiters, &w->link);
+    jobs_unlock(jobs);
+    if (!t) {
+        mem_free(w);
+        lane_call(lane, fn, arg);
+    }
+}
+
+void jobs_interrupt(struct jobs *jobs, const void *pointer)
+{
+    jobs_lock(jobs);
+    struct target *t = target_get(jobs, pointer);
+    if (t)
+        list_each (node, &t->runs)
+            run_ask(list_entry(node, struct run, link), JOB_END_INTERRUPTED);
+    jobs_unlock(jobs);
+}
+
+void names_free(struct jobs *jobs)
+{
+    for (uint32_t w = 1; w <= jobs->words; w++) {
+        struct kind *k = jobs->kind_words[w];
+        struct queue *q = jobs->queue_words[w];
+        mem_free(k ? k->name : NULL);
+        mem_free(k);
+        mem_free(q ? q->name : NULL);
+        mem_free(q);
+    }
+    list_each_safe (node, &jobs->targets)
+        mem_free(list_entry(node, struct target, link));
+    mem_free(jobs->kind_words);
+    mem_free(jobs->queue_words);
+    map_destroy(jobs->kinds);
+    map_destroy(jobs->queues);
+    map_destroy(jobs->uniques);
+}

@@ -1,0 +1,410 @@
+/* private.h -- the queue's structures, known to core/jobs only.
+ *
+ * One mutex, jobs->lock, guards every structure unless a comment names another
+ * owner.  It is held for a bounded number of jobs at a time, never over a system
+ * call, a callback or SQLite, and no other lock is taken under it.  Three kinds
+ * of threads meet here: lanes that push and run, the writer thread that commits,
+ * the control lane that wakes delayed jobs.
+ *
+ * Invariants:
+ *  I1  A job is READY (so it may run) only after the commit that holds its row.
+ *  I2  A job is in the index from its push until the commit that ends it.
+ *  I3  place, and nothing else, says which list a job is in; only place_set()
+ *      changes it, and keeps all counts with it.  So a slot of a limit is not
+ *      counted up and down: `active` is the number of jobs that are CLAIMED or
+ *      RUNNING under it.
+ *  I4  Every claim takes a new fence.  A run ends its job only if the job still
+ *      carries the run's fence; otherwise its finish is stale and changes
+ *      nothing but the worker's own place.
+ *  I5  A parked job is in the list of the limit that blocks it, and whenever the
+ *      limit has room for more than it has offered, one is offered: no wake-up
+ *      is lost (limit_settle()).
+ *  I6  A unique key is taken from before the push's commit until after the
+ *      commit that ends the job.
+ *  I7  What is in a batch is published only after its commit.  A batch that
+ *      failed gives its pushes and changes back to their callers; outcomes of
+ *      runs are never dropped: they join the next batch.
+ *  I8  Ids of job rows that came to their end are in maru_job_fin until the row
+ *      is deleted; recovery is the rows minus these ids.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "base/map.h"
+#include "jobs/admin.h"
+#include "jobs/flight.h"
+#include "jobs/index.h"
+#include "jobs/jobs.h"
+#include "storage/sqlite.h"
+
+struct metric;
+struct run;
+
+enum {
+    JOBS_BATCH = 32,     /* jobs claimed for a lane and not yet started */
+    JOBS_NAMES = 20000,  /* kinds and queues a database may know */
+    JOBS_WORKERS = 256,  /* lanes */
+    JOBS_PRIORITIES = 3, /* ORDER job_priority */
+    JOBS_TICK_MS = 100,  /* upkeep while there is some */
+};
+
+/* ORDER place: PLACE_COUNT counters in queues and in jobs. */
+enum place {
+    PLACE_NONE,      /* pushed, not committed */
+    PLACE_READY,     /* in its queue's list */
+    PLACE_PARKED,    /* in a limit's list */
+    PLACE_DELAYED,   /* in the heap */
+    PLACE_CLAIMED,   /* in a worker's inbox */
+    PLACE_RUNNING,   /* has a run */
+    PLACE_FINISHING, /* over, its end not yet committed */
+    PLACE_COUNT,
+};
+
+/* What bounds how many jobs run at once. */
+struct limit {
+    int most;    /* 0 = no bound */
+    int active;  /* I3 */
+    int offered; /* READY jobs that were parked here */
+    bool closed; /* nothing may run: its kind has no handler */
+    struct list parked[JOBS_PRIORITIES];
+};
+
+struct target {
+    void *pointer;
+    int kinds;        /* that lead to it now */
+    struct list runs; /* struct run */
+    int running;
+    struct list waiters; /* struct idle_waiter */
+    struct list link;    /* jobs->targets */
+};
+
+struct queue {
+    uint32_t word;
+    char *name;
+    struct list ready[JOBS_PRIORITIES];
+    int credit[JOBS_PRIORITIES]; /* what is left of this round's weights */
+    struct list ring;            /* in jobs->ring while a list is not empty */
+    int64_t count[PLACE_COUNT];
+    int64_t held, dead, done_total, failed_total;
+};
+
+struct kind {
+    uint32_t word;
+    char *name;
+    struct target *target; /* NULL: nobody runs it */
+    struct queue *queue;   /* defaults of a push */
+    int priority, retries;
+    int64_t backoff_ns, timeout_ns;
+    struct limit limit;
+    struct metric *done, *failed, *retried, *dead, *run_seconds, *wait_seconds;
+};
+
+/* A job from its push to the commit that ends it; args and the unique key follow
+ * the struct.  1,000,000 queued ones should stay under 300 MB. */
+struct job {
+    int64_t id;
+    union {
+        struct list link;     /* READY, PARKED, CLAIMED, FINISHING */
+        struct heap_node due; /* DELAYED */
+        struct job *next;     /* NONE: the push's next */
+    };
+    struct kind *kind;
+    struct queue *queue;
+    struct limit *limit; /* PARKED: where; READY: who offered it, or NULL */
+    union {
+        struct worker *worker; /* CLAIMED */
+        struct run *run;       /* RUNNING */
+    };
+    uint64_t fence;             /* of the last claim */
+    int64_t created_at, run_at; /* wall, ns */
+    int64_t scheduled_at;       /* wall, ns, or 0 */
+    int64_t started_at;         /* wall, ns: of the last run */
+    char *text;                 /* last error, or NULL */
+    char *result;               /* FINISHING, or NULL */
+    struct change_op *changes;  /* acknowledged with the end */
+    uint32_t args_n, timeout_ms, result_n;
+    uint16_t unique_n, attempt, max_attempts;
+    uint8_t place, priority, crashes, end; /* end: enum job_end when FINISHING */
+    uint8_t refs;                          /* the index, and stale runs that still read args */
+    bool held;                             /* PARKED for want of a handler */
+    char bytes[];
+};
+static inline struct str job_args(const struct job *job)
+{
+    return str_n(job->bytes, job->args_n);
+}
+static inline struct str job_unique(const struct job *job)
+{
+    return str_n(job->bytes + job->args_n, job->unique_n);
+}
+
+struct run {
+    struct job_run view; /* first; constant while it runs */
+    struct job *job;     /* held by a reference */
+    struct worker *worker;
+    struct target *target;
+    struct list link; /* target->runs */
+    int slot;         /* in the flight recorder */
+    int64_t started_wall;
+    bool in_use;
+    /* the outcome, the lane's until it is settled */
+    struct run *next; /* free or finished list */
+    enum job_end end;
+    char *result, *error;
+    size_t result_n;
+    int64_t delay_ns;
+    /* a request to end, on its way */
+    struct lane_message cancel;
+    bool cancelling;
+    uint64_t cancel_fence; /* of the run that is meant */
+    enum job_end why;
+};
+
+struct worker {
+    struct jobs *jobs;
+    struct lane *lane;
+    int capacity, used; /* used: runs in use and claimed jobs */
+    int claimed;
+    struct list inbox; /* claimed jobs */
+    struct run *runs, *free_runs;
+    struct lane_message message;
+    bool posted;
+    struct worker *next_post;
+    /* lane only */
+    bool in_batch;
+    struct run *finished, **finished_end;
+};
+
+/* Pushes, updates, ends and changes that wait for the next commit. */
+struct push_op {
+    struct push_op *next;
+    struct jobs *jobs;
+    struct jobs_push *push; /* NULL = nobody waits */
+    struct job *first;      /* linked by next */
+    int count;
+    char *schedule; /* or NULL */
+    int64_t instant;
+    bool fired_before; /* the schedule's instant was there: nothing was inserted */
+    bool published;
+    void (*ran)(struct jobs_push *push);
+    struct sqlite_write write; /* inside a store:tx */
+};
+struct update_op { /* another attempt later */
+    struct update_op *next;
+    int64_t id, run_at;
+    int attempt;
+    char *error;
+};
+struct change_op {
+    struct change_op *next;
+    struct jobs_change *change;
+    int64_t id;
+    struct job *revived; /* a dead job that becomes ready */
+    struct err err;      /* why this one alone fails */
+};
+struct batch {
+    struct push_op *pushes, **pushes_end;
+    struct update_op *updates, **updates_end;
+    struct list ends; /* FINISHING jobs */
+    struct change_op *revivals, **revivals_end;
+};
+
+/* One finished job as kept in memory and, in blobs, in maru_job_fin. */
+struct fin_record {
+    int64_t id, created_at, started_at, finished_at; /* wall, ns */
+    uint32_t kind, queue;                            /* words */
+    uint16_t attempt, max_attempts;
+    uint8_t end, priority, padding[2];
+};
+_Static_assert(sizeof(struct fin_record) == 48, "the record is also a file format");
+
+struct history {
+    struct fin_record *ring; /* JOBS_HISTORY */
+    size_t next, count;      /* where the next one goes */
+    struct index by_id;      /* values point into ring */
+};
+
+/* Ended rows that are to be deleted.  Writer thread only. */
+struct fold {
+    int64_t *waiting; /* ids in the order they ended */
+    size_t waiting_at, waiting_n, waiting_cap;
+    int64_t *chunk; /* sorted, being deleted */
+    size_t chunk_n, chunk_at;
+    /* fin rows still there, oldest first: seq and how many ids up to its end */
+    struct fold_row {
+        int64_t seq, until;
+    } * rows;
+    size_t rows_at, rows_n, rows_cap;
+    int64_t recorded, folded; /* ids ever recorded, deleted */
+    int64_t next_seq;
+    int64_t done_at, dead_at; /* how far the expiry of results and dead jobs got */
+    int64_t next_expiry_ns;
+    /* what this transaction does, applied when it is on disk */
+    size_t done_now, rows_now, dead_gone;
+    uint32_t *dead_queues; /* of the dead jobs that expired */
+};
+
+struct jobs {
+    /* immutable */
+    struct jobs_options options;
+    struct sqlite *db;
+    struct flight *flight;
+    /* before jobs_start() */
+    struct worker *workers[JOBS_WORKERS];
+    int worker_count, slots;
+
+    pthread_mutex_t lock; /* all below */
+    struct index index;
+    struct map *kinds, *queues, *uniques; /* by name; uniques by kind word and key */
+    struct kind **kind_words;             /* by word; NULL where the word is a queue's */
+    struct queue **queue_words;
+    uint32_t words, words_cap;
+    struct list targets;
+    struct list ring;      /* queues with something ready */
+    struct limit suspects; /* jobs that were running at a crash run one at a time */
+    struct heap due;
+    int64_t count[PLACE_COUNT];
+    struct worker *to_post;
+    int64_t next_id;
+    uint64_t fence;
+    bool started, stopping, closed;
+    struct err failed; /* code ERR_NONE: the store works */
+    struct history history;
+    int64_t pushed_total, done_total, failed_total, retried_total, dead_total, dead;
+
+    struct batch pending;
+    int64_t pushing; /* jobs of pushes under way */
+    bool writing;    /* the write below is under way */
+    bool upkeep;     /* rows wait to be deleted */
+    bool upkeep_now; /* a write is due although nothing is pending */
+    int64_t next_upkeep_ns;
+    int64_t retry_at_ns; /* a batch failed: the next one not before; 0 = none did */
+    int64_t armed_wall;  /* when the control lane looks next; 0 = it sleeps */
+    bool wake_wanted, waking;
+    pthread_cond_t quiet; /* writing became false */
+    int64_t stop_at_ns;   /* when what runs is asked to end, then taken away */
+    bool asked, stopped;  /* stopped: the control lane has nothing of ours any more */
+    struct lane *stop_lane;
+    lane_fn *stop_fn;
+    void *stop_arg;
+    int64_t stale_total;
+
+    /* the writer thread's while `writing` */
+    struct sqlite_write write;
+    struct batch batch;
+    bool taken;      /* batch is filled; a second run of the work keeps it */
+    struct buf blob; /* records of this batch */
+    struct fold fold;
+    uint32_t words_written, words_stored; /* words up to words_stored are on disk */
+
+    /* control lane */
+    struct timer timer;
+    struct lane_message wake;
+};
+
+/* jobs.c */
+void jobs_lock(struct jobs *jobs);
+/* Also hands a write to the store if something is pending, sends the lanes what
+ * dispatch() gave them, and wakes the control lane if it should look earlier. */
+void jobs_unlock(struct jobs *jobs);
+void jobs_wake(struct jobs *jobs, int64_t at_wall); /* lock held: look then, at the latest */
+void jobs_check_stopped(struct jobs *jobs);         /* lock held */
+
+/* names.c.  Both make what is missing; NULL when JOBS_NAMES are there. */
+struct kind *kind_get(struct jobs *jobs, struct str name);
+struct queue *queue_get(struct jobs *jobs, struct str name);
+/* Names as read from the database, with their words. */
+bool names_restore(struct jobs *jobs, uint32_t word, bool is_queue, struct str name);
+void names_free(struct jobs *jobs);
+void names_restored(struct jobs *jobs);
+void target_unref(struct run *run);
+
+/* place.c */
+void limit_init(struct limit *limit);
+void place_set(struct jobs *jobs, struct job *job, enum place place);
+void place_ready_front(struct jobs *jobs, struct job *job);
+void place_start(struct jobs *jobs, struct job *job, int64_t now_wall); /* READY or DELAYED */
+void limit_settle(struct jobs *jobs, struct limit *limit);
+void limit_release_all(struct jobs *jobs, struct limit *limit); /* parked → ready */
+struct job *place_pick(struct jobs *jobs); /* the next that may run, still READY; or NULL */
+void place_due(struct jobs *jobs, int64_t now_wall); /* delayed → ready */
+
+/* job.c */
+struct job *job_create(struct str args, struct str unique); /* one reference */
+void job_unref(struct job *job);
+void job_forget(struct jobs *jobs, struct job *job);  /* out of index and uniques, one ref less */
+bool unique_take(struct jobs *jobs, struct job *job); /* false: taken */
+void unique_release(struct jobs *jobs, struct job *job);
+struct fin_record job_record(const struct job *job, int64_t now_wall);
+int64_t retry_delay_ns(int64_t backoff_ns, int attempt);
+
+/* dispatch.c */
+void dispatch(struct jobs *jobs);
+void workers_free(struct jobs *jobs);
+void unclaim(struct jobs *jobs, struct job *job);
+void workers_unclaim(struct jobs *jobs); /* claimed → ready */
+void run_ask(struct run *run, enum job_end why);
+
+/* settle.c: an outcome becomes the job's next state */
+void settle(struct jobs *jobs, struct run *run, int64_t now_wall);
+void run_take_away(struct jobs *jobs, struct job *job); /* RUNNING → READY, its run is stale */
+
+/* batch.c */
+void batch_init(struct batch *batch);
+bool batch_is_empty(const struct batch *batch);
+void batch_add_push(struct batch *batch, struct push_op *op);
+void batch_add_update(struct batch *batch, struct update_op *op);
+void batch_add_revival(struct batch *batch, struct change_op *op);
+void batch_setup(struct jobs *jobs); /* prepares jobs->write */
+
+/* push.c */
+void push_publish(struct jobs *jobs, struct push_op *op); /* takes the lock: its jobs may run */
+void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err); /* frees op */
+
+/* change.c */
+void change_answer(struct change_op *op, const struct err *err); /* frees op */
+bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op *op,
+                   struct err *err);
+void change_undo(struct jobs *jobs, struct change_op *op);
+
+/* record.c: statements of the hot path, on the writer thread */
+bool record_push(struct sqlite_conn *conn, struct push_op *op, struct err *err);
+bool record_revival(struct sqlite_conn *conn, struct job *job, struct err *err);
+/* Names made since the last commit; *written says how far it got. */
+bool record_words(struct jobs *jobs, struct sqlite_conn *conn, uint32_t *written, struct err *err);
+bool record_batch(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
+
+/* fold.c, on the writer thread */
+void fold_recorded(struct fold *fold, int64_t seq, const struct fin_record *records, size_t n);
+bool fold_step(struct jobs *jobs, struct sqlite_conn *conn, int64_t budget_ns, struct err *err);
+void fold_committed(struct jobs *jobs); /* lock held */
+bool fold_is_idle(const struct fold *fold);
+size_t fold_backlog(const struct fold *fold); /* rows to be deleted */
+bool record_next_id(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
+void fold_free(struct fold *fold);
+
+/* history.c */
+void history_add(struct history *h, const struct fin_record *record);
+const struct fin_record *history_find(const struct history *h, int64_t id);
+const struct fin_record *history_back(const struct history *h, size_t n); /* 0 = newest; or NULL */
+void history_free(struct history *h);
+
+/* recover.c */
+bool jobs_recover(struct jobs *jobs, struct err *err);
+
+/* print.c */
+struct job_row { /* a job as it is shown, wherever it comes from */
+    int64_t id, created_at, run_at, started_at, finished_at; /* wall, ns; 0 = null */
+    const char *kind, *queue;
+    enum job_state state;
+    int priority, attempt, max_attempts, crashes;
+    struct str args, error, result;
+    bool has_result;
+};
+enum job_state job_state_of(const struct job *job);
+void print_row(struct buf *out, const struct job_row *row);
+void print_job(struct buf *out, const struct job *job); /* lock held */
+void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *record); /* too */

@@ -1,0 +1,279 @@
+#include "jobs/private.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum { PUBLISH_CHUNK = 256, ATTEMPTS_MOST = 10000 };
+
+static bool check_spec(const struct job_spec *spec, const struct str *args, int count,
+                       struct err *err)
+{
+    if (spec->kind.n == 0 || spec->kind.n > JOBS_NAME_BYTES || spec->queue.n > JOBS_NAME_BYTES)
+        return err_set(err, ERR_INVALID, "jobs: names have 1 to %d bytes", JOBS_NAME_BYTES);
+    if (spec->unique.n > JOBS_UNIQUE_BYTES)
+        return err_set(err, ERR_LIMIT, "jobs: a unique key has at most %d bytes",
+                       JOBS_UNIQUE_BYTES);
+    if (count < 1 || count > JOBS_PUSH_COUNT)
+        return err_set(err, ERR_LIMIT, "jobs: a push has 1 to %d jobs", JOBS_PUSH_COUNT);
+    if (count > 1 && (spec->unique.n || spec->schedule.n))
+        return err_set(err, ERR_INVALID, "jobs: a unique key is for one job, not for %d", count);
+    if (spec->priority < 0 || spec->priority > JOBS_PRIORITIES || spec->retries < 0 ||
+        spec->retries > ATTEMPTS_MOST || spec->timeout_ns < 0 || spec->run_at_wall < 0)
+        return err_set(err, ERR_INVALID, "jobs: priority, retries, timeout or time out of range");
+    for (int i = 0; i < count; i++)
+        if (args[i].n > JOBS_ARGS_BYTES)
+            return err_set(err, ERR_LIMIT, "jobs: arguments have at most %d bytes, not %zu",
+                           JOBS_ARGS_BYTES, args[i].n);
+    return true;
+}
+
+static struct push_op *op_create(struct jobs *jobs, struct jobs_push *push,
+                                 const struct job_spec *spec, const struct str *args, int count)
+{
+    struct push_op *op = mem_zero(1, sizeof *op);
+    struct job **end = &op->first;
+    op->jobs = jobs;
+    op->push = push;
+    op->count = count;
+    op->schedule = spec->schedule.n ? str_dup(spec->schedule) : NULL;
+    op->instant = spec->scheduled_at_wall;
+    for (int i = 0; i < count; i++) {
+        struct job *job = job_create(args[i], spec->unique);
+        *end = job;
+        end = &job->next;
+    }
+    *end = NULL;
+    return op;
+}
+
+/* Jobs of a push that nobody else knows yet. */
+static void op_free(struct push_op *op)
+{
+    for (struct job *job = op->first, *next; job; job = next) {
+        next = job->next;
+        job_unref(job);
+    }
+    mem_free(op->schedule);
+    mem_free(op);
+}
+
+/* Lock held: names, ids, the unique key.  The rest of the fields needs no lock. */
+static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *spec,
+                  struct err *err)
+{
+    struct job *first = op->first;
+    struct kind *k;
+    struct queue *q;
+    int64_t unfinished = (int64_t)jobs->index.count + jobs->pushing;
+    if (jobs->closed || jobs->failed.code)
+        return err_set(err, jobs->closed ? ERR_CLOSED : jobs->failed.code, "jobs: %s",
+                       jobs->closed ? "the queue is closed" : jobs->failed.message);
+    if (unfinished + op->count > JOBS_QUEUED)
+        return err_set(err, ERR_FULL, "jobs: %lld jobs are unfinished, the most is %d",
+                       (long long)unfinished, JOBS_QUEUED);
+    k = kind_get(jobs, spec->kind);
+    q = k && spec->queue.n ? queue_get(jobs, spec->queue) : k ? k->queue : NULL;
+    if (!k || !q)
+        return err_set(err, ERR_LIMIT, "jobs: %d names of kinds and queues are known", JOBS_NAMES);
+    first->kind = k;
+    first->queue = q;
+    first->priority = (uint8_t)(spec->priority ? spec->priority - 1 : k->priority);
+    first->max_attempts = (uint16_t)(spec->retries ? spec->retries : k->retries + 1);
+    if (!unique_take(jobs, first))
+        return err_set(err, ERR_EXISTS, "jobs: an unfinished %s has this unique key", k->name);
+    first->id = jobs->next_id;
+    jobs->next_id += op->count;
+    jobs->pushing += op->count;
+    return true;
+}
+
+static void fill(struct push_op *op, const struct job_spec *spec)
+{
+    struct job *first = op->first;
+    int64_t id = first->id, now = clock_wall_ns();
+    int64_t timeout_ms = (spec->timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
+    for (struct job *job = first; job; job = job->next) {
+        job->id = id++;
+        job->kind = first->kind;
+        job->queue = first->queue;
+        job->priority = first->priority;
+        job->max_attempts = first->max_attempts;
+        job->created_at = now;
+        job->run_at = spec->run_at_wall > now ? spec->run_at_wall : now;
+        job->timeout_ms = timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms;
+        job->scheduled_at = spec->scheduled_at_wall;
+    }
+}
+
+static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push,
+                               const struct job_spec *spec, const struct str *args, int count,
+                               struct err *err)
+{
+    if (!check_spec(spec, args, count, err))
+        return NULL;
+    struct push_op *op = op_create(jobs, push, spec, args, count);
+    jobs_lock(jobs);
+    bool admitted = admit(jobs, op, spec, err);
+    jobs_unlock(jobs);
+    if (!admitted) {
+        op_free(op);
+        return NULL;
+    }
+    fill(op, spec);
+    push->first_id = op->first->id;
+    push->count = count;
+    push->err = (struct err){0};
+    return op;
+}
+
+bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec *spec,
+               const struct str *args, int count, struct err *err)
+{
+    struct push_op *op = prepare(jobs, push, spec, args, count, err);
+    if (!op)
+        return false;
+    jobs_lock(jobs);
+    batch_add_push(&jobs->pending, op);
+    jobs_unlock(jobs);
+    return true;
+}
+
+void push_publish(struct jobs *jobs, struct push_op *op)
+{
+    int64_t now = clock_wall_ns();
+    struct job *job = op->fired_before ? NULL : op->first;
+    jobs_lock(jobs);
+    if (op->fired_before)
+        unique_release(jobs, op->first);
+    else
+        op->first = NULL;
+    jobs->pushing -= op->count;
+    for (int n = 0; job; n++) {
+        struct job *next = job->next;
+        if (n == PUBLISH_CHUNK) {
+            dispatch(jobs);
+            jobs_unlock(jobs);
+            jobs_lock(jobs);
+            n = 0;
+        }
+        index_set(&jobs->index, job->id, job);
+        jobs->count[PLACE_NONE]++;
+        job->queue->count[PLACE_NONE]++;
+        jobs->pushed_total++;
+        place_start(jobs, job, now);
+        job = next;
+    }
+    dispatch(jobs);
+    jobs_unlock(jobs);
+}
+
+static void on_answer(struct lane_message *message)
+{
+    struct jobs_push *push = (struct jobs_push *)(void *)message;
+    push->done(push);
+}
+
+void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
+{
+    struct jobs_push *push = op->push;
+    if (err) {
+        jobs_lock(jobs);
+        jobs->pushing -= op->count;
+        unique_release(jobs, op->first);
+        jobs_unlock(jobs);
+        push->err = *err;
+    } else if (op->fired_before)
+        err_set(&push->err, ERR_EXISTS, "jobs: %s was fired for this instant", op->schedule);
+    op_free(op);
+    push->message.fn = on_answer;
+    if (push->lane)
+        lane_post(push->lane, &push->message);
+    else
+        push->done(push);
+}
+
+static struct push_op *op_of(struct sqlite_write *w)
+{
+    return (struct push_op *)(void *)((char *)w - offsetof(struct push_op, write));
+}
+
+static bool tx_work(struct sqlite_conn *conn, struct sqlite_write *w)
+{
+    struct push_op *op = op_of(w);
+    uint32_t written;
+    return record_words(op->jobs, conn, &written, &w->err) && record_push(conn, op, &w->err);
+}
+
+static void tx_ran(struct sqlite_write *w)
+{
+    struct push_op *op = op_of(w);
+    if (w->err.code)
+        op->push->err = w->err;
+    op->ran(op->push);
+}
+
+static void tx_committed(struct sqlite_write *w)
+{
+    struct push_op *op = op_of(w);
+    op->published = true;
+    push_publish(op->jobs, op);
+}
+
+static void tx_done(struct sqlite_write *w)
+{
+    struct push_op *op = op_of(w);
+    struct err err = w->err;
+    if (!op->published && !err.code)
+        err_set(&err, ERR_CANCELLED, "jobs: the transaction was rolled back");
+    push_answer(op->jobs, op, op->published ? NULL : &err);
+}
+
+bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx,
+                  void (*ran)(struct jobs_push *push), const struct job_spec *spec,
+                  const struct str *args, int count, struct err *err)
+{
+    struct push_op *op = prepare(jobs, push, spec, args, count, err);
+    if (!op)
+        return false;
+    op->ran = ran;
+    op->write.work = tx_work;
+    op->write.ran = tx_ran;
+    op->write.committed = tx_committed;
+    op->write.done = tx_done;
+    store_tx_work(tx, &op->write);
+    return true;
+}
+
+struct waiting_push {
+    struct jobs_push push;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    bool is_over;
+};
+
+static void on_waited(struct jobs_push *push)
+{
+    struct waiting_push *w = (struct waiting_push *)(void *)push;
+    pthread_mutex_lock(&w->lock);
+    w->is_over = true;
+    pthread_cond_signal(&w->over);
+    pthread_mutex_unlock(&w->lock);
+}
+
+int64_t jobs_push_wait(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
+                       int count, struct err *err)
+{
+    struct waiting_push w = {.push.done = on_waited};
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.over, NULL);
+    bool begun = jobs_push(jobs, &w.push, spec, args, count, err);
+    pthread_mutex_lock(&w.lock);
+    while (begun && !w.is_over)
+        pthread_cond_wait(&w.over, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    pthread_cond_destroy(&w.over);
+    pthread_mutex_destroy(&w.lock);
+    if (begun && w.push.err.code)
+        *err = w.push.err;
+    return begun && !w.push.err.code ? w.push.first_id : 0;
+}

@@ -1,0 +1,295 @@
+#include "jobs/private.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS maru_job(id INTEGER PRIMARY KEY, kind INT, queue INT,"
+    " priority INT, created_at INT, run_at INT, attempt INT, max_attempts INT, timeout_ms INT,"
+    " scheduled_at INT, crashes INT, uniq TEXT, args TEXT, error TEXT);"
+    "CREATE TABLE IF NOT EXISTS maru_job_fin(seq INTEGER PRIMARY KEY, b BLOB);"
+    "CREATE TABLE IF NOT EXISTS maru_job_dead(id INTEGER PRIMARY KEY, kind INT, queue INT,"
+    " priority INT, created_at INT, max_attempts INT, timeout_ms INT, scheduled_at INT,"
+    " attempt INT, crashes INT, started_at INT, dead_at INT, uniq TEXT, args TEXT, error TEXT);"
+    "CREATE TABLE IF NOT EXISTS maru_job_done(id INTEGER PRIMARY KEY, expires_at INT, kind INT,"
+    " queue INT, priority INT, attempt INT, max_attempts INT, created_at INT, started_at INT,"
+    " finished_at INT, result TEXT);"
+    "CREATE TABLE IF NOT EXISTS maru_job_word(id INTEGER PRIMARY KEY, is_queue INT, word TEXT);"
+    "CREATE TABLE IF NOT EXISTS maru_job_meta(key TEXT PRIMARY KEY, value INT) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS maru_cron_fire(schedule TEXT, at INT, job INT,"
+    " PRIMARY KEY(schedule, at)) WITHOUT ROWID;"
+    "INSERT OR IGNORE INTO maru_job_meta(key, value) VALUES('epoch', 0), ('next_id', 1);"
+    "UPDATE maru_job_meta SET value = value + 1 WHERE key = 'epoch';";
+
+struct recovery {
+    struct jobs *jobs;
+    struct index finished; /* ids in maru_job_fin; value: anything */
+    struct flight_entry *crashed;
+    int crashed_count;
+    bool same_boot;
+    int64_t folding; /* finished ids whose rows are still there */
+};
+
+typedef bool row_fn(struct recovery *r, sqlite3_stmt *s, struct err *err);
+
+static bool each_row(struct sqlite_conn *conn, const char *sql, row_fn *fn, struct recovery *r,
+                     struct err *err)
+{
+    int rc = SQLITE_ERROR;
+    sqlite3_stmt *s = sqlite_prepared(conn, sql, err);
+    while (s && (rc = sqlite_step(conn, s, err)) == SQLITE_ROW)
+        if (!fn(r, s, err)) {
+            rc = SQLITE_ERROR;
+            break;
+        }
+    if (s)
+        sqlite3_reset(s);
+    return rc == SQLITE_DONE;
+}
+
+static struct str column_text(sqlite3_stmt *s, int i)
+{
+    const void *p = sqlite3_column_text(s, i);
+    return str_n(p ? p : "", (size_t)sqlite3_column_bytes(s, i));
+}
+
+static bool on_word(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    uint32_t word = (uint32_t)sqlite3_column_int64(s, 0);
+    return names_restore(r->jobs, word, sqlite3_column_int(s, 1), column_text(s, 2)) ||
+           err_set(err, ERR_CORRUPT, "maru_job_word: row %u is not a name", word);
+}
+
+static bool on_meta(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    struct str key = column_text(s, 0);
+    int64_t value = sqlite3_column_int64(s, 1);
+    (void)err;
+    if (str_eq_c(key, "epoch"))
+        r->jobs->fence = (uint64_t)value << 32;
+    else if (str_eq_c(key, "next_id") && value > r->jobs->next_id)
+        r->jobs->next_id = value;
+    return true;
+}
+
+static void saw_id(struct recovery *r, int64_t id)
+{
+    if (id >= r->jobs->next_id)
+        r->jobs->next_id = id + 1;
+}
+
+static bool on_fin(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    const char *p = sqlite3_column_blob(s, 1);
+    size_t n = (size_t)sqlite3_column_bytes(s, 1) / sizeof(struct fin_record);
+    struct fin_record *records = mem_alloc(n * sizeof *records + 1);
+    (void)err;
+    if (n)
+        memcpy(records, p, n * sizeof *records);
+    for (size_t i = 0; i < n; i++) {
+        if (records[i].id <= 0)
+            continue;
+        saw_id(r, records[i].id);
+        index_set(&r->finished, records[i].id, r);
+        history_add(&r->jobs->history, &records[i]);
+    }
+    fold_recorded(&r->jobs->fold, sqlite3_column_int64(s, 0), records, n);
+    mem_free(records);
+    return true;
+}
+
+static const char read_jobs[] =
+    "SELECT id, kind, queue, priority, created_at, run_at, attempt, max_attempts, timeout_ms,"
+    " scheduled_at, crashes, uniq, args, error FROM maru_job ORDER BY id";
+
+static struct job *read_job(struct jobs *jobs, sqlite3_stmt *s)
+{
+    uint32_t kind = (uint32_t)sqlite3_column_int64(s, 1);
+    uint32_t queue = (uint32_t)sqlite3_column_int64(s, 2);
+    if (kind > jobs->words || queue > jobs->words || !jobs->kind_words[kind] ||
+        !jobs->queue_words[queue])
+        return NULL;
+    struct str error = column_text(s, 13);
+    struct job *job = job_create(column_text(s, 12), column_text(s, 11));
+    job->id = sqlite3_column_int64(s, 0);
+    job->kind = jobs->kind_words[kind];
+    job->queue = jobs->queue_words[queue];
+    job->priority = (uint8_t)(sqlite3_column_int64(s, 3) % JOBS_PRIORITIES);
+    job->created_at = sqlite3_column_int64(s, 4);
+    job->run_at = sqlite3_column_int64(s, 5);
+    job->attempt = (uint16_t)sqlite3_column_int64(s, 6);
+    job->max_attempts = (uint16_t)sqlite3_column_int64(s, 7);
+    job->timeout_ms = (uint32_t)sqlite3_column_int64(s, 8);
+    job->scheduled_at = sqlite3_column_int64(s, 9);
+    job->crashes = (uint8_t)sqlite3_column_int64(s, 10);
+    job->text = error.n ? str_dup(error) : NULL;
+    return job;
+}
+
+static bool on_job(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    struct jobs *jobs = r->jobs;
+    int64_t id = sqlite3_column_int64(s, 0);
+    saw_id(r, id);
+    if (index_get(&r->finished, id)) {
+        r->folding++;
+        return true;
+    }
+    struct job *job = read_job(jobs, s);
+    if (!job)
+        return err_set(err, ERR_CORRUPT, "maru_job: job %lld has an unknown kind or queue",
+                       (long long)id);
+    index_set(&jobs->index, id, job);
+    unique_take(jobs, job);
+    jobs->count[PLACE_NONE]++;
+    job->queue->count[PLACE_NONE]++;
+    return true;
+}
+
+static bool on_dead(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    struct jobs *jobs = r->jobs;
+    uint32_t queue = (uint32_t)sqlite3_column_int64(s, 0);
+    int64_t count = sqlite3_column_int64(s, 1);
+    (void)err;
+    if (queue <= jobs->words && jobs->queue_words[queue])
+        jobs->queue_words[queue]->dead = count;
+    jobs->dead += count;
+    return true;
+}
+
+static bool on_max_id(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    (void)err;
+    saw_id(r, sqlite3_column_int64(s, 0));
+    return true;
+}
+
+static bool load(struct sqlite_conn *conn, void *arg, struct err *err)
+{
+    struct recovery *r = arg;
+    if (!each_row(conn, "SELECT id, is_queue, word FROM maru_job_word ORDER BY id", on_word, r,
+                  err))
+        return false;
+    names_restored(r->jobs);
+    return each_row(conn, "SELECT key, value FROM maru_job_meta", on_meta, r, err) &&
+           each_row(conn, "SELECT seq, b FROM maru_job_fin ORDER BY seq", on_fin, r, err) &&
+           each_row(conn, read_jobs, on_job, r, err) &&
+           each_row(conn, "SELECT queue, count(*) FROM maru_job_dead GROUP BY queue", on_dead, r,
+                    err) &&
+           each_row(conn, "SELECT max(id) FROM maru_job_dead", on_max_id, r, err) &&
+           each_row(conn, "SELECT max(id) FROM maru_job_done", on_max_id, r, err);
+}
+
+static bool count_crash(struct sqlite_conn *conn, const struct job *job, struct err *err)
+{
+    static const char sql[] = "UPDATE maru_job SET crashes = ?2 WHERE id = ?1";
+    sqlite3_stmt *s = sqlite_prepared(conn, sql, err);
+    if (!s)
+        return false;
+    sqlite3_bind_int64(s, 1, job->id);
+    sqlite3_bind_int(s, 2, job->crashes + 1);
+    int rc = sqlite_step(conn, s, err);
+    sqlite3_reset(s);
+    return rc == SQLITE_DONE;
+}
+
+static bool blame_work(struct sqlite_conn *conn, void *arg, struct err *err)
+{
+    struct recovery *r = arg;
+    for (int i = 0; i < r->crashed_count; i++) {
+        const struct job *job = index_get(&r->jobs->index, r->crashed[i].id);
+        if (job && !count_crash(conn, job, err))
+            return false;
+    }
+    return true;
+}
+
+/* The process died while these ran: its jobs are suspects, run one at a time from
+ * now on, and after JOBS_CRASHES times dead. */
+static bool blame(struct recovery *r, struct err *err)
+{
+    struct jobs *jobs = r->jobs;
+    if (!r->same_boot || r->crashed_count == 0)
+        return true;
+    if (!sqlite_work_wait(jobs->db, blame_work, r, err))
+        return false;
+    for (int i = 0; i < r->crashed_count; i++) {
+        struct job *job = index_get(&jobs->index, r->crashed[i].id);
+        if (!job)
+            continue;
+        job->crashes++;
+        job->attempt = (uint16_t)(r->crashed[i].attempt - 1);
+        job->started_at = r->crashed[i].started_wall;
+        log_warn("jobs", "%s %lld was running when the process died (%d of %d times)",
+                 job->kind->name, (long long)job->id, job->crashes, JOBS_CRASHES);
+    }
+    return true;
+}
+
+/* Lock held.  Every job finds its place; suspects first, in the order of ids. */
+static void place_job(struct jobs *jobs, struct job *job, int64_t now_wall)
+{
+    if (job->crashes < JOBS_CRASHES) {
+        place_start(jobs, job, now_wall);
+        return;
+    }
+    mem_free(job->text);
+    job->text = mem_printf("quarantined: took the process down %d times", job->crashes);
+    job->end = JOB_END_DISCARDED;
+    place_set(jobs, job, PLACE_FINISHING);
+    log_error("jobs", "%s %lld is %s", job->kind->name, (long long)job->id, job->text);
+}
+
+static int compare_jobs(const void *a, const void *b)
+{
+    const struct job *x = *(struct job *const *)a, *y = *(struct job *const *)b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static void place_all(struct jobs *jobs)
+{
+    size_t n = 0, count = jobs->index.count;
+    struct job **all = mem_alloc(count * sizeof(struct job *) + 1);
+    int64_t now_wall = clock_wall_ns();
+    for (size_t i = 0; i < jobs->index.size; i++)
+        if (jobs->index.slots[i].id)
+            all[n++] = jobs->index.slots[i].value;
+    qsort(all, n, sizeof(struct job *), compare_jobs);
+    jobs_lock(jobs);
+    for (size_t i = 0; i < n; i++)
+        place_job(jobs, all[i], now_wall);
+    jobs_unlock(jobs);
+    mem_free(all);
+}
+
+static bool schema_work(struct sqlite_conn *conn, void *arg, struct err *err)
+{
+    (void)arg;
+    return sqlite_exec(conn, schema, err);
+}
+
+bool jobs_recover(struct jobs *jobs, struct err *err)
+{
+    struct recovery r = {.jobs = jobs};
+    int64_t began = clock_ns();
+    r.crashed = mem_alloc(FLIGHT_SLOTS * sizeof *r.crashed);
+    r.crashed_count = flight_read(jobs->flight, r.crashed, FLIGHT_SLOTS, &r.same_boot);
+    jobs->next_id = 1;
+    jobs->fold.next_seq = 1;
+    bool ok = sqlite_work_wait(jobs->db, schema_work, NULL, err) &&
+              sqlite_read_wait(jobs->db, load, &r, err) && blame(&r, err);
+    mem_free(r.crashed);
+    index_free(&r.finished);
+    if (!ok)
+        return err_wrap(err, "jobs");
+    flight_reset(jobs->flight);
+    place_all(jobs);
+    log_info("jobs", "%zu unfinished jobs read in %lld ms, %lld dead, %d were running",
+             jobs->index.count, (long long)((clock_ns() - began) / NS_PER_MS),
+             (long long)jobs->dead, r.crashed_count);
+    return true;
+}

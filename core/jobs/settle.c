@@ -1,0 +1,123 @@
+#include "jobs/private.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/metrics.h"
+
+static void free_run(struct run *run)
+{
+    struct worker *w = run->worker;
+    mem_free(run->result);
+    mem_free(run->error);
+    run->result = run->error = NULL;
+    run->in_use = false;
+    run->next = w->free_runs;
+    w->free_runs = run;
+    w->used--;
+}
+
+/* Over for good: it waits for the commit that says so. */
+static void end_job(struct jobs *jobs, struct job *job, struct run *run, enum job_end end)
+{
+    job->end = (uint8_t)end;
+    job->result = run->result;
+    job->result_n = (uint32_t)run->result_n;
+    run->result = NULL;
+    if (run->error || end == JOB_END_DONE) {
+        mem_free(job->text);
+        job->text = run->error;
+        run->error = NULL;
+    }
+    place_set(jobs, job, PLACE_FINISHING);
+}
+
+static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall)
+{
+    int64_t delay = run->end == JOB_END_RETRY && run->delay_ns >= 0
+                        ? run->delay_ns
+                        : retry_delay_ns(job->kind->backoff_ns, job->attempt);
+    struct update_op *op = mem_alloc(sizeof *op);
+    mem_free(job->text);
+    job->text = run->error;
+    run->error = NULL;
+    job->run_at = now_wall + delay;
+    *op = (struct update_op){.id = job->id,
+                             .run_at = job->run_at,
+                             .attempt = job->attempt,
+                             .error = mem_strdup(job->text)};
+    batch_add_update(&jobs->pending, op);
+    jobs->retried_total++;
+    metric_add(job->kind->retried, 1);
+    place_start(jobs, job, now_wall);
+}
+
+static void failed(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall)
+{
+    jobs->failed_total++;
+    job->queue->failed_total++;
+    metric_add(job->kind->failed, 1);
+    if (run->end != JOB_END_DISCARDED && job->attempt < job->max_attempts)
+        try_again(jobs, job, run, now_wall);
+    else
+        end_job(jobs, job, run, JOB_END_DISCARDED);
+}
+
+static void observe(const struct job *job, int64_t now_wall)
+{
+    int64_t due = job->run_at > job->created_at ? job->run_at : job->created_at;
+    double second = (double)NS_PER_SECOND;
+    metric_observe(job->kind->run_seconds, (double)(now_wall - job->started_at) / second);
+    metric_observe(job->kind->wait_seconds, (double)(job->started_at - due) / second);
+}
+
+void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
+{
+    struct job *job = run->job;
+    bool stale = job->place != PLACE_RUNNING || job->fence != run->view.fence;
+    if (stale) {
+        jobs->stale_total++;
+    } else {
+        job->run = NULL;
+        observe(job, now_wall);
+        switch (run->end) {
+        case JOB_END_DONE:
+        case JOB_END_CANCELLED:
+            end_job(jobs, job, run, run->end);
+            break;
+        case JOB_END_FAILED:
+        case JOB_END_RETRY:
+        case JOB_END_DISCARDED:
+            failed(jobs, job, run, now_wall);
+            break;
+        case JOB_END_INTERRUPTED:
+            job->attempt--;
+            place_ready_front(jobs, job);
+            break;
+        }
+    }
+    target_unref(run);
+    run->job = NULL;
+    job_unref(job);
+    free_run(run);
+}
+
+void run_take_away(struct jobs *jobs, struct job *job)
+{
+    job->run = NULL; /* which keeps its target until it ends */
+    job->attempt--;
+    job->fence = ++jobs->fence;
+    place_ready_front(jobs, job);
+}
+
+bool jobs_reclaim(struct jobs *jobs, int64_t id)
+{
+    jobs_lock(jobs);
+    struct job *job = index_get(&jobs->index, id);
+    bool running = job && job->place == PLACE_RUNNING;
+    if (running) {
+        run_take_away(jobs, job);
+        dispatch(jobs);
+    }
+    jobs_unlock(jobs);
+    return running;
+}
