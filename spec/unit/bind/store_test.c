@@ -117,7 +117,7 @@ TEST(wrong_arguments_raise_with_the_usage)
               "  local _, c = pcall(app.store.many, app.store, 'select $1', { 3 })\n"
               "  local _, d = pcall(app.store.tx, app.store, 'x')\n"
               "  local has = function(s, part) return s:find(part, 1, true) ~= nil end\n"
-              "  X
+              "  return has(a, 'app.store:all(sql, …): sql must be a string, got 7'),\n"
               "    has(b, '$1 must be nil, a boolean, a number or a string, got table'),\n"
               "    has(c, 'rows must be an array of arrays'), has(d, 'fn must be a function') end",
               "[true,true,true,true]");
