@@ -87,7 +87,7 @@ function Stream:send(event, data, options) end
 function Stream:follow(topic, event) end
 
 ---@class maru.JobDeclaration
----@field [1] fun(app, job: maru.Job): any      returns the result (kept for `result_ttl`); raising retries
+---@field [1] fun(app, job: maru.Job): any      returns the result (kept for a day); raising, or returning nil, message, code, retries
 ---@field queue? string          default "default"
 ---@field priority? "high"|"normal"|"low"       default "normal"
 ---@field retries? integer       default 3 (so at most 4 runs); 0 = once
@@ -100,6 +100,7 @@ function Stream:follow(topic, event) end
 ---@field kind string            "plugin.job"
 ---@field args table
 ---@field attempt integer        1 on the first run
+---@field max_attempts integer
 ---@field queue string
 ---@field scheduled_at? number   the instant of the schedule that made it
 

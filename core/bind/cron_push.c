@@ -1,0 +1,44 @@
+#include "bind/cron_push.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+struct pushing {
+    struct jobs_push push; /* first */
+    struct cron_push *fire;
+};
+
+static void answer(struct cron_push *fire, const struct err *err, int64_t id)
+{
+    fire->err = *err;
+    fire->job_id = id;
+    fire->done(fire);
+}
+
+static void on_pushed(struct jobs_push *push)
+{
+    struct pushing *p = (struct pushing *)push;
+    answer(p->fire, &push->err, push->first_id);
+    mem_free(p);
+}
+
+void cron_push_job(struct cron_push *fire, void *jobs)
+{
+    struct pushing *p = mem_zero(1, sizeof *p);
+    struct err err = {0};
+    struct job_spec spec = {
+        .kind = fire->kind,
+        .unique = fire->schedule,
+        .schedule = fire->schedule,
+        .scheduled_at_wall = fire->at * NS_PER_SECOND,
+    };
+    p->fire = fire;
+    p->push.done = on_pushed;
+    p->push.lane = lane_current();
+    if (jobs_push(jobs, &p->push, &spec, &fire->args, 1, &err))
+        return;
+    /* Refused at once: what is unique here is the schedule's unfinished job. */
+    fire->skipped = err.code == ERR_EXISTS;
+    mem_free(p);
+    answer(fire, &err, 0);
+}

@@ -1,0 +1,239 @@
+/* jobs_lua.c -- app.jobs.  Wraps jobs/jobs.h; core/lua/maru/jobs.lua adds JSON and tx.jobs. */
+#include <lauxlib.h>
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "bind/bind.h"
+#include "bind/store_lua.h"
+#include "jobs/admin.h"
+#include "vm/args.h"
+#include "vm/host.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+#define PUSH "app.jobs:push(name, [args], [options])"
+#define GET  "app.jobs:get(id)"
+
+struct pushing {
+    struct jobs_push push; /* first */
+    struct task *task;     /* NULL when nobody waits */
+};
+
+static int push_ids(lua_State *L, void *arg)
+{
+    const struct jobs_push *push = arg;
+    lua_createtable(L, push->count, 0);
+    for (int i = 0; i < push->count; i++) {
+        lua_pushnumber(L, (double)(push->first_id + i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static int push_refusal(lua_State *L, void *arg)
+{
+    const struct err *err = arg;
+    lua_pushnil(L);
+    lua_pushstring(L, err->message);
+    lua_pushstring(L, err->code == ERR_EXISTS ? "duplicate" : err_code_name(err->code));
+    return 3;
+}
+
+static void wake(struct pushing *p)
+{
+    struct task *task = p->task;
+    p->task = NULL;
+    if (task && p->push.err.code != ERR_NONE)
+        task_wake_with(task, push_refusal, &p->push.err);
+    else if (task)
+        task_wake_with(task, push_ids, &p->push);
+}
+
+static void on_done(struct jobs_push *push)
+{
+    wake((struct pushing *)push);
+    mem_free(push);
+}
+
+/* The rows are in the transaction; done follows when that has ended. */
+static void on_ran(struct jobs_push *push)
+{
+    wake((struct pushing *)push);
+}
+
+static void forget(void *arg)
+{
+    ((struct pushing *)arg)->task = NULL;
+}
+
+static int read_priority(lua_State *L, int index)
+{
+    static const char *const names[] = {"high", "normal", "low"};
+    struct str text = opt_string(L, index, "priority", STR(""), PUSH);
+    for (int i = 0; i < 3; i++)
+        if (str_eq_c(text, names[i]))
+            return i + 1;
+    if (text.n > 0)
+        luaL_error(L, PUSH ": options.priority must be high, normal or low");
+    return 0;
+}
+
+static int read_retries(lua_State *L, int index)
+{
+    double retries = opt_number(L, index, "retries", -1, PUSH);
+    if (retries < -1 || retries > 1000 || retries != floor(retries))
+        luaL_error(L, PUSH ": options.retries must be a whole number from 0 to 1000");
+    return (int)retries + 1;
+}
+
+static int64_t read_run_at(lua_State *L, int index)
+{
+    int64_t delay = opt_duration(L, index, "delay", 0, PUSH);
+    double at = opt_number(L, index, "at", 0, PUSH);
+    if (at < 0 || at > 4e9)
+        luaL_error(L, PUSH ": options.at must be seconds since 1970");
+    if (delay > 0)
+        return clock_wall_ns() + delay;
+    return (int64_t)(at * (double)NS_PER_SECOND);
+}
+
+/* kind at `first`, list of JSON texts behind it, options last. */
+static struct job_spec read_spec(lua_State *L, int first)
+{
+    static const char *const known[] = {"delay",   "at",      "priority", "queue",
+                                        "retries", "timeout", "unique",   NULL};
+    int options = first + 2;
+    struct job_spec spec = {.kind = args_string(L, first, PUSH, "name")};
+    args_table(L, first + 1, PUSH, "args");
+    if (!args_opt_table(L, options, PUSH, "options"))
+        return spec;
+    opt_known(L, options, known, PUSH);
+    spec.queue = opt_string(L, options, "queue", STR(""), PUSH);
+    spec.priority = read_priority(L, options);
+    spec.retries = read_retries(L, options);
+    spec.timeout_ns = opt_duration(L, options, "timeout", 0, PUSH);
+    spec.run_at_wall = read_run_at(L, options);
+    spec.unique = opt_string(L, options, "unique", STR(""), PUSH);
+    return spec;
+}
+
+/* The texts of the list at index; they live as long as the list is on the
+ * stack, the array as long as the task. */
+static struct str *read_args(lua_State *L, int index, struct task *task, int *count)
+{
+    size_t n = lua_objlen(L, index);
+    if (n > JOBS_PUSH_COUNT)
+        luaL_error(L, "app.jobs:push_many(name, list, [options]): more than %d jobs",
+                   JOBS_PUSH_COUNT);
+    struct str *args = task_alloc(task, (n + 1) * sizeof *args);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
+        args[i].p = luaL_checklstring(L, -1, &args[i].n);
+        lua_pop(L, 1);
+    }
+    *count = (int)n;
+    return args;
+}
+
+static int start_push(lua_State *L, struct task *task, struct store_tx *tx, int first)
+{
+    struct vm *vm = task_vm(task);
+    struct jobs *jobs = vm_host(vm)->jobs;
+    struct err err = {0};
+    int count;
+    bind_part(L, jobs, "app.jobs:push", "jobs");
+    struct job_spec spec = read_spec(L, first);
+    const struct str *args = read_args(L, first + 1, task, &count);
+    if (count == 0) {
+        lua_newtable(L);
+        return 1;
+    }
+    struct pushing *p = mem_zero(1, sizeof *p);
+    p->task = task;
+    p->push.done = on_done;
+    p->push.lane = vm_lane(vm);
+    bool ok = tx ? jobs_push_tx(jobs, &p->push, tx, on_ran, &spec, args, count, &err)
+                 : jobs_push(jobs, &p->push, &spec, args, count, &err);
+    if (!ok) {
+        mem_free(p);
+        return push_refusal(L, &err);
+    }
+    return task_wait(task, forget, p);
+}
+
+/*** Pushes a job for each of the JSON texts, durably, all or none.  (waits)
+ * @param kind string "plugin.job"
+ * @param list string[]
+ * @param options table delay at priority queue retries timeout unique
+ * @return integer[]|nil ids, string? message, string? code */
+static int l_push(lua_State *L)
+{
+    struct task *task = task_check(L, "app.jobs:push");
+    lua_settop(L, 3);
+    return start_push(L, task, NULL, 1);
+}
+
+/*** The same inside a transaction; handle is store.lua's. */
+static int l_push_tx(lua_State *L)
+{
+    struct task *task = task_check(L, "tx.jobs:push");
+    lua_settop(L, 4);
+    return start_push(L, task, store_tx_check(L, 1, "tx.jobs:push"), 2);
+}
+
+struct looking {
+    struct jobs_query query; /* first */
+    struct task *task;
+};
+
+static int push_text(lua_State *L, void *arg)
+{
+    struct str text = buf_str(&((struct jobs_query *)arg)->out);
+    lua_pushlstring(L, text.p, text.n);
+    return 1;
+}
+
+static void on_looked(struct jobs_query *query)
+{
+    struct looking *l = (struct looking *)query;
+    if (l->task && query->err.code != ERR_NONE)
+        task_resume_error(l->task, &query->err);
+    else if (l->task)
+        task_wake_with(l->task, push_text, query);
+    buf_free(&query->out);
+    mem_free(l);
+}
+
+static void stop_looking(void *arg)
+{
+    ((struct looking *)arg)->task = NULL;
+}
+
+/*** One job as JSON text, "" when there is none.  (waits)
+ * @param id integer
+ * @return string|nil json, string? message, string? code */
+static int l_get(lua_State *L)
+{
+    int64_t id = args_integer(L, 1, 1, INT64_C(1) << 53, GET, "id");
+    struct task *task = task_check(L, "app.jobs:get");
+    struct vm *vm = task_vm(task);
+    struct jobs *jobs = vm_host(vm)->jobs;
+    bind_part(L, jobs, "app.jobs:get", "jobs");
+    struct looking *l = mem_zero(1, sizeof *l);
+    l->task = task;
+    l->query.id = id;
+    l->query.done = on_looked;
+    l->query.lane = vm_lane(vm);
+    jobs_query(jobs, &l->query);
+    return task_wait(task, stop_looking, l);
+}
+
+int bind_jobs(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"push", l_push}, {"push_tx", l_push_tx}, {"get", l_get}, {NULL, NULL}};
+    lua_createtable(L, 0, 3);
+    luaL_register(L, NULL, functions);
+    return 1;
+}
