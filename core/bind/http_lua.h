@@ -9,11 +9,7 @@
 
 #include "http/server.h"
 
-struct lua_State;
-
-void http_dispatch_lua(struct http_request *request, const struct http_route *route);
-void http_socket_lua(struct socket *socket, const struct http_route *route, enum socket_event event,
-                     struct http_request *request, struct str data);
-/* Adds what plugins reach: the metatables of Request, Stream and Socket, and the raw
- * functions under app.sse.  Called by vm.c with the table of raw functions on top. */
-void bind_http(struct lua_State *L);
+/* struct http_app's dispatch and socket; arg is not used. */
+void http_dispatch_lua(void *arg, struct http_request *request, const struct http_route *route);
+void http_socket_lua(void *arg, struct socket *socket, const struct http_route *route,
+                     enum socket_event event, struct http_request *request, struct str data);

@@ -33,8 +33,8 @@ static void on_handle_closed(uv_handle_t *handle)
 static void on_sock_closed(void *arg)
 {
     struct http_conn *conn = arg;
-    if (conn->linger)
-        conn_linger(conn);
+    conn_drop_parked(conn);
+    conn_linger_here(conn);
     conn->sock = NULL;
     list_remove(&conn->node);
     list_remove(&conn->mark);
@@ -66,7 +66,7 @@ static void refuse(struct http_conn *conn, int status, const char *code, const c
     conn->refused_code = code;
     conn->refused_detail = detail;
     conn->refused_limit = limit;
-    conn->linger = true;
+    conn_linger(conn);
 }
 
 /* The body limit of the route a head is for. */
@@ -126,7 +126,7 @@ static void guarded_read(h2o_socket_t *sock, const char *error)
     conn->read(sock, error);
     if (!conn->sock)
         return;
-    if (!sock->_cb.read)
+    if (!sock->_cb.read || conn->parked)
         conn->phase = CONN_BUSY;
     else if (head)
         enter(conn, CONN_BODY);
@@ -149,7 +149,7 @@ static void watched_read(h2o_socket_t *sock, const char *error)
 void conn_guard(struct http_conn *conn)
 {
     h2o_socket_cb guard = conn->phase == CONN_HTTP2 ? watched_read : guarded_read;
-    if (!conn->sock || !conn->sock->_cb.read || conn->sock->_cb.read == guard)
+    if (!conn->sock || !conn->sock->_cb.read || conn->sock->_cb.read == guard || conn->parked)
         return;
     conn->read = conn->sock->_cb.read;
     conn->sock->_cb.read = guard;
@@ -174,7 +174,7 @@ static void serve(struct http_conn *conn, bool http2)
         if (conn->sock->input->size > 0)
             guard_holds(conn);
         h2o_http1_accept(&lane->accept, conn->sock, now);
-        if (conn->sock && !conn->sock->_cb.read)
+        if (conn->sock && (!conn->sock->_cb.read || conn->parked))
             conn->phase = CONN_BUSY;
     }
     conn_guard(conn);
@@ -218,6 +218,7 @@ void conn_accept(struct http_port *port)
     conn->tls = port->tls;
     conn->admin = port->admin;
     conn->local = port->local;
+    conn->linger_fd = -1;
     list_init(&conn->mark);
     if (!accept_handle(conn, port))
         return;
@@ -281,7 +282,7 @@ static void close_now(struct http_conn *conn)
 
 void conn_kill(struct http_conn *conn)
 {
-    if (conn->sock && (conn->phase == CONN_TLS || conn->sock->_cb.read))
+    if (conn->sock && !conn->parked && (conn->phase == CONN_TLS || conn->sock->_cb.read))
         close_now(conn);
     else if (conn->sock)
         shutdown(h2o_socket_get_fd(conn->sock), SHUT_RDWR);
@@ -292,7 +293,7 @@ void conn_close_doomed(struct http_lane *lane)
     while (!list_empty(&lane->doomed)) {
         struct http_conn *conn = list_entry(lane->doomed.next, struct http_conn, mark);
         list_remove(&conn->mark);
-        if (conn->sock)
+        if (conn->sock && !conn->parked)
             close_now(conn);
     }
 }

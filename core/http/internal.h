@@ -103,18 +103,20 @@ struct http_conn {
         uv_pipe_t pipe;
     };
     struct http_lane *lane;
-    h2o_socket_t *sock; /* NULL once closed */
-    h2o_socket_cb read; /* the library's reader behind our guard */
-    struct list node;   /* lane->conns */
-    struct list mark;   /* lane->unguarded or lane->doomed */
+    h2o_socket_t *sock;   /* NULL once closed */
+    h2o_socket_cb read;   /* the library's reader behind our guard */
+    h2o_buffer_t *parked; /* the input of the request being answered, see parking.c */
+    struct list node;     /* lane->conns */
+    struct list mark;     /* lane->unguarded or lane->doomed */
     enum conn_phase phase;
     bool tls, admin, local;
-    bool linger;              /* half-close first: the client is still sending */
+    int linger_fd;            /* a duplicate that outlives the connection; -1 = none */
     int64_t since_ns;         /* when the phase began */
     size_t scanned;           /* bytes of input a head was looked for in */
     int64_t cancel_window_ns; /* start of the second in which cancels are counted */
     int cancels;
-    int refused; /* status the guard chose; the request that follows is ours */
+    struct http_request *request; /* of HTTP/1.1: the one that is being answered */
+    int refused;                  /* status the guard chose; the request that follows is ours */
     const char *refused_code, *refused_detail;
     int64_t refused_limit; /* bytes, named in the answer; 0 = none */
     char client[48];
@@ -128,7 +130,10 @@ void conn_close_doomed(struct http_lane *lane);
 void conn_kill(struct http_conn *conn);  /* also while a request is being answered */
 void conn_sweep(struct http_lane *lane); /* phases that took too long */
 struct str conn_client(struct http_conn *conn);
-void conn_linger(struct http_conn *conn); /* from the close callback: keeps a duplicate open */
+void conn_linger(struct http_conn *conn);      /* while open: duplicates the socket */
+void conn_linger_here(struct http_conn *conn); /* from the close callback */
+void conn_unpark(struct http_conn *conn);      /* before the library goes on reading */
+void conn_drop_parked(struct http_conn *conn);
 void linger_close_all(struct http_lane *lane);
 static inline struct http_conn *conn_of(h2o_req_t *req)
 {
@@ -178,6 +183,7 @@ struct http_request {
 int request_on_h2o(h2o_handler_t *handler, h2o_req_t *req);
 void request_run_pending(struct http_lane *lane);
 void request_release(struct http_request *r);     /* unpins the set */
+void request_left(struct http_conn *conn);        /* the client of a HTTP/1.1 request went away */
 void request_peek(struct http_lane *lane);        /* finds clients that left HTTP/1.1 requests */
 void request_abandon_all(struct http_lane *lane); /* the lane closes */
 void request_cancel(struct http_request *r); /* tells the handler; the request goes on to die */
@@ -266,6 +272,7 @@ void stream_end_all(struct http_lane *lane);
 void stream_break(struct http_request *r); /* the client is known to be gone */
 void stream_gone(struct http_request *r);  /* the request is being disposed of */
 void socket_accept(struct http_request *r);
+void socket_forget_lane(void); /* the lane has closed */
 void socket_run_due(struct http_lane *lane);
 void socket_sweep(struct http_lane *lane);
 void socket_close_all(struct http_lane *lane, int code);

@@ -57,14 +57,19 @@ static void on_time(struct timer *timer)
 
 void conn_linger(struct http_conn *conn)
 {
+    if (conn->linger_fd < 0 && !conn->local && !conn->lane->closing)
+        conn->linger_fd = fcntl(h2o_socket_get_fd(conn->sock), F_DUPFD_CLOEXEC, 3);
+}
+
+void conn_linger_here(struct http_conn *conn)
+{
     struct http_lane *lane = conn->lane;
-    int fd = lane->closing || conn->local ? -1 : h2o_socket_get_fd(conn->sock);
-    if (fd >= 0)
-        fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int fd = conn->linger_fd;
     if (fd < 0)
         return;
     struct parting *parting = mem_zero(1, sizeof *parting);
-    if (shutdown(fd, SHUT_WR) != 0 || uv_poll_init(&lane->lane->loop, &parting->poll, fd) != 0) {
+    if (lane->closing || shutdown(fd, SHUT_WR) != 0 ||
+        uv_poll_init(&lane->lane->loop, &parting->poll, fd) != 0) {
         close(fd);
         mem_free(parting);
         return;

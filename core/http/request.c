@@ -56,7 +56,11 @@ static void on_dispose(void *arg)
     answer_unref(r->answer);
     file_unref(r->file);
     atomic_fetch_sub_explicit(&lane->request_count, 1, memory_order_relaxed);
-    if (!r->http2 && r->state != REQUEST_UPGRADED && list_empty(&r->conn->mark))
+    if (r->http2)
+        return;
+    r->conn->request = NULL;
+    conn_unpark(r->conn);
+    if (r->state != REQUEST_UPGRADED && list_empty(&r->conn->mark))
         list_push_back(&lane->unguarded, &r->conn->mark);
 }
 
@@ -76,6 +80,8 @@ int request_on_h2o(h2o_handler_t *handler, h2o_req_t *req)
     r->http2 = req->version >= 0x200;
     r->admin = conn->admin;
     r->start_ns = lane_now(lane->lane);
+    if (!r->http2)
+        conn->request = r;
     list_push_back(&lane->pending, &r->node);
     atomic_fetch_add_explicit(&lane->request_count, 1, memory_order_relaxed);
     return 0;
@@ -110,13 +116,25 @@ void request_release(struct http_request *r)
 static void abandon(struct http_request *r)
 {
     r->left = true;
+    r->req->http1_is_persistent = 0;
     if (r->stream) {
         stream_break(r);
         return;
     }
+    r->state = REQUEST_ANSWERED;
     request_cancel(r);
     h2o_start_response(r->req, response_generator());
     h2o_send(r->req, NULL, 0, H2O_SEND_STATE_ERROR);
+}
+
+void request_left(struct http_conn *conn)
+{
+    struct http_request *r = conn->request;
+    if (!r || (r->state != REQUEST_PENDING && r->state != REQUEST_RUNNING &&
+               r->state != REQUEST_STREAMING))
+        return;
+    list_remove(&r->node);
+    abandon(r);
 }
 
 void request_abandon_all(struct http_lane *lane)
@@ -125,30 +143,27 @@ void request_abandon_all(struct http_lane *lane)
     list_each_safe (node, &lane->running) {
         struct http_request *r = list_entry(node, struct http_request, node);
         list_remove(&r->node);
-        r->state = REQUEST_RUNNING;
-        r->req->http1_is_persistent = 0;
         if (!r->http2)
             abandon(r);
     }
 }
 
-/* While a HTTP/1.1 request is handled nobody reads its socket, so a client
- * that left is found by looking. */
+/* Where a HTTP/1.1 request's socket is off the loop a client that left is found
+ * by looking. */
 void request_peek(struct http_lane *lane)
 {
     int64_t now = lane_now(lane->lane);
     list_each_safe (node, &lane->running) {
         struct http_request *r = list_entry(node, struct http_request, node);
-        if (now - r->start_ns < PEEK_AFTER_MS * NS_PER_MS || !r->conn->sock)
+        if (now - r->start_ns < PEEK_AFTER_MS * NS_PER_MS || !r->conn->sock ||
+            r->conn->sock->_cb.read)
             continue;
         char byte;
         int fd = h2o_socket_get_fd(r->conn->sock);
         ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
             continue;
-        r->req->http1_is_persistent = 0;
-        list_remove(&r->node);
-        abandon(r);
+        request_left(r->conn);
     }
 }
 

@@ -127,13 +127,17 @@ bool respond_header(struct http_request *r, struct str name, struct str value)
     return true;
 }
 
+/* A header that is never the same twice is costly in HTTP/2 (each pushes
+ * another out of the compression table), so there the request id is answered
+ * to those who sent one, and with errors. */
 void response_begin(struct http_request *r, int status)
 {
     r->status = status;
     r->req->res.status = status;
     r->req->res.reason = status_title(status);
     r->req->compress_hint = H2O_COMPRESS_HINT_DISABLE; /* marks answers as ours, see below */
-    put_header(r, &request_id_name, request_id(r));
+    if (!r->http2 || r->request_id.p || status >= 400)
+        put_header(r, &request_id_name, request_id(r));
     if (r->lane->draining)
         r->req->http1_is_persistent = 0;
 }
@@ -294,7 +298,8 @@ static void on_setup_problem(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t
         req->res.content_length = stream->body.len;
         h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE,
                        H2O_STRLIT("application/problem+json"), 1);
-        conn->linger = req->version < 0x200;
+        if (req->version < 0x200)
+            conn_linger(conn);
         http_stats_count(conn->lane->server->stats, req->res.status, 0);
     }
     h2o_setup_next_ostream(req, slot);

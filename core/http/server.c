@@ -1,5 +1,6 @@
 #include "http/server.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -78,6 +79,8 @@ struct http_server *http_server_create(const struct http_options *options, struc
         err_wrap(err, "http");
         return NULL;
     }
+    /* Otherwise a lane's heap is given back and taken again at every batch. */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     signal(SIGPIPE, SIG_IGN); /* a client that left is an error of write(2), not our end */
     struct http_server *server = mem_zero(1, sizeof *server);
     copy_options(&server->options, options);

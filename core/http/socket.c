@@ -25,7 +25,6 @@ struct message {
 };
 
 struct socket {
-    int refs; /* the host's until SOCKET_CLOSE was handled, and the application's */
     uint64_t id;
     struct http_lane *lane;
     h2o_socket_t *sock; /* NULL before the upgrade and after the end */
@@ -45,19 +44,14 @@ struct socket {
 };
 
 static _Atomic uint64_t last_id;
+static _Thread_local struct map *by_id; /* the lane's sockets */
 
 /* ---- life ---- */
 
-void socket_ref(struct socket *socket)
+static void destroy(struct socket *socket)
 {
-    socket->refs++;
-}
-
-void socket_unref(struct socket *socket)
-{
-    if (--socket->refs > 0)
-        return;
     socket->lane->socket_count--;
+    map_remove(by_id, str_n((const char *)&socket->id, sizeof socket->id));
     wslay_event_context_free(socket->ws);
     buf_free(&socket->out);
     mem_free(socket->path);
@@ -296,7 +290,7 @@ void socket_done(struct socket *socket)
     release(socket);
     socket->busy = false;
     if (socket->close_told) {
-        socket_unref(socket);
+        destroy(socket);
         return;
     }
     if (!list_empty(&socket->inbox) || socket->ended)
@@ -382,9 +376,11 @@ static struct socket *create(struct http_request *r)
         return NULL;
     }
     wslay_event_config_set_max_recv_msg_length(socket->ws, SOCKET_MESSAGE_BYTES);
-    socket->refs = 1;
     socket->id = atomic_fetch_add(&last_id, 1) + 1;
     socket->lane = r->lane;
+    if (!by_id)
+        by_id = map_create();
+    map_set(by_id, str_n((const char *)&socket->id, sizeof socket->id), socket);
     list_init(&socket->due);
     list_init(&socket->inbox);
     list_push_back(&r->lane->sockets, &socket->node);
@@ -520,4 +516,15 @@ void socket_set_data(struct socket *socket, void *data)
 void *socket_get_data(const struct socket *socket)
 {
     return socket->data;
+}
+
+struct socket *socket_find(uint64_t id)
+{
+    return by_id ? map_get(by_id, str_n((const char *)&id, sizeof id)) : NULL;
+}
+
+void socket_forget_lane(void)
+{
+    map_destroy(by_id);
+    by_id = NULL;
 }

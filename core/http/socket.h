@@ -50,6 +50,5 @@ struct lane *socket_lane(const struct socket *socket);
 /* What the application keeps with a socket; it frees it at SOCKET_CLOSE. */
 void socket_set_data(struct socket *socket, void *data);
 void *socket_get_data(const struct socket *socket);
-/* Copies kept under the socket's life, for `upgrade(old_version, state)`. */
-void socket_ref(struct socket *socket);
-void socket_unref(struct socket *socket);
+/* The socket of the calling lane with this id, or NULL once SOCKET_CLOSE was handled. */
+struct socket *socket_find(uint64_t id);

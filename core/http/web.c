@@ -214,6 +214,7 @@ static void on_farewell(uv_handle_t *handle)
     h2o_config_dispose(&lane->conf);
     compress_destroy(lane);
     flight_destroy_all(lane);
+    socket_forget_lane();
     buf_free(&lane->log);
     mem_free(lane->ports);
     void (*closed)(void *arg) = lane->closed;

@@ -74,7 +74,7 @@ return function(parts, shared, plugin, declaration, config)
     require("maru.time")(raw.time, info)
   end
   if raw.http then
-    app.sse = raw.http.sse
+    app.sse = require("maru.sse")(raw.http)
   end
   if raw.files then
     app.read = raw.files.read
