@@ -85,9 +85,8 @@ static void refuse(struct http_request *r, const char *code, const char *detail)
     respond_problem(r, 503, code, str_c(detail), str_n(NULL, 0));
 }
 
-void http_dispatch_lua(void *arg, struct http_request *r, const struct http_route *route)
+void http_dispatch_lua(struct http_request *r, const struct http_route *route)
 {
-    (void)arg;
     struct vm *vm = http_route_vm(route, request_lane(r));
     if (!vm) {
         refuse(r, "unavailable", "the plugin of this route is being restarted");

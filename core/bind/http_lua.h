@@ -9,7 +9,7 @@
 
 #include "http/server.h"
 
-/* struct http_app's dispatch and socket; arg is not used. */
-void http_dispatch_lua(void *arg, struct http_request *request, const struct http_route *route);
-void http_socket_lua(void *arg, struct socket *socket, const struct http_route *route,
-                     enum socket_event event, struct http_request *request, struct str data);
+/* What struct http_app's dispatch and socket come to. */
+void http_dispatch_lua(struct http_request *request, const struct http_route *route);
+void http_socket_lua(struct socket *socket, const struct http_route *route, enum socket_event event,
+                     struct http_request *request, struct str data);

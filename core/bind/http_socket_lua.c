@@ -143,10 +143,9 @@ static int handler_of(const struct http_route *route, enum socket_event event)
     return -1;
 }
 
-void http_socket_lua(void *arg, struct socket *socket, const struct http_route *route,
-                     enum socket_event event, struct http_request *request, struct str data)
+void http_socket_lua(struct socket *socket, const struct http_route *route, enum socket_event event,
+                     struct http_request *request, struct str data)
 {
-    (void)arg;
     struct vm *vm = route ? http_route_vm(route, socket_lane(socket)) : NULL;
     int handler = route ? handler_of(route, event) : -1;
     if (!vm || handler < 1) {

@@ -46,6 +46,19 @@ static void release(void *arg, struct lane *lane, const struct http_set *s)
     (void)s;
 }
 
+static void dispatch(void *arg, struct http_request *request, const struct http_route *route)
+{
+    (void)arg;
+    http_dispatch_lua(request, route);
+}
+
+static void on_socket(void *arg, struct socket *socket, const struct http_route *route,
+                      enum socket_event event, struct http_request *request, struct str data)
+{
+    (void)arg;
+    http_socket_lua(socket, route, event, request, data);
+}
+
 static int listen_at(int port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
@@ -155,14 +168,12 @@ int main(int argc, char **argv)
 {
     int port = argc > 2 ? atoi(argv[2]) : 0, tls_port = argc > 3 ? atoi(argv[3]) : 0;
     int lanes = argc > 4 ? atoi(argv[4]) : 1;
-    struct http_options options = {.limits = http_limits_default,
-                                   .app = {.acquire = acquire,
-                                           .release = release,
-                                           .dispatch = http_dispatch_lua,
-                                           .socket = http_socket_lua},
-                                   .state_dir = argc > 5 ? argv[5] : "/tmp/maru-http",
-                                   .access_log_fd = -1,
-                                   .development = true};
+    struct http_options options = {
+        .limits = http_limits_default,
+        .app = {.acquire = acquire, .release = release, .dispatch = dispatch, .socket = on_socket},
+        .state_dir = argc > 5 ? argv[5] : "/tmp/maru-http",
+        .access_log_fd = -1,
+        .development = true};
     struct err err = {0};
     if (argc < 2 || lanes < 1 || lanes > LANES)
         return 2;
