@@ -1,5 +1,7 @@
 #include "bind/bind.h"
 
+#include "vm/args.h"
+
 /* Bindings under construction are left out until their file is there. */
 static const struct {
     const char *noun;
@@ -81,5 +83,5 @@ void bind_class(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFu
 void bind_part(lua_State *L, const void *part, const char *who, const char *name)
 {
     if (!part)
-        luaL_error(L, "%s: this host runs without %s", who, name);
+        args_error(L, "%s: this host runs without %s", who, name);
 }

@@ -15,6 +15,9 @@
  * (its series, jobs, requires, allow …), fail = app.fail, app = the handle
  * under construction: not to be used before the first handler runs }.
  *
+ * Errors name the plugin's line: args_fail and args_error (not luaL_error, which
+ * would name the host library's).
+ *
  * A half gets plugin values, so it trusts nothing: raw functions check their
  * arguments although only the host library calls them.  Plugins never see a
  * raw table.  Host library files run in an environment of their own (pristine

@@ -12,12 +12,8 @@ static int l_encode(lua_State *L)
     struct buf *out = vm_scratch(vm_of(L));
     struct err err;
     luaL_checkany(L, 1);
-    if (!lua_json_encode(L, 1, out, &err)) {
-        args_where(L);
-        lua_pushfstring(L, "app.json.encode(value): %s", err.message);
-        lua_concat(L, 2);
-        return lua_error(L);
-    }
+    if (!lua_json_encode(L, 1, out, &err))
+        return args_error(L, "app.json.encode(value): %s", err.message);
     lua_pushlstring(L, out->p, out->n);
     return 1;
 }
@@ -34,7 +30,7 @@ static int l_decode(lua_State *L)
         depth = opt_number(L, 2, "max_depth", depth, usage);
     }
     if (!(depth >= 1 && depth <= JSON_DEPTH_MAX))
-        luaL_error(L, "%s: max_depth must be from 1 to %d", usage, JSON_DEPTH_MAX);
+        args_error(L, "%s: max_depth must be from 1 to %d", usage, JSON_DEPTH_MAX);
     struct err err;
     if (lua_json_decode(L, text, (int)depth, &err))
         return 1;

@@ -20,7 +20,7 @@ static void read_numbers(lua_State *L, int index, size_t n, double *to, const ch
         else if (lua_islightuserdata(L, -1) || lua_isnil(L, -1))
             to[i] = NAN;
         else
-            luaL_error(L, "%s: values[%d] must be a number or app.json.null, got %s", usage,
+            args_error(L, "%s: values[%d] must be a number or app.json.null, got %s", usage,
                        (int)(i + 1), luaL_typename(L, -1));
         lua_pop(L, 1);
     }
@@ -37,7 +37,7 @@ static int l_moving_average(lua_State *L)
         min_periods = (size_t)args_integer(L, 3, 1, (int64_t)window, usage, "min_periods");
     size_t n = lua_objlen(L, 1);
     if (n > KERNEL_VALUES)
-        return luaL_error(L, "%s: more than %d values", usage, KERNEL_VALUES);
+        return args_error(L, "%s: more than %d values", usage, KERNEL_VALUES);
     double *x = lua_newuserdata(L, 2 * (n + 1) * sizeof *x), *out = x + n + 1;
     read_numbers(L, 1, n, x, usage);
     moving_average_f64(x, n, window, min_periods, out);

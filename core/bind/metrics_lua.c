@@ -33,9 +33,9 @@ static int label_names(lua_State *L, int index, struct str names[METRIC_LABELS])
         if (lua_type(L, -2) == LUA_TSTRING)
             name.p = lua_tolstring(L, -2, &name.n);
         if (!is_name(name) || str_eq_c(name, "plugin"))
-            luaL_error(L, "%s: a label's name is [a-z_][a-z0-9_]* and not \"plugin\"", usage);
+            args_error(L, "%s: a label's name is [a-z_][a-z0-9_]* and not \"plugin\"", usage);
         if (count == METRIC_LABELS)
-            luaL_error(L, "%s: at most %d labels", usage, METRIC_LABELS);
+            args_error(L, "%s: at most %d labels", usage, METRIC_LABELS);
         int at = count++;
         for (; at > 0 && str_cmp(names[at - 1], name) > 0; at--)
             names[at] = names[at - 1];
@@ -55,7 +55,7 @@ static void add_labels(lua_State *L, int index, struct buf *out)
         if (lua_isboolean(L, -1))
             value = lua_toboolean(L, -1) ? STR("true") : STR("false");
         else if (!(value.p = lua_tolstring(L, -1, &value.n)))
-            luaL_error(L, "%s: label %s must be text, got %s", usage, names[i].p,
+            args_error(L, "%s: label %s must be text, got %s", usage, names[i].p,
                        luaL_typename(L, -1));
         metrics_label(out, names[i].p, value);
         lua_pop(L, 1);

@@ -83,7 +83,7 @@ static int l_spawn(lua_State *L)
     if (!lua_isfunction(L, 1))
         args_fail(L, usage, "fn", "a function", 1);
     if (!task_current(L))
-        return luaL_error(L, "app.spawn: no handler is running");
+        return args_error(L, "app.spawn: no handler is running");
     int count = lua_gettop(L);
     lua_createtable(L, count, 0);
     lua_insert(L, 1);
@@ -106,7 +106,7 @@ static int l_spawn(lua_State *L)
         return 0;
     mem_free(s);
     luaL_unref(L, LUA_REGISTRYINDEX, ref);
-    return luaL_error(L, "app.spawn: %s", err.message);
+    return args_error(L, "app.spawn: %s", err.message);
 }
 
 /* ---- call -------------------------------------------------------------- */
@@ -221,7 +221,7 @@ static struct call *make_call(lua_State *L, const char *plugin, const char *func
     struct err err;
     struct buf *args = vm_scratch(vm_of(L));
     if (!encode_values(L, 3, lua_gettop(L) - 2, args, &err))
-        luaL_error(L, "app.call(\"%s.%s\", …): %s", plugin, function, err.message);
+        args_error(L, "app.call(\"%s.%s\", …): %s", plugin, function, err.message);
     struct call *call = mem_zero(1, sizeof *call);
     buf_add_str(&call->args, buf_str(args));
     snprintf(call->label, sizeof call->label, "%s.%s", plugin, function);

@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -27,6 +28,15 @@ static _Noreturn void raise_message(lua_State *L)
     lua_concat(L, 2);
     lua_error(L);
     __builtin_unreachable();
+}
+
+int args_error(lua_State *L, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    lua_pushvfstring(L, format, list);
+    va_end(list);
+    raise_message(L);
 }
 
 _Noreturn void args_fail(lua_State *L, const char *usage, const char *name, const char *expected,

@@ -39,6 +39,9 @@ void opt_known(lua_State *L, int index, const char *const *keys, const char *usa
 _Noreturn void args_fail(lua_State *L, const char *usage, const char *name, const char *expected,
                          int index);
 
+/* Raises a message with that place in front, like luaL_error with its lua_pushfstring
+ * formats; `return args_error(…)`. */
+int args_error(lua_State *L, const char *format, ...);
 /* Pushes "plugins/x/plugin.lua:12: ", the place in the plugin's own code that
  * led here (host library frames are passed over), or "". */
 void args_where(lua_State *L);

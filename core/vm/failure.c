@@ -102,23 +102,28 @@ static const char *traceback(struct task *task, lua_State *co)
     return text;
 }
 
+/* The value is read on the VM's main state: a coroutine that overflowed its stack has no
+ * room for a push, and none for a traceback. */
 void failure_read(struct task *task, lua_State *co, struct task_failure *out)
 {
+    lua_State *L = task_vm(task)->L;
+    int top = lua_gettop(L);
+    lua_xmove(co, L, 1);
     *out = (struct task_failure){.code = "lua", .traceback = "", .delay = -1};
-    if (!lua_checkstack(co, 8)) {
-        out->message = "stack overflow";
-    } else if (is_failure(co, lua_gettop(co))) {
-        read_table(task, co, out);
-    } else if (lua_type(co, -1) == LUA_TSTRING) {
+    if (is_failure(L, top + 1)) {
+        read_table(task, L, out);
+    } else if (lua_type(L, top + 1) == LUA_TSTRING) {
         size_t n;
-        const char *p = lua_tolstring(co, -1, &n);
+        const char *p = lua_tolstring(L, top + 1, &n);
         out->message = keep(task, p, n);
-        out->traceback = traceback(task, co);
+        if (!strstr(out->message, "stack overflow"))
+            out->traceback = traceback(task, co);
     } else {
         char words[96];
         snprintf(words, sizeof words, "raised a %s value instead of text or app.fail(…)",
-                 luaL_typename(co, -1));
+                 luaL_typename(L, top + 1));
         out->message = keep(task, words, strlen(words));
         out->traceback = traceback(task, co);
     }
+    lua_settop(L, top);
 }

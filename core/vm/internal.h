@@ -68,8 +68,8 @@ int task_push_protected(lua_State *L);
 /* Whether L is the task's coroutine, not one that the plugin made. */
 bool task_is_own(const struct task *task, const lua_State *L);
 
-/* failure.c: turns the error value on top of the dead coroutine into words that
- * live as long as the task. */
+/* failure.c: takes the error value off the dead coroutine and turns it into words
+ * that live as long as the task. */
 void failure_read(struct task *task, lua_State *co, struct task_failure *out);
 /* Pushes the metatable of app.fail's values. */
 void failure_open(lua_State *L);

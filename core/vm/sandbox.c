@@ -50,12 +50,8 @@ static bool in_task(lua_State *L)
  * only the host resumes it. */
 static int l_yield(lua_State *L)
 {
-    if (in_task(L)) {
-        args_where(L);
-        lua_pushliteral(L, "coroutine.yield: not inside a coroutine of the plugin's own");
-        lua_concat(L, 2);
-        return lua_error(L);
-    }
+    if (in_task(L))
+        return args_error(L, "coroutine.yield: not inside a coroutine of the plugin's own");
     return lua_yield(L, lua_gettop(L));
 }
 
@@ -136,14 +132,6 @@ static const struct bundle_file *module_file(const struct bundle *bundle, struct
     return bundle_find(bundle, str_c(path));
 }
 
-static int raise_here(lua_State *L) /* -- message */
-{
-    args_where(L);
-    lua_insert(L, -2);
-    lua_concat(L, 2);
-    return lua_error(L);
-}
-
 void sandbox_push_file(lua_State *L, const struct bundle *bundle, const struct bundle_file *file)
 {
     lua_pushfstring(L, "@%s/%s", bundle->dir, file->name);
@@ -159,18 +147,14 @@ static int l_require(lua_State *L)
     lua_settop(L, 1);
     lua_pushvalue(L, 1);
     lua_rawget(L, lua_upvalueindex(1));
-    if (lua_touserdata(L, -1) == &loading) {
-        lua_pushfstring(L, "require: '%s' is already being loaded (a cycle)", name.p);
-        return raise_here(L);
-    }
+    if (lua_touserdata(L, -1) == &loading)
+        return args_error(L, "require: '%s' is already being loaded (a cycle)", name.p);
     if (!lua_isnil(L, -1))
         return 1;
     const struct bundle *bundle = vm_of(L)->options.bundle;
     const struct bundle_file *file = is_module_name(name) ? module_file(bundle, name) : NULL;
-    if (!file) {
-        lua_pushfstring(L, "require: no module '%s' in %s or maru.*", name.p, bundle->dir);
-        return raise_here(L);
-    }
+    if (!file)
+        return args_error(L, "require: no module '%s' in %s or maru.*", name.p, bundle->dir);
     sandbox_push_file(L, bundle, file);
     lua_pushvalue(L, 1);
     lua_pushlightuserdata(L, (void *)&loading);

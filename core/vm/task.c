@@ -30,7 +30,8 @@ struct task {
     int refused;      /* waits since then */
     int64_t deadline; /* lane time; the timer starts with the first wait */
     struct timer timer;
-    struct timer sleep; /* of task_sleep */
+    struct timer sleep;       /* of task_sleep */
+    struct lane_message turn; /* of task_start_soon */
     /* its memory */
     struct arena *arena;
     const char *holder;
@@ -159,9 +160,9 @@ bool task_start(struct vm *vm, const struct task_options *options, struct err *e
     return task != NULL;
 }
 
-static void on_turn(struct timer *timer)
+static void on_turn(struct lane_message *message)
 {
-    struct task *task = list_entry(timer, struct task, timer);
+    struct task *task = list_entry(message, struct task, turn);
     if (task->stop == STOP_NO)
         begin(task);
     else
@@ -172,8 +173,8 @@ struct task *task_start_soon(struct vm *vm, const struct task_options *options, 
 {
     struct task *task = make(vm, options, err);
     if (task) {
-        task->timer.fire = on_turn;
-        timer_start(vm->options.lane, &task->timer, 0);
+        task->turn.fn = on_turn;
+        lane_post(vm->options.lane, &task->turn);
     }
     return task;
 }
@@ -202,7 +203,8 @@ static void finish(struct task *task, enum task_outcome outcome)
     }
     int results = outcome == TASK_DONE ? lua_gettop(task->L) : 0;
     if (task->options.end)
-        task->options.end(task, outcome, task->L, results, task->options.arg);
+        task->options.end(task, outcome, outcome == TASK_DONE ? task->L : vm->L, results,
+                          task->options.arg);
     list_remove(&task->node);
     task_recycle(task, outcome == TASK_DONE);
     vm->enforced = vm->running != NULL;
@@ -309,10 +311,7 @@ struct task *task_current(lua_State *L)
 
 static int refuse(lua_State *L, const char *who, const char *why)
 {
-    args_where(L);
-    lua_pushfstring(L, "%s: %s", who, why);
-    lua_concat(L, 2);
-    return lua_error(L);
+    return args_error(L, "%s: %s", who, why);
 }
 
 struct task *task_check(lua_State *L, const char *who)
@@ -366,8 +365,10 @@ static void stop_sleep(void *arg)
 
 int task_sleep(struct task *task, int64_t ns)
 {
+    struct lane *lane = task->vm->options.lane;
+    int64_t late = clock_ns() - lane_now(lane); /* timers count from the turn's begin */
     task->sleep.fire = on_slept;
-    timer_start(task->vm->options.lane, &task->sleep, ns);
+    timer_start(lane, &task->sleep, ns + (late > 0 ? late : 0));
     return task_wait(task, stop_sleep, task);
 }
 

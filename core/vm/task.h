@@ -69,8 +69,9 @@ struct task_failure {
 };
 
 /* Called once, on the lane, when the handler is over; L is the coroutine with
- * `results` values on top when outcome is TASK_DONE.  The task is recycled
- * after it returns. */
+ * `results` values on top when outcome is TASK_DONE, else a state of the VM with
+ * none.  It runs outside of any protected call: it may push, but calls nothing
+ * that raises.  The task is recycled after it returns. */
 typedef void task_end_fn(struct task *task, enum task_outcome outcome, lua_State *L, int results,
                          void *arg);
 /* Pushes the handler's arguments behind `app` onto L; returns how many.  May

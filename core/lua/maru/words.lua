@@ -40,7 +40,7 @@ function M.suggest(word, known)
   if type(word) ~= "string" or #word > 60 then
     return ""
   end
-  local best, least = nil, math.max(1, math.floor(#word / 3)) + 1
+  local best, least = nil, math.max(1, math.min(3, math.floor(#word / 2))) + 1
   for _, candidate in ipairs(M.sorted_keys(known)) do
     local edits = distance(word, candidate)
     if edits < least then
