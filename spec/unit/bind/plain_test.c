@@ -1,0 +1,112 @@
+/* Bindings that need no part of the process: crypto, text, kernels, metrics, time. */
+#include "observe/metrics.h"
+#include "vm/support.h"
+
+/* Expression -> the results as JSON. */
+static const struct {
+    const char *call, *json;
+} right[] = {
+    {"app.crypto.sha256('abc')",
+     "[\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"]"},
+    {"app.crypto.hmac_sha256('Jefe', 'what do ya want for nothing?')", /* RFC 4231, 2 */
+     "[\"5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843\"]"},
+    {"#app.crypto.random(16), app.crypto.random(8) ~= app.crypto.random(8)", "[32,true]"},
+    {"#app.crypto.uuid(), app.crypto.uuid():sub(15, 15)", "[36,\"7\"]"},
+    {"app.crypto.base64('fooba'), app.crypto.base64('')", "[\"Zm9vYmE=\",\"\"]"},
+    {"app.crypto.unbase64('Zm9vYmE=')", "[\"fooba\"]"},
+    {"app.crypto.unbase64('Zm9vYmE')", "[null,\"not base64 with padding (RFC 4648)\",\"invalid\"]"},
+    {"app.crypto.equal('a', 'a'), app.crypto.equal('a', 'b'), app.crypto.equal('a', 'ab')",
+     "[true,false,false]"},
+    {"app.text.unescape_html('a &amp;&lt;&gt;&quot;&#39;&#x1F600;&apos; &amp;lt; &unknown; &#0; & "
+     "&')",
+     "[\"a &<>\\\"'😀' &lt; &unknown; &#0; & &\"]"},
+    {"app.text.unescape_html('plain'), app.text.unescape_html(''), app.text.unescape_html('&')",
+     "[\"plain\",\"\",\"&\"]"},
+    {"app.text.unescape_html('&#xD800;&#1114112;&#;&#x;')", "[\"&#xD800;&#1114112;&#;&#x;\"]"},
+    {"app.text.parse_time('2026-11-21 13:45:52', '+09:00')", "[1795236352]"},
+    {"app.text.parse_time('2026-11-21T13:45:52+09:00')", "[1795236352]"},
+    {"app.text.parse_time('2026-11-21T04:45:52.5Z')", "[1795236352.5]"},
+    {"app.text.parse_time('1970-01-01 00:00:00')", "[0]"},
+    {"app.text.parse_time('2024-02-29 00:00:00'), app.text.parse_time('2023-02-29 00:00:00') == "
+     "nil",
+     "[1709164800,true]"},
+    {"app.text.parse_time('2026-13-01 00:00:00') == nil, app.text.parse_time('x') == nil, "
+     "app.text.parse_time('2026-11-21 13:45') == nil, app.text.parse_time('2026-11-21 13:45:52x') "
+     "== nil",
+     "[true,true,true,true]"},
+    {"app.text.format_time(1795236352, '+09:00')", "[\"2026-11-21T13:45:52+09:00\"]"},
+    {"app.text.format_time(-1), app.text.format_time(0, '-03:30')",
+     "[\"1969-12-31T23:59:59+00:00\",\"1969-12-31T20:30:00-03:30\"]"},
+    {"app.kernels.moving_average({ 1, 2, 3, 4 }, 2)", "[[null,1.5,2.5,3.5]]"},
+    {"app.kernels.moving_average({ 1, app.json.null, 3 }, 3, 1)", "[[1,1,2]]"},
+    {"app.kernels.moving_average({}, 3)", "[[]]"},
+    {"app.metrics:count('hits', 2)", "[]"},
+    {"app.metrics:gauge('depth', -1, { queue = 'a', n = 1, ok = true })", "[]"},
+    {"app.metrics:observe('work_seconds', 0.1)", "[]"},
+    {"app.redirect('/x')", "[302,\"\",{\"location\":\"/x\"}]"},
+};
+
+static const struct {
+    const char *call, *message;
+} wrong[] = {
+    {"app.crypto.sha256()", "app.crypto.sha256(text): text must be a string, got nothing"},
+    {"app.crypto.random(0)",
+     "app.crypto.random(n): n must be a whole number from 1 to 1024, got 0"},
+    {"app.crypto.random(1.5)", "n must be a whole number from 1 to 1024, got 1.5"},
+    {"app.crypto.equal('a', 5)", "app.crypto.equal(a, b): b must be a string, got 5"},
+    {"app.text.format_time('x')",
+     "app.text.format_time(seconds, [offset]): seconds must be a number"},
+    {"app.text.format_time(1, 'KST')", "offset must be such as \"+09:00\", got string"},
+    {"app.kernels.moving_average(5, 1)", "values must be a table, got 5"},
+    {"app.kernels.moving_average({ 'x' }, 1)",
+     "values[1] must be a number or app.json.null, got string"},
+    {"app.kernels.moving_average({}, 0)",
+     "window must be a whole number from 1 to 10000000, got 0"},
+    {"app.kernels.moving_average({}, 2, 3)",
+     "min_periods must be a whole number from 1 to 2, got 3"},
+    {"app.metrics:count('Bad Name')", "name must be [a-z_][a-z0-9_]*"},
+    {"app.metrics.count('x', 1)", "call it with a colon"},
+    {"app.metrics:count('x', -1)", "value must be a number from 0"},
+    {"app.metrics:count('x', 1, { plugin = 'y' })", "a label's name is"},
+    {"app.metrics:count('x', 1, { a = {} })", "label a must be text, got table"},
+    {"app.sleep()", "app.sleep(seconds): seconds must be"},
+    {"app.sleep(-1)", "seconds must be a number from 0 to 1000000000, got -1"},
+    {"app.sleep('soon')", "app.sleep(seconds): seconds must be seconds or a duration"},
+    {"app.spawn(5)", "app.spawn(fn, …): fn must be a function, got 5"},
+    {"app.redirect(5)", "app.redirect(url, [status]): url must be text, got number"},
+    {"app.redirect('/', 200)", "status must be 301, 302, 303, 307 or 308"},
+    {"app.log:info(5)", "app.log:info(message, [fields]): message must be a string, got 5"},
+    {"app.call('x')", "app.call(name, …): name must be \"plugin.function\""},
+};
+
+TEST(right_calls)
+{
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        char *exports = mem_printf("f = function(app) return %s end", right[i].call);
+        struct run run = call_once(exports);
+        mem_free(exports);
+        if (strcmp(run.json, right[i].json) != 0)
+            TEST_FAIL("%s: %s %s", right[i].call, run.json, run.message);
+    }
+}
+
+TEST(wrong_arguments_raise_with_the_usage_line)
+{
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char *exports = mem_printf("f = function(app) local _ = %s end", wrong[i].call);
+        struct run run = call_once(exports);
+        mem_free(exports);
+        if (run.outcome != TASK_FAILED || !strstr(run.message, wrong[i].message) ||
+            strncmp(run.message, "plugins/demo/plugin.lua:3: ", 27) != 0)
+            TEST_FAIL("%s: %s%s", wrong[i].call, run.json, run.message);
+    }
+}
+
+TEST(metrics_carry_the_plugins_name)
+{
+    call_once("f = function(app) app.metrics:count('seen', 3, { b = 'x', a = 'y' }) end");
+    struct buf out = {0};
+    metrics_print(&out);
+    CHECK(strstr(out.p, "maru_plugin_seen{plugin=\"demo\",a=\"y\",b=\"x\"} 3"));
+    buf_free(&out);
+}
