@@ -92,6 +92,8 @@ bool plugins_start(struct server *s, struct err *err)
     const struct config *c = s->config;
     s->public_dir = *config_text(c, "public.dir") ? mem_strdup(config_text(c, "public.dir"))
                                                   : share_find("public");
+    /* A build folder holds what npm brought; an installed public/ has it inside. */
+    s->vendor_dir = *config_text(c, "public.dir") ? NULL : share_find("../public/vendor");
     s->plugin_dirs = share_plugin_dirs(config_text(c, "plugins.path"));
     s->disabled = copy_list(c, "plugins.disable");
     s->tolerated = copy_list(c, "plugins.tolerate");
@@ -106,6 +108,7 @@ bool plugins_start(struct server *s, struct err *err)
         .fixed = {.routes = admin_routes(s->admin),
                   .route_count = admin_route_count(s->admin),
                   .public_dir = s->public_dir,
+                  .vendor_dir = s->vendor_dir,
                   .development = s->host.development},
         .dirs = (const char *const *)s->plugin_dirs,
         .disabled = s->disabled,
@@ -135,6 +138,7 @@ void plugins_stop(struct server *s)
         mem_free(s->plugin_dirs[i]);
     mem_free(s->plugin_dirs);
     mem_free(s->public_dir);
+    mem_free(s->vendor_dir);
     mem_free(s->keep_dir);
     mem_free(s->disabled);
     mem_free(s->tolerated);

@@ -95,9 +95,11 @@ static bool build_files(struct set *s, const struct set_fixed *fixed, struct err
         files += (size_t)s->generations[i]->bundle->count;
     s->entries = mem_zero(files + 1, sizeof *s->entries);
     s->prefixes = mem_zero((size_t)s->count + 1, sizeof *s->prefixes);
-    struct files_mount *mounts = mem_zero((size_t)s->count + 1, sizeof *mounts);
+    struct files_mount *mounts = mem_zero((size_t)s->count + 2, sizeof *mounts);
     if (fixed->public_dir)
         mounts[n++] = (struct files_mount){.prefix = "/", .dir = fixed->public_dir};
+    if (fixed->vendor_dir)
+        mounts[n++] = (struct files_mount){.prefix = "/vendor/", .dir = fixed->vendor_dir};
     for (int i = 0; i < s->count; i++) {
         struct files_mount mount = plugin_mount(s, s->generations[i], &entry);
         if (mount.count)

@@ -29,6 +29,7 @@ struct set_fixed {
     const struct http_route *routes;
     int route_count;
     const char *public_dir; /* dashboard, mounted at "/"; NULL = none */
+    const char *vendor_dir; /* third-party modules of it, at "/vendor/"; NULL = in public_dir */
     bool development;
 };
 

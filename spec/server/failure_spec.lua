@@ -16,7 +16,7 @@ M.routes = {
   ["GET /memory"] = function() local t = {} for i = 1, 1e9 do t[i] = ("x"):rep(1000) .. i end end,
   ["GET /rep"] = function() return 200, ("x"):rep(1e9) end,
   ["GET /deep"] = function() local function f() return 1 + f() end return 200, f() end,
-  ["GET /slow"] = function(app) app.sleep(60) return 200, {} end,
+  ["GET /slow"] = function(app) assert(app.sleep(60)) return 200, {} end,
   ["GET /nothing"] = function() end,
   ["GET /odd"] = function() return "yes", {} end,
   ["GET /nan"] = function() return 200, { x = 0/0 } end,

@@ -117,7 +117,7 @@ describe("HTTP", function()
       local status = maru:get("/limited").status
       statuses[status] = (statuses[status] or 0) + 1
     end
-    assert.is_true((statuses[429] or 0) >= 1, cjson.encode(statuses))
+    assert.is_true((statuses[200] or 0) >= 1 and (statuses[429] or 0) >= 1)
     local first = maru:get("/cached").json.n
     assert.equal(first, maru:get("/cached").json.n)
   end)
@@ -134,8 +134,8 @@ describe("HTTP", function()
   it("tells health, readiness, metrics and what it offers", function()
     assert.equal("ok", maru:get("/healthz").json.status)
     assert.equal(200, maru:get("/readyz").status)
-    assert.truthy(server.shell(("curl -sS --unix-socket %s/state/admin.sock http://maru/metrics"):format(maru.dir))
-      :find("maru_http_requests_total", 1, true))
+    local metrics = server.shell(("curl -sS --unix-socket %s/state/admin.sock http://maru/metrics"):format(maru.dir))
+    assert.truthy(metrics:find("maru_http_requests_total", 1, true), metrics:sub(1, 500))
     local api = maru:get("/api/openapi.json").json
     assert.equal("3.1.0", api.openapi)
     assert.truthy(api.paths["/items/{id}"].get)
