@@ -37,7 +37,7 @@ struct server {
     struct admin *admin;
     struct host host;
     struct reload *reload;
-    char *public_dir, *keep_dir, **plugin_dirs;
+    char *public_dir, *vendor_dir, *keep_dir, **plugin_dirs;
     const char **disabled, **tolerated;
     /* control lane */
     struct config *plugin_config; /* read again by a reload; NULL = config */

@@ -88,10 +88,10 @@ struct http_server *http_server_create(const struct http_options *options, struc
     server->rates = rate_create();
     server->answers = answer_table_create(options->limits.cache_bytes);
     server->stats = http_stats_of("host");
-    server->connections = metrics_gauge("http_connections", "Open client connections.", "");
-    server->cancels =
-        metrics_counter("http_cancels_total", "Requests whose client left before the answer.", "");
-    server->refused = metrics_counter("http_refused_connections_total",
+    server->connections = metrics_gauge("maru_http_connections", "Open client connections.", "");
+    server->cancels = metrics_counter("maru_http_cancels_total",
+                                      "Requests whose client left before the answer.", "");
+    server->refused = metrics_counter("maru_http_refused_connections_total",
                                       "Connections closed at once: over the limit.", "");
     return server;
 }

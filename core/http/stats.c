@@ -23,11 +23,11 @@ static struct http_stats *create(const char *owner)
         metrics_label(&labels, "plugin", str_c(owner));
         metrics_label(&labels, "class", str_c(class_names[i]));
         stats->by_class[i] =
-            metrics_counter("http_requests_total", "Requests by class of status.", labels.p);
+            metrics_counter("maru_http_requests_total", "Requests by class of status.", labels.p);
     }
     buf_clear(&labels);
     metrics_label(&labels, "plugin", str_c(owner));
-    stats->seconds = metrics_histogram("http_request_seconds",
+    stats->seconds = metrics_histogram("maru_http_request_seconds",
                                        "From the first byte of a request to the last of its "
                                        "answer.",
                                        labels.p);

@@ -51,7 +51,7 @@ struct cache *cache_create(size_t max_bytes)
 {
     struct cache *c = mem_zero(1, sizeof *c);
     c->shard_bytes = max_bytes / SHARDS;
-    struct metric *bytes = metrics_gauge("cache_bytes", "Memory of the cache's entries", "");
+    struct metric *bytes = metrics_gauge("maru_cache_bytes", "Memory of the cache's entries", "");
     for (int i = 0; i < SHARDS; i++) {
         c->shards[i].total_bytes = bytes;
         pthread_mutex_init(&c->shards[i].lock, NULL);
@@ -61,7 +61,7 @@ struct cache *cache_create(size_t max_bytes)
     pthread_mutex_init(&c->held_lock, NULL);
     list_init(&c->held);
     c->held_by_name = map_create();
-    c->evicted = metrics_counter("cache_evicted_total", "Entries dropped to make room", "");
+    c->evicted = metrics_counter("maru_cache_evicted_total", "Entries dropped to make room", "");
     return c;
 }
 

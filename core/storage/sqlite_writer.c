@@ -382,9 +382,9 @@ bool writer_start(struct sqlite *db, struct err *err)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&w->wake, &attr);
     pthread_condattr_destroy(&attr);
-    w->commits = metrics_counter("store_commits_total", "Transactions committed", "");
-    w->members = metrics_counter("store_writes_total", "Writes answered after a commit", "");
-    w->commit_seconds = metrics_histogram("store_commit_seconds", "Time of one commit", "");
+    w->commits = metrics_counter("maru_store_commits_total", "Transactions committed", "");
+    w->members = metrics_counter("maru_store_writes_total", "Writes answered after a commit", "");
+    w->commit_seconds = metrics_histogram("maru_store_commit_seconds", "Time of one commit", "");
     w->checkpoint_at = SQLITE_CHECKPOINT;
     sqlite3_wal_hook(w->conn.db, on_wal, w);
     int rc = pthread_create(&w->thread, NULL, writer_main, db);
