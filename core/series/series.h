@@ -20,6 +20,7 @@
 #include "loop/pool.h"
 #include "storage/gate.h"
 
+struct series;
 struct series_store;
 
 enum {
@@ -54,19 +55,20 @@ struct series_store *series_create(const struct series_options *options);
 /* Lets running calls finish, answers waiting ones ERR_CLOSED, closes DuckDB. */
 void series_destroy(struct series_store *store);
 
-/* Declares all series of a plugin, replacing what it declared before.  New
- * value columns are added to the table; other keys or a value that went away
- * are refused: with `check_only` or when already known false with *err, else
- * every call of that series answers the error once the table has been seen. */
+/* Declares the series of a plugin.  Names are [a-z][a-z0-9_]*, series without
+ * "__"; columns may not be called "at" or "n".  New value columns are added to
+ * the table, ones that went away stay in it unseen (a rolled back generation
+ * finds them again); other keys are refused: with *err when the table is known
+ * already, else every call of that series answers so once it has been seen.
+ * check_only changes nothing. */
 bool series_declare(struct series_store *store, const char *plugin,
                     const struct series_schema *schemas, int count, bool check_only,
                     struct err *err);
 /* Starts opening DuckDB on the pool, so that the first call need not wait. */
 void series_warm(struct series_store *store);
-/* Drops points older than their series' retention; done(arg) on the lane.  For
- * a daily timer. */
-void series_expire(struct series_store *store, struct lane *lane,
-                   void (*done)(void *arg, int64_t dropped), void *arg);
+/* Begins to drop points older than their series' retention, and logs how many.
+ * For a daily timer. */
+void series_expire(struct series_store *store);
 
 /* Columns of points, one block of memory. */
 struct series_frame {
@@ -107,7 +109,7 @@ struct series_call {
     int where_count;
     int64_t from_us, to_us; /* from <= at < to, or SERIES_NO_TIME; LATEST: from = since */
     int64_t last;           /* WINDOW: newest points of each line; 0 = all */
-    int64_t limit;          /* points; 0 = SERIES_POINTS */
+    int64_t limit;          /* the first so many points; 0: SERIES_POINTS, and more are ERR_LIMIT */
     int64_t step_us;        /* DOWNSAMPLE */
     enum series_agg agg;
     void (*done)(struct series_call *call); /* lane */
@@ -121,10 +123,12 @@ struct series_call {
     /* private */
     struct lane *lane;
     struct series_store *store;
+    struct series *series;
     struct gate_item item;
 };
 void series_run(struct series_store *store, struct series_call *call, struct lane *lane);
-/* The declared columns of a series, for who builds `rows`: an empty frame with
- * names and room for n rows; NULL with *err (ERR_NOT_FOUND) when not declared. */
+/* An empty frame for SERIES_APPEND with the declared columns, room for n rows
+ * and for text_bytes of key text at *text; NULL with *err (ERR_NOT_FOUND) when
+ * the series is not declared. */
 struct series_frame *series_rows(struct series_store *store, const char *plugin, struct str name,
-                                 int64_t n, struct err *err);
+                                 int64_t n, size_t text_bytes, char **text, struct err *err);

@@ -1,0 +1,254 @@
+/* series_read.c -- questions to one series as SQL, answers as columns.
+ *
+ * Names in the SQL were checked when they were declared; everything that comes
+ * with a call is a parameter.
+ */
+#include <math.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/sys.h"
+#include "series/frame.h"
+#include "series/series_private.h"
+
+static void add_names(struct buf *sql, char *const *names, int count, const char *before)
+{
+    for (int i = 0; i < count; i++)
+        buf_printf(sql, "%s\"%s\"", before, names[i]);
+}
+
+static void add_where(struct query *q, const struct series_call *call)
+{
+    const char *word = " where ";
+    for (int i = 0; i < call->where_count; i++, word = " and ") {
+        const struct series_where *w = &call->where[i];
+        buf_printf(&q->sql, "%s\"%.*s\" = ", word, (int)w->key.n, w->key.p);
+        query_text(q, w->value);
+    }
+    const int64_t bounds[] = {call->from_us, call->to_us};
+    for (int i = 0; i < 2; i++) {
+        if (bounds[i] == SERIES_NO_TIME)
+            continue;
+        buf_printf(&q->sql, "%s\"at\" %s make_timestamp(", word, i ? "<" : ">=");
+        query_number(q, bounds[i]);
+        buf_add_char(&q->sql, ')');
+        word = " and ";
+    }
+}
+
+/* The newest n points of each line. */
+static void add_newest(struct query *q, const struct series *s, int64_t n)
+{
+    buf_add_c(&q->sql, " qualify row_number() over (");
+    if (s->key_count > 0)
+        buf_add_c(&q->sql, "partition by ");
+    for (int i = 0; i < s->key_count; i++)
+        buf_printf(&q->sql, "%s\"%s\"", i ? ", " : "", s->keys[i]);
+    buf_add_c(&q->sql, " order by \"at\" desc, rowid desc) <= ");
+    query_number(q, n);
+}
+
+/* One more than wanted, so that more can be noticed. */
+static int64_t row_limit(const struct series_call *call)
+{
+    return call->limit ? call->limit : SERIES_POINTS + 1;
+}
+
+static void add_limit(struct query *q, const struct series_call *call)
+{
+    buf_add_c(&q->sql, " limit ");
+    query_number(q, row_limit(call));
+}
+
+static void points_query(struct query *q, const struct series_call *call)
+{
+    const struct series *s = call->series;
+    int64_t newest = call->op == SERIES_LATEST ? 1 : call->last;
+    buf_add_c(&q->sql, "select epoch_us(\"at\")");
+    add_names(&q->sql, s->keys, s->key_count, ", ");
+    add_names(&q->sql, s->values, s->value_count, ", ");
+    buf_printf(&q->sql, " from \"%s\"", s->table);
+    add_where(q, call);
+    if (newest > 0)
+        add_newest(q, s, newest);
+    buf_add_c(&q->sql, " order by \"at\", rowid");
+    add_limit(q, call);
+}
+
+static void steps_query(struct query *q, const struct series_call *call)
+{
+    static const char *const aggregates[] = {"avg(\"%s\")", "min(\"%s\")", "max(\"%s\")",
+                                             "arg_max(\"%s\", \"at\")", "sum(\"%s\")"};
+    const struct series *s = call->series;
+    buf_add_c(&q->sql, "select epoch_us(\"at\") // ");
+    query_number(q, call->step_us);
+    buf_add_c(&q->sql, " * ");
+    query_number(q, call->step_us);
+    buf_add_c(&q->sql, " as step");
+    add_names(&q->sql, s->keys, s->key_count, ", ");
+    for (int i = 0; i < s->value_count; i++) {
+        char *value = mem_printf(aggregates[call->agg], s->values[i]);
+        buf_printf(&q->sql, ", %s", value);
+        mem_free(value);
+    }
+    buf_printf(&q->sql, ", count(*) from \"%s\"", s->table);
+    add_where(q, call);
+    buf_add_c(&q->sql, " group by all order by step");
+    add_names(&q->sql, s->keys, s->key_count, ", ");
+    add_limit(q, call);
+}
+
+static bool is_valid(const uint64_t *validity, duck_idx row)
+{
+    return !validity || (validity[row / 64] >> (row % 64) & 1);
+}
+
+static void take_value_column(struct frame_builder *b, const struct duckdb *api, duck_chunk chunk,
+                              int column, duck_idx n)
+{
+    duck_vector vector = api->data_chunk_get_vector(chunk, (duck_idx)(1 + b->key_count + column));
+    const double *values = api->vector_get_data(vector);
+    const uint64_t *validity = api->vector_get_validity(vector);
+    for (duck_idx i = 0; i < n; i++)
+        frame_value(b, column, is_valid(validity, i) ? values[i] : (double)NAN);
+}
+
+static bool take_chunk(void *arg, const struct duckdb *api, duck_chunk chunk, struct err *err)
+{
+    struct frame_builder *b = arg;
+    (void)err;
+    duck_idx n = api->data_chunk_get_size(chunk);
+    buf_add(&b->at, api->vector_get_data(api->data_chunk_get_vector(chunk, 0)),
+            n * sizeof(int64_t));
+    for (int c = 0; c < b->key_count; c++) {
+        const duck_text *texts =
+            api->vector_get_data(api->data_chunk_get_vector(chunk, (duck_idx)(1 + c)));
+        for (duck_idx i = 0; i < n; i++)
+            frame_key(b, c, duck_text_str(&texts[i]));
+    }
+    for (int c = 0; c < b->value_count; c++)
+        take_value_column(b, api, chunk, c, n);
+    if (b->counted) {
+        duck_idx last = (duck_idx)(1 + b->key_count + b->value_count);
+        buf_add(&b->counts, api->vector_get_data(api->data_chunk_get_vector(chunk, last)),
+                n * sizeof(int64_t));
+    }
+    b->n += (int64_t)n;
+    return true;
+}
+
+static bool read_frame(struct series_conn *conn, struct series_call *call)
+{
+    const struct series *s = call->series;
+    bool steps = call->op == SERIES_DOWNSAMPLE;
+    struct query q = {0};
+    struct frame_builder *b = mem_zero(1, sizeof *b);
+    b->key_count = s->key_count;
+    b->value_count = s->value_count;
+    b->counted = steps;
+    if (steps)
+        steps_query(&q, call);
+    else
+        points_query(&q, call);
+    bool ok = query_run(conn, &q, take_chunk, b, &call->err);
+    if (ok && !call->limit && b->n > SERIES_POINTS)
+        ok = err_set(&call->err, ERR_LIMIT,
+                     "series \"%s\": more than %d points; narrow it by from, "
+                     "to, last or step, or set limit (at most %d)",
+                     s->name, SERIES_POINTS, SERIES_POINTS_MAX);
+    if (ok)
+        call->frame = frame_finish(b, (const char *const *)s->keys, (const char *const *)s->values);
+    else
+        frame_discard(b);
+    mem_free(b);
+    return ok;
+}
+
+static bool take_stats(void *arg, const struct duckdb *api, duck_chunk chunk, struct err *err)
+{
+    struct series_call *call = arg;
+    int64_t *const fields[] = {&call->count, &call->lines, &call->first_us, &call->last_us};
+    (void)err;
+    for (duck_idx i = 0; i < 4; i++) {
+        duck_vector vector = api->data_chunk_get_vector(chunk, i);
+        bool valid = is_valid(api->vector_get_validity(vector), 0);
+        *fields[i] = valid ? *(const int64_t *)api->vector_get_data(vector) : SERIES_NO_TIME;
+    }
+    return true;
+}
+
+static bool read_stats(struct series_conn *conn, struct series_call *call)
+{
+    const struct series *s = call->series;
+    struct query q = {0};
+    buf_add_c(&q.sql, "select count(*), count(distinct (true");
+    add_names(&q.sql, s->keys, s->key_count, ", ");
+    buf_printf(&q.sql, ")), epoch_us(min(\"at\")), epoch_us(max(\"at\")) from \"%s\"", s->table);
+    add_where(&q, call);
+    return query_run(conn, &q, take_stats, call, &call->err);
+}
+
+static char *export_path(const struct series_store *store, const struct series *s)
+{
+    char at[32];
+    time_t now = (time_t)(clock_wall_ns() / NS_PER_SECOND);
+    struct tm tm;
+    strftime(at, sizeof at, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+    return mem_printf("%s/%s-%s-%04x.parquet", store->options.export_dir, s->table, at,
+                      (unsigned)(rand_u64() & 0xffff));
+}
+
+/* The file appears under its name once it is whole. */
+static bool export_file(struct series_conn *conn, struct series_call *call)
+{
+    const struct series *s = call->series;
+    if (!dir_make(conn->store->options.export_dir, 0750, &call->err))
+        return false;
+    char *path = export_path(conn->store, s);
+    char *part = mem_printf("%s.part", path);
+    struct query q = {0};
+    buf_add_c(&q.sql, "copy (select \"at\"");
+    add_names(&q.sql, s->keys, s->key_count, ", ");
+    add_names(&q.sql, s->values, s->value_count, ", ");
+    buf_printf(&q.sql, " from \"%s\"", s->table);
+    add_where(&q, call);
+    buf_add_c(&q.sql, " order by \"at\", rowid) to '");
+    for (const char *p = part; *p; p++) {
+        if (*p == '\'')
+            buf_add_char(&q.sql, '\'');
+        buf_add_char(&q.sql, *p);
+    }
+    buf_add_c(&q.sql, "' (format parquet, compression zstd)");
+    bool ok = query_run(conn, &q, NULL, NULL, &call->err);
+    if (ok && rename(part, path) != 0)
+        ok = err_set(&call->err, ERR_IO, "series: %s: cannot be renamed", part);
+    if (ok)
+        call->path = path;
+    else {
+        unlink(part);
+        mem_free(path);
+    }
+    mem_free(part);
+    return ok;
+}
+
+bool series_do_read(struct series_conn *conn, struct series_call *call)
+{
+    switch (call->op) {
+    case SERIES_LATEST:
+    case SERIES_WINDOW:
+    case SERIES_DOWNSAMPLE:
+        return read_frame(conn, call);
+    case SERIES_STATS:
+        return read_stats(conn, call);
+    case SERIES_EXPORT:
+        return export_file(conn, call);
+    case SERIES_APPEND:
+        break;
+    }
+    return err_set(&call->err, ERR_INVALID, "series: no such question");
+}
