@@ -2,55 +2,21 @@
 
 #include "vm/args.h"
 
-/* Bindings under construction are left out until their file is there. */
 static const struct {
     const char *noun;
     lua_CFunction open;
 } bindings[] = {
-#if __has_include("bind/cache_lua.c")
-    {"cache", bind_cache},
-#endif
-#if __has_include("bind/channels_lua.c")
-    {"channels", bind_channels},
-#endif
-#if __has_include("bind/client_lua.c")
-    {"client", bind_client},
-#endif
-#if __has_include("bind/crypto_lua.c")
-    {"crypto", bind_crypto},
-#endif
-    {"files", bind_files},
-#if __has_include("bind/http_lua.c")
-    {"http", bind_http},
-#endif
-#if __has_include("bind/jobs_lua.c")
-    {"jobs", bind_jobs},
-#endif
-#if __has_include("bind/json_lua.c")
-    {"json", bind_json},
-#endif
-#if __has_include("bind/kernels_lua.c")
-    {"kernels", bind_kernels},
-#endif
-#if __has_include("bind/log_lua.c")
-    {"log", bind_log},
-#endif
-#if __has_include("bind/metrics_lua.c")
+    {"cache", bind_cache},     {"channels", bind_channels},
+    {"client", bind_client},   {"crypto", bind_crypto},
+    {"files", bind_files},     {"http", bind_http},
+    {"jobs", bind_jobs},       {"json", bind_json},
+    {"kernels", bind_kernels}, {"log", bind_log},
     {"metrics", bind_metrics},
-#endif
 #if __has_include("bind/series_lua.c")
     {"series", bind_series},
 #endif
-#if __has_include("bind/store_lua.c")
-    {"store", bind_store},
-#endif
-#if __has_include("bind/text_lua.c")
-    {"text", bind_text},
-#endif
-#if __has_include("bind/time_lua.c")
-    {"time", bind_time},
-#endif
-    {NULL, NULL},
+    {"store", bind_store},     {"text", bind_text},
+    {"time", bind_time},       {NULL, NULL},
 };
 
 int bind_all(lua_State *L)

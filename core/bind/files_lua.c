@@ -1,5 +1,4 @@
-/* files_lua.c -- app.read: whole files, only those M.allow.fs names.  Reads on the pool;
- * lua/maru/files.lua checks. */
+/* files_lua.c -- app.read: whole files, only those M.allow.fs names.  Reads on the pool. */
 #include <errno.h>
 #include <stdlib.h>
 

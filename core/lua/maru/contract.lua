@@ -7,7 +7,7 @@ local units = require "maru.units"
 local words = require "maru.words"
 local work = require "maru.contract_work"
 
-local find, lower, match = string.find, string.lower, string.match
+local find, gmatch, lower, match = string.find, string.gmatch, string.lower, string.match
 local refuse, under = words.refuse, words.under
 
 local M = {}
@@ -170,23 +170,43 @@ local function add_fs(out, keys, entry, plugin, config)
   end
 end
 
+--- A literal path, or the paths (colon-separated text, or a list) of a config value.
+local function add_fs(out, keys, entry, config)
+  local name = match(entry, "^config:(.+)$")
+  local value = entry
+  if name then
+    value = config[name]
+  end
+  if value ~= nil and type(value) ~= "string" and type(value) ~= "table" then
+    refuse(keys, "config.%s must be a path, it is %s", name, type(value))
+  end
+  for _, text in ipairs(type(value) == "table" and value or { value }) do
+    for path in gmatch(text, name and "[^:]+" or ".+") do
+      out[#out + 1] = path
+    end
+  end
+end
+
+--- Whether M.config has what "config:KEY" names.
+local function check_reference(plugin, keys, entry)
+  local name = match(entry, "^config:(.+)$")
+  if name and (plugin.config or {})[name] == nil then
+    refuse(keys, "M.config has no '%s'%s", name, words.suggest(name, plugin.config or {}))
+  end
+end
+
 local function read_allow(plugin, out, config)
   local allow = table_of({ "allow" }, plugin.allow)
   words.only({ "allow" }, allow, { net = true, env = true, fs = true }, "permission")
-  out.allow_net = {}
-  for i, entry in ipairs(text_list({ "allow", "net" }, allow.net, ".", "text")) do
-    local name = match(entry, "^config:(.+)$")
-    if name and (plugin.config or {})[name] == nil then
-      refuse({ "allow", "net", i }, "M.config has no '%s'%s", name,
-        words.suggest(name, plugin.config or {}))
+  for part, add in pairs({ net = add_net, fs = add_fs }) do
+    local list = {}
+    for i, entry in ipairs(text_list({ "allow", part }, allow[part], ".", "text")) do
+      check_reference(plugin, { "allow", part, i }, entry)
+      add(list, { "allow", part, i }, entry, config)
     end
-    add_net(out.allow_net, { "allow", "net", i }, entry, config)
+    out["allow_" .. part] = list
   end
   out.allow_env = text_list({ "allow", "env" }, allow.env, "^[%a_][%w_]*$", "a variable's name")
-  out.allow_fs = {}
-  for i, entry in ipairs(text_list({ "allow", "fs" }, allow.fs, ".", "text")) do
-    add_fs(out.allow_fs, { "allow", "fs", i }, entry, plugin, config)
-  end
 end
 
 local function read_series(plugin)

@@ -4,13 +4,15 @@
 static const char whole[] =
     "local function fn() end\n"
     "local M = { name = 'demo', version = '1.2.3', requires = { 'accounts', 'billing >= 1.2' } }\n"
-    "M.config = { every = { type = 'string', default = '*/5 * * * *' }, base = 'string?',\n"
+    "M.config = { every = { type = 'string', default = '*/5 * * * *' }, base = 'string?', files = "
+    "'string?',\n"
     "  size = { type = 'integer', default = 3, min = 1 }, key = { type = 'string', optional = "
     "true,\n"
     "  secret = true } }\n"
     "M.limits = { memory = '32M', task = '5s' }\n"
     "M.allow = { net = { 'api.example.com:443', '*.example.com:80', 'config:base' }, env = { 'A_B' "
-    "} }\n"
+    "},\n"
+    "  fs = { '/srv/pages/', 'config:files' } }\n"
     "M.series = { viewers = { keys = { 'id' }, values = { 'n1', 'n2' }, retention = '90d' } }\n"
     "M.routes = {\n"
     "  ['GET /a'] = fn,\n"
@@ -61,7 +63,9 @@ static bool open_whole(struct fixture *f, const char *config)
 TEST(reads_everything_a_plugin_can_declare)
 {
     struct fixture f;
-    REQUIRE(open_whole(&f, "{\"base\":\"https://Other.example.com/x\",\"every\":\"@hourly\"}"));
+    REQUIRE(open_whole(
+        &f,
+        "{\"base\":\"https://Other.example.com/x\",\"every\":\"@hourly\",\"files\":\"a/b:c\"}"));
     const struct plugin_decl *d = f.decl;
     CHECK_STR(d->name, "demo");
     CHECK_STR(d->version, "1.2.3");
@@ -72,6 +76,8 @@ TEST(reads_everything_a_plugin_can_declare)
     CHECK_EQ(d->allow_net_count, 3);
     CHECK_STR(d->allow_net[2], "other.example.com:443");
     CHECK_STR(d->allow_env[0], "A_B");
+    CHECK_EQ(d->allow_fs_count, 3);
+    CHECK_STR(d->allow_fs[1], "a/b");
     CHECK_EQ(d->secret_count, 1);
     CHECK_STR(d->secrets[0], "key");
     CHECK_STR(d->series[0].values[1], "n2");
@@ -210,6 +216,7 @@ static const struct {
      "allow.net[1]: must be \"host:port\", \"*.host:port\" or \"config:KEY\", got \"example.com\""},
     {"M.allow = { net = { 'config:bsae' } } M.config = { base = 'string?' }",
      "allow.net[1]: M.config has no 'bsae'; did you mean 'base'?"},
+    {"M.allow = { fs = { 'config:x' } }", "allow.fs[1]: M.config has no 'x'"},
     {"M.allow = { env = { 'A-B' } }", "allow.env[1]: must be a variable's name, got \"A-B\""},
     {"M.series = { v = { keys = { 'at' }, values = { 'n1' } } }",
      "series.v.keys[1]: the column 'at' is taken"},
