@@ -352,8 +352,17 @@ void reload_stop(struct reload *r, int64_t drain_ns, void (*done)(void *arg), vo
     stop_next(s);
 }
 
+static void leave_lane(void *arg)
+{
+    struct reload_lane *l = arg;
+    timer_stop(l->lane, &l->check);
+}
+
+/* A lane may still be on its way out of the function that let the last one go. */
 void reload_destroy(struct reload *r)
 {
+    for (int i = 0; i < r->options.on.count; i++)
+        lane_call_wait(r->lanes[i].lane, leave_lane, &r->lanes[i]);
     mem_free(r->errors);
     mem_free(r->lanes);
     mem_free(r);
