@@ -566,12 +566,32 @@ static bool check_scan(struct change *c)
     return ok;
 }
 
+/* A plugin asked for by name must be somewhere; a file watch names any folder. */
+static bool check_names(struct change *c)
+{
+    const struct set *set = reload_current(c->reload);
+    bool ok = true;
+    for (int i = 0; c->forced && c->names && c->names[i]; i++) {
+        bool found = set && set_plugin(set, str_c(c->names[i]));
+        for (int k = 0; !found && k < c->scan.count; k++)
+            found = !strcmp(c->scan.entries[k].name, c->names[i]);
+        if (found)
+            continue;
+        struct err err;
+        err_set(&err, ERR_NOT_FOUND, "no plugin '%s' in plugins.path", c->names[i]);
+        add_error(c, c->names[i], err.message);
+        forget_error(c->reload, c->names[i]);
+        ok = false;
+    }
+    return ok;
+}
+
 void change_begin(struct change *c)
 {
     struct reload *r = c->reload;
     c->first = !r->loaded_once;
     c->scan = scan_read(r->options.dirs, (const char *const *)c->names);
-    if (!check_scan(c)) {
+    if (!check_scan(c) || !check_names(c)) {
         change_fail(c);
         return;
     }

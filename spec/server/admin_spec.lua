@@ -1,0 +1,161 @@
+--- The admin API: who may enter, and the shapes that the operations page relies on.
+local cjson = require("cjson")
+local server = require("spec.support.server")
+
+local GOOD = { ["plugin.lua"] = [[
+local M = { name = "good", version = "1.2.0" }
+M.routes = {
+  ["GET /good"] = { summary = "Good news", query = { q = "string?" }, function() return 200, {} end },
+  ["GET /secret"] = { auth = "admin", function() return 200, { secret = true } end },
+}
+M.pages = { { path = "/good", title = { ko = "좋음", en = "Good" }, module = "page.js" } }
+return M
+]], ["public/page.js"] = "export function mount() {}\n" }
+
+describe("the admin port", function()
+  local maru, admin, token
+
+  setup(function()
+    maru = server.start({ plugins = { good = GOOD }, set = { "admin.listen=127.0.0.1:0" } })
+    admin = maru.ready.admin_http
+    token = server.read_file(maru.dir .. "/state/admin.token"):match("%x+")
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  local function get(path, headers, method)
+    return maru:request(admin .. path, { headers = headers, method = method })
+  end
+
+  it("keeps its token and socket to their owner", function()
+    for _, file in ipairs({ "admin.token", "admin.sock" }) do
+      assert.equal("600", (server.shell("stat -c %a " .. maru.dir .. "/state/" .. file):gsub("%s", "")))
+    end
+    assert.equal(64, #token)
+  end)
+
+  it("asks for the token", function()
+    assert.equal(401, get("/admin/v1/status").status)
+    assert.equal(401, get("/admin/v1/status", { authorization = "Bearer " .. ("0"):rep(64) }).status)
+    assert.equal(401, get("/admin/login?token=wrong").status)
+    assert.equal(200, get("/admin/v1/status", { authorization = "Bearer " .. token }).status)
+  end)
+
+  it("logs a browser in by link", function()
+    local answer = get("/admin/login?token=" .. token)
+    assert.equal(303, answer.status)
+    assert.equal("/#/operations", answer.headers.location)
+    local cookie = answer.headers["set-cookie"]
+    assert.truthy(cookie:find("HttpOnly", 1, true) and cookie:find("SameSite=Strict", 1, true))
+    assert.equal(200, get("/admin/v1/status", { cookie = cookie:match("^[^;]+") }).status)
+  end)
+
+  it("refuses changes that another origin's page asks for", function()
+    local headers = { authorization = "Bearer " .. token, origin = "http://evil.example" }
+    assert.equal(403, get("/admin/v1/reload", headers, "POST").status)
+    headers.origin = admin
+    assert.equal(200, get("/admin/v1/reload", headers, "POST").status)
+  end)
+
+  it("serves the public routes too, and lets an operator through auth", function()
+    assert.equal(200, get("/good").status)
+    assert.equal(401, get("/secret").status)
+    assert.is_true(get("/secret", { authorization = "Bearer " .. token }).json.secret)
+    assert.equal(401, maru:get("/secret").status)
+  end)
+
+  it("prints its link", function()
+    local output, status = maru:command_output("admin-url --set admin.listen=" .. admin:match("//(.*)$"))
+    assert.equal(0, status, output)
+    assert.equal(303, maru:request(output:match("%S+")).status)
+  end)
+end)
+
+describe("the admin API", function()
+  local maru
+
+  setup(function()
+    maru = server.start({ plugins = { good = GOOD } })
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  it("tells the status", function()
+    local status = maru:admin("/status")
+    assert.equal(maru.pid, status.pid)
+    assert.equal(maru:server_pid(), status.server_pid)
+    assert.is_true(status.ready)
+    assert.is_false(status.simulated)
+    assert.is_true(status.memory.rss_bytes > 1e6)
+    local kinds = {}
+    for _, lane in ipairs(status.lanes) do
+      kinds[lane.kind] = (kinds[lane.kind] or 0) + 1
+      assert.is_number(lane.tasks)
+      assert.is_number(lane.connections)
+    end
+    assert.is_true(kinds.web >= 1 and kinds.job >= 1)
+  end)
+
+  it("lists plugins with their last error", function()
+    maru:get("/good")
+    local good = maru:admin("/plugins")[1]
+    assert.equal("good", good.name)
+    assert.equal("1.2.0", good.version)
+    assert.equal("serving", good.state)
+    assert.equal(12, #good.generation)
+    assert.equal(2, good.routes)
+    assert.is_true(good.requests >= 1)
+    assert.is_true(good.memory_bytes > 1000)
+    assert.equal(cjson.null, good.last_error)
+  end)
+
+  it("answers a reload with its plan, and a failed one with file and line", function()
+    local answer = maru:admin("/plugins/good/reload", "POST")
+    assert.is_true(answer.ok)
+    assert.equal("replace", answer.plan[1].action)
+    assert.is_number(answer.took_ms)
+    local text = server.read_file(maru:plugin_path("good"))
+    server.write_file(maru:plugin_path("good"), "return {\n  name = = 1\n}\n")
+    answer = maru:admin("/plugins/good/reload", "POST")
+    assert.is_false(answer.ok)
+    assert.equal("good", answer.errors[1].plugin)
+    assert.truthy(answer.errors[1].message:find("good/plugin.lua:2:", 1, true))
+    assert.truthy(answer.errors[1].kept:find("^good@"))
+    assert.truthy(maru:admin("/plugins")[1].last_error.message:find("plugin.lua:2:", 1, true))
+    server.write_file(maru:plugin_path("good"), text)
+    assert.is_true(maru:admin("/plugins/good/reload", "POST").ok)
+    assert.equal(cjson.null, maru:admin("/plugins")[1].last_error)
+  end)
+
+  it("writes every change to the audit table", function()
+    maru:admin("/plugins/good/reload", "POST")
+    local entry = server.wait_for(function()
+      return maru:admin("/audit?limit=1").entries[1]
+    end)
+    assert.equal("reload", entry.action)
+    assert.equal("good", entry.target)
+    assert.equal("unix", entry.who)
+    assert.equal("200 ok", entry.result)
+  end)
+
+  it("shows the log, queues, schedules and jobs", function()
+    local logs = maru:admin("/logs?limit=5")
+    assert.is_true(#logs.lines > 0 and logs.last > 0)
+    assert.is_table(maru:admin("/queues"))
+    assert.is_table(maru:admin("/schedules"))
+    assert.is_table(maru:admin("/jobs").jobs)
+    assert.equal(404, maru:admin("/jobs/999999").status)
+    assert.equal(400, maru:admin("/jobs?state=asleep").status)
+  end)
+
+  it("offers pages and OpenAPI", function()
+    assert.same({ plugin = "good", path = "/good", title = { ko = "좋음", en = "Good" },
+      module = "/plugins/good/page.js" }, maru:get("/api/pages").json[1])
+    assert.equal(200, maru:get("/plugins/good/page.js").status)
+    assert.equal("Good news", maru:get("/api/openapi.json").json.paths["/good"].get.summary)
+  end)
+end)
