@@ -111,9 +111,6 @@ static void print_help(FILE *out)
     for (int i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-16.*s %s\n", (int)strcspn(commands[i].usage, "["), commands[i].usage,
                 commands[i].summary);
-    fprintf(out, "  %-16.*s %s
-", (int)strcspn(commands[i].usage, "["), commands[i].usage,
-                commands[i].summary);
     fprintf(out, "\n%s\n%s", options_help, exit_codes_help);
 }
 
