@@ -5,7 +5,9 @@
 
 #include "base/list.h"
 #include "loop/lane.h"
+#include "loop/pool.h"
 #include "reload/reload.h"
+#include "reload/scan.h"
 
 struct change;
 
@@ -33,6 +35,42 @@ struct reload {
     void *stopped_arg;
 };
 
+/* -- change.c and change_start.c: one transaction -- */
+
+/* One plugin that starts or is replaced. */
+struct item {
+    struct change *change;
+    struct generation *fresh, *old; /* old: NULL for a start */
+    bool fell_back, stopped;        /* old has handed its state over */
+};
+
+struct change {
+    struct list link;
+    struct reload *reload;
+    /* the request */
+    char **names;
+    bool forced, first;
+    const char *cause;
+    reload_done_fn *done;
+    void *arg;
+    int64_t since;
+    /* what is found out */
+    struct scan scan;
+    struct plan plan;
+    struct plan_plugin *serving, *found;
+    struct item *items;
+    int item_count, loading;
+    struct set *set;
+    int *order; /* of set->generations */
+    int at;     /* start: how many of `order` are done */
+    struct reload_error *errors;
+    int error_count;
+    struct pool_job migration;
+    struct item *migrating;
+    struct err migration_err;
+    int64_t swapped;
+};
+
 /* Makes `set` current and lets `gone` go; acked(arg) when every lane has seen it. */
 void reload_swap(struct reload *reload, struct set *set, struct generation *const *gone, int count,
                  int64_t drain_ns, void (*acked)(void *arg), void *arg);
@@ -43,5 +81,12 @@ struct list *change_link(struct change *change);
 struct change *change_of(struct list *link);
 /* The change is over: takes the next one of the queue. */
 void reload_next(struct reload *reload);
-/* Remembers, or with an empty message forgets, why a plugin's change failed. */
+/* Remembers why a plugin's last change failed, until it is forgotten. */
 void reload_note(struct reload *reload, const struct reload_error *error);
+void reload_forget(struct reload *reload, const char *plugin);
+/* change_start.c: migrations, start(), swap; the set is verified. */
+void change_migrate(struct change *change);
+/* Reports everything that was made for the change as failed, or as done. */
+void change_fail(struct change *change);
+void change_fail_with(struct change *change, const char *plugin, const struct err *err);
+void change_end(struct change *change, bool ok);

@@ -260,18 +260,27 @@ void reload_run(struct reload *r, const struct reload_request *request)
         reload_next(r);
 }
 
-void reload_note(struct reload *r, const struct reload_error *error)
+static int find_error(const struct reload *r, const char *plugin)
 {
     int i = 0;
-    while (i < r->error_count && strcmp(r->errors[i].plugin, error->plugin))
+    while (i < r->error_count && strcmp(r->errors[i].plugin, plugin))
         i++;
-    if (error->message[0]) {
-        if (i == r->error_count)
-            r->errors = mem_realloc(r->errors, (size_t)++r->error_count * sizeof *r->errors);
-        r->errors[i] = *error;
-    } else if (i < r->error_count) {
+    return i;
+}
+
+void reload_note(struct reload *r, const struct reload_error *error)
+{
+    int i = find_error(r, error->plugin);
+    if (i == r->error_count)
+        r->errors = mem_realloc(r->errors, (size_t)++r->error_count * sizeof *r->errors);
+    r->errors[i] = *error;
+}
+
+void reload_forget(struct reload *r, const char *plugin)
+{
+    int i = find_error(r, plugin);
+    if (i < r->error_count)
         r->errors[i] = r->errors[--r->error_count];
-    }
 }
 
 const struct reload_error *reload_errors(const struct reload *r, int *count)
