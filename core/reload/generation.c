@@ -14,6 +14,8 @@
 #include "vm/host.h"
 #include "vm/vm.h"
 
+static const int64_t rebuild_window_ns = GENERATION_REBUILD_SECONDS * NS_PER_SECOND;
+
 /* One step on one lane and its way back. */
 struct hop {
     struct generation *generation;
@@ -137,7 +139,6 @@ struct reaping {
     struct pool_job job;
     struct vm *vm;
     struct generation *generation;
-    bool counted; /* one of vms_open; false for a VM that was replaced on its lane */
 };
 
 static void reap_work(struct pool_job *job)
@@ -150,7 +151,7 @@ static void reap_done(struct pool_job *job)
 {
     struct reaping *r = list_entry(job, struct reaping, job);
     struct generation *g = r->generation;
-    if (r->counted && --g->vms_open == 0)
+    if (--g->vms_open == 0)
         g->state = GENERATION_STOPPED;
     struct generation_lanes *on = g->on;
     mem_free(r);
@@ -163,12 +164,8 @@ static void reap_done(struct pool_job *job)
 static void reap_on_control(void *arg)
 {
     struct reaping *r = arg;
-    struct generation *g = r->generation;
-    if (!r->counted) {
-        generation_ref(g);
-        g->on->vms_open++;
-    }
-    pool_submit(g->on->host->pool, &r->job, g->on->control);
+    struct generation_lanes *on = r->generation->on;
+    pool_submit(on->host->pool, &r->job, on->control);
 }
 
 /* On the VM's lane: nothing of it runs any more.  A state of 150 MB takes 0.2 s
@@ -182,14 +179,14 @@ static void on_idle(struct vm *vm, void *owner)
     r->job.done = reap_done;
     r->vm = vm;
     r->generation = g;
-    r->counted = g->vms[lane->index] == vm;
-    if (r->counted)
+    if (g->vms[lane->index] == vm)
         set_vm(g, lane, NULL);
     lane_call(g->on->control, reap_on_control, r);
 }
 
 void generation_leave(struct generation *g, struct lane *lane)
 {
+    g->slots[lane->index].leaving = true;
     if (g->vms[lane->index])
         vm_retire(g->vms[lane->index]);
 }
@@ -244,6 +241,15 @@ static struct vm *make_vm(struct generation *g, struct lane *lane, struct plugin
     return vm_create(&options, decl, err);
 }
 
+/* Every VM holds a reference until it is closed. */
+static void count_vm(void *arg)
+{
+    struct generation *g = arg;
+    generation_ref(g);
+    g->vms_open++;
+    g->on->vms_open++;
+}
+
 static void load_finish(struct load *load)
 {
     struct generation *g = load->generation;
@@ -262,11 +268,8 @@ static void loaded_on_control(void *arg)
     struct load *load = hop->load;
     struct generation *g = load->generation;
     bool first = hop->lane->index == g->home;
-    if (hop->vm) {
-        generation_ref(g);
-        g->vms_open++;
-        g->on->vms_open++;
-    }
+    if (hop->vm)
+        count_vm(g);
     if (hop->vm && first) {
         g->decl = hop->decl;
     } else if (hop->vm) {
@@ -321,42 +324,62 @@ void generation_load(struct generation *g, generation_fn *done, void *arg)
     load_on(load, g->home);
 }
 
-static bool may_rebuild(struct generation_slot *slot)
+static struct vm *fresh_vm(struct generation *g, struct lane *lane)
 {
-    int64_t now = clock_ns();
-    if (now - slot->rebuild_since > GENERATION_REBUILD_SECONDS * NS_PER_SECOND) {
-        slot->rebuild_since = now;
-        slot->rebuilds = 0;
-    }
-    return slot->rebuilds++ < GENERATION_REBUILDS;
-}
-
-/* The broken VM finishes what it can and is closed; a fresh one takes its place. */
-static struct vm *rebuild(struct generation *g, struct lane *lane, struct vm *broken)
-{
-    struct generation_slot *slot = &g->slots[lane->index];
     struct plugin_decl *decl = NULL;
     struct err err = {0};
-    if (!may_rebuild(slot)) {
-        if (slot->rebuilds == GENERATION_REBUILDS + 1)
-            log_error("reload", "%s ran out of memory %d times in %d s: held back on %s", g->label,
-                      GENERATION_REBUILDS, GENERATION_REBUILD_SECONDS, lane->name);
-        return NULL;
-    }
-    struct vm *fresh = make_vm(g, lane, &decl, &err);
-    if (!fresh) {
+    struct vm *vm = make_vm(g, lane, &decl, &err);
+    if (!vm) {
         log_error("reload", "%s: rebuild on %s: %s", g->label, lane->name, err.message);
+        g->slots[lane->index].held = true; /* tried again with the next use */
         return NULL;
     }
     plugin_decl_free(decl);
-    set_vm(g, lane, fresh);
+    lane_call(g->on->control, count_vm, g);
+    set_vm(g, lane, vm);
     log_warn("reload", "%s ran out of memory on %s and was rebuilt there", g->label, lane->name);
+    return vm;
+}
+
+/* Too many in a row: nothing of this plugin runs here for the rest of the window. */
+static bool may_rebuild(struct generation *g, struct lane *lane)
+{
+    struct generation_slot *slot = &g->slots[lane->index];
+    int64_t now = clock_ns();
+    if (!slot->rebuilds || now - slot->rebuild_since > rebuild_window_ns) {
+        slot->rebuild_since = now;
+        slot->rebuilds = 0;
+    }
+    if (slot->rebuilds < GENERATION_REBUILDS) {
+        slot->rebuilds++;
+        return true;
+    }
+    if (!slot->held)
+        log_error("reload", "%s ran out of memory %d times in %d s: held back on %s", g->label,
+                  GENERATION_REBUILDS, GENERATION_REBUILD_SECONDS, lane->name);
+    slot->held = true;
+    return false;
+}
+
+/* The broken VM finishes what it can and is closed; a fresh one takes its place. */
+static struct vm *replace_vm(struct generation *g, struct lane *lane, struct vm *broken)
+{
+    struct vm *fresh = may_rebuild(g, lane) ? fresh_vm(g, lane) : NULL;
+    if (!fresh)
+        set_vm(g, lane, NULL);
     vm_retire(broken);
     return fresh;
 }
 
 struct vm *generation_vm(struct generation *g, struct lane *lane)
 {
+    struct generation_slot *slot = &g->slots[lane->index];
     struct vm *vm = g->vms[lane->index];
-    return vm && vm_broken(vm) ? rebuild(g, lane, vm) : vm;
+    if (vm && vm_broken(vm) && !slot->leaving)
+        return replace_vm(g, lane, vm);
+    if (!vm && slot->held && !slot->leaving && may_rebuild(g, lane)) {
+        slot->held = false;
+        return fresh_vm(g, lane);
+    }
+    return vm;
 }

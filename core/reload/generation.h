@@ -33,7 +33,7 @@ enum generation_state { /* ORDER generation_state */
 
 enum {
     GENERATION_LABEL_BYTES = 96,
-    GENERATION_REBUILDS = 3,         /* broken VMs on one lane within … */
+    GENERATION_REBUILDS = 5,         /* broken VMs on one lane within … */
     GENERATION_REBUILD_SECONDS = 60, /* … before the plugin answers 503 there */
 };
 
@@ -54,6 +54,8 @@ struct generation_slot {
     struct generation *generation;
     int64_t rebuild_since; /* first rebuild of the present window */
     int rebuilds;
+    bool held;    /* broken too often: there is no VM until the window is over */
+    bool leaving; /* it takes no new tasks */
 };
 
 struct generation {
