@@ -73,9 +73,6 @@ return function(parts, shared, plugin, declaration, config)
   if raw.time then
     require("maru.time")(raw.time, info)
   end
-  if raw.files then
-    app.read = raw.files.read
-  end
   if raw.http then
     app.sse = require("maru.sse")(raw.http)
   end

@@ -153,29 +153,14 @@ local function add_net(out, keys, entry, config)
   end
 end
 
---- A path, a folder ending in "/", or the colon-separated paths of a configuration value.
-local function add_fs(out, keys, entry, plugin, config)
-  local name = match(entry, "^config:(.+)$")
-  if not name then
-    if not find(entry, "^/") then
-      refuse(keys, 'must be an absolute path or "config:KEY", got "%s"', entry)
-    end
-    out[#out + 1] = entry
-    return
-  elseif (plugin.config or {})[name] == nil then
-    refuse(keys, "M.config has no '%s'%s", name, words.suggest(name, plugin.config or {}))
-  end
-  for path in string.gmatch(config[name] or "", "[^:]+") do
-    out[#out + 1] = path
-  end
-end
-
---- A literal path, or the paths (colon-separated text, or a list) of a config value.
+--- A path, a folder ending in "/", or the paths (colon-separated text, or a list) of a config value.
 local function add_fs(out, keys, entry, config)
   local name = match(entry, "^config:(.+)$")
   local value = entry
   if name then
     value = config[name]
+  elseif not find(entry, "^/") then
+    refuse(keys, 'must be an absolute path or "config:KEY", got "%s"', entry)
   end
   if value ~= nil and type(value) ~= "string" and type(value) ~= "table" then
     refuse(keys, "config.%s must be a path, it is %s", name, type(value))
