@@ -155,31 +155,53 @@ static struct series **expiring(struct series_store *store, int *count)
     return list;
 }
 
+struct expiry {
+    struct gate_item item;
+    struct lane_message message;
+    struct series_store *store;
+    struct lane *lane;
+    void (*done)(void *arg, int64_t dropped);
+    void *arg;
+    int64_t dropped;
+};
+
+static void on_expired(struct lane_message *message)
+{
+    struct expiry *e = list_entry(message, struct expiry, message);
+    if (e->done)
+        e->done(e->arg, e->dropped);
+    mem_free(e);
+}
+
 static void run_expire(struct gate_item *item, void *resource)
 {
-    struct series_store *store = list_entry(item, struct series_store, expire);
+    struct expiry *e = list_entry(item, struct expiry, item);
     struct err err;
     int count = 0;
     bool ready = resource && conn_ready(resource, &err);
-    struct series **list = expiring(store, &count);
+    struct series **list = expiring(e->store, &count);
     for (int i = 0; i < count; i++) {
         int64_t dropped = ready ? drop_old(resource, list[i], &err) : 0;
         if (dropped < 0)
             log_error("series", "%s: dropping old points: %s", list[i]->table, err.message);
-        else if (dropped > 0)
-            log_info("series", "%s: dropped %lld old points", list[i]->table, (long long)dropped);
+        e->dropped += dropped > 0 ? dropped : 0;
         series_unref(list[i]);
     }
     mem_free(list);
-    __atomic_store_n(&store->expiring, false, __ATOMIC_RELEASE);
+    e->message.fn = on_expired;
+    if (e->lane)
+        lane_post(e->lane, &e->message);
+    else
+        on_expired(&e->message);
 }
 
-void series_expire(struct series_store *store)
+void series_expire(struct series_store *store, struct lane *lane,
+                   void (*done)(void *arg, int64_t dropped), void *arg)
 {
-    if (__atomic_exchange_n(&store->expiring, true, __ATOMIC_ACQUIRE))
-        return;
-    store->expire.run = run_expire;
-    gate_submit(store->writer, &store->expire);
+    struct expiry *e = mem_zero(1, sizeof *e);
+    *e = (struct expiry){.store = store, .lane = lane, .done = done, .arg = arg};
+    e->item.run = run_expire;
+    gate_submit(store->writer, &e->item);
 }
 
 struct series_store *series_create(const struct series_options *options)

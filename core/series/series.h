@@ -66,9 +66,10 @@ bool series_declare(struct series_store *store, const char *plugin,
                     struct err *err);
 /* Starts opening DuckDB on the pool, so that the first call need not wait. */
 void series_warm(struct series_store *store);
-/* Begins to drop points older than their series' retention, and logs how many.
- * For a daily timer. */
-void series_expire(struct series_store *store);
+/* Drops points older than their series' retention; failures are logged.
+ * done(arg, points) comes on the lane.  For a daily timer. */
+void series_expire(struct series_store *store, struct lane *lane,
+                   void (*done)(void *arg, int64_t dropped), void *arg);
 
 /* Columns of points, one block of memory. */
 struct series_frame {

@@ -49,8 +49,8 @@ struct series_store {
     struct duckdb api;         /* constant once db is there */
     struct series_conn *conns; /* the first one writes */
     struct gate *writer, *readers;
-    struct gate_item warm, expire;
-    bool warmed, expiring; /* atomic */
+    struct gate_item warm;
+    bool warmed; /* atomic */
 };
 
 /* series_conn.c */

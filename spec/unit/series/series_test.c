@@ -284,6 +284,11 @@ TEST(steps_are_aggregated)
     fixture_fini(&f);
 }
 
+static void on_expired(void *arg, int64_t dropped)
+{
+    *(int64_t *)arg = dropped;
+}
+
 TEST(stats_retention_and_export)
 {
     if (!have_duckdb())
@@ -308,8 +313,10 @@ TEST(stats_retention_and_export)
     struct series_schema expiring = schema;
     expiring.retention_ns = INT64_C(86400000000000);
     CHECK(series_declare(f.store, "p", &expiring, 1, false, &f.err));
-    series_expire(f.store);
+    int64_t dropped = -1;
+    series_expire(f.store, NULL, on_expired, &dropped);
     CHECK_EQ(append(&f, 2000000000, 3).count, 3);
+    CHECK_EQ(dropped, 100);
     call = run(&f, QUESTION(.op = SERIES_STATS));
     CHECK_EQ(call.count, 3);
     fixture_fini(&f);
