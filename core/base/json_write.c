@@ -91,6 +91,75 @@ static bool add_short_decimal(struct buf *out, double value)
     return true;
 }
 
+/* value * 10^places in exact whole numbers: mantissa * 5^places, still to be
+ * divided by 2^shift. */
+struct scaled {
+    unsigned __int128 product, five; /* five = 5^places */
+    uint64_t mantissa;
+    int shift, places;
+};
+
+/* The nearest whole number; true when a reader turns it back into the same
+ * double: it is off by less than half of the distance to the next one (a
+ * quarter below a power of two), or by exactly that and the mantissa is even. */
+static bool round_scaled(const struct scaled *s, uint64_t *digits)
+{
+    unsigned __int128 half = (unsigned __int128)1 << (s->shift - 1);
+    *digits = (uint64_t)((s->product + half) >> s->shift);
+    unsigned __int128 back = (unsigned __int128)*digits << s->shift;
+    unsigned __int128 off = back > s->product ? back - s->product : s->product - back;
+    if (s->mantissa == UINT64_C(1) << 52)
+        return 4 * off < s->five;
+    return 2 * off < s->five || (2 * off == s->five && s->mantissa % 2 == 0);
+}
+
+/* Decimal digits with a point before the last `places` of them, zeros cut. */
+static void add_point(struct buf *out, bool minus, uint64_t digits, int places)
+{
+    char text[40], *end = text + sizeof text, *p = format_digits(end, digits);
+    while (end - p <= places)
+        *--p = '0';
+    char *point = end - places;
+    if (minus)
+        buf_add_char(out, '-');
+    buf_add(out, p, (size_t)(point - p));
+    while (end > point && end[-1] == '0')
+        end--;
+    buf_add_char(out, '.');
+    buf_add(out, point, (size_t)(end - point));
+}
+
+/* The fewest of 15 to 17 digits that read back, for 1e-4 <= |value| < 1e15 that are not
+ * whole.  There 5^places < 2^50 and the product < 2^103. */
+static bool add_decimal(struct buf *out, double value)
+{
+    static const double powers[] = {1e-3, 1e-2, 1e-1, 1e0,  1e1,  1e2,  1e3,  1e4,  1e5, 1e6,
+                                    1e7,  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    enum { WHOLE_DIGITS_LEAST = -3 };
+    double size = fabs(value);
+    if (size < 1e-4 || size >= 1e15)
+        return false;
+    int whole = 0, exponent;
+    while (size >= powers[whole])
+        whole++;
+    uint64_t mantissa = (uint64_t)ldexp(frexp(size, &exponent), 53);
+    struct scaled s = {.five = 1, .mantissa = mantissa, .places = 0};
+    for (int digits = 15; digits <= 17; digits++) {
+        for (; s.places < digits - (whole + WHOLE_DIGITS_LEAST); s.places++)
+            s.five *= 5;
+        s.product = mantissa * s.five;
+        s.shift = 53 - exponent - s.places;
+        uint64_t rounded;
+        if (s.shift < 1 || s.shift > 120)
+            return false;
+        if (round_scaled(&s, &rounded) || digits == 17) {
+            add_point(out, value < 0, rounded, s.places);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool json_write_number(struct buf *out, double value)
 {
     char text[32];
@@ -100,7 +169,7 @@ bool json_write_number(struct buf *out, double value)
         add_integer(out, value < 0, (uint64_t)fabs(value));
         return true;
     }
-    if (add_short_decimal(out, value))
+    if (add_short_decimal(out, value) || add_decimal(out, value))
         return true;
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, value);

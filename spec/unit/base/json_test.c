@@ -1,6 +1,7 @@
 #include "test.h"
 
 #include <math.h>
+#include <stdint.h>
 
 #include "base/json.h"
 #include "base/rand.h"
@@ -265,5 +266,27 @@ TEST(the_writer_sets_commas)
     json_close(&w, '}');
     CHECK_STR(b.p, "{\"a\":-9223372036854775808,\"b\":[null,false,[],null],"
                    "\"c\":{\"x\":1},\"d\":\"e\"}");
+    buf_free(&b);
+}
+
+TEST(writes_the_fewest_digits_that_read_back)
+{
+    struct buf b = {0};
+    for (int i = 0; i < 200000; i++) {
+        uint64_t r = rand_u64();
+        double value = i % 3 == 0   ? (double)(r % 2000001) / (double)(1 + (r >> 40) % 1000)
+                       : i % 3 == 1 ? ldexp((double)(r >> 11), (int)(r % 64) - 70)
+                                    : ldexp(1, (int)(r % 62) - 13) * (r & 64 ? 1 : 1 + 0x1p-52);
+        char text[40];
+        for (int digits = 15; digits <= 17; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, value);
+            if (strtod(text, NULL) == value)
+                break;
+        }
+        buf_clear(&b);
+        REQUIRE(json_write_number(&b, value));
+        if (strtod(b.p, NULL) != value || (b.n > strlen(text) && !strchr(text, 'e')))
+            TEST_FAIL("%.17g is written %s, not %s", value, b.p, text);
+    }
     buf_free(&b);
 }
