@@ -15,10 +15,11 @@ enum { HTTP_LABEL_BYTES = 120 }; /* "GET /api/things/{id}", cut */
 /* A request in the hands of a handler.  It outlives both: the client may leave
  * first, or the task may still end after its answer. */
 struct lua_request {
-    struct http_request *request; /* NULL: answered, or the client left */
-    struct task *task;            /* NULL: not begun or ended */
-    struct request_handle *handle;
-    struct lane_message message; /* cancels the task on the lane's next turn */
+    struct http_request *request;  /* NULL: answered, or the client left */
+    struct task *task;             /* NULL: not begun or ended */
+    struct request_handle *handle; /* NULL: not pushed or let go */
+    int anchor;                    /* keeps the userdata from the collector while we point at it */
+    struct lane_message message;   /* cancels the task on the lane's next turn */
     int refs;
     char trace_id[33];
     char label[HTTP_LABEL_BYTES];
@@ -36,8 +37,9 @@ void http_route_label(const struct http_route *route, char out[HTTP_LABEL_BYTES]
 
 /* http_request_lua.c */
 void http_request_class(lua_State *L);
-/* Pushes the userdata. */
+/* Pushes the userdata; http_request_release() when its task is over. */
 void http_request_push(lua_State *L, struct lua_request *of);
+void http_request_release(lua_State *L, struct lua_request *of);
 int l_http_set(lua_State *L); /* raw.http.set(req, field, table) */
 
 /* http_answer_lua.c: results on top of L become the answer. */

@@ -64,8 +64,6 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
 {
     struct lua_request *of = arg;
     struct http_request *r = of->request;
-    if (of->handle)
-        of->handle->of = NULL;
     of->task = NULL;
     of->request = NULL;
     if (r)
@@ -76,6 +74,7 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
         http_answer_failure(r, task, outcome);
     else if (outcome == TASK_FAILED)
         http_log_failure(task, NULL);
+    http_request_release(L, of);
     unref(of);
 }
 

@@ -234,9 +234,22 @@ void http_request_class(lua_State *L)
 void http_request_push(lua_State *L, struct lua_request *of)
 {
     struct request_handle *handle = lua_newuserdata(L, sizeof *handle);
-    handle->of = of;
+    handle->of = NULL;
     handle->caches = false;
-    of->handle = handle;
     luaL_getmetatable(L, REQUEST_TYPE);
     lua_setmetatable(L, -2);
+    /* The plugin may drop it long before its task ends. */
+    lua_pushvalue(L, -1);
+    of->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    handle->of = of;
+    of->handle = handle;
+}
+
+void http_request_release(lua_State *L, struct lua_request *of)
+{
+    if (!of->handle)
+        return;
+    of->handle->of = NULL;
+    of->handle = NULL;
+    luaL_unref(L, LUA_REGISTRYINDEX, of->anchor); /* sets what is there: takes no memory */
 }

@@ -115,14 +115,12 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
                    void *arg)
 {
     struct lua_event *e = arg;
-    (void)L;
     (void)results;
     if (outcome == TASK_FAILED)
         http_log_failure(task, NULL);
     if (outcome != TASK_DONE && e->event != SOCKET_CLOSE)
         socket_close(e->socket, outcome == TASK_CANCELLED ? 1012 : 1011, STR(""));
-    if (e->request.handle)
-        e->request.handle->of = NULL;
+    http_request_release(L, &e->request);
     if (e->alive)
         *e->alive = NULL;
     struct socket *socket = e->socket;

@@ -25,8 +25,9 @@ static const int64_t longest_ns =
 struct lua_stream {
     struct http_request *request; /* NULL: the client left, or closed */
     struct task *task;            /* NULL: not begun or ended */
-    struct lua_stream **handle;
-    struct channel_sub *sub; /* in follow */
+    struct lua_stream **handle;   /* the userdata, NULL before it is made */
+    int anchor;                   /* keeps it from the collector while we point at it */
+    struct channel_sub *sub;      /* in follow */
     char event[STREAM_EVENT_BYTES + 1];
     bool in_send;
     int refs;
@@ -280,10 +281,13 @@ static int push_stream(lua_State *L, void *arg)
     s->task = task_current(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX, s->function);
     struct lua_stream **handle = lua_newuserdata(L, sizeof *handle);
-    *handle = s;
-    s->handle = handle;
+    *handle = NULL;
     luaL_getmetatable(L, STREAM_TYPE);
     lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    s->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+    s->handle = handle;
+    *handle = s;
     return 2;
 }
 
@@ -296,8 +300,10 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
         http_log_failure(task, s->request);
     luaL_unref(L, LUA_REGISTRYINDEX, s->function);
     stop_following(s);
-    if (s->handle)
+    if (s->handle) {
         *s->handle = NULL;
+        luaL_unref(L, LUA_REGISTRYINDEX, s->anchor);
+    }
     s->task = NULL;
     if (s->request)
         stream_close(s->request);
