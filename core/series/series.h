@@ -56,7 +56,7 @@ struct series_store *series_create(const struct series_options *options);
 void series_destroy(struct series_store *store);
 
 /* Declares the series of a plugin.  Names are [a-z][a-z0-9_]*, series without
- * "__"; columns may not be called "at" or "n".  New value columns are added to
+ * "__"; columns may not be called "at", "n" or "counts".  New value columns are added to
  * the table, ones that went away stay in it unseen (a rolled back generation
  * finds them again); other keys are refused: with *err when the table is known
  * already, else every call of that series answers so once it has been seen.

@@ -61,7 +61,8 @@ static bool check_columns(char *const *names, int count, char *const *others, in
                           struct err *err)
 {
     for (int i = 0; i < count; i++) {
-        bool taken = strcmp(names[i], "at") == 0 || strcmp(names[i], "n") == 0;
+        bool taken = strcmp(names[i], "at") == 0 || strcmp(names[i], "n") == 0 ||
+                     strcmp(names[i], "counts") == 0;
         for (int k = 0; k < i; k++)
             taken = taken || strcmp(names[i], names[k]) == 0;
         for (int k = 0; k < other_count; k++)
@@ -70,8 +71,8 @@ static bool check_columns(char *const *names, int count, char *const *others, in
             return err_set(err, ERR_INVALID, "column \"%s\" must be like [a-z][a-z0-9_]*",
                            names[i]);
         if (taken)
-            return err_set(err, ERR_INVALID, "column \"%s\" is there already (so are at and n)",
-                           names[i]);
+            return err_set(err, ERR_INVALID,
+                           "column \"%s\" is there already (so are at, n, counts)", names[i]);
     }
     return true;
 }

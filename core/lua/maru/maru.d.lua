@@ -190,10 +190,12 @@ function app.series:append(name, rows) end
 --- (waits) Newest point of each line. options: where = { key = text }, since = seconds. @return table[]|nil
 function app.series:latest(name, options) end
 --- (waits) Points in time order as columns { at = {…}, <key> = {…}, <value> = {…}, n = integer };
---- NULL values are app.json.null. options: where, from, to, last (n newest points of each line), limit (default 100000).
+--- NULL values are app.json.null. options: where, from, to (from <= at < to), last (n newest points of each line),
+--- limit (the first so many points; without it more than 100000 are nil, message, "limit").
 ---@return table|nil columns, string?, string?
 function app.series:window(name, options) end
---- (waits) One line per key set and step: columns { at, <key>…, <value> = aggregated, n }.
+--- (waits) One row per line and step: columns { at, <key>…, <value> = aggregated, n = integer,
+--- counts = points in each }; steps begin at whole multiples since 1970.
 --- options: where, from, to, step (duration), agg = "mean"|"min"|"max"|"last"|"sum". @return table|nil
 function app.series:downsample(name, options) end
 --- (waits) options: where, from, to. @return { points: integer, lines: integer, first: number?, last: number? }|nil

@@ -1,0 +1,499 @@
+/* series_lua.c -- app.series.  Wraps series/series.h.
+ *
+ * A call is copied out of Lua and lives until the series store gives it back,
+ * also when its task is cancelled meanwhile: then nobody is woken. */
+#include <lauxlib.h>
+#include <math.h>
+
+#include "base/mem.h"
+#include "bind/bind.h"
+#include "series/series.h"
+#include "vm/args.h"
+#include "vm/host.h"
+#include "vm/json.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+#define APPEND "app.series:append(name, rows)"
+
+enum { COLUMN_BYTES = 64 };
+
+/* Seconds that a timestamp can hold. */
+static const double TIME_MOST = 2.5e11;
+
+/* One block: the call, its conditions, its text. */
+struct ask {
+    struct series_call call; /* first */
+    struct task *task;       /* NULL when nobody waits */
+    struct series_where where[SERIES_COLUMNS];
+    char plugin[80];
+    char text[];
+};
+
+/* ---- answers ----------------------------------------------------------- */
+
+static void push_cell(lua_State *L, const struct series_frame *f, int column, int64_t row)
+{
+    if (column < f->key_count) {
+        struct str text = f->keys[column][row];
+        lua_pushlstring(L, text.p, text.n);
+        return;
+    }
+    double value = f->values[column - f->key_count][row];
+    if (isnan(value))
+        lua_json_push_null(L);
+    else
+        lua_pushnumber(L, value);
+}
+
+static const char *column_name(const struct series_frame *f, int column)
+{
+    return column < f->key_count ? f->key_names[column] : f->value_names[column - f->key_count];
+}
+
+static void push_seconds(lua_State *L, int64_t us)
+{
+    lua_pushnumber(L, (double)us / 1e6);
+}
+
+/* An array of tables; a missing value is absent. */
+static void push_points(lua_State *L, const struct series_frame *f)
+{
+    int columns = f->key_count + f->value_count;
+    lua_createtable(L, (int)f->n, 0);
+    for (int64_t row = 0; row < f->n; row++) {
+        lua_createtable(L, 0, columns + 1);
+        push_seconds(L, f->at_us[row]);
+        lua_setfield(L, -2, "at");
+        for (int c = 0; c < columns; c++) {
+            if (c >= f->key_count && isnan(f->values[c - f->key_count][row]))
+                continue;
+            push_cell(L, f, c, row);
+            lua_setfield(L, -2, column_name(f, c));
+        }
+        lua_rawseti(L, -2, (int)row + 1);
+    }
+}
+
+/* A table of arrays; a missing value is null. */
+static void push_columns(lua_State *L, const struct series_frame *f)
+{
+    int columns = f->key_count + f->value_count;
+    lua_createtable(L, 0, columns + 3);
+    lua_createtable(L, (int)f->n, 0);
+    for (int64_t row = 0; row < f->n; row++) {
+        push_seconds(L, f->at_us[row]);
+        lua_rawseti(L, -2, (int)row + 1);
+    }
+    lua_setfield(L, -2, "at");
+    for (int c = 0; c < columns; c++) {
+        lua_createtable(L, (int)f->n, 0);
+        for (int64_t row = 0; row < f->n; row++) {
+            push_cell(L, f, c, row);
+            lua_rawseti(L, -2, (int)row + 1);
+        }
+        lua_setfield(L, -2, column_name(f, c));
+    }
+    lua_pushnumber(L, (double)f->n);
+    lua_setfield(L, -2, "n");
+    if (!f->counts)
+        return;
+    lua_createtable(L, (int)f->n, 0);
+    for (int64_t row = 0; row < f->n; row++) {
+        lua_pushnumber(L, (double)f->counts[row]);
+        lua_rawseti(L, -2, (int)row + 1);
+    }
+    lua_setfield(L, -2, "counts");
+}
+
+static void push_stats(lua_State *L, const struct series_call *call)
+{
+    lua_createtable(L, 0, 4);
+    lua_pushnumber(L, (double)call->count);
+    lua_setfield(L, -2, "points");
+    lua_pushnumber(L, (double)call->lines);
+    lua_setfield(L, -2, "lines");
+    if (call->first_us == SERIES_NO_TIME)
+        return;
+    push_seconds(L, call->first_us);
+    lua_setfield(L, -2, "first");
+    push_seconds(L, call->last_us);
+    lua_setfield(L, -2, "last");
+}
+
+static int push_answer(lua_State *L, void *arg)
+{
+    const struct series_call *call = arg;
+    switch (call->op) {
+    case SERIES_APPEND:
+        lua_pushnumber(L, (double)call->count);
+        break;
+    case SERIES_LATEST:
+        push_points(L, call->frame);
+        break;
+    case SERIES_WINDOW:
+    case SERIES_DOWNSAMPLE:
+        push_columns(L, call->frame);
+        break;
+    case SERIES_STATS:
+        push_stats(L, call);
+        break;
+    case SERIES_EXPORT:
+        lua_pushstring(L, call->path);
+        break;
+    }
+    return 1;
+}
+
+static void on_done(struct series_call *call)
+{
+    struct ask *ask = (struct ask *)call;
+    struct task *task = ask->task;
+    if (task && call->err.code != ERR_NONE)
+        task_resume_error(task, &call->err);
+    else if (task)
+        task_wake_with(task, push_answer, call);
+    series_frame_free(call->frame);
+    series_frame_free(call->rows);
+    mem_free(call->path);
+    mem_free(ask);
+}
+
+static void forget(void *arg)
+{
+    ((struct ask *)arg)->task = NULL;
+}
+
+/* ---- questions --------------------------------------------------------- */
+
+static struct ask *ask_make(lua_State *L, enum series_op op, struct str name, size_t text_bytes)
+{
+    struct ask *ask = mem_alloc(sizeof *ask + name.n + text_bytes);
+    *ask = (struct ask){
+        .call = {.op = op, .from_us = SERIES_NO_TIME, .to_us = SERIES_NO_TIME, .done = on_done}};
+    snprintf(ask->plugin, sizeof ask->plugin, "%s", vm_plugin(vm_of(L)));
+    ask->call.plugin = ask->plugin;
+    ask->call.where = ask->where;
+    ask->call.name = (struct str){memcpy(ask->text, name.p, name.n), name.n};
+    return ask;
+}
+
+static int run(struct task *task, struct ask *ask, struct series_store *series)
+{
+    ask->task = task;
+    series_run(series, &ask->call, task_lane(task));
+    return task_wait(task, forget, ask);
+}
+
+static struct series_store *check_series(lua_State *L, const char *usage)
+{
+    struct series_store *series = vm_host(vm_of(L))->series;
+    bind_part(L, series, usage, "series");
+    return series;
+}
+
+static int64_t check_time(lua_State *L, int index, const char *key, const char *usage)
+{
+    double seconds = opt_number(L, index, key, NAN, usage);
+    if (isnan(seconds))
+        return SERIES_NO_TIME;
+    if (fabs(seconds) > TIME_MOST)
+        luaL_error(L, "%s: %s must be seconds since 1970", usage, key);
+    return llround(seconds * 1e6);
+}
+
+static int64_t check_count(lua_State *L, int index, const char *key, const char *usage)
+{
+    double n = opt_number(L, index, key, 0, usage);
+    bool given = n != 0;
+    if (given && !(n >= 1 && n <= SERIES_POINTS_MAX && n == floor(n)))
+        luaL_error(L, "%s: %s must be a whole number from 1 to %d", usage, key, SERIES_POINTS_MAX);
+    return (int64_t)n;
+}
+
+static enum series_agg check_agg(lua_State *L, int index, const char *usage)
+{
+    static const char *const names[] = {"mean", "min", "max", "last", "sum"}; /* ORDER series_agg */
+    struct str text = opt_string(L, index, "agg", STR("mean"), usage);
+    for (int i = 0; i < 5; i++)
+        if (str_eq_c(text, names[i]))
+            return (enum series_agg)i;
+    luaL_error(L, "%s: agg must be mean, min, max, last or sum", usage);
+    return SERIES_MEAN;
+}
+
+/* Pushes options.where (or nil); how many bytes its texts take. */
+static size_t check_where(lua_State *L, int index, int *count, const char *usage)
+{
+    size_t bytes = 0;
+    *count = 0;
+    lua_pushnil(L);
+    if (!lua_istable(L, index))
+        return 0;
+    lua_pop(L, 1);
+    lua_getfield(L, index, "where");
+    if (lua_isnil(L, -1))
+        return 0;
+    if (!lua_istable(L, -1))
+        args_fail(L, usage, "where", "a table { key = text }", -1);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
+            args_fail(L, usage, "where", "a table { key = text }", -1);
+        bytes += lua_objlen(L, -2) + lua_objlen(L, -1);
+        if (++*count > SERIES_COLUMNS)
+            luaL_error(L, "%s: where names more keys than there are", usage);
+    }
+    return bytes;
+}
+
+static struct str copy_text(lua_State *L, int index, char **to)
+{
+    struct str text;
+    const char *p = lua_tolstring(L, index, &text.n);
+    text.p = memcpy(*to, p, text.n);
+    *to += text.n;
+    return text;
+}
+
+/* name at 1, options at 2; `known` are the options' names. */
+static int ask(lua_State *L, enum series_op op, const char *usage, const char *who,
+               const char *const *known)
+{
+    struct str name = args_string(L, 1, usage, "name");
+    struct series_call c = {0};
+    int where_count;
+    lua_settop(L, 2);
+    if (args_opt_table(L, 2, usage, "options"))
+        opt_known(L, 2, known, usage);
+    c.from_us = check_time(L, 2, op == SERIES_LATEST ? "since" : "from", usage);
+    c.to_us = check_time(L, 2, "to", usage);
+    c.last = check_count(L, 2, "last", usage);
+    c.limit = check_count(L, 2, "limit", usage);
+    c.step_us = opt_duration(L, 2, "step", 0, usage) / 1000;
+    c.agg = check_agg(L, 2, usage);
+    if (op == SERIES_DOWNSAMPLE && c.step_us <= 0)
+        luaL_error(L, "%s: step must be a duration such as \"5m\"", usage);
+    size_t bytes = check_where(L, 2, &where_count, usage);
+    struct series_store *series = check_series(L, usage);
+    struct task *task = task_check(L, who);
+    struct ask *a = ask_make(L, op, name, bytes);
+    char *text = a->text + name.n;
+    for (lua_pushnil(L); where_count > 0 && lua_next(L, 3); lua_pop(L, 1)) {
+        struct series_where *w = &a->where[a->call.where_count++];
+        w->key = copy_text(L, -2, &text);
+        w->value = copy_text(L, -1, &text);
+    }
+    a->call.from_us = c.from_us;
+    a->call.to_us = c.to_us;
+    a->call.last = c.last;
+    a->call.limit = c.limit;
+    a->call.step_us = c.step_us;
+    a->call.agg = c.agg;
+    return run(task, a, series);
+}
+
+/*** Newest point of each line.  (waits)
+ * @param name string
+ * @param options? { where?: table<string, string>, since?: number, limit?: integer }
+ * @return table[]|nil, string? message, string? code */
+static int l_latest(lua_State *L)
+{
+    static const char *const known[] = {"where", "since", "limit", NULL};
+    return ask(L, SERIES_LATEST, "app.series:latest(name, [options])", "app.series:latest", known);
+}
+
+/*** Points in time order as columns.  (waits)
+ * @param options? { where?, from?, to?, last?: integer, limit?: integer }
+ * @return table|nil, string? message, string? code */
+static int l_window(lua_State *L)
+{
+    static const char *const known[] = {"where", "from", "to", "last", "limit", NULL};
+    return ask(L, SERIES_WINDOW, "app.series:window(name, [options])", "app.series:window", known);
+}
+
+/*** One row for each line and step, as columns.  (waits)
+ * @param options { step: string|number, agg?: string, where?, from?, to?, limit? }
+ * @return table|nil, string? message, string? code */
+static int l_downsample(lua_State *L)
+{
+    static const char *const known[] = {"where", "from", "to", "limit", "step", "agg", NULL};
+    return ask(L, SERIES_DOWNSAMPLE, "app.series:downsample(name, options)",
+               "app.series:downsample", known);
+}
+
+/*** Number of points and lines, first and last instant.  (waits)
+ * @return { points: integer, lines: integer, first: number?, last: number? }|nil */
+static int l_stats(lua_State *L)
+{
+    static const char *const known[] = {"where", "from", "to", NULL};
+    return ask(L, SERIES_STATS, "app.series:stats(name, [options])", "app.series:stats", known);
+}
+
+/*** Writes a Parquet file below state.dir/exports.  (waits)
+ * @return string|nil path, string? message, string? code */
+static int l_export(lua_State *L)
+{
+    static const char *const known[] = {"where", "from", "to", NULL};
+    return ask(L, SERIES_EXPORT, "app.series:export(name, [options])", "app.series:export", known);
+}
+
+/* ---- append ------------------------------------------------------------ */
+
+/* The declared columns: keys first, then values. */
+struct columns {
+    int keys, count;
+    char names[SERIES_COLUMNS][COLUMN_BYTES];
+};
+
+static bool find_columns(struct series_store *series, const char *plugin, struct str name,
+                         struct columns *c, struct err *err)
+{
+    char *text;
+    struct series_frame *f = series_rows(series, plugin, name, 0, 0, &text, err);
+    if (!f)
+        return false;
+    c->keys = f->key_count;
+    c->count = f->key_count + f->value_count;
+    for (int i = 0; i < c->count; i++)
+        snprintf(c->names[i], COLUMN_BYTES, "%s", column_name(f, i));
+    series_frame_free(f);
+    return true;
+}
+
+/* A reload may declare the series anew between two looks at it. */
+static bool same_columns(const struct columns *c, const struct series_frame *f, struct err *err)
+{
+    bool same = c->keys == f->key_count && c->count == f->key_count + f->value_count;
+    for (int i = 0; same && i < c->count; i++)
+        same = strcmp(c->names[i], column_name(f, i)) == 0;
+    return same || err_set(err, ERR_CONFLICT, "the series was declared anew meanwhile");
+}
+
+static bool is_null(lua_State *L, int index)
+{
+    return lua_isnil(L, index) ||
+           (lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL);
+}
+
+_Noreturn static void bad_field(lua_State *L, int row, const char *name, const char *expected)
+{
+    char where[COLUMN_BYTES + 32];
+    snprintf(where, sizeof where, "row %d: %s", row, name);
+    args_fail(L, APPEND, where, expected, -1);
+}
+
+/* The row on top of the stack; how many bytes its keys take.  names: stack
+ * index of the columns' names. */
+static size_t check_row(lua_State *L, int row, const struct columns *c, int names)
+{
+    size_t bytes = 0;
+    int fields = 1, seen = 0;
+    int at = lua_gettop(L);
+    lua_getfield(L, at, "at");
+    if (lua_type(L, -1) != LUA_TNUMBER || !(fabs(lua_tonumber(L, -1)) <= TIME_MOST))
+        bad_field(L, row, "at", "a number of seconds since 1970");
+    lua_pop(L, 1);
+    for (int i = 0; i < c->count; i++) {
+        lua_pushvalue(L, names + i);
+        lua_rawget(L, at);
+        fields += !lua_isnil(L, -1);
+        if (i < c->keys && lua_type(L, -1) != LUA_TSTRING)
+            bad_field(L, row, c->names[i], "text");
+        if (i < c->keys)
+            bytes += lua_objlen(L, -1);
+        else if (!is_null(L, -1) &&
+                 (lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1))))
+            bad_field(L, row, c->names[i], "a finite number or nil");
+        lua_pop(L, 1);
+    }
+    for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1))
+        seen++;
+    if (seen != fields)
+        luaL_error(L, APPEND ": row %d has a field that series does not declare", row);
+    return bytes;
+}
+
+static size_t check_rows(lua_State *L, int count, const struct columns *c, int names)
+{
+    size_t bytes = 0;
+    for (int row = 1; row <= count; row++) {
+        lua_rawgeti(L, 2, row);
+        if (!lua_istable(L, -1))
+            args_fail(L, APPEND, "rows", "an array of tables", -1);
+        bytes += check_row(L, row, c, names);
+        lua_pop(L, 1);
+    }
+    return bytes;
+}
+
+/* Takes no memory of Lua's, so that nothing raises: names and "at" are on the stack. */
+static void fill_rows(lua_State *L, struct series_frame *f, char *text, int names)
+{
+    int columns = f->key_count + f->value_count;
+    for (int64_t row = 0; row < f->n; row++) {
+        lua_rawgeti(L, 2, (int)row + 1);
+        lua_pushvalue(L, names + columns);
+        lua_rawget(L, -2);
+        f->at_us[row] = llround(lua_tonumber(L, -1) * 1e6);
+        lua_pop(L, 1);
+        for (int i = 0; i < columns; i++) {
+            lua_pushvalue(L, names + i);
+            lua_rawget(L, -2);
+            if (i < f->key_count)
+                f->keys[i][row] = copy_text(L, -1, &text);
+            else
+                f->values[i - f->key_count][row] =
+                    is_null(L, -1) ? (double)NAN : lua_tonumber(L, -1);
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/*** Appends one batch, all or nothing.  (waits)
+ * @param name string
+ * @param rows table[]  { at = seconds, <key> = text, <value> = number|nil }
+ * @return integer|nil rows, string? message, string? code */
+static int l_append(lua_State *L)
+{
+    struct str name = args_string(L, 1, APPEND, "name");
+    args_table(L, 2, APPEND, "rows");
+    lua_settop(L, 2);
+    struct series_store *series = check_series(L, APPEND);
+    struct task *task = task_check(L, "app.series:append");
+    const char *plugin = vm_plugin(vm_of(L));
+    struct columns columns;
+    struct err err;
+    if (!find_columns(series, plugin, name, &columns, &err))
+        return push_error(L, &err);
+    int count = (int)lua_objlen(L, 2);
+    if (count > SERIES_APPEND_ROWS)
+        luaL_error(L, APPEND ": at most %d rows", SERIES_APPEND_ROWS);
+    luaL_checkstack(L, columns.count + 8, "too many columns");
+    for (int i = 0; i < columns.count; i++)
+        lua_pushstring(L, columns.names[i]);
+    lua_pushliteral(L, "at");
+    size_t bytes = check_rows(L, count, &columns, 3);
+    char *text;
+    struct series_frame *rows = series_rows(series, plugin, name, count, bytes, &text, &err);
+    if (!rows || !same_columns(&columns, rows, &err)) {
+        series_frame_free(rows);
+        return push_error(L, &err);
+    }
+    fill_rows(L, rows, text, 3);
+    struct ask *a = ask_make(L, SERIES_APPEND, name, 0);
+    a->call.rows = rows;
+    return run(task, a, series);
+}
+
+static const luaL_Reg functions[] = {
+    {"append", l_append}, {"latest", l_latest}, {"window", l_window}, {"downsample", l_downsample},
+    {"stats", l_stats},   {"export", l_export}, {NULL, NULL},
+};
+
+int bind_series(lua_State *L)
+{
+    lua_newtable(L);
+    luaL_register(L, NULL, functions);
+    return 1;
+}
