@@ -1,7 +1,7 @@
 /* server_drain.c -- the control socket, and the orderly end:
  *
- *   no new connections and fires → requests end → jobs end → plugins stop →
- *   connections close → the control lane ends
+ *   no new connections and fires → requests and with them connections end →
+ *   jobs end → plugins stop → the control lane ends
  */
 
 #include <errno.h>
@@ -46,7 +46,7 @@ static void on_jobs_stopped(void *arg)
 static void on_drain_check(struct timer *timer)
 {
     struct server *s = list_entry(timer, struct server, drain_check);
-    if (web_requests(s) && time_left(s))
+    if (web_connections(s) && time_left(s))
         timer_start(s->control, timer, DRAIN_CHECK_MS * NS_PER_MS);
     else if (s->working)
         jobs_stop(s->jobs, time_left(s), s->control, on_jobs_stopped, s);

@@ -74,7 +74,7 @@ void http_stop(struct server *s);
 /* Takes connections from now on. */
 bool web_open(struct server *s, struct err *err);
 void web_drain(struct server *s);
-int web_requests(const struct server *s); /* in flight */
+int web_connections(const struct server *s); /* open ones; they end by themselves in a drain */
 /* Closes what is open; done on the control lane. */
 void web_close(struct server *s, void (*done)(struct server *s));
 

@@ -161,11 +161,11 @@ void web_drain(struct server *s)
     }
 }
 
-int web_requests(const struct server *s)
+int web_connections(const struct server *s)
 {
     int sum = 0;
     for (int i = 0; i < s->web_count; i++)
-        sum += s->web[i] ? http_lane_requests(s->web[i]) : 0;
+        sum += s->web[i] ? http_lane_connections(s->web[i]) : 0;
     return sum;
 }
 

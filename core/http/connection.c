@@ -298,6 +298,10 @@ void conn_close_doomed(struct http_lane *lane)
     }
 }
 
+/* A client that reuses a connection may have sent its next request already: it
+ * gets an answer with "connection: close" instead of a reset. */
+static const int64_t drain_idle_ns = NS_PER_SECOND / 4;
+
 static bool body_too_slow(int64_t took_ns, size_t received, int64_t grace_ns)
 {
     return took_ns - grace_ns > (int64_t)received * (NS_PER_SECOND / BODY_BYTES_PER_SECOND);
@@ -314,7 +318,7 @@ static void sweep_one(struct http_conn *conn, int64_t now)
         break;
     case CONN_IDLE:
         conn_guard(conn);
-        if (took > limits->idle_ns)
+        if (took > (conn->lane->draining ? drain_idle_ns : limits->idle_ns))
             conn_doom(conn);
         break;
     case CONN_HEAD:

@@ -7,7 +7,7 @@
 #include "observe/log.h"
 
 enum { WEB_BACKLOG = 1024 };
-static const int64_t sweep_ns = NS_PER_SECOND / 2;
+static const int64_t sweep_ns = NS_PER_SECOND / 2, drain_sweep_ns = NS_PER_SECOND / 10;
 
 /* What a read batch brought: runs behind the reading (uv_check), and before
  * the loop sleeps (uv_prepare) for what timers and finished writes left. */
@@ -58,7 +58,7 @@ static void on_sweep(struct timer *timer)
     conn_sweep(lane);
     if (lane->server->options.access_log_fd >= 0)
         access_flush(lane);
-    timer_start(lane->lane, &lane->sweep, sweep_ns);
+    timer_start(lane->lane, &lane->sweep, lane->draining ? drain_sweep_ns : sweep_ns);
 }
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -190,12 +190,7 @@ void http_lane_drain(struct http_lane *lane)
     h2o_context_request_shutdown(&lane->ctx);
     stream_end_all(lane);
     socket_close_all(lane, 1001);
-    list_each_safe (node, &lane->conns) {
-        struct http_conn *conn = list_entry(node, struct http_conn, node);
-        if (conn->phase == CONN_IDLE)
-            conn_doom(conn);
-    }
-    conn_close_doomed(lane);
+    timer_start(lane->lane, &lane->sweep, drain_sweep_ns); /* idle connections go by it */
 }
 
 int http_lane_connections(const struct http_lane *lane)
