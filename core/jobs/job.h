@@ -36,7 +36,8 @@ struct job_run {
     int64_t timeout_ns;        /* 0 = the plugin's own */
     void *target;              /* of its kind, as it was at the start of this run */
     struct lane *lane;
-    void *user; /* the layer above's */
+    int user_state; /* the layer above's, as is */
+    void *user;     /* the layer above's */
 };
 
 enum job_end {
@@ -52,5 +53,5 @@ struct job_outcome {
     enum job_end end;
     struct str result; /* JSON or empty */
     struct str error;
-    int64_t delay_ns; /* RETRY: < 0 = the kind's back-off */
+    int64_t delay_ns; /* RETRY: < 0 = the kind's back-off; INTERRUPTED: not before */
 };

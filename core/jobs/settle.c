@@ -51,6 +51,15 @@ static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64
     place_start(jobs, job, now_wall);
 }
 
+static void come_back(struct jobs *jobs, struct job *job, const struct run *run, int64_t now_wall)
+{
+    if (run->delay_ns > 0) {
+        job->run_at = now_wall + run->delay_ns;
+        place_set(jobs, job, PLACE_DELAYED);
+    } else
+        place_ready_front(jobs, job);
+}
+
 static void failed(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall)
 {
     jobs->failed_total++;
@@ -91,7 +100,7 @@ void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
             break;
         case JOB_END_INTERRUPTED:
             job->attempt--;
-            place_ready_front(jobs, job);
+            come_back(jobs, job, run, now_wall);
             break;
         }
     }
