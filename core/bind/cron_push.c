@@ -29,12 +29,12 @@ void cron_push_job(struct cron_push *fire, void *jobs)
     struct job_spec spec = {
         .kind = fire->kind,
         .unique = fire->schedule,
-        .schedule = fire->schedule,
+        .schedule = fire->by_hand ? STR("") : fire->schedule,
         .scheduled_at_wall = fire->at * NS_PER_SECOND,
     };
     p->fire = fire;
     p->push.done = on_pushed;
-    p->push.lane = lane_current();
+    p->push.lane = fire->lane;
     if (jobs_push(jobs, &p->push, &spec, &fire->args, 1, &err))
         return;
     /* Refused at once: what is unique here is the schedule's unfinished job. */

@@ -19,7 +19,6 @@ struct running {
     struct job_run *run;
     struct task *task; /* NULL until the handler's arguments are asked for */
     enum job_end why;  /* of a cancel */
-    struct timer later;
 };
 
 static void finish(struct running *r, const struct job_outcome *outcome)
@@ -27,18 +26,6 @@ static void finish(struct running *r, const struct job_outcome *outcome)
     struct job_run *run = r->run;
     mem_free(r);
     jobs_finish(run, outcome);
-}
-
-static void on_later(struct timer *timer)
-{
-    struct running *r = (struct running *)(void *)((char *)timer - offsetof(struct running, later));
-    finish(r, &(struct job_outcome){.end = r->why});
-}
-
-static void give_back(struct running *r)
-{
-    r->later.fire = on_later;
-    timer_start(r->run->lane, &r->later, come_back_ns);
 }
 
 static void set_text(lua_State *L, const char *key, const char *value)
@@ -95,8 +82,8 @@ static void on_returned(struct running *r, lua_State *L, int results)
     if (returned_failure(L, results, &text)) {
         outcome = (struct job_outcome){.end = JOB_END_FAILED, .error = buf_str(&text)};
     } else if (results > 0 && !lua_isnil(L, first) && !lua_json_encode(L, first, &text, &err)) {
-        err_wrap(&err, "the job's result");
-        outcome = (struct job_outcome){.end = JOB_END_FAILED, .error = str_c(err.message)};
+        err_wrap(&err, "the job's result"); /* another run would bring the same */
+        outcome = (struct job_outcome){.end = JOB_END_DISCARDED, .error = str_c(err.message)};
     } else {
         outcome.result = buf_str(&text);
     }
@@ -187,7 +174,7 @@ void jobs_run_task(struct job_run *run, void *arg)
         .arg = r,
     };
     if (!vm || !task_start(vm, &options, &err))
-        give_back(r);
+        finish(r, &(struct job_outcome){.end = JOB_END_INTERRUPTED, .delay_ns = come_back_ns});
 }
 
 void jobs_cancel_task(struct job_run *run, enum job_end why, void *arg)

@@ -52,7 +52,6 @@ struct fire {
     struct cron_push push; /* first */
     struct cron *cron;
     char *schedule, *kind, *args;
-    bool by_hand;
     void (*done)(void *arg, const struct err *err, int64_t job_id);
     void *arg;
 };
@@ -239,7 +238,9 @@ static void fire_entry(struct cron *cron, const struct entry *e, int64_t at,
     fire->push.schedule = str_c(fire->schedule);
     fire->push.kind = str_c(fire->kind);
     fire->push.args = str_c(fire->args);
+    fire->push.lane = cron->lane;
     fire->push.at = at;
+    fire->push.by_hand = done != NULL;
     fire->push.done = on_pushed;
     cron->push(&fire->push, cron->arg);
 }

@@ -35,8 +35,9 @@ struct cron_schedule {
 struct cron_push {
     struct str schedule; /* "plugin/id" */
     struct str kind, args;
-    int64_t at;   /* the instant, seconds */
-    bool by_hand; /* cron_run_now(): the instant is not recorded */
+    struct lane *lane; /* where done is called: the control lane */
+    int64_t at;        /* the instant, seconds */
+    bool by_hand;      /* cron_run_now(): the instant is not recorded */
     /* Answer of the glue (bind/cron_push.h), on the control lane, exactly once:
      * err.code ERR_NONE = on disk, ERR_EXISTS = fired before or an earlier job
      * is unfinished (skipped says which), others are failures. */

@@ -147,6 +147,8 @@ static void free_updates(struct batch *b)
 {
     for (struct update_op *op = b->updates, *next; op; op = next) {
         next = op->next;
+        if (op->change)
+            change_answer(op->change, NULL);
         mem_free(op->error);
         mem_free(op);
     }

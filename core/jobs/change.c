@@ -71,6 +71,21 @@ void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id)
         answer(change, err.code ? &err : NULL);
 }
 
+/* Lock held.  The row is to say so too, or a restart would delay it again. */
+static void hurry(struct jobs *jobs, struct job *job, struct change_op *change)
+{
+    struct update_op *op = mem_zero(1, sizeof *op);
+    job->run_at = clock_wall_ns();
+    op->id = job->id;
+    op->run_at = job->run_at;
+    op->attempt = job->attempt;
+    op->error = mem_strdup(job->text);
+    op->change = change;
+    batch_add_update(&jobs->pending, op);
+    place_set(jobs, job, PLACE_READY);
+    dispatch(jobs);
+}
+
 void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
 {
     struct err err = {0};
@@ -80,9 +95,8 @@ void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
     if (jobs->failed.code || jobs->closed)
         err_set(&err, ERR_CLOSED, "jobs: the queue is closed");
     else if (job && job->place == PLACE_DELAYED) {
-        job->run_at = clock_wall_ns();
-        place_set(jobs, job, PLACE_READY);
-        dispatch(jobs);
+        hurry(jobs, job, op_create(change, id));
+        later = true;
     } else if (!job) {
         batch_add_revival(&jobs->pending, op_create(change, id));
         later = true;

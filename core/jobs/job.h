@@ -36,8 +36,7 @@ struct job_run {
     int64_t timeout_ns;        /* 0 = the plugin's own */
     void *target;              /* of its kind, as it was at the start of this run */
     struct lane *lane;
-    int user_state; /* the layer above's, as is */
-    void *user;     /* the layer above's */
+    void *user; /* the layer above's */
 };
 
 enum job_end {

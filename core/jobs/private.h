@@ -197,6 +197,7 @@ struct update_op { /* another attempt later */
     int64_t id, run_at;
     int attempt;
     char *error;
+    struct change_op *change; /* who waits for it, or NULL */
 };
 struct change_op {
     struct change_op *next;

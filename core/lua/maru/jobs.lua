@@ -1,4 +1,5 @@
 --- app.jobs: durable jobs, over bind/jobs_lua.c; tx.jobs is the same inside store:tx.
+local words = require "maru.words"
 
 local PUSH = "app.jobs:push(name, [args], [options])"
 local MANY = "app.jobs:push_many(name, list, [options])"
@@ -6,12 +7,19 @@ local MANY = "app.jobs:push_many(name, list, [options])"
 return function(raw, info)
   local json = info.raw.json
 
-  --- "job" of this plugin or "plugin.job" of another.
+  --- "job" of this plugin or "plugin.job" of another. A job this plugin does not have would be held for ever.
   local function kind_of(name, usage)
     if type(name) ~= "string" then
       error(usage .. ": name must be a string, got " .. type(name), 4)
     end
-    return name:find(".", 1, true) and name or info.name .. "." .. name
+    if name:find(".", 1, true) then
+      return name
+    end
+    local own = info.declared and info.declared.jobs or {}
+    if not own[name] then
+      error(usage .. ": there is no job '" .. name .. "' in M.jobs" .. words.suggest(name, own), 4)
+    end
+    return info.name .. "." .. name
   end
 
   local function encoded(args, usage)

@@ -9,7 +9,7 @@
 #include "vm/support.h"
 
 static const char plugin[] =
-    "local M = { name = 'demo', version = '1.0.0', limits = { memory = '8M', task = '150ms' } }\n"
+    "local M = { name = 'demo', version = '1.0.0', limits = { memory = '8M', task = '5s' } }\n"
     "local seen = {}\n"
     "M.jobs = {\n"
     "  note = function(app, job) seen[#seen + 1] = job return { got = job.args } end,\n"
@@ -19,7 +19,7 @@ static const char plugin[] =
     "  later = function(app, job)\n"
     "    if job.attempt < 3 then error(app.retry('1ms')) end return job.attempt end,\n"
     "  fails = { retries = 0, function(app) return nil, 'down', 'io' end },\n"
-    "  sleeps = { retries = 0, function(app) return app.sleep(60) end },\n"
+    "  sleeps = { retries = 0, timeout = '100ms', function(app) return app.sleep(60) end },\n"
     "  odd = function() return print end,\n"
     "  eats = { retries = 0, function() local t = {} while true do t[#t + 1] = ('x'):rep(1e5) .. "
     "#t "
@@ -144,8 +144,10 @@ static void queued_close(struct queued *q)
 static void check_run(const char *f, const char *json)
 {
     struct queued q = {0};
+    struct run run;
     REQUIRE(queued_open(&q, f));
-    struct run run = call(&q.vm, "f");
+    REQUIRE(start(&q.vm, "f", &run));
+    turn(&q.vm, &run, 1000000);
     CHECK_EQ(run.outcome, TASK_DONE);
     if (run.outcome == TASK_FAILED)
         printf("# %s\n", run.message);
@@ -162,7 +164,7 @@ TEST(push_returns_an_id_and_the_job_runs_with_its_event)
     CHECK_STR(call(&q.vm, "f").json, "[1,[2,3]]");
     turn_until(&q, is_drained, 3000);
     char *json = mem_strdup(call(&q.vm, "seen").json);
-    static const char *const parts[] = {"\"id\":1,", "\"kind\":\"demo.note\"", "\"attempt\":1,",
+    static const char *const parts[] = {"\"id\":1", "\"kind\":\"demo.note\"", "\"attempt\":1",
                                         "\"args\":{\"a\":[1,\"b\"]}", "\"queue\":\"default\""};
     for (int i = 0; i < 5; i++)
         CHECK(strstr(json, parts[i]));
@@ -181,7 +183,7 @@ TEST(get_tells_how_it_ended)
         "  local out = {}\n"
         "  for i, name in ipairs { 'note', 'plain', 'breaks', 'gives_up', 'later', 'fails', "
         "'odd' } do\n"
-        "    local j = ended((app.jobs:push(name, { n = i })))\n"
+        "    local j = ended((app.jobs:push(name, { n = i }))) or error(name)\n"
         "    local e = j.error ~= app.json.null and j.error\n"
         "    out[i] = { j.state, j.attempt, j.result and j.result ~= app.json.null and "
         "app.json.encode(j.result), e and e:match('^[^\\n]*') }\n"
@@ -191,7 +193,7 @@ TEST(get_tells_how_it_ended)
         "[false,[[\"done\",1,\"{\\\"got\\\":{\\\"n\\\":1}}\",false],[\"done\",1,false,false],"
         "[\"dead\",2,false,\"plugins/demo/plugin.lua:6: it broke\"],"
         "[\"dead\",1,false,\"no use\"],[\"done\",3,\"3\",false],[\"dead\",1,false,\"down\"],"
-        "[\"dead\",1,false,\"the result cannot be kept as JSON: a function has no JSON form\"]]]");
+        "[\"dead\",1,false,\"the job's result: a function has no JSON form\"]]]");
 }
 
 TEST(time_and_memory_end_a_job)
@@ -230,7 +232,7 @@ TEST(wrong_arguments_raise_with_the_usage)
         "end\n"
         "  return has(try('nots'), \"there is no job 'nots' in M.jobs; did you mean "
         "'note'?\"),\n"
-        "    has(try(7), 'name must be text'), has(try('note', 'x'), 'args must be a table'),\n"
+        "    has(try(7), 'name must be a string'), has(try('note', 'x'), 'args must be a table'),\n"
         "    has(try('note', {}, { prio = 1 }), 'prio'),\n"
         "    has(try('note', {}, { priority = 'urgent' }), 'options.priority must be'),\n"
         "    has(try('note', {}, { retries = 1.5 }), 'options.retries must be') end",
@@ -274,6 +276,7 @@ TEST(a_fire_becomes_a_job_once)
     struct cron_push push = {.schedule = STR("demo/s"),
                              .kind = STR("demo.note"),
                              .args = STR("{}"),
+                             .lane = q.vm.lane,
                              .at = 1700000000,
                              .done = on_fired};
     fired = 0;
