@@ -10,6 +10,7 @@
 #include "loop/lane.h"
 #include "loop/pool.h"
 #include "observe/log.h"
+#include "storage/cache.h"
 #include "vm/bundle.h"
 #include "vm/host.h"
 #include "vm/vm.h"
@@ -151,9 +152,12 @@ static void reap_done(struct pool_job *job)
 {
     struct reaping *r = list_entry(job, struct reaping, job);
     struct generation *g = r->generation;
-    if (--g->vms_open == 0)
-        g->state = GENERATION_STOPPED;
     struct generation_lanes *on = g->on;
+    if (--g->vms_open == 0) {
+        g->state = GENERATION_STOPPED;
+        if (on->host->cache)
+            cache_release(on->host->cache, g); /* its locks */
+    }
     mem_free(r);
     generation_unref(g);
     on->vms_open--;

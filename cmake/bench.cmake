@@ -1,0 +1,8 @@
+# bench/<group>/<group>_bench.c: one program each, built when asked for (scripts/bench).
+file(GLOB bench_sources CONFIGURE_DEPENDS bench/*/*_bench.c)
+foreach(source ${bench_sources})
+  cmake_path(GET source STEM stem)
+  add_executable(${stem} EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(${stem} PRIVATE marucore)
+  set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+endforeach()
