@@ -179,6 +179,7 @@ static void close_readers(struct sqlite *db)
 
 static void discard(struct sqlite *db)
 {
+    writer_forget(&db->writer);
     conn_close(&db->writer.conn);
     owners_fini(&db->owners);
     lock_give(db->lock_fd);

@@ -24,13 +24,25 @@ struct owners {
     struct map *map;
 };
 
+/* ORDER writer_step: what the writer says to SQLite by itself. */
+enum writer_step {
+    STEP_BEGIN,
+    STEP_COMMIT,
+    STEP_ROLLBACK,
+    STEP_SAVE,
+    STEP_RELEASE,
+    STEP_UNDO,
+    WRITER_STEPS
+};
+
 struct writer {
     pthread_t thread;
-    struct sqlite_conn conn; /* writer thread */
-    int wal_pages;           /* writer thread: after the last commit */
-    int checkpoint_at;       /* writer thread: wal_pages that call for one */
-    pthread_mutex_t lock;    /* guards what follows */
-    pthread_cond_t wake;     /* something to do for the writer */
+    sqlite3_stmt *steps[WRITER_STEPS]; /* writer thread */
+    struct sqlite_conn conn;           /* writer thread */
+    int wal_pages;                     /* writer thread: after the last commit */
+    int checkpoint_at;                 /* writer thread: wal_pages that call for one */
+    pthread_mutex_t lock;              /* guards what follows */
+    pthread_cond_t wake;               /* something to do for the writer */
     struct list queue;
     int64_t queued;
     bool stopping;
@@ -81,6 +93,7 @@ void call_deliver(struct store_call *call); /* done, on the lane */
 /* sqlite_writer.c */
 bool writer_start(struct sqlite *db, struct err *err);
 void writer_stop(struct sqlite *db);
+void writer_forget(struct writer *w); /* finalizes its own statements */
 void writer_submit(struct sqlite *db, struct gate_item *item, int kind);
 /* Answers an item without running it. */
 void writer_refuse(struct gate_item *item, const struct err *err);

@@ -72,12 +72,10 @@ bool writer_in_transaction(struct sqlite *db)
     return !sqlite3_get_autocommit(db->writer.conn.db);
 }
 
-static bool step_once(struct sqlite *db, const char *sql, struct err *err)
+static bool step_once(struct sqlite *db, enum writer_step step, struct err *err)
 {
     struct sqlite_conn *conn = &db->writer.conn;
-    sqlite3_stmt *stmt = sqlite_prepared(conn, sql, err);
-    if (!stmt)
-        return false;
+    sqlite3_stmt *stmt = db->writer.steps[step];
     int rc = sqlite_step(conn, stmt, err);
     sqlite3_reset(stmt);
     return rc == SQLITE_DONE;
@@ -85,7 +83,7 @@ static bool step_once(struct sqlite *db, const char *sql, struct err *err)
 
 bool writer_begin(struct sqlite *db, struct err *err)
 {
-    if (step_once(db, "begin immediate", err))
+    if (step_once(db, STEP_BEGIN, err))
         return true;
     fail_if_io(db, err);
     return false;
@@ -95,7 +93,7 @@ void writer_rollback(struct sqlite *db)
 {
     struct err err;
     db->writer.conn.schema_changed = false;
-    if (writer_in_transaction(db) && !step_once(db, "rollback", &err))
+    if (writer_in_transaction(db) && !step_once(db, STEP_ROLLBACK, &err))
         writer_fail(db, &err);
 }
 
@@ -103,7 +101,7 @@ bool writer_commit(struct sqlite *db, struct err *err)
 {
     struct writer *w = &db->writer;
     int64_t start = clock_ns();
-    bool ok = step_once(db, "commit", err);
+    bool ok = step_once(db, STEP_COMMIT, err);
     metric_observe(w->commit_seconds, (double)(clock_ns() - start) / (double)NS_PER_SECOND);
     if (!ok) {
         if (err->code != ERR_FULL)
@@ -134,7 +132,7 @@ bool writer_member(struct sqlite *db, struct gate_item *item)
 {
     struct sqlite_conn *conn = &db->writer.conn;
     struct err *err = error_of(item);
-    if (!step_once(db, "savepoint m", err)) {
+    if (!step_once(db, STEP_SAVE, err)) {
         fail_if_io(db, err);
         return false;
     }
@@ -147,9 +145,9 @@ bool writer_member(struct sqlite *db, struct gate_item *item)
         err_set(err, ERR_SQL, "the work failed without saying why");
     if (!ok)
         fail_if_io(db, err);
-    if (!ok && writer_in_transaction(db) && !step_once(db, "rollback to m", &undo))
+    if (!ok && writer_in_transaction(db) && !step_once(db, STEP_UNDO, &undo))
         writer_rollback(db);
-    if (writer_in_transaction(db) && !step_once(db, "release m", ok ? err : &undo)) {
+    if (writer_in_transaction(db) && !step_once(db, STEP_RELEASE, ok ? err : &undo)) {
         writer_rollback(db);
         return false;
     }
@@ -372,6 +370,20 @@ void writer_submit(struct sqlite *db, struct gate_item *item, int kind)
         writer_refuse(item, &err);
 }
 
+/* ORDER writer_step.  Prepared once: each member of a batch takes two of them. */
+static bool prepare_steps(struct writer *w, struct err *err)
+{
+    static const char *const sql[WRITER_STEPS] = {"begin immediate", "commit",    "rollback",
+                                                  "savepoint m",     "release m", "rollback to m"};
+    for (int i = 0; i < WRITER_STEPS; i++) {
+        int rc = sqlite3_prepare_v3(w->conn.db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &w->steps[i],
+                                    NULL);
+        if (rc != SQLITE_OK)
+            return sqlite_error(&w->conn, rc, err);
+    }
+    return true;
+}
+
 bool writer_start(struct sqlite *db, struct err *err)
 {
     struct writer *w = &db->writer;
@@ -387,8 +399,18 @@ bool writer_start(struct sqlite *db, struct err *err)
     w->commit_seconds = metrics_histogram("maru_store_commit_seconds", "Time of one commit", "");
     w->checkpoint_at = SQLITE_CHECKPOINT;
     sqlite3_wal_hook(w->conn.db, on_wal, w);
+    if (!prepare_steps(w, err))
+        return false;
     int rc = pthread_create(&w->thread, NULL, writer_main, db);
     return rc == 0 || err_sys(err, rc, "store: writer thread");
+}
+
+void writer_forget(struct writer *w)
+{
+    for (int i = 0; i < WRITER_STEPS; i++) {
+        sqlite3_finalize(w->steps[i]);
+        w->steps[i] = NULL;
+    }
 }
 
 void writer_stop(struct sqlite *db)
@@ -399,6 +421,7 @@ void writer_stop(struct sqlite *db)
     pthread_cond_broadcast(&w->wake);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    writer_forget(w);
     if (!w->failed)
         sqlite3_wal_checkpoint_v2(w->conn.db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     pthread_cond_destroy(&w->wake);
