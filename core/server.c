@@ -138,6 +138,7 @@ static void on_plugins_loaded(const struct reload_result *result, void *arg)
         atomic_store(&s->shown.ready, true);
         plugins_watch(s);
         supervisor_tell(s, "ready\n");
+        series_begin(s);
         return;
     }
     if (err.code)

@@ -89,6 +89,7 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
 /* server_data.c: declared series, and topics whose messages become jobs. */
 bool series_check(struct server *s, const struct set *set, struct err *err);
 void series_follow(struct server *s, const struct set *set);
+void series_begin(struct server *s);                         /* once it is ready */
 void topics_follow(struct server *s, const struct set *set); /* NULL: none any more */
 
 /* server_plugins.c */

@@ -58,6 +58,107 @@ static void write_response(struct json *w, const char *status, const char *descr
     json_close(w, '}');
 }
 
+/* The members of an object that our own writer made: names without escapes,
+ * values as they stand.  False at the end. */
+static bool next_member(struct str *inside, struct str *name, struct str *value)
+{
+    const char *p = inside->p, *end = inside->p + inside->n;
+    while (p < end && *p != '"')
+        p++;
+    if (p == end)
+        return false;
+    *name = str_n(p + 1, str_find(str_n(p + 1, (size_t)(end - p - 1)), '"'));
+    p = name->p + name->n + 2; /* behind the quote and the colon */
+    const char *from = p;
+    int depth = 0;
+    for (bool quoted = false; p < end && (quoted || depth || *p != ','); p++) {
+        if (quoted && *p == '\\')
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
+    }
+    *value = str_n(from, (size_t)(p - from));
+    *inside = p < end ? str_n(p + 1, (size_t)(end - p - 1)) : str_n(end, 0);
+    return true;
+}
+
+static struct str inside_of(struct str object)
+{
+    return object.n >= 2 ? str_n(object.p + 1, object.n - 2) : str_n("", 0);
+}
+
+static struct str member(struct str object, const char *wanted)
+{
+    struct str inside = inside_of(object), name, value;
+    while (next_member(&inside, &name, &value)) {
+        if (str_eq_c(name, wanted))
+            return value;
+    }
+    return str_n("", 0);
+}
+
+static bool is_required(struct str required, struct str name)
+{
+    struct str inside = inside_of(required);
+    while (inside.n) {
+        struct str item = str_split(&inside, ',');
+        if (str_eq(inside_of(item), name))
+            return true;
+    }
+    return false;
+}
+
+/* The properties of one part of the request, each as a parameter. */
+static void write_parameters(struct json *w, struct str schema, const char *part, const char *in)
+{
+    struct str object = member(schema, part), name, value;
+    struct str inside = inside_of(member(object, "properties"));
+    struct str required = member(object, "required");
+    while (next_member(&inside, &name, &value)) {
+        json_open(w, '{');
+        json_key(w, "name");
+        json_str(w, name);
+        json_key(w, "in");
+        json_cstr(w, in);
+        json_key(w, "required");
+        json_bool(w, !strcmp(in, "path") || is_required(required, name));
+        json_key(w, "schema");
+        json_raw(w, value);
+        json_close(w, '}');
+    }
+}
+
+/* schema_json: {"path":…,"query":…,"headers":…,"body":…}, each an object schema. */
+static void write_schema(struct json *w, const char *schema_json)
+{
+    struct str schema = str_c(schema_json), body = member(schema, "body");
+    if (!schema.n)
+        return;
+    json_key(w, "parameters");
+    json_open(w, '[');
+    write_parameters(w, schema, "path", "path");
+    write_parameters(w, schema, "query", "query");
+    write_parameters(w, schema, "headers", "header");
+    json_close(w, ']');
+    if (!body.n)
+        return;
+    json_key(w, "requestBody");
+    json_open(w, '{');
+    json_key(w, "required");
+    json_bool(w, true);
+    json_key(w, "content");
+    json_open(w, '{');
+    json_key(w, "application/json");
+    json_open(w, '{');
+    json_key(w, "schema");
+    json_raw(w, body);
+    json_close(w, '}');
+    json_close(w, '}');
+    json_close(w, '}');
+}
+
 static void write_operation(struct json *w, const struct entry *e)
 {
     const struct route_decl *r = e->route;
@@ -71,15 +172,7 @@ static void write_operation(struct json *w, const struct entry *e)
         json_key(w, "summary");
         json_cstr(w, r->summary);
     }
-    if (r->schema_json && *r->schema_json) {
-        /* The host library writes {"parameters":[…],"requestBody":{…}} or its own shape; the
-         * members stand beside the others either way. */
-        struct str inner = str_trim(str_c(r->schema_json));
-        if (inner.n > 2) {
-            json_key(w, "x-maru-fields");
-            json_raw(w, inner);
-        }
-    }
+    write_schema(w, r->schema_json);
     if (r->auth && strcmp(r->auth, "none")) {
         json_key(w, "security");
         json_raw(w, STR("[{\"session\":[]}]"));
