@@ -25,6 +25,7 @@ export function stepFor(span) {
 }
 
 /**
+ * A range begins where the channel does: a young one would be a dot at the chart's edge.
  * @typedef {{from: number, to: number}} Span
  * @param {string} key      one of RANGES, or "all"
  * @param {number} end      the newest instant there is
@@ -33,8 +34,8 @@ export function stepFor(span) {
  */
 export function spanFor(key, end, first) {
   const range = RANGES.find((r) => r.key === key);
-  if (!range) return { from: Math.min(first, end - SHORTEST_ZOOM), to: end };
-  return { from: end - range.seconds, to: end };
+  const from = range ? Math.max(first, end - range.seconds) : first;
+  return { from: Math.min(from, end - SHORTEST_ZOOM), to: end };
 }
 
 /**

@@ -95,6 +95,8 @@ test("a span pans and zooms within its bounds", () => {
   assert.equal(moveSpan({ from: 0, to: 1 }, bounds, "x"), null);
   assert.deepEqual(spanFor("6h", 100000, 0), { from: 78400, to: 100000 });
   assert.deepEqual(spanFor("all", 100000, 5), { from: 5, to: 100000 });
+  assert.deepEqual(spanFor("24h", 100000, 99000), { from: 99000, to: 100000 });
+  assert.deepEqual(spanFor("24h", 100000, 99990), { from: 99940, to: 100000 });
 });
 
 test("a gap in time breaks the line", () => {
