@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/sys.h"
 #include "cli/cli.h"
 #include "cli/demo.h"
@@ -17,6 +18,8 @@
 
 struct source {
     const struct cli_options *options;
+    char *demo[DEMO_SETS];
+    int demo_count;
     const char *sets[CLI_SETS + DEMO_SETS];
     int set_count;
 };
@@ -25,9 +28,17 @@ struct source {
 static void source_init(struct source *s, const struct cli_options *o, int port)
 {
     s->options = o;
-    s->set_count = o->demo ? demo_sets(s->sets, port) : 0;
+    s->demo_count = o->demo ? demo_sets(s->demo, port) : 0;
+    for (int i = 0; i < s->demo_count; i++)
+        s->sets[s->set_count++] = s->demo[i];
     for (int i = 0; i < o->set_count; i++)
         s->sets[s->set_count++] = o->sets[i];
+}
+
+static void source_fini(struct source *s)
+{
+    for (int i = 0; i < s->demo_count; i++)
+        mem_free(s->demo[i]);
 }
 
 static struct config *source_load(void *arg, struct err *err)
@@ -91,10 +102,12 @@ int cmd_serve(const struct cli_options *o)
     struct config *config = source_load(&source, &err);
     if (!config || !open_log(config, &err)) {
         config_free(config);
+        source_fini(&source);
         return cli_fail(EXIT_CONFIG, "%s", err.message);
     }
     struct server_config again = {source_load, &source};
     int code = is_server ? server_run(config, &again, &in) : supervise(o, config);
     config_free(config);
+    source_fini(&source);
     return code;
 }

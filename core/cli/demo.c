@@ -33,7 +33,7 @@ static const char *const values[] = {
     "plugins.streampulse.min_gain=150",
 };
 
-int demo_sets(const char **sets, int port)
+int demo_sets(char **sets, int port)
 {
     int n = 0;
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {

@@ -4,5 +4,5 @@
 enum { DEMO_SETS = 64 };
 
 /* Fills sets with "key=value" texts, given the server's own port (0 = not known
- * yet); returns how many.  They live as long as the process. */
-int demo_sets(const char **sets, int port);
+ * yet); returns how many.  The caller frees each. */
+int demo_sets(char **sets, int port);
