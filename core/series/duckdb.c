@@ -81,7 +81,7 @@ bool duckdb_load(struct duckdb *api, const char *path, struct err *err)
     if (!library)
         return err_set(err, ERR_NOT_FOUND,
                        "time series need DuckDB, and libduckdb.so cannot be loaded (%s): run "
-                       "scripts/setup, or set duckdb.library to where it is",
+                       "scripts/setup, or set series.library to where it is",
                        path ? dlerror() : "looked in lib/ beside maru and where the system looks");
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         void *function = dlsym(library, functions[i].name);

@@ -48,7 +48,7 @@ struct writer {
     bool stopping;
     bool failed;
     struct err failure;
-    struct metric *commits, *members, *commit_seconds;
+    struct metric *commits, *members, *commit_seconds, *wal_size;
 };
 
 struct sqlite {

@@ -278,6 +278,7 @@ static int on_wal(void *arg, sqlite3 *handle, const char *schema, int pages)
 static void checkpoint(struct sqlite *db)
 {
     struct writer *w = &db->writer;
+    metric_set(w->wal_size, w->wal_pages);
     if (w->wal_pages < w->checkpoint_at)
         return;
     bool restart = w->wal_pages > SQLITE_CHECKPOINT * WAL_FACTOR;
@@ -396,6 +397,7 @@ bool writer_start(struct sqlite *db, struct err *err)
     pthread_condattr_destroy(&attr);
     w->commits = metrics_counter("maru_store_commits_total", "Transactions committed", "");
     w->members = metrics_counter("maru_store_writes_total", "Writes answered after a commit", "");
+    w->wal_size = metrics_gauge("maru_store_wal_pages", "Pages of the write-ahead log in use", "");
     w->commit_seconds = metrics_histogram("maru_store_commit_seconds", "Time of one commit", "");
     w->checkpoint_at = SQLITE_CHECKPOINT;
     sqlite3_wal_hook(w->conn.db, on_wal, w);

@@ -170,13 +170,13 @@ function app.metrics:observe(name, seconds, labels) end --- histogram of seconds
 ---@class maru.Store   relational store; SQL with $1 parameters, written once for SQLite and PostgreSQL.
 --- Only this plugin's own tables (made by its migrations/) are visible. Values: nil boolean number string.
 app.store = {}
---- (waits) All rows as array of tables. @return table[]|nil, string?, string?  code: "sql" "constraint" "unique" "readonly" "full" "timeout"
+--- (waits) All rows as array of tables. @return table[]|nil, string?, string?  code: "sql" "constraint" "unique" "readonly" "full" "timeout" "limit" "busy"
 function app.store:all(sql, ...) end
 --- (waits) First row or false when there is none. `returning` works. @return table|false|nil, string?, string?
 function app.store:one(sql, ...) end
 --- (waits) Runs a statement. @return integer|nil changed_rows, string?, string?
 function app.store:exec(sql, ...) end
---- (waits) Runs one statement for each row of parameters in one transaction. rows: array of arrays. @return integer|nil, string?, string?
+--- (waits) Runs one statement for each row of parameters in one transaction. rows: array of arrays; a missing value is NULL. @return integer|nil, string?, string?
 function app.store:many(sql, rows) end
 --- (waits) fn(tx) with tx:all/one/exec/many and tx.jobs:push; commits when fn returns, rolls back when it
 --- raises (error passed on) or returns nil, message, code. Inside only `tx` may wait. @return ... what fn returned

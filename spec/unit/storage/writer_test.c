@@ -164,14 +164,20 @@ TEST(a_full_disk_fails_its_caller_and_the_store_lives)
     fixture_fini(&f);
 }
 
-/* A VFS over the system's whose files' xSync may be told to fail. */
-static bool sync_fails;
+/* A VFS over the system's whose WAL may be told to fail. */
+static bool sync_fails, disk_is_full;
 static sqlite3_io_methods methods, *real_methods;
 
 static int test_sync(sqlite3_file *file, int flags)
 {
     return __atomic_load_n(&sync_fails, __ATOMIC_RELAXED) ? SQLITE_IOERR_FSYNC
                                                           : real_methods->xSync(file, flags);
+}
+
+static int test_write(sqlite3_file *file, const void *p, int n, sqlite3_int64 at)
+{
+    return __atomic_load_n(&disk_is_full, __ATOMIC_RELAXED) ? SQLITE_FULL
+                                                            : real_methods->xWrite(file, p, n, at);
 }
 
 static sqlite3_vfs vfs, *real_vfs;
@@ -185,9 +191,25 @@ static int test_open(sqlite3_vfs *self, sqlite3_filename name, sqlite3_file *fil
         real_methods = (sqlite3_io_methods *)(uintptr_t)file->pMethods;
         methods = *real_methods;
         methods.xSync = test_sync;
+        methods.xWrite = test_write;
         file->pMethods = &methods;
     }
     return rc;
+}
+
+static void use_failing_vfs(void)
+{
+    real_vfs = sqlite3_vfs_find(NULL);
+    vfs = *real_vfs;
+    vfs.zName = "failing";
+    vfs.xOpen = test_open;
+    sqlite3_vfs_register(&vfs, 1);
+}
+
+static void use_real_vfs(void)
+{
+    sqlite3_vfs_unregister(&vfs);
+    sqlite3_vfs_register(real_vfs, 1);
 }
 
 static void on_store_failed(void *arg, const struct err *err)
@@ -199,11 +221,7 @@ static void on_store_failed(void *arg, const struct err *err)
 TEST(a_failed_sync_fails_the_store_and_nothing_more_is_acknowledged)
 {
     int failed = 0;
-    real_vfs = sqlite3_vfs_find(NULL);
-    vfs = *real_vfs;
-    vfs.zName = "failing";
-    vfs.xOpen = test_open;
-    sqlite3_vfs_register(&vfs, 1);
+    use_failing_vfs();
     struct fixture f = {.options = {.failed = on_store_failed, .failed_arg = &failed}};
     REQUIRE(make_table(&f));
     CHECK_EQ(exec(f.store, NULL, "insert into t(body) values (1)").changed, 1);
@@ -214,12 +232,28 @@ TEST(a_failed_sync_fails_the_store_and_nothing_more_is_acknowledged)
     CHECK_EQ(call.err.code, ERR_IO);
     CHECK(strstr(call.err.message, "the store has failed"));
     CHECK_EQ(failed, 1);
-    sqlite3_vfs_register(real_vfs, 1);
     store_close(f.store);
+    use_real_vfs();
     f.options.failed = NULL;
     REQUIRE(fixture_open(&f));
     CHECK(number(f.store, "select count(*) from t") >= 1);
     CHECK_EQ(number(f.store, "select count(*) from t where body = 3"), 0);
-    sqlite3_vfs_unregister(&vfs);
     fixture_fini(&f);
+}
+
+TEST(a_disk_that_is_full_at_commit_fails_the_batch_and_the_store_lives)
+{
+    int failed = 0;
+    use_failing_vfs();
+    struct fixture f = {.options = {.failed = on_store_failed, .failed_arg = &failed}};
+    REQUIRE(make_table(&f));
+    __atomic_store_n(&disk_is_full, true, __ATOMIC_RELAXED);
+    CHECK_EQ(exec(f.store, NULL, "insert into t(body) values (1)").err.code, ERR_FULL);
+    CHECK_EQ(exec(f.store, NULL, "insert into t(body) values (2)").err.code, ERR_FULL);
+    __atomic_store_n(&disk_is_full, false, __ATOMIC_RELAXED);
+    CHECK_EQ(exec(f.store, NULL, "insert into t(body) values (3)").err.code, ERR_NONE);
+    CHECK_EQ(number(f.store, "select group_concat(body) = '3' from t"), 1);
+    CHECK_EQ(failed, 0);
+    fixture_fini(&f);
+    use_real_vfs();
 }
