@@ -32,7 +32,7 @@ static const char *settings(enum conn_kind kind)
                "pragma foreign_keys = on; pragma cache_size = -32768; pragma temp_store = memory;"
                "pragma trusted_schema = off;";
     case CONN_READER:
-        return "pragma query_only = on; pragma cache_size = -8192; pragma temp_store = memory;"
+        return "pragma query_only = on; pragma cache_size = -8192;" /* big sorts go to files */
                "pragma trusted_schema = off;";
     case CONN_SCRATCH:
         return "pragma foreign_keys = on; pragma temp_store = memory;";

@@ -109,6 +109,38 @@ TEST(full_text_search_belongs_to_its_plugin)
     fixture_fini(&f);
 }
 
+TEST(every_usual_change_of_a_table_works)
+{
+    static const char *const changes[] = {
+        "create table a(id integer primary key autoincrement, x text, y);"
+        "create table c(id integer primary key, a integer references a(id));",
+        "alter table a rename to b;",
+        "alter table b rename column x to z;",
+        "alter table b drop column y;",
+        "alter table b add column w integer not null default 0;",
+        "create unique index b_z on b(z) where z is not null;",
+        "create trigger t after insert on b begin update b set w = w + 1 where id = new.id; end;",
+        "create view v as select z, w from b;",
+        "insert into b(z) select 'x' union select 'y'; update b set z = z || '!' where w = 1;",
+        "create table b2 as select * from b; drop table b2; reindex b; analyze b;",
+        "drop view v; drop trigger t; drop index b_z;",
+        "create table n(k primary key, v) without rowid; delete from n; drop table n;",
+        "create virtual table f using fts5(z, content=''); drop table f;",
+    };
+    struct fixture f = {0};
+    REQUIRE(fixture_init(&f));
+    for (int i = 0; i < (int)(sizeof changes / sizeof *changes); i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%04d_x.sql", i + 1);
+        if (!migrate_text(f.store, "p", name, changes[i], &f.err))
+            TEST_FAIL("%s: %s", changes[i], f.err.message);
+    }
+    CHECK_EQ(exec(f.store, "p", "insert into b(z) values ('v')").err.code, ERR_NONE);
+    CHECK_EQ(number(f.store, "select count(*) from b"), 3);
+    CHECK_EQ(number(f.store, "select count(*) from maru_tables"), 2);
+    fixture_fini(&f);
+}
+
 TEST(a_dry_run_changes_nothing)
 {
     struct fixture f = {0};
