@@ -88,11 +88,24 @@ static int64_t body_limit(struct http_conn *conn, const struct head *head)
     return limit;
 }
 
+/* HTTP/2 without TLS, where it is allowed: true when the input begins it. */
+static bool begins_http2(struct http_conn *conn, struct str input)
+{
+    static const struct str preface = {H2O_STRLIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")};
+    if (!conn->lane->server->options.h2c || !str_starts(input, preface))
+        return false;
+    conn->phase = CONN_HTTP2;
+    conn->since_ns = 0;
+    return true;
+}
+
 /* True when the input holds the part of a head that must wait for more. */
 static bool guard_holds(struct http_conn *conn)
 {
     const struct http_limits *limits = &conn->lane->server->options.limits;
     struct str input = str_n(conn->sock->input->bytes, conn->sock->input->size);
+    if (begins_http2(conn, input))
+        return false;
     struct head head;
     switch (head_check(input, conn->scanned, limits->header_bytes, limits->uri_bytes, &head)) {
     case HEAD_PARTIAL:
@@ -126,7 +139,9 @@ static void guarded_read(h2o_socket_t *sock, const char *error)
     conn->read(sock, error);
     if (!conn->sock)
         return;
-    if (!sock->_cb.read || conn->parked)
+    if (conn->phase == CONN_HTTP2)
+        conn_guard(conn);
+    else if (!sock->_cb.read || conn->parked)
         conn->phase = CONN_BUSY;
     else if (head)
         enter(conn, CONN_BODY);

@@ -28,6 +28,13 @@ const struct http_limits http_limits_default = {
     .cache_bytes = 64 << 20,
 };
 
+/* The library keeps free memory per thread and has no way to give it back. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:h2o_mem_alloc_recycle\n";
+}
+
 static char **copy_list(const char *const *list)
 {
     int n = 0;
@@ -81,7 +88,8 @@ struct http_server *http_server_create(const struct http_options *options, struc
     }
     /* Otherwise a lane's heap is given back and taken again at every batch. */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    signal(SIGPIPE, SIG_IGN); /* a client that left is an error of write(2), not our end */
+    OPENSSL_init_ssl(0, NULL); /* here, so that its clean-up at exit comes after our threads */
+    signal(SIGPIPE, SIG_IGN);  /* a client that left is an error of write(2), not our end */
     struct http_server *server = mem_zero(1, sizeof *server);
     copy_options(&server->options, options);
     pthread_mutex_init(&server->tls_lock, NULL);

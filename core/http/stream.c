@@ -13,23 +13,38 @@ struct http_stream {
     void *arg;
     struct buf waiting; /* not yet given to the library */
     char *sending;      /* what the library has; one piece at a time */
-    bool in_flight, full, closing, broken;
-    char *beat; /* heartbeat text, or NULL */
+    bool in_flight, full, closing;
+    bool broken; /* the client is gone or too slow: nothing more is taken */
+    bool ended;  /* the library has the last of it */
+    char *beat;  /* heartbeat text, or NULL */
     size_t beat_n;
     int64_t beat_every_ns, last_ns;
 };
 
+/* May dispose of the request, and of the stream with it. */
+static void finish(struct http_stream *stream, h2o_send_state_t state)
+{
+    struct http_request *r = stream->request;
+    stream->ended = true;
+    list_remove(&stream->node);
+    if (state == H2O_SEND_STATE_FINAL)
+        r->state = REQUEST_ANSWERED;
+    h2o_send(r->req, NULL, 0, state);
+}
+
+/* Gives the library its next piece, or the end; see finish(). */
 static void pump(struct http_stream *stream)
 {
     struct http_request *r = stream->request;
-    if (stream->in_flight || stream->broken)
+    if (stream->in_flight || stream->ended)
         return;
+    if (stream->broken) {
+        finish(stream, H2O_SEND_STATE_ERROR);
+        return;
+    }
     if (stream->waiting.n == 0) {
-        if (stream->closing) {
-            r->state = REQUEST_ANSWERED;
-            list_remove(&stream->node);
-            h2o_send(r->req, NULL, 0, H2O_SEND_STATE_FINAL);
-        }
+        if (stream->closing)
+            finish(stream, H2O_SEND_STATE_FINAL);
         return;
     }
     h2o_iovec_t piece;
@@ -48,11 +63,11 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
     mem_free(stream->sending);
     stream->sending = NULL;
     stream->in_flight = false;
-    pump(stream);
-    if (stream->full && !stream->closing && stream->waiting.n < STREAM_FULL_BYTES / 2) {
+    if (stream->full && !stream->closing && !stream->broken) {
         stream->full = false;
         list_push_back(&r->lane->drained, &stream->due);
     }
+    pump(stream);
 }
 
 /* The request is disposed of next, which tells the application. */
@@ -61,7 +76,7 @@ static void on_stop(h2o_generator_t *generator, h2o_req_t *req)
     (void)req;
     struct http_request *r = list_entry(generator, struct http_request, generator);
     if (r->stream)
-        r->stream->broken = true;
+        r->stream->broken = r->stream->ended = true;
 }
 
 void stream_start(struct http_request *r, int status, struct str type,
@@ -88,7 +103,7 @@ void stream_start(struct http_request *r, int status, struct str type,
     h2o_start_response(r->req, &r->generator);
     if (r->head) {
         stream->broken = true;
-        h2o_send(r->req, NULL, 0, H2O_SEND_STATE_FINAL);
+        finish(stream, H2O_SEND_STATE_FINAL);
     }
 }
 
@@ -133,11 +148,8 @@ void stream_close(struct http_request *r)
 
 void stream_break(struct http_request *r)
 {
-    struct http_stream *stream = r->stream;
-    bool idle = !stream->in_flight && !stream->broken && r->state == REQUEST_STREAMING;
-    stream->broken = true;
-    if (idle)
-        h2o_send(r->req, NULL, 0, H2O_SEND_STATE_ERROR);
+    r->stream->broken = true;
+    pump(r->stream);
 }
 
 void stream_gone(struct http_request *r)
