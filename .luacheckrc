@@ -2,3 +2,4 @@ std = "luajit"
 max_line_length = 120
 exclude_files = { "build", "node_modules", "bench/http/common", "bench/http/nginx-lua", "core/lua/maru/maru.d.lua" }
 files["spec"] = { std = "luajit+busted" }
+files["spec/support/probe"] = { std = "luajit", ignore = { "212", "241" } } -- handlers that misbehave on purpose

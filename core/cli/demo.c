@@ -40,7 +40,7 @@ int demo_sets(char **sets, int port)
         const char *hole = strstr(values[i], "%d");
         sets[n++] = hole
                         ? mem_printf("%.*s%d%s", (int)(hole - values[i]), values[i], port, hole + 2)
-                        : values[i];
+                        : mem_strdup(values[i]);
     }
     return n;
 }

@@ -70,7 +70,7 @@ static void active_add(struct jobs *jobs, struct job *job, int by)
     }
 }
 
-static bool is_active(int place)
+static bool is_active(enum place place)
 {
     return place == PLACE_CLAIMED || place == PLACE_RUNNING;
 }
