@@ -98,7 +98,7 @@ static void enter(struct jobs *jobs, struct job *job, enum place place, bool fro
 
 static void move(struct jobs *jobs, struct job *job, enum place place, bool front)
 {
-    int from = job->place;
+    enum place from = (enum place)job->place;
     struct limit *roomier = NULL;
     count_move(jobs, job, place);
     if (from == PLACE_READY)
