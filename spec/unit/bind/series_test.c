@@ -6,21 +6,6 @@
 
 static const char library[] = "build/lib/libduckdb.so";
 
-static void on_warm(void *arg, int64_t dropped)
-{
-    (void)dropped;
-    __atomic_store_n((int *)arg, 1, __ATOMIC_RELEASE);
-}
-
-/* Opening DuckDB takes longer than the task's time. */
-static void warm(struct series_store *series)
-{
-    int done = 0;
-    series_expire(series, NULL, on_warm, &done);
-    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
-        usleep(1000);
-}
-
 static struct run with_series(const char *exports)
 {
     static char *keys[] = {"platform", "channel"}, *values[] = {"viewers", "likes"};
@@ -30,7 +15,7 @@ static struct run with_series(const char *exports)
     struct run run = {0};
     struct err err;
     char dir[] = "/tmp/maru-bind-XXXXXX", path[64], command[64], exports_dir[64];
-    if (!mkdtemp(dir) || !fixture_exports(&f, exports))
+    if (!mkdtemp(dir) || !fixture_timed(&f, exports, "30s"))
         return run;
     snprintf(path, sizeof path, "%s/s.duckdb", dir);
     snprintf(exports_dir, sizeof exports_dir, "%s/exports", dir);
@@ -39,9 +24,8 @@ static struct run with_series(const char *exports)
         .library = library, .path = path, .export_dir = exports_dir, .pool = pool};
     f.host.series = series_create(&options);
     CHECK(series_declare(f.host.series, "demo", &schema, 1, false, &err));
-    warm(f.host.series);
     if (start(&f, "f", &run))
-        turn(&f, &run, 200);
+        turn(&f, &run, 2000);
     CHECK(run.ended);
     if (run.outcome != TASK_DONE)
         printf("# %s\n", run.message);

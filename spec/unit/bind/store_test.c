@@ -27,7 +27,7 @@ static bool stored_open(struct stored *s, const char *exports)
     struct store *store = sqlite_open(&options, &err);
     struct migration m = {"0001_lines.sql", {lines, sizeof lines - 1}};
     bool ok = store && store_migrate(store, "demo", &m, 1, &err);
-    if (!ok || !fixture_exports(&s->vm, exports))
+    if (!ok || !fixture_timed(&s->vm, exports, "30s"))
         return false;
     s->vm.host.store = store;
     s->vm.host.cache = cache_create(1 << 20);

@@ -86,18 +86,23 @@ static inline bool fixture_open(struct fixture *f, const char *plugin)
     return fixture_load(f, "");
 }
 
-/* plugin.lua whose exports are given: `f = function(app) … end`. */
-static inline bool fixture_exports(struct fixture *f, const char *exports)
+/* plugin.lua whose exports are given: `f = function(app) … end`, with a time for its tasks. */
+static inline bool fixture_timed(struct fixture *f, const char *exports, const char *task)
 {
     char *text = mem_printf("local M = { name = \"demo\", version = \"1.0.0\" }\n"
-                            "M.limits = { memory = \"8M\", task = \"200ms\" }\n"
+                            "M.limits = { memory = \"8M\", task = \"%s\" }\n"
                             "M.exports = { %s }\nreturn M\n",
-                            exports);
+                            task, exports);
     bool ok = fixture_open(f, text);
     if (!ok)
         printf("# %s\n", f->err.message);
     mem_free(text);
     return ok;
+}
+
+static inline bool fixture_exports(struct fixture *f, const char *exports)
+{
+    return fixture_timed(f, exports, "200ms");
 }
 
 static inline void fixture_close(struct fixture *f)
