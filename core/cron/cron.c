@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "cron/memory.h"
 #include "cron/schedule.h"
 #include "cron/zone.h"
 #include "observe/log.h"
@@ -12,9 +13,8 @@
  * slept is noticed soon: the loop's timers do not count either. */
 static const int64_t sleep_most_ns = 30 * NS_PER_SECOND;
 
-/* Fires older than this are forgotten, but for each schedule's last; no clock is
- * set back so far. */
-enum { KEEP_SECONDS = 7 * 86400, PRUNE_SECONDS = 3600 };
+/* A wall clock set back by more than this makes all schedules look anew. */
+enum { SET_BACK_SECONDS = 5 };
 
 struct entry {
     char *key; /* "plugin/id" */
@@ -25,26 +25,19 @@ struct entry {
     int64_t next; /* SCHEDULE_NEVER when disabled */
 };
 
-/* What a schedule last did; kept for the process's life, across sets. */
-struct memory {
-    int64_t last;       /* instant, seconds; 0 = never */
-    const char *status; /* "fired", "skipped", "failed", or NULL */
-};
-
 struct cron {
     struct lane *lane;
-    struct sqlite *db;
     char *tz, *zone_dir;
     void (*push)(struct cron_push *push, void *arg);
     void *arg;
     int64_t (*wall_ns)(void);
-    struct map *zones;    /* name -> struct zone, never dropped */
-    struct map *memories; /* "plugin/id" -> struct memory */
+    struct map *zones; /* name -> struct zone, never dropped */
+    struct memories *memories;
     struct entry *entries;
     int count;
     struct timer timer;
     bool stopped;
-    int64_t pruned_at;
+    int64_t seen; /* the wall clock at the last tick */
 };
 
 /* A fire and, for run-now, who wants to know. */
@@ -61,16 +54,6 @@ static int64_t now(const struct cron *cron)
     return cron->wall_ns() / NS_PER_SECOND;
 }
 
-static struct memory *memory_of(struct cron *cron, struct str key)
-{
-    struct memory *memory = map_get(cron->memories, key);
-    if (!memory) {
-        memory = mem_zero(1, sizeof *memory);
-        map_set(cron->memories, key, memory);
-    }
-    return memory;
-}
-
 static const struct zone *zone_of(struct cron *cron, const char *name, struct err *err)
 {
     struct zone *zone = map_get(cron->zones, str_c(name));
@@ -79,39 +62,19 @@ static const struct zone *zone_of(struct cron *cron, const char *name, struct er
     return zone;
 }
 
-/* ---- what fired before ------------------------------------------------- */
-
-static bool read_memories(struct sqlite_conn *conn, void *arg, struct err *err)
-{
-    struct cron *cron = arg;
-    sqlite3_stmt *stmt = sqlite_prepared(
-        conn, "select schedule, max(at) from maru_cron_fire group by schedule", err);
-    int rc;
-    if (!stmt)
-        return false;
-    while ((rc = sqlite_step(conn, stmt, err)) == SQLITE_ROW) {
-        struct memory *memory = memory_of(cron, str_c((const char *)sqlite3_column_text(stmt, 0)));
-        memory->last = sqlite3_column_int64(stmt, 1);
-        memory->status = "fired";
-    }
-    return rc == SQLITE_DONE;
-}
-
 struct cron *cron_open(const struct cron_options *options, struct err *err)
 {
     struct cron *cron = mem_zero(1, sizeof *cron);
     cron->lane = options->lane;
-    cron->db = store_sqlite(options->store);
     cron->tz = mem_strdup(options->tz ? options->tz : "Asia/Seoul");
     cron->zone_dir = mem_strdup(options->zone_dir ? options->zone_dir : ZONE_DIR);
     cron->push = options->push;
     cron->arg = options->arg;
     cron->wall_ns = options->wall_ns ? options->wall_ns : clock_wall_ns;
     cron->zones = map_create();
-    cron->memories = map_create();
-    if (sqlite_read_wait(cron->db, read_memories, cron, err))
+    cron->memories = memories_open(store_sqlite(options->store), cron->lane, err);
+    if (cron->memories)
         return cron;
-    err_wrap(err, "cron: read what fired last");
     cron_close(cron);
     return NULL;
 }
@@ -136,11 +99,8 @@ void cron_close(struct cron *cron)
         return;
     while (map_next(cron->zones, &at, &key, &value))
         zone_free(value);
-    at = 0;
-    while (map_next(cron->memories, &at, &key, &value))
-        mem_free(value);
     map_destroy(cron->zones);
-    map_destroy(cron->memories);
+    memories_free(cron->memories);
     entries_free(cron->entries, cron->count);
     mem_free(cron->tz);
     mem_free(cron->zone_dir);
@@ -157,42 +117,6 @@ bool cron_check(const struct cron *cron, const char *pattern, const char *tz, st
     return zone != NULL;
 }
 
-struct prune {
-    struct sqlite_write write; /* first */
-    int64_t before;
-};
-
-static bool prune_work(struct sqlite_conn *conn, struct sqlite_write *w)
-{
-    static const char sql[] =
-        "delete from maru_cron_fire where at < ?1 and at < (select max(at) from maru_cron_fire f"
-        " where f.schedule = maru_cron_fire.schedule)";
-    sqlite3_stmt *stmt = sqlite_prepared(conn, sql, &w->err);
-    if (!stmt)
-        return false;
-    sqlite3_bind_int64(stmt, 1, ((struct prune *)w)->before);
-    return sqlite_step(conn, stmt, &w->err) == SQLITE_DONE;
-}
-
-static void prune_done(struct sqlite_write *w)
-{
-    if (w->err.code != ERR_NONE)
-        log_warn("cron", "could not forget old fires: %s", w->err.message);
-    mem_free(w);
-}
-
-static void prune(struct cron *cron, int64_t t)
-{
-    if (t < cron->pruned_at + PRUNE_SECONDS)
-        return;
-    struct prune *p = mem_zero(1, sizeof *p);
-    cron->pruned_at = t;
-    p->before = t - KEEP_SECONDS;
-    p->write.work = prune_work;
-    p->write.done = prune_done;
-    sqlite_write(cron->db, &p->write, cron->lane);
-}
-
 /* ---- firing ------------------------------------------------------------ */
 
 static void fire_free(struct fire *fire)
@@ -207,7 +131,7 @@ static void on_pushed(struct cron_push *push)
 {
     struct fire *fire = (struct fire *)push;
     struct cron *cron = fire->cron;
-    struct memory *memory = memory_of(cron, push->schedule);
+    struct memory *memory = memory_of(cron->memories, push->schedule);
     bool fired_before = push->err.code == ERR_EXISTS && !push->skipped;
     if (push->err.code == ERR_NONE || push->skipped || fired_before) {
         if (push->at > memory->last)
@@ -241,30 +165,51 @@ static void fire_entry(struct cron *cron, const struct entry *e, int64_t at,
     fire->push.lane = cron->lane;
     fire->push.at = at;
     fire->push.by_hand = done != NULL;
+    if (!done)
+        memory_of(cron->memories, fire->push.schedule)->since =
+            at; /* a reload meanwhile goes on from here */
     fire->push.done = on_pushed;
     cron->push(&fire->push, cron->arg);
 }
 
-/* The latest instant since the last fire that has passed; only this one is made
- * up for, however many were missed. */
-static int64_t due(struct cron *cron, struct entry *e, int64_t t)
+/* The latest instant that has passed; only this one is made up for, however many
+ * were missed. */
+static int64_t due(const struct entry *e, int64_t t)
 {
-    const struct memory *memory = map_get(cron->memories, str_c(e->key));
-    if (e->next > t)
-        return SCHEDULE_NEVER;
-    int64_t after = memory && memory->last >= e->next ? memory->last : e->next - 1;
-    return schedule_latest(&e->schedule, e->zone, after, t);
+    return e->next > t ? SCHEDULE_NEVER : schedule_latest(&e->schedule, e->zone, e->next - 1, t);
+}
+
+/* One that is known goes on from its last fire; a new one begins now. */
+static void entry_begin(struct cron *cron, struct entry *e, int64_t t)
+{
+    const struct memory *memory = memory_of(cron->memories, str_c(e->key));
+    int64_t after = memory->last > memory->since ? memory->last : memory->since;
+    e->next = schedule_next(&e->schedule, e->zone, after > 0 && after < t ? after : t);
+}
+
+/* A clock set back: waiting for the instants of the wrong time would skip those
+ * of the right one.  What fired already does not fire again (primary key). */
+static void look_anew(struct cron *cron, int64_t t)
+{
+    log_warn("cron", "the clock was set back by %lld s", (long long)(cron->seen - t));
+    for (int i = 0; i < cron->count; i++)
+        if (cron->entries[i].enabled)
+            cron->entries[i].next =
+                schedule_next(&cron->entries[i].schedule, cron->entries[i].zone, t);
 }
 
 int64_t cron_tick(struct cron *cron)
 {
     int64_t t = now(cron), next = SCHEDULE_NEVER;
-    prune(cron, t);
+    memories_prune(cron->memories, t);
+    if (t < cron->seen - SET_BACK_SECONDS)
+        look_anew(cron, t);
+    cron->seen = t;
     for (int i = 0; i < cron->count && !cron->stopped; i++) {
         struct entry *e = &cron->entries[i];
         if (!e->enabled)
             continue;
-        int64_t at = due(cron, e, t);
+        int64_t at = due(e, t);
         if (at != SCHEDULE_NEVER)
             fire_entry(cron, e, at, NULL, NULL);
         if (e->next <= t)
@@ -314,12 +259,19 @@ static bool entry_make(struct cron *cron, struct entry *e, const struct cron_sch
     return err_wrap(err, "plugin %s: schedule \"%s\"", s->plugin, s->id);
 }
 
-/* One that has fired before goes on from there; a new one begins now. */
-static void entry_begin(struct cron *cron, struct entry *e, int64_t t)
+/* What was switched off missed nothing; what nobody knew begins now. */
+static void note_changes(struct cron *cron, int64_t t)
 {
-    const struct memory *memory = map_get(cron->memories, str_c(e->key));
-    int64_t after = memory && memory->last > 0 && memory->last < t ? memory->last : t;
-    e->next = schedule_next(&e->schedule, e->zone, after);
+    for (int i = 0; i < cron->count; i++)
+        if (!cron->entries[i].enabled)
+            memory_of(cron->memories, str_c(cron->entries[i].key))->since = t;
+}
+
+static void note_new(struct cron *cron, int64_t t)
+{
+    for (int i = 0; i < cron->count; i++)
+        memory_begin(cron->memories, str_c(cron->entries[i].key), t);
+    memories_write(cron->memories);
 }
 
 bool cron_set(struct cron *cron, const struct cron_schedule *schedules, int count, struct err *err)
@@ -331,12 +283,14 @@ bool cron_set(struct cron *cron, const struct cron_schedule *schedules, int coun
             return false;
         }
     int64_t t = now(cron);
+    note_changes(cron, t);
     for (int i = 0; i < count; i++)
         if (entries[i].enabled)
             entry_begin(cron, &entries[i], t);
     entries_free(cron->entries, cron->count);
     cron->entries = entries;
     cron->count = count;
+    note_new(cron, t);
     cron->timer.fire = on_timer;
     arm(cron, t); /* at once, from the loop */
     return true;
@@ -376,7 +330,7 @@ void cron_print(struct cron *cron, struct buf *out)
     json_open(&w, '[');
     for (int i = 0; i < cron->count; i++) {
         const struct entry *e = &cron->entries[i];
-        const struct memory *memory = map_get(cron->memories, str_c(e->key));
+        const struct memory *memory = memory_of(cron->memories, str_c(e->key));
         json_open(&w, '{');
         json_key(&w, "id");
         json_cstr(&w, e->id);
@@ -389,9 +343,9 @@ void cron_print(struct cron *cron, struct buf *out)
         json_key(&w, "job");
         json_cstr(&w, e->kind);
         print_instant(&w, "next_at", e->zone, e->next);
-        print_instant(&w, "last_at", e->zone, memory ? memory->last : 0);
+        print_instant(&w, "last_at", e->zone, memory->last);
         json_key(&w, "last_status");
-        json_cstr(&w, memory ? memory->status : NULL);
+        json_cstr(&w, memory->status);
         json_key(&w, "enabled");
         json_bool(&w, e->enabled);
         json_close(&w, '}');

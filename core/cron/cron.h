@@ -66,7 +66,7 @@ bool cron_check(const struct cron *cron, const char *pattern, const char *tz, st
 
 /* Replaces the set in one step; a bad entry leaves the old set with *err "plugin
  * x: schedule "y": …".  The first call starts the clock, and makes up for what was
- * missed while the host was down. */
+ * missed while the host was down.  What was disabled missed nothing. */
 bool cron_set(struct cron *cron, const struct cron_schedule *schedules, int count, struct err *err);
 
 /* Fires once now, beside its pattern.  done(arg, err) on the lane: ERR_NOT_FOUND,

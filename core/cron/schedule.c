@@ -107,15 +107,24 @@ static bool has_date(const struct schedule *s)
     return false;
 }
 
+/* Cuts off what stands before the next blank or tab; empty at the end. */
+static struct str next_word(struct str *text)
+{
+    size_t n = 0;
+    *text = str_trim(*text);
+    while (n < text->n && text->p[n] != ' ' && text->p[n] != '\t')
+        n++;
+    struct str word = str_n(text->p, n);
+    *text = str_n(text->p + n, text->n - n);
+    return word;
+}
+
 static bool five_fields(struct str text, struct schedule *out, struct err *err)
 {
     uint64_t bits[5];
     bool intervals[5] = {false};
     int count = 0;
-    while (text.n > 0) {
-        struct str word = str_split(&text, ' ');
-        if (word.n == 0)
-            continue;
+    for (struct str word = next_word(&text); word.n > 0; word = next_word(&text)) {
         if (count == 5)
             return err_set(err, ERR_INVALID, "more than five fields");
         if (count == 2)

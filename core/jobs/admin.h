@@ -12,8 +12,6 @@ struct jobs_change {
     void (*done)(struct jobs_change *change); /* lane; on disk, or change->err */
     struct lane *lane;                        /* NULL = the writer thread */
     struct err err;
-    /* private */
-    struct change_op *op;
 };
 /* Queued: gone for good.  Running: asked to end; done comes when it was asked.
  * ERR_NOT_FOUND. */

@@ -169,12 +169,14 @@ static void committed(struct sqlite_write *w)
     if (n)
         fold_recorded(&jobs->fold, jobs->fold.next_seq, records, n);
     struct change_op *changes = publish_ends(jobs);
+    if (b->pushes)
+        push_publish(jobs, b->pushes);
     for (struct push_op *op = b->pushes, *next; op; op = next) {
         next = op->next;
-        push_publish(jobs, op);
         push_answer(jobs, op, NULL);
     }
-    publish_revivals(jobs);
+    if (b->revivals)
+        publish_revivals(jobs);
     answer_changes(changes, NULL);
     answer_changes(b->revivals, NULL);
     free_updates(b);

@@ -91,8 +91,6 @@ struct jobs_push {
     struct err err;    /* ERR_EXISTS: schedule and instant were pushed before */
     int64_t first_id;  /* ids are first_id … first_id + count - 1; set on return */
     int count;
-    /* private */
-    struct push_op *op;
 };
 
 /* Pushes one job for each of args[0 … count-1] (JSON), all or none.  Everything

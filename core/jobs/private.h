@@ -362,7 +362,7 @@ void batch_add_revival(struct batch *batch, struct change_op *op);
 void batch_setup(struct jobs *jobs); /* prepares jobs->write */
 
 /* push.c */
-void push_publish(struct jobs *jobs, struct push_op *op); /* takes the lock: its jobs may run */
+void push_publish(struct jobs *jobs, struct push_op *ops); /* takes the lock: their jobs may run */
 void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err); /* frees op */
 
 /* change.c */

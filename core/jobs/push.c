@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { PUBLISH_CHUNK = 256, ATTEMPTS_MOST = 10000 };
+enum { PUBLISH_CHUNK = 256, FILL_LOCKED = 4, ATTEMPTS_MOST = 10000 };
 
 static bool check_spec(const struct job_spec *spec, const struct str *args, int count,
                        struct err *err)
@@ -105,63 +105,81 @@ static void fill(struct push_op *op, const struct job_spec *spec)
     }
 }
 
-static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push,
+/* queue: hands it to the writer too; then the push may be over when this returns. */
+static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool queue,
                                const struct job_spec *spec, const struct str *args, int count,
                                struct err *err)
 {
     if (!check_spec(spec, args, count, err))
         return NULL;
     struct push_op *op = op_create(jobs, push, spec, args, count);
+    push->count = count;
+    err_clear(&push->err);
     jobs_lock(jobs);
     bool admitted = admit(jobs, op, spec, err);
+    int64_t first_id = op->first->id;
+    bool ready = admitted && queue && count <= FILL_LOCKED;
+    if (ready) {
+        fill(op, spec);
+        push->first_id = first_id;
+        batch_add_push(&jobs->pending, op);
+    }
     jobs_unlock(jobs);
     if (!admitted) {
         op_free(op);
         return NULL;
     }
+    if (ready)
+        return op;
     fill(op, spec);
-    push->first_id = op->first->id;
-    push->count = count;
-    push->err = (struct err){0};
+    push->first_id = first_id;
+    if (queue) {
+        jobs_lock(jobs);
+        batch_add_push(&jobs->pending, op);
+        jobs_unlock(jobs);
+    }
     return op;
 }
 
 bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec *spec,
                const struct str *args, int count, struct err *err)
 {
-    struct push_op *op = prepare(jobs, push, spec, args, count, err);
-    if (!op)
-        return false;
-    jobs_lock(jobs);
-    batch_add_push(&jobs->pending, op);
-    jobs_unlock(jobs);
-    return true;
+    return prepare(jobs, push, true, spec, args, count, err) != NULL;
 }
 
-void push_publish(struct jobs *jobs, struct push_op *op)
+/* Lock held; let go of now and then, so that lanes come in between. */
+static void publish_jobs(struct jobs *jobs, struct job *job, int64_t now, int *chunk)
 {
-    int64_t now = clock_wall_ns();
-    struct job *job = op->fired_before ? NULL : op->first;
-    jobs_lock(jobs);
-    if (op->fired_before)
-        unique_release(jobs, op->first);
-    else
-        op->first = NULL;
-    jobs->pushing -= op->count;
-    for (int n = 0; job; n++) {
-        struct job *next = job->next;
-        if (n == PUBLISH_CHUNK) {
+    for (struct job *next; job; job = next) {
+        next = job->next;
+        if (++*chunk == PUBLISH_CHUNK) {
+            *chunk = 0;
             dispatch(jobs);
             jobs_unlock(jobs);
             jobs_lock(jobs);
-            n = 0;
         }
         index_set(&jobs->index, job->id, job);
         jobs->count[PLACE_NONE]++;
         job->queue->count[PLACE_NONE]++;
         jobs->pushed_total++;
         place_start(jobs, job, now);
-        job = next;
+    }
+}
+
+void push_publish(struct jobs *jobs, struct push_op *ops)
+{
+    int64_t now = clock_wall_ns();
+    int chunk = 0;
+    jobs_lock(jobs);
+    for (struct push_op *op = ops; op; op = op->next) {
+        jobs->pushing -= op->count;
+        if (op->fired_before) {
+            unique_release(jobs, op->first);
+            continue;
+        }
+        struct job *first = op->first;
+        op->first = NULL;
+        publish_jobs(jobs, first, now, &chunk);
     }
     dispatch(jobs);
     jobs_unlock(jobs);
@@ -232,7 +250,7 @@ bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx
                   void (*ran)(struct jobs_push *push), const struct job_spec *spec,
                   const struct str *args, int count, struct err *err)
 {
-    struct push_op *op = prepare(jobs, push, spec, args, count, err);
+    struct push_op *op = prepare(jobs, push, false, spec, args, count, err);
     if (!op)
         return false;
     op->ran = ran;

@@ -136,6 +136,7 @@ TEST(errors_name_the_field)
     CHECK(strstr(wrong("@sometimes"), "@hourly"));
     CHECK(strstr(wrong("1,,2 * * * *"), "empty"));
     CHECK_STR(wrong("0 0 31 * *"), "");
+    CHECK_STR(wrong(" 0\t0  31 * * "), "");
 }
 
 TEST(zones_are_looked_up_by_name_only)
