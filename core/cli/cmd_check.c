@@ -113,6 +113,18 @@ static void check_migrations(struct check *c, const struct generation *g)
     mem_free(list);
 }
 
+static void check_schedules(struct check *c, const struct generation *g)
+{
+    for (int i = 0; i < g->decl->schedule_count; i++) {
+        struct schedule schedule;
+        struct err err = {0};
+        if (schedule_parse(str_c(g->decl->schedules[i].pattern), &schedule, &err))
+            continue;
+        err_wrap(&err, "%s/plugin.lua: cron", g->bundle->dir);
+        complain(c, err.message);
+    }
+}
+
 static void check_together(struct check *c)
 {
     struct generation **list = mem_zero((size_t)c->scan.count + 1, sizeof *list);
@@ -126,8 +138,10 @@ static void check_together(struct check *c)
     struct set *set = set_create(list, n, &fixed, 1, &err);
     if (!set || !set_requirements(list, n, &order, &err))
         complain(c, err.message);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        check_schedules(c, list[i]);
         check_migrations(c, list[i]);
+    }
     set_free(set);
     mem_free(order);
     mem_free(list);
