@@ -7,28 +7,13 @@
 
 #include "base/mem.h"
 #include "bind/bind.h"
+#include "bind/series_ask.h"
 #include "series/series.h"
 #include "vm/args.h"
 #include "vm/host.h"
 #include "vm/json.h"
 #include "vm/task.h"
 #include "vm/vm.h"
-
-#define APPEND "app.series:append(name, rows)"
-
-enum { COLUMN_BYTES = 64 };
-
-/* Seconds that a timestamp can hold. */
-static const double TIME_MOST = 2.5e11;
-
-/* One block: the call, its conditions, its text. */
-struct ask {
-    struct series_call call; /* first */
-    struct task *task;       /* NULL when nobody waits */
-    struct series_where where[SERIES_COLUMNS];
-    char plugin[80];
-    char text[];
-};
 
 /* ---- answers ----------------------------------------------------------- */
 
@@ -46,7 +31,7 @@ static void push_cell(lua_State *L, const struct series_frame *f, int column, in
         lua_pushnumber(L, value);
 }
 
-static const char *column_name(const struct series_frame *f, int column)
+const char *series_column_name(const struct series_frame *f, int column)
 {
     return column < f->key_count ? f->key_names[column] : f->value_names[column - f->key_count];
 }
@@ -69,7 +54,7 @@ static void push_points(lua_State *L, const struct series_frame *f)
             if (c >= f->key_count && isnan(f->values[c - f->key_count][row]))
                 continue;
             push_cell(L, f, c, row);
-            lua_setfield(L, -2, column_name(f, c));
+            lua_setfield(L, -2, series_column_name(f, c));
         }
         lua_rawseti(L, -2, (int)row + 1);
     }
@@ -92,7 +77,7 @@ static void push_columns(lua_State *L, const struct series_frame *f)
             push_cell(L, f, c, row);
             lua_rawseti(L, -2, (int)row + 1);
         }
-        lua_setfield(L, -2, column_name(f, c));
+        lua_setfield(L, -2, series_column_name(f, c));
     }
     lua_pushnumber(L, (double)f->n);
     lua_setfield(L, -2, "n");
@@ -147,7 +132,7 @@ static int push_answer(lua_State *L, void *arg)
 
 static void on_done(struct series_call *call)
 {
-    struct ask *ask = (struct ask *)call;
+    struct series_ask *ask = (struct series_ask *)call;
     struct task *task = ask->task;
     if (task && call->err.code != ERR_NONE)
         task_resume_error(task, &call->err);
@@ -161,15 +146,16 @@ static void on_done(struct series_call *call)
 
 static void forget(void *arg)
 {
-    ((struct ask *)arg)->task = NULL;
+    ((struct series_ask *)arg)->task = NULL;
 }
 
 /* ---- questions --------------------------------------------------------- */
 
-static struct ask *ask_make(lua_State *L, enum series_op op, struct str name, size_t text_bytes)
+struct series_ask *series_ask_make(lua_State *L, enum series_op op, struct str name,
+                                   size_t text_bytes)
 {
-    struct ask *ask = mem_alloc(sizeof *ask + name.n + text_bytes);
-    *ask = (struct ask){
+    struct series_ask *ask = mem_alloc(sizeof *ask + name.n + text_bytes);
+    *ask = (struct series_ask){
         .call = {.op = op, .from_us = SERIES_NO_TIME, .to_us = SERIES_NO_TIME, .done = on_done}};
     snprintf(ask->plugin, sizeof ask->plugin, "%s", vm_plugin(vm_of(L)));
     ask->call.plugin = ask->plugin;
@@ -178,14 +164,14 @@ static struct ask *ask_make(lua_State *L, enum series_op op, struct str name, si
     return ask;
 }
 
-static int run(struct task *task, struct ask *ask, struct series_store *series)
+int series_ask_run(struct task *task, struct series_ask *ask, struct series_store *series)
 {
     ask->task = task;
     series_run(series, &ask->call, task_lane(task));
     return task_wait(task, forget, ask);
 }
 
-static struct series_store *check_series(lua_State *L, const char *usage)
+struct series_store *series_check_part(lua_State *L, const char *usage)
 {
     struct series_store *series = vm_host(vm_of(L))->series;
     bind_part(L, series, usage, "series");
@@ -197,7 +183,7 @@ static int64_t check_time(lua_State *L, int index, const char *key, const char *
     double seconds = opt_number(L, index, key, NAN, usage);
     if (isnan(seconds))
         return SERIES_NO_TIME;
-    if (fabs(seconds) > TIME_MOST)
+    if (fabs(seconds) > SERIES_TIME_MOST)
         luaL_error(L, "%s: %s must be seconds since 1970", usage, key);
     return llround(seconds * 1e6);
 }
@@ -246,7 +232,7 @@ static size_t check_where(lua_State *L, int index, int *count, const char *usage
     return bytes;
 }
 
-static struct str copy_text(lua_State *L, int index, char **to)
+struct str series_copy_text(lua_State *L, int index, char **to)
 {
     struct str text;
     const char *p = lua_tolstring(L, index, &text.n);
@@ -274,14 +260,14 @@ static int ask(lua_State *L, enum series_op op, const char *usage, const char *w
     if (op == SERIES_DOWNSAMPLE && c.step_us <= 0)
         luaL_error(L, "%s: step must be a duration such as \"5m\"", usage);
     size_t bytes = check_where(L, 2, &where_count, usage);
-    struct series_store *series = check_series(L, usage);
+    struct series_store *series = series_check_part(L, usage);
     struct task *task = task_check(L, who);
-    struct ask *a = ask_make(L, op, name, bytes);
+    struct series_ask *a = series_ask_make(L, op, name, bytes);
     char *text = a->text + name.n;
     for (lua_pushnil(L); where_count > 0 && lua_next(L, 3); lua_pop(L, 1)) {
         struct series_where *w = &a->where[a->call.where_count++];
-        w->key = copy_text(L, -2, &text);
-        w->value = copy_text(L, -1, &text);
+        w->key = series_copy_text(L, -2, &text);
+        w->value = series_copy_text(L, -1, &text);
     }
     a->call.from_us = c.from_us;
     a->call.to_us = c.to_us;
@@ -289,7 +275,7 @@ static int ask(lua_State *L, enum series_op op, const char *usage, const char *w
     a->call.limit = c.limit;
     a->call.step_us = c.step_us;
     a->call.agg = c.agg;
-    return run(task, a, series);
+    return series_ask_run(task, a, series);
 }
 
 /*** Newest point of each line.  (waits)
@@ -337,158 +323,14 @@ static int l_export(lua_State *L)
     return ask(L, SERIES_EXPORT, "app.series:export(name, [options])", "app.series:export", known);
 }
 
-/* ---- append ------------------------------------------------------------ */
-
-/* The declared columns: keys first, then values. */
-struct columns {
-    int keys, count;
-    char names[SERIES_COLUMNS][COLUMN_BYTES];
-};
-
-static bool find_columns(struct series_store *series, const char *plugin, struct str name,
-                         struct columns *c, struct err *err)
-{
-    char *text;
-    struct series_frame *f = series_rows(series, plugin, name, 0, 0, &text, err);
-    if (!f)
-        return false;
-    c->keys = f->key_count;
-    c->count = f->key_count + f->value_count;
-    for (int i = 0; i < c->count; i++)
-        snprintf(c->names[i], COLUMN_BYTES, "%s", column_name(f, i));
-    series_frame_free(f);
-    return true;
-}
-
-/* A reload may declare the series anew between two looks at it. */
-static bool same_columns(const struct columns *c, const struct series_frame *f, struct err *err)
-{
-    bool same = c->keys == f->key_count && c->count == f->key_count + f->value_count;
-    for (int i = 0; same && i < c->count; i++)
-        same = strcmp(c->names[i], column_name(f, i)) == 0;
-    return same || err_set(err, ERR_CONFLICT, "the series was declared anew meanwhile");
-}
-
-static bool is_null(lua_State *L, int index)
-{
-    return lua_isnil(L, index) ||
-           (lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL);
-}
-
-_Noreturn static void bad_field(lua_State *L, int row, const char *name, const char *expected)
-{
-    char where[COLUMN_BYTES + 32];
-    snprintf(where, sizeof where, "row %d: %s", row, name);
-    args_fail(L, APPEND, where, expected, -1);
-}
-
-/* The row on top of the stack; how many bytes its keys take.  names: stack
- * index of the columns' names. */
-static size_t check_row(lua_State *L, int row, const struct columns *c, int names)
-{
-    size_t bytes = 0;
-    int fields = 1, seen = 0;
-    int at = lua_gettop(L);
-    lua_getfield(L, at, "at");
-    if (lua_type(L, -1) != LUA_TNUMBER || !(fabs(lua_tonumber(L, -1)) <= TIME_MOST))
-        bad_field(L, row, "at", "a number of seconds since 1970");
-    lua_pop(L, 1);
-    for (int i = 0; i < c->count; i++) {
-        lua_pushvalue(L, names + i);
-        lua_rawget(L, at);
-        fields += !lua_isnil(L, -1);
-        if (i < c->keys && lua_type(L, -1) != LUA_TSTRING)
-            bad_field(L, row, c->names[i], "text");
-        if (i < c->keys)
-            bytes += lua_objlen(L, -1);
-        else if (!is_null(L, -1) &&
-                 (lua_type(L, -1) != LUA_TNUMBER || !isfinite(lua_tonumber(L, -1))))
-            bad_field(L, row, c->names[i], "a finite number or nil");
-        lua_pop(L, 1);
-    }
-    for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1))
-        seen++;
-    if (seen != fields)
-        luaL_error(L, APPEND ": row %d has a field that series does not declare", row);
-    return bytes;
-}
-
-static size_t check_rows(lua_State *L, int count, const struct columns *c, int names)
-{
-    size_t bytes = 0;
-    for (int row = 1; row <= count; row++) {
-        lua_rawgeti(L, 2, row);
-        if (!lua_istable(L, -1))
-            args_fail(L, APPEND, "rows", "an array of tables", -1);
-        bytes += check_row(L, row, c, names);
-        lua_pop(L, 1);
-    }
-    return bytes;
-}
-
-/* Takes no memory of Lua's, so that nothing raises: names and "at" are on the stack. */
-static void fill_rows(lua_State *L, struct series_frame *f, char *text, int names)
-{
-    int columns = f->key_count + f->value_count;
-    for (int64_t row = 0; row < f->n; row++) {
-        lua_rawgeti(L, 2, (int)row + 1);
-        lua_pushvalue(L, names + columns);
-        lua_rawget(L, -2);
-        f->at_us[row] = llround(lua_tonumber(L, -1) * 1e6);
-        lua_pop(L, 1);
-        for (int i = 0; i < columns; i++) {
-            lua_pushvalue(L, names + i);
-            lua_rawget(L, -2);
-            if (i < f->key_count)
-                f->keys[i][row] = copy_text(L, -1, &text);
-            else
-                f->values[i - f->key_count][row] =
-                    is_null(L, -1) ? (double)NAN : lua_tonumber(L, -1);
-            lua_pop(L, 1);
-        }
-        lua_pop(L, 1);
-    }
-}
-
-/*** Appends one batch, all or nothing.  (waits)
- * @param name string
- * @param rows table[]  { at = seconds, <key> = text, <value> = number|nil }
- * @return integer|nil rows, string? message, string? code */
-static int l_append(lua_State *L)
-{
-    struct str name = args_string(L, 1, APPEND, "name");
-    args_table(L, 2, APPEND, "rows");
-    lua_settop(L, 2);
-    struct series_store *series = check_series(L, APPEND);
-    struct task *task = task_check(L, "app.series:append");
-    const char *plugin = vm_plugin(vm_of(L));
-    struct columns columns;
-    struct err err;
-    if (!find_columns(series, plugin, name, &columns, &err))
-        return push_error(L, &err);
-    int count = (int)lua_objlen(L, 2);
-    if (count > SERIES_APPEND_ROWS)
-        luaL_error(L, APPEND ": at most %d rows", SERIES_APPEND_ROWS);
-    luaL_checkstack(L, columns.count + 8, "too many columns");
-    for (int i = 0; i < columns.count; i++)
-        lua_pushstring(L, columns.names[i]);
-    lua_pushliteral(L, "at");
-    size_t bytes = check_rows(L, count, &columns, 3);
-    char *text;
-    struct series_frame *rows = series_rows(series, plugin, name, count, bytes, &text, &err);
-    if (!rows || !same_columns(&columns, rows, &err)) {
-        series_frame_free(rows);
-        return push_error(L, &err);
-    }
-    fill_rows(L, rows, text, 3);
-    struct ask *a = ask_make(L, SERIES_APPEND, name, 0);
-    a->call.rows = rows;
-    return run(task, a, series);
-}
-
 static const luaL_Reg functions[] = {
-    {"append", l_append}, {"latest", l_latest}, {"window", l_window}, {"downsample", l_downsample},
-    {"stats", l_stats},   {"export", l_export}, {NULL, NULL},
+    {"append", series_lua_append},
+    {"latest", l_latest},
+    {"window", l_window},
+    {"downsample", l_downsample},
+    {"stats", l_stats},
+    {"export", l_export},
+    {NULL, NULL},
 };
 
 int bind_series(lua_State *L)

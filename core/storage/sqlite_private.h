@@ -93,22 +93,30 @@ void call_deliver(struct store_call *call); /* done, on the lane */
 /* sqlite_writer.c */
 bool writer_start(struct sqlite *db, struct err *err);
 void writer_stop(struct sqlite *db);
-void writer_forget(struct writer *w); /* finalizes its own statements */
 void writer_submit(struct sqlite *db, struct gate_item *item, int kind);
 /* Answers an item without running it. */
 void writer_refuse(struct gate_item *item, const struct err *err);
+/* Runs one member under a savepoint; false with its err set.  A lost
+ * transaction shows in writer_in_transaction(). */
+bool writer_member(struct sqlite *db, struct gate_item *item);
+/* After the commit (or refusal): committed if its err is clear, then done. */
+void writer_committed(struct gate_item *item);
+
+/* sqlite_commit.c */
+bool writer_prepare(struct sqlite *db, struct err *err); /* its own statements */
+void writer_forget(struct writer *w);                    /* finalizes them */
+bool writer_step(struct sqlite *db, enum writer_step step, struct err *err);
 /* BEGIN; false with *err, the store failed if need be. */
 bool writer_begin(struct sqlite *db, struct err *err);
 /* COMMIT; false with *err after rolling back. */
 bool writer_commit(struct sqlite *db, struct err *err);
 void writer_rollback(struct sqlite *db);
-/* Runs one member under a savepoint; false with its err set.  A lost
- * transaction shows in writer_in_transaction(). */
-bool writer_member(struct sqlite *db, struct gate_item *item);
 bool writer_in_transaction(struct sqlite *db);
-/* After the commit (or refusal): committed if its err is clear, then done. */
-void writer_committed(struct gate_item *item);
+/* No more acknowledgements from now on; the first caller's reason stays. */
 void writer_fail(struct sqlite *db, const struct err *err);
+/* After an I/O error nobody knows what is on disk until it is read anew. */
+void writer_fail_if_io(struct sqlite *db, const struct err *err);
+void writer_checkpoint(struct sqlite *db); /* when the WAL has become long */
 
 /* sqlite_tx.c */
 void sqlite_tx_begin(struct store *store, struct store_tx *tx);

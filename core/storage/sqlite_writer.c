@@ -16,10 +16,8 @@
 #include "storage/sqlite_private.h"
 
 enum {
-    BATCH_MS = 20,    /* time after which a batch takes no more members */
-    LOSSES = 8,       /* lost transactions after which the rest of a batch is refused */
-    WAL_FACTOR = 8,   /* a WAL that many checkpoints long is worth waiting for readers */
-    RESTART_MS = 200, /* … so long at most */
+    BATCH_MS = 20, /* time after which a batch takes no more members */
+    LOSSES = 8,    /* lost transactions after which the rest of a batch is refused */
 };
 
 struct batch {
@@ -42,83 +40,6 @@ static struct err *error_of(struct gate_item *item)
     return item->kind == WRITER_CALL ? &call_of(item)->err : &work_of(item)->err;
 }
 
-void writer_fail(struct sqlite *db, const struct err *err)
-{
-    struct writer *w = &db->writer;
-    pthread_mutex_lock(&w->lock);
-    bool first = !w->failed;
-    if (first) {
-        w->failed = true;
-        w->failure = *err;
-        err_wrap(&w->failure, "the store has failed");
-    }
-    pthread_mutex_unlock(&w->lock);
-    if (!first)
-        return;
-    log_error("storage", "%s: nothing more is acknowledged", w->failure.message);
-    if (db->options.failed)
-        db->options.failed(db->options.failed_arg, &w->failure);
-}
-
-/* After an I/O error nobody knows what is on disk until it is read anew. */
-static void fail_if_io(struct sqlite *db, const struct err *err)
-{
-    if (err->code == ERR_IO)
-        writer_fail(db, err);
-}
-
-bool writer_in_transaction(struct sqlite *db)
-{
-    return !sqlite3_get_autocommit(db->writer.conn.db);
-}
-
-static bool step_once(struct sqlite *db, enum writer_step step, struct err *err)
-{
-    struct sqlite_conn *conn = &db->writer.conn;
-    sqlite3_stmt *stmt = db->writer.steps[step];
-    int rc = sqlite_step(conn, stmt, err);
-    sqlite3_reset(stmt);
-    return rc == SQLITE_DONE;
-}
-
-bool writer_begin(struct sqlite *db, struct err *err)
-{
-    if (step_once(db, STEP_BEGIN, err))
-        return true;
-    fail_if_io(db, err);
-    return false;
-}
-
-void writer_rollback(struct sqlite *db)
-{
-    struct err err;
-    db->writer.conn.schema_changed = false;
-    if (writer_in_transaction(db) && !step_once(db, STEP_ROLLBACK, &err))
-        writer_fail(db, &err);
-}
-
-bool writer_commit(struct sqlite *db, struct err *err)
-{
-    struct writer *w = &db->writer;
-    int64_t start = clock_ns();
-    bool ok = step_once(db, STEP_COMMIT, err);
-    metric_observe(w->commit_seconds, (double)(clock_ns() - start) / (double)NS_PER_SECOND);
-    if (!ok) {
-        if (err->code != ERR_FULL)
-            writer_fail(db, err);
-        writer_rollback(db);
-        return false;
-    }
-    metric_add(w->commits, 1);
-    if (w->conn.schema_changed) {
-        w->conn.schema_changed = false;
-        struct err load;
-        if (!owners_load(&db->owners, &w->conn, &load))
-            writer_fail(db, &load);
-    }
-    return true;
-}
-
 static bool run_member(struct sqlite_conn *conn, struct gate_item *item)
 {
     if (item->kind == WRITER_CALL)
@@ -132,8 +53,8 @@ bool writer_member(struct sqlite *db, struct gate_item *item)
 {
     struct sqlite_conn *conn = &db->writer.conn;
     struct err *err = error_of(item);
-    if (!step_once(db, STEP_SAVE, err)) {
-        fail_if_io(db, err);
+    if (!writer_step(db, STEP_SAVE, err)) {
+        writer_fail_if_io(db, err);
         return false;
     }
     bool ok = run_member(conn, item);
@@ -144,10 +65,10 @@ bool writer_member(struct sqlite *db, struct gate_item *item)
     if (!ok && err->code == ERR_NONE)
         err_set(err, ERR_SQL, "the work failed without saying why");
     if (!ok)
-        fail_if_io(db, err);
-    if (!ok && writer_in_transaction(db) && !step_once(db, STEP_UNDO, &undo))
+        writer_fail_if_io(db, err);
+    if (!ok && writer_in_transaction(db) && !writer_step(db, STEP_UNDO, &undo))
         writer_rollback(db);
-    if (writer_in_transaction(db) && !step_once(db, STEP_RELEASE, ok ? err : &undo)) {
+    if (writer_in_transaction(db) && !writer_step(db, STEP_RELEASE, ok ? err : &undo)) {
         writer_rollback(db);
         return false;
     }
@@ -261,41 +182,6 @@ static void serve_batch(struct sqlite *db, struct batch *batch)
     }
 }
 
-static int on_wal(void *arg, sqlite3 *handle, const char *schema, int pages)
-{
-    struct writer *w = arg;
-    (void)handle;
-    (void)schema;
-    if (pages < w->wal_pages)
-        w->checkpoint_at = SQLITE_CHECKPOINT; /* the WAL began anew */
-    w->wal_pages = pages;
-    return SQLITE_OK;
-}
-
-/* Readers may keep the WAL from being started anew: then the next attempt
- * comes only after as many pages again, and when it has grown long it is worth
- * a short wait for them. */
-static void checkpoint(struct sqlite *db)
-{
-    struct writer *w = &db->writer;
-    metric_set(w->wal_size, w->wal_pages);
-    if (w->wal_pages < w->checkpoint_at)
-        return;
-    bool restart = w->wal_pages > SQLITE_CHECKPOINT * WAL_FACTOR;
-    sqlite3_busy_timeout(w->conn.db, restart ? RESTART_MS : 0);
-    int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
-    int rc = sqlite3_wal_checkpoint_v2(w->conn.db, NULL, mode, NULL, NULL);
-    sqlite3_busy_timeout(w->conn.db, CONN_BUSY_MS);
-    w->checkpoint_at = w->wal_pages + SQLITE_CHECKPOINT;
-    struct err err;
-    if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED) {
-        sqlite_error(&w->conn, rc, &err);
-        err_wrap(&err, "checkpoint");
-        log_error("storage", "%s", err.message);
-        fail_if_io(db, &err);
-    }
-}
-
 /* Waits for work and takes all there is, at most SQLITE_BATCH.  False at the end. */
 static bool take_all(struct writer *w, struct batch *batch)
 {
@@ -344,7 +230,7 @@ static void *writer_main(void *arg)
                 serve_batch(db, &batch);
             }
         }
-        checkpoint(db);
+        writer_checkpoint(db);
     }
     return NULL;
 }
@@ -371,20 +257,6 @@ void writer_submit(struct sqlite *db, struct gate_item *item, int kind)
         writer_refuse(item, &err);
 }
 
-/* ORDER writer_step.  Prepared once: each member of a batch takes two of them. */
-static bool prepare_steps(struct writer *w, struct err *err)
-{
-    static const char *const sql[WRITER_STEPS] = {"begin immediate", "commit",    "rollback",
-                                                  "savepoint m",     "release m", "rollback to m"};
-    for (int i = 0; i < WRITER_STEPS; i++) {
-        int rc = sqlite3_prepare_v3(w->conn.db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &w->steps[i],
-                                    NULL);
-        if (rc != SQLITE_OK)
-            return sqlite_error(&w->conn, rc, err);
-    }
-    return true;
-}
-
 bool writer_start(struct sqlite *db, struct err *err)
 {
     struct writer *w = &db->writer;
@@ -399,20 +271,10 @@ bool writer_start(struct sqlite *db, struct err *err)
     w->members = metrics_counter("maru_store_writes_total", "Writes answered after a commit", "");
     w->wal_size = metrics_gauge("maru_store_wal_pages", "Pages of the write-ahead log in use", "");
     w->commit_seconds = metrics_histogram("maru_store_commit_seconds", "Time of one commit", "");
-    w->checkpoint_at = SQLITE_CHECKPOINT;
-    sqlite3_wal_hook(w->conn.db, on_wal, w);
-    if (!prepare_steps(w, err))
+    if (!writer_prepare(db, err))
         return false;
     int rc = pthread_create(&w->thread, NULL, writer_main, db);
     return rc == 0 || err_sys(err, rc, "store: writer thread");
-}
-
-void writer_forget(struct writer *w)
-{
-    for (int i = 0; i < WRITER_STEPS; i++) {
-        sqlite3_finalize(w->steps[i]);
-        w->steps[i] = NULL;
-    }
 }
 
 void writer_stop(struct sqlite *db)
