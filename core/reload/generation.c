@@ -142,6 +142,13 @@ struct reaping {
     struct generation *generation;
 };
 
+static void settle(struct generation_lanes *on)
+{
+    on->vms_open--;
+    if (on->vm_closed)
+        on->vm_closed(on->vm_closed_arg);
+}
+
 static void reap_work(struct pool_job *job)
 {
     struct reaping *r = list_entry(job, struct reaping, job);
@@ -160,9 +167,7 @@ static void reap_done(struct pool_job *job)
     }
     mem_free(r);
     generation_unref(g);
-    on->vms_open--;
-    if (on->vm_closed)
-        on->vm_closed(on->vm_closed_arg);
+    settle(on);
 }
 
 static void reap_on_control(void *arg)
@@ -204,8 +209,10 @@ void generation_cancel(struct generation *g, struct lane *lane)
 static void discarded_on_control(void *arg)
 {
     struct hop *hop = arg;
+    struct generation_lanes *on = hop->generation->on;
     generation_unref(hop->generation);
     mem_free(hop);
+    settle(on);
 }
 
 static void discard_on_lane(void *arg)
@@ -223,6 +230,7 @@ void generation_discard(struct generation *g)
         struct hop *hop = mem_zero(1, sizeof *hop);
         *hop = (struct hop){.generation = g, .lane = g->on->lanes[i]};
         generation_ref(g);
+        g->on->vms_open++;
         lane_call(hop->lane, discard_on_lane, hop);
     }
     generation_unref(g);

@@ -44,7 +44,7 @@ struct generation_lanes {
     struct lane *control;
     const struct host *host;
     /* control lane */
-    int vms_open;                 /* VMs that are not closed yet */
+    int vms_open;                 /* VMs that are not closed yet, and lanes asked to let one go */
     void (*vm_closed)(void *arg); /* told after each; may be NULL */
     void *vm_closed_arg;
 };
