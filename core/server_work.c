@@ -7,8 +7,9 @@
 #include "bind/jobs_run.h"
 #include "config/config.h"
 #include "cron/cron.h"
-#include "jobs/jobs.h"
+#include "jobs/admin.h"
 #include "observe/log.h"
+#include "observe/metrics.h"
 #include "server_parts.h"
 
 bool jobs_part_start(struct server *s, struct err *err)
@@ -29,6 +30,8 @@ bool jobs_part_start(struct server *s, struct err *err)
         if (!jobs_add_worker(s->jobs, s->lanes[i], capacity, err))
             return false;
     }
+    if (s->jobs)
+        metrics_on_scrape(jobs_scrape, s->jobs);
     return s->jobs != NULL;
 }
 
