@@ -95,7 +95,8 @@ struct jobs_push {
 
 /* Pushes one job for each of args[0 … count-1] (JSON), all or none.  Everything
  * is copied.  False with *err, and no `done`: ERR_INVALID, ERR_LIMIT, ERR_FULL,
- * ERR_CLOSED, ERR_EXISTS (unique key taken). */
+ * ERR_CLOSED, ERR_EXISTS (unique key taken).  Without a lane `done` may come
+ * before this returns. */
 bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec *spec,
                const struct str *args, int count, struct err *err);
 /* The same inside an open transaction: `ran` once the rows are in it, then, when

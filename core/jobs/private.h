@@ -2,13 +2,13 @@
  *
  * One mutex, jobs->lock, guards every structure unless a comment names another
  * owner.  It is held for a bounded number of jobs at a time, never over a system
- * call, a callback or SQLite, and no other lock is taken under it.  Three kinds
- * of threads meet here: lanes that push and run, the writer thread that commits,
- * the control lane that wakes delayed jobs.
+ * call, a callback or SQLite; under it only lane_post() is called, whose lock is a
+ * leaf.  Three kinds of threads meet here: lanes that push and run, the writer
+ * thread that commits, the control lane that wakes delayed jobs.
  *
  * Invariants:
  *  I1  A job is READY (so it may run) only after the commit that holds its row.
- *  I2  A job is in the index from its push until the commit that ends it.
+ *  I2  A job is in the index from the commit of its row until that of its end.
  *  I3  place, and nothing else, says which list a job is in; only place_set()
  *      changes it, and keeps all counts with it.  So a slot of a limit is not
  *      counted up and down: `active` is the number of jobs that are CLAIMED or
