@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "loop/lane.h"
+#include "vm/blocks.h"
 #include "vm/task.h"
 #include "vm/vm.h"
 
@@ -21,6 +22,7 @@ struct vm {
     lua_State *L;
     struct vm_options options;
     struct plugin_decl *decl;
+    struct blocks blocks; /* the state's memory */
     int run_ref;  /* registry: function(handler number) that every task runs */
     int push_ref; /* registry: task_push_protected */
     /* lane thread; read by others with relaxed loads */

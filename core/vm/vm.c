@@ -32,18 +32,13 @@ static void *allocate(void *ud, void *p, size_t before, size_t after)
     struct vm *vm = ud;
     int64_t used = counter_get(&vm->used) + (int64_t)after - (int64_t)before;
     int64_t limit = counter_get(&vm->limit);
-    if (after == 0) {
-        free(p);
-        p = NULL;
-    } else {
-        if (used > limit && vm->enforced && after > before) {
-            atomic_store_explicit(&vm->broken, true, memory_order_relaxed);
-            return NULL;
-        }
-        p = realloc(p, after);
-        if (!p)
-            return NULL;
+    if (used > limit && vm->enforced && after > before) {
+        atomic_store_explicit(&vm->broken, true, memory_order_relaxed);
+        return NULL;
     }
+    p = blocks_resize(&vm->blocks, p, before, after);
+    if (!p && after > 0)
+        return NULL;
     atomic_store_explicit(&vm->used, used, memory_order_relaxed);
     pace(vm, used, limit);
     return p;
@@ -211,6 +206,7 @@ void vm_destroy(struct vm *vm)
         return;
     invariant(counter_get(&vm->task_count) == 0);
     lua_close(vm->L);
+    blocks_free_all(&vm->blocks);
     task_pool_free(vm);
     plugin_decl_free(vm->decl);
     for (struct vm_slot *slot = vm->slots, *next; slot; slot = next) {

@@ -1,0 +1,103 @@
+#include "vm/blocks.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_FIRST_BYTES = 8 << 10, CHUNK_MOST_BYTES = 64 << 10 };
+
+struct block {
+    struct block *next;
+};
+
+struct block_chunk {
+    struct block_chunk *next;
+    size_t bytes;
+    _Alignas(16) char room[];
+};
+
+/* The sanitizers are to see every object. */
+#if defined(__SANITIZE_ADDRESS__)
+static const size_t small_bytes = 0;
+#else
+static const size_t small_bytes = (size_t)BLOCK_STEP * BLOCK_CLASSES;
+#endif
+
+static size_t class_of(size_t bytes)
+{
+    return (bytes - 1) / BLOCK_STEP;
+}
+
+static bool add_chunk(struct blocks *b)
+{
+    size_t bytes = b->chunks ? b->chunks->bytes * 2 : CHUNK_FIRST_BYTES;
+    if (bytes > CHUNK_MOST_BYTES)
+        bytes = CHUNK_MOST_BYTES;
+    struct block_chunk *chunk = malloc(sizeof *chunk + bytes);
+    if (!chunk)
+        return false;
+    chunk->bytes = bytes;
+    chunk->next = b->chunks;
+    b->chunks = chunk;
+    b->at = chunk->room;
+    b->end = chunk->room + bytes;
+    return true;
+}
+
+static void *take(struct blocks *b, size_t bytes)
+{
+    size_t class = class_of(bytes), whole = (class + 1) * BLOCK_STEP;
+    struct block *block = b->free[class];
+    if (block) {
+        b->free[class] = block->next;
+        return block;
+    }
+    if ((size_t)(b->end - b->at) < whole && !add_chunk(b))
+        return NULL;
+    void *p = b->at;
+    b->at += whole;
+    return p;
+}
+
+static void give(struct blocks *b, void *p, size_t bytes)
+{
+    struct block *block = p;
+    block->next = b->free[class_of(bytes)];
+    b->free[class_of(bytes)] = block;
+}
+
+void *blocks_resize(struct blocks *b, void *p, size_t before, size_t after)
+{
+    bool was_small = p && before <= small_bytes && before > 0;
+    bool is_small = after <= small_bytes && after > 0;
+    if (!was_small && !is_small) {
+        if (after > 0)
+            return realloc(p, after);
+        free(p);
+        return NULL;
+    }
+    if (was_small && is_small && class_of(before) == class_of(after))
+        return p;
+    void *fresh = NULL;
+    if (after > 0) {
+        fresh = is_small ? take(b, after) : malloc(after);
+        if (!fresh)
+            return NULL;
+        if (p)
+            memcpy(fresh, p, before < after ? before : after);
+    }
+    if (was_small)
+        give(b, p, before);
+    else
+        free(p);
+    return fresh;
+}
+
+void blocks_free_all(struct blocks *b)
+{
+    for (struct block_chunk *chunk = b->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
+    *b = (struct blocks){0};
+}

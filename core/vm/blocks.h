@@ -1,0 +1,25 @@
+/* blocks.h -- memory for one lua_State: small blocks by size class, the rest from malloc.
+ *
+ * A request makes and drops a handful of small Lua objects, for which malloc
+ * costs more than the objects' own work.  Small blocks are cut from chunks and
+ * kept for reuse; the chunks go back when the state has been closed.  One
+ * thread at a time.
+ */
+#pragma once
+
+#include <stddef.h>
+
+enum { BLOCK_STEP = 16, BLOCK_CLASSES = 16 }; /* 16, 32 … 256 bytes */
+
+struct block;
+struct block_chunk;
+
+struct blocks {
+    struct block *free[BLOCK_CLASSES];
+    struct block_chunk *chunks;
+    char *at, *end; /* of the chunk that is being cut */
+};                  /* {0} is empty */
+
+/* lua_Alloc's contract: after 0 frees, p NULL allocates, NULL = no memory. */
+void *blocks_resize(struct blocks *b, void *p, size_t before, size_t after);
+void blocks_free_all(struct blocks *b); /* everything that was given out is gone */
