@@ -217,9 +217,15 @@ int l_http_set(lua_State *L)
     return 0;
 }
 
+/* Where the metatable also is: an address is found faster than a name. */
+static const char class_key;
+
 void http_request_class(lua_State *L)
 {
     luaL_newmetatable(L, REQUEST_TYPE);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&class_key);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
     lua_pushcfunction(L, l_index);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, l_newindex);

@@ -30,16 +30,28 @@ static struct str make_key(struct http_request *r)
     return str_n(key, n);
 }
 
+/* Whole seconds as digits at the end of prefix; made for every kept answer, so by hand. */
+static struct str seconds_text(struct http_request *r, struct str prefix, int64_t ns)
+{
+    char digits[20];
+    size_t n = 0;
+    uint64_t left = ns > 0 ? (uint64_t)(ns / NS_PER_SECOND) : 0;
+    do
+        digits[n++] = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    char *text = request_alloc(r, prefix.n + n);
+    memcpy(text, prefix.p, prefix.n);
+    for (size_t i = 0; i < n; i++)
+        text[prefix.n + i] = digits[n - 1 - i];
+    return str_n(text, prefix.n + n);
+}
+
 static void add_freshness(struct http_request *r, const struct answer *answer)
 {
     int64_t now = lane_now(r->lane->lane);
-    long long age = (now - answer->made_ns) / NS_PER_SECOND;
-    long long left = (answer->fresh_until_ns - now) / NS_PER_SECOND;
-    char text[48];
-    int n = snprintf(text, sizeof text, "max-age=%lld", left > 0 ? left : 0);
-    response_token(r, H2O_TOKEN_CACHE_CONTROL, request_copy(r, str_n(text, (size_t)n)));
-    n = snprintf(text, sizeof text, "%lld", age > 0 ? age : 0);
-    response_token(r, H2O_TOKEN_AGE, request_copy(r, str_n(text, (size_t)n)));
+    response_token(r, H2O_TOKEN_CACHE_CONTROL,
+                   seconds_text(r, STR("max-age="), answer->fresh_until_ns - now));
+    response_token(r, H2O_TOKEN_AGE, seconds_text(r, STR(""), now - answer->made_ns));
     response_token(r, H2O_TOKEN_ETAG, str_c(answer->etag));
 }
 

@@ -73,10 +73,12 @@ struct http_lane {
     struct list drained;     /* streams to tell that they may write again */
     struct list lingering;   /* half-closed ends of refused uploads */
     struct map *flights;     /* cacheable requests under way, by key */
-    struct buf log;          /* access log not yet written */
-    void *deflate;           /* z_stream of this lane */
-    int handles;             /* of ours still open */
-    int socket_count;        /* that exist, also those whose client has gone */
+    uint64_t traces;         /* trace ids made */
+    char trace_prefix[16];
+    struct buf log;   /* access log not yet written */
+    void *deflate;    /* z_stream of this lane */
+    int handles;      /* of ours still open */
+    int socket_count; /* that exist, also those whose client has gone */
     bool draining, closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -105,7 +107,7 @@ struct http_conn {
     struct http_lane *lane;
     h2o_socket_t *sock;   /* NULL once closed */
     h2o_socket_cb read;   /* the library's reader behind our guard */
-    h2o_buffer_t *parked; /* the input of the request being answered, see parking.c */
+    h2o_buffer_t *parked; /* the input of the request being answered, see overrides.c */
     struct list node;     /* lane->conns */
     struct list mark;     /* lane->unguarded or lane->doomed */
     enum conn_phase phase;

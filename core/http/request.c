@@ -259,6 +259,15 @@ static char *put_hex(char *out, uint64_t value)
     return out;
 }
 
+/* Random for the lane, counted within it: made for every request of a plugin. */
+static void make_trace_id(struct http_lane *lane, char out[32])
+{
+    if (lane->traces == 0)
+        put_hex(lane->trace_prefix, rand_u64());
+    memcpy(out, lane->trace_prefix, 16);
+    put_hex(out + 16, ++lane->traces * UINT64_C(0x9e3779b97f4a7c15));
+}
+
 static bool is_plain(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
@@ -303,7 +312,7 @@ struct str request_trace_id(const struct http_request *const_r)
         r->trace_id = str_n(given.p + 3, 32);
         return r->trace_id;
     }
-    put_hex(put_hex(r->made_trace, rand_u64()), rand_u64() | 1);
+    make_trace_id(r->lane, r->made_trace);
     r->trace_id = str_n(r->made_trace, 32);
     return r->trace_id;
 }

@@ -28,13 +28,6 @@ const struct http_limits http_limits_default = {
     .cache_bytes = 64 << 20,
 };
 
-/* The library keeps free memory per thread and has no way to give it back. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:h2o_mem_alloc_recycle\n";
-}
-
 static char **copy_list(const char *const *list)
 {
     int n = 0;

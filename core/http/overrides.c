@@ -1,0 +1,105 @@
+#include <stdlib.h>
+#include <uv.h>
+
+#include "http/internal.h"
+
+/* DESIGN: three functions of the library are replaced here (a program's symbol
+ * comes before a shared library's).  Where that is not possible its own are
+ * used and everything works as before, slower.
+ *
+ * h2o_socket_read_stop: between a request and its answer the library takes an
+ * HTTP/1.1 socket off the loop and puts it back afterwards.  With libuv that
+ * costs two epoll_ctl calls for every request, as much as reading and writing
+ * it, and hides a client that leaves.  Here the socket stays on the loop, and
+ * its input buffer, which the request points into, is put aside until the
+ * answer is out.
+ *
+ * h2o_mem_alloc_recycle, h2o_mem_free_recycle: the library keeps 16 free memory
+ * chunks of 4 KiB per thread; a batch of HTTP/2 requests needs hundreds, and
+ * malloc is slow for them. */
+
+struct st_h2o_mem_recycle_chunk_t {
+    struct st_h2o_mem_recycle_chunk_t *next;
+};
+
+/* The sanitizers are to see every object. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { RECYCLED = 0 };
+#else
+enum { RECYCLED = 512 };
+#endif
+
+void *h2o_mem_alloc_recycle(h2o_mem_recycle_t *allocator, size_t bytes)
+{
+    struct st_h2o_mem_recycle_chunk_t *chunk = allocator->_link;
+    if (allocator->cnt == 0)
+        return h2o_mem_alloc(bytes);
+    allocator->_link = chunk->next;
+    allocator->cnt--;
+    return chunk;
+}
+
+void h2o_mem_free_recycle(h2o_mem_recycle_t *allocator, void *p)
+{
+    struct st_h2o_mem_recycle_chunk_t *chunk = p;
+    if (allocator->cnt >= RECYCLED) {
+        free(p);
+        return;
+    }
+    chunk->next = allocator->_link;
+    allocator->_link = chunk;
+    allocator->cnt++;
+}
+
+/* Every socket of the library in this process is one of conn_accept(). */
+static void stop_reading(struct http_conn *conn)
+{
+    conn->sock->_cb.read = NULL;
+    uv_read_stop(&conn->stream);
+}
+
+/* Something came while the request is being answered: bytes of the next one,
+ * which wait, or the end. */
+static void parked_read(h2o_socket_t *sock, const char *error)
+{
+    struct http_conn *conn = sock->on_close.data;
+    stop_reading(conn);
+    if (error)
+        request_left(conn);
+}
+
+void h2o_socket_read_stop(h2o_socket_t *sock)
+{
+    struct http_conn *conn = sock->on_close.data;
+    bool answering = conn->read && sock->_cb.read && !sock->_cb.write &&
+                     (conn->phase == CONN_IDLE || conn->phase == CONN_HEAD ||
+                      conn->phase == CONN_BODY || conn->phase == CONN_BUSY);
+    if (!answering) {
+        stop_reading(conn);
+        return;
+    }
+    conn->parked = sock->input;
+    h2o_buffer_init(&sock->input, &h2o_socket_buffer_prototype);
+    sock->_cb.read = parked_read;
+}
+
+void conn_unpark(struct http_conn *conn)
+{
+    if (!conn->parked)
+        return;
+    h2o_buffer_t *early = conn->sock->input;
+    conn->sock->input = conn->parked;
+    conn->parked = NULL;
+    if (early->size > 0) {
+        h2o_iovec_t room = h2o_buffer_reserve(&conn->sock->input, early->size);
+        memcpy(room.base, early->bytes, early->size);
+        conn->sock->input->size += early->size;
+    }
+    h2o_buffer_dispose(&early);
+}
+
+void conn_drop_parked(struct http_conn *conn)
+{
+    if (conn->parked)
+        h2o_buffer_dispose(&conn->parked);
+}
