@@ -179,8 +179,9 @@ function options(latest) {
   };
 }
 
-/** Dates where a day begins or days are the step, hours and minutes elsewhere. */
+/** Dates where a day begins or days are the step, times elsewhere, to the second where they are close. */
 function tick(at, step, language) {
+  if (step < 60) return clock(at, language).slice(0, 8);
   const [date, time] = [moment(at, language), clock(at, language).slice(0, 5)];
   return step >= 86400 || time === "00:00" ? date.replace(/,? ?\d{2}:\d{2}$/, "") : time;
 }
