@@ -12,7 +12,6 @@
 enum { ANSWER_COPIED_BYTES = 16 << 10 }; /* larger bodies are handed over instead */
 
 /* Of this thread's lane; answers are built and copied within one call. */
-static _Thread_local struct buf scratch;
 
 static void log_line(struct task *task, struct http_request *r, const char *message,
                      const char *code, const char *traceback)
@@ -183,18 +182,18 @@ static const char *add_headers(struct http_request *r, lua_State *L, int index, 
 static void answer_json(struct http_request *r, struct task *task, lua_State *L, int index,
                         int status, struct str type)
 {
+    struct buf *out = vm_scratch(task_vm(task));
     struct err err;
-    buf_clear(&scratch);
-    if (!lua_json_encode(L, index, &scratch, &err)) {
+    if (!lua_json_encode(L, index, out, &err)) {
         answer_mistake(r, task, err.message);
         return;
     }
     if (type.n == 0)
         type = STR("application/json");
-    if (scratch.n > ANSWER_COPIED_BYTES)
-        respond_take(r, status, type, &scratch);
+    if (out->n > ANSWER_COPIED_BYTES)
+        respond_take(r, status, type, out);
     else
-        respond(r, status, type, buf_str(&scratch));
+        respond(r, status, type, buf_str(out));
 }
 
 static void answer_status(struct http_request *r, struct task *task, lua_State *L, int first,

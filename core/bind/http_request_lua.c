@@ -74,17 +74,15 @@ static void add_value(lua_State *L, int table)
     }
 }
 
-/* Of this thread, so that nothing leaks when a push raises for lack of memory. */
-static _Thread_local struct buf scratch;
-
 static void push_query(lua_State *L, const struct http_request *r)
 {
     struct str query = request_query(r), name, value;
+    struct buf *scratch = vm_scratch(vm_of(L)); /* has an owner: a push may raise */
     lua_newtable(L);
     int table = lua_gettop(L);
     size_t at = 0;
     bool bad = false;
-    while (query_next(query, &at, &scratch, &name, &value, &bad)) {
+    while (query_next(query, &at, scratch, &name, &value, &bad)) {
         push_str(L, name);
         push_str(L, value);
         add_value(L, table);

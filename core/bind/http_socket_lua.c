@@ -35,7 +35,6 @@ static struct socket *check_socket(lua_State *L)
 /* socket:send(data) -> boolean: false when the socket is closed or too slow */
 static int l_send(lua_State *L)
 {
-    static _Thread_local struct buf json;
     static const char usage[] = "socket:send(data)";
     struct socket *socket = check_socket(L);
     struct str text;
@@ -45,10 +44,10 @@ static int l_send(lua_State *L)
     if (lua_type(L, 2) == LUA_TSTRING) {
         text.p = lua_tolstring(L, 2, &text.n);
     } else {
-        buf_clear(&json);
-        if (!lua_json_encode(L, 2, &json, &err))
+        struct buf *json = vm_scratch(vm_of(L));
+        if (!lua_json_encode(L, 2, json, &err))
             return luaL_error(L, "%s: %s", usage, err.message);
-        text = buf_str(&json);
+        text = buf_str(json);
     }
     bool sent =
         socket && (utf8_valid(text) ? socket_send(socket, text) : socket_send_binary(socket, text));

@@ -28,6 +28,7 @@ struct lua_stream {
     struct lua_stream **handle;   /* the userdata, NULL before it is made */
     int anchor;                   /* keeps it from the collector while we point at it */
     struct channel_sub *sub;      /* in follow */
+    struct buf out;               /* one event under construction */
     char event[STREAM_EVENT_BYTES + 1];
     bool in_send;
     int refs;
@@ -35,12 +36,12 @@ struct lua_stream {
     struct lane_message message;
 };
 
-static _Thread_local struct buf scratch; /* one event under construction */
-
 static void unref(struct lua_stream *s)
 {
-    if (--s->refs == 0)
-        mem_free(s);
+    if (--s->refs > 0)
+        return;
+    buf_free(&s->out);
+    mem_free(s);
 }
 
 int l_http_sse(lua_State *L)
@@ -158,23 +159,23 @@ static void stop_sending(void *arg)
     ((struct lua_stream *)arg)->in_send = false;
 }
 
-/* The data of an event as text, on the scratch's place: JSON unless it is text. */
-static void write_event(lua_State *L, const char *usage, struct str event, struct str id)
+/* Adds an event to s->out; its data at 3 is JSON unless it is text. */
+static void write_event(lua_State *L, struct lua_stream *s, const char *usage, struct str event,
+                        struct str id)
 {
-    static _Thread_local struct buf json;
+    struct buf *json = vm_scratch(vm_of(L));
     struct str data = {NULL, 0};
     struct err err;
-    buf_clear(&json);
     if (lua_type(L, 3) == LUA_TSTRING) {
         data.p = lua_tolstring(L, 3, &data.n);
     } else {
-        if (!lua_json_encode(L, 3, &json, &err))
+        if (!lua_json_encode(L, 3, json, &err))
             luaL_error(L, "%s: data: %s", usage, err.message);
-        data = buf_str(&json);
+        data = buf_str(json);
     }
     if (data.n > STREAM_MESSAGE_BYTES)
         luaL_error(L, "%s: data is over 1 MiB", usage);
-    add_event(&scratch, event, id, data);
+    add_event(&s->out, event, id, data);
 }
 
 /* stream:send(event, data, [options]) -> boolean (waits) */
@@ -195,15 +196,15 @@ static int l_send(lua_State *L)
     if (event.n > STREAM_EVENT_BYTES || !is_line(event) || !is_line(id))
         return luaL_error(L, "%s: event and id are one short line", usage);
     struct task *task = task_check(L, "stream:send");
-    buf_clear(&scratch);
+    buf_clear(&s->out);
     if (retry >= 0)
-        buf_printf(&scratch, "retry: %.0f\n", retry * 1000);
-    write_event(L, usage, event, id);
+        buf_printf(&s->out, "retry: %.0f\n", retry * 1000);
+    write_event(L, s, usage, event, id);
     if (!s->request) {
         lua_pushboolean(L, 0);
         return 1;
     }
-    enum stream_result result = stream_write(s->request, buf_str(&scratch));
+    enum stream_result result = stream_write(s->request, buf_str(&s->out));
     if (result != STREAM_FULL) {
         lua_pushboolean(L, result == STREAM_OK);
         return 1;
@@ -228,13 +229,13 @@ static void forward(struct lua_stream *s)
     int64_t lost;
     const struct channel_message *message;
     while (s->request && (message = channel_receive(s->sub, &lost))) {
-        buf_clear(&scratch);
+        buf_clear(&s->out);
         if (lost > 0)
-            buf_printf(&scratch, ": %lld messages were dropped for this slow client\n",
+            buf_printf(&s->out, ": %lld messages were dropped for this slow client\n",
                        (long long)lost);
-        add_event(&scratch, str_c(s->event), str_n(NULL, 0), message->json);
+        add_event(&s->out, str_c(s->event), str_n(NULL, 0), message->json);
         channel_release(message);
-        if (stream_write(s->request, buf_str(&scratch)) != STREAM_OK)
+        if (stream_write(s->request, buf_str(&s->out)) != STREAM_OK)
             return;
     }
 }
