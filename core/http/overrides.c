@@ -42,7 +42,7 @@ void *h2o_mem_alloc_recycle(h2o_mem_recycle_t *allocator, size_t bytes)
 void h2o_mem_free_recycle(h2o_mem_recycle_t *allocator, void *p)
 {
     struct st_h2o_mem_recycle_chunk_t *chunk = p;
-    if (allocator->cnt >= RECYCLED) {
+    if (allocator->cnt + 1 > RECYCLED) {
         free(p);
         return;
     }

@@ -23,8 +23,8 @@ struct vm {
     struct vm_options options;
     struct plugin_decl *decl;
     struct blocks blocks; /* the state's memory */
-    int run_ref;  /* registry: function(handler number) that every task runs */
-    int push_ref; /* registry: task_push_protected */
+    int run_ref;          /* registry: function(handler number) that every task runs */
+    int push_ref;         /* registry: task_push_protected */
     /* lane thread; read by others with relaxed loads */
     _Atomic int64_t used, limit, task_count, started, errors, cpu_ns;
     atomic_bool broken;
