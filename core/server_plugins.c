@@ -82,6 +82,8 @@ static void show_parts(struct server *s)
         .cron = s->cron,
         .supervisor = s->in.supervisor,
         .crashes = s->in.crashes,
+        .admin_host = s->in.admin.host,
+        .admin_port = s->in.admin.count ? s->in.admin.port : 0,
         .refresh = refresh_config,
         .arg = s,
     };

@@ -40,7 +40,9 @@ struct admin_parts {
     struct cron *cron;
     struct reload *reload;
     int supervisor, crashes;
-    atomic_bool ready; /* readiness probes: false while starting and draining */
+    const char *admin_host; /* of the admin port, as a URL has it */
+    int admin_port;         /* 0 = none */
+    atomic_bool ready;      /* readiness probes: false while starting and draining */
     /* Reads the configuration again before everything is reloaded. */
     void (*refresh)(void *arg);
     void *arg;

@@ -72,6 +72,14 @@ static bool is_simulated(const struct set *set)
     return set && set_plugin(set, STR("simulator")) != NULL;
 }
 
+static void write_admin_http(struct json *w, const struct admin_parts *p)
+{
+    char url[128];
+    snprintf(url, sizeof url, "http://%s:%d", p->admin_host, p->admin_port);
+    json_key(w, "admin_http");
+    json_cstr(w, p->admin_port ? url : NULL);
+}
+
 static void view_status(struct admin_call *call)
 {
     const struct admin_parts *p = call->admin->parts;
@@ -84,6 +92,7 @@ static void view_status(struct admin_call *call)
     json_int(&w, p->supervisor);
     json_key(&w, "server_pid");
     json_int(&w, getpid());
+    write_admin_http(&w, p);
     json_key(&w, "uptime_s");
     json_int(&w, (clock_ns() - call->admin->started) / NS_PER_SECOND);
     json_key(&w, "generation_set");

@@ -64,8 +64,9 @@ static const struct cli_command commands[] = {
      "plugins.path. NAME is [a-z][a-z0-9_]*; what is there is never overwritten.\n",
      "new plugin NAME", cmd_new},
     {"admin-url", "print the link to the operations page",
-     "Needs admin.listen; the link carries the token of state.dir/admin.token.\n", "admin-url",
-     cmd_admin_url},
+     "Asks the running server; it needs admin.listen.  The link carries the token of "
+     "state.dir/admin.token.\n",
+     "admin-url", cmd_admin_url},
     {"config", "print the reference of the configuration, every key with its default",
      "The output is a valid configuration file in which everything is commented out.\n", "config",
      cmd_config},

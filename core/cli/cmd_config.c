@@ -6,6 +6,8 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/flat.h"
 #include "config/config.h"
 
 int cmd_config(const struct cli_options *o)
@@ -25,24 +27,43 @@ int cmd_version(const struct cli_options *o)
     return EXIT_OK;
 }
 
-static int print_url(const struct config *config)
+/* Where a running server has its admin port, or NULL when it has none; freed by the caller. */
+static char *admin_address(const char *state_dir, struct err *err)
 {
-    const char *listen = config_text(config, "admin.listen");
+    struct buf body = {0};
+    struct flat status;
+    char *url = NULL;
+    if (admin_request(state_dir, "GET", "/status", &body, err) == 200 &&
+        flat_read(buf_str(&body), &status, err)) {
+        const char *text = flat_get(&status, "admin_http");
+        if (text && strcmp(text, "-") != 0)
+            url = mem_strdup(text);
+        flat_free(&status);
+    }
+    buf_free(&body);
+    return url;
+}
+
+static int print_url(const char *state_dir)
+{
     struct buf token = {0};
     struct err err = {0};
-    if (!*listen)
-        return cli_fail(EXIT_CONFIG, "admin.listen is not set; the operations page needs a port "
-                                     "of its own, e.g. --set admin.listen=127.0.0.1:8081");
-    char *path = mem_printf("%s/admin.token", config_text(config, "state.dir"));
+    char *url = admin_address(state_dir, &err);
+    if (!url && err.code != ERR_NONE)
+        return cli_fail(EXIT_NO_SERVER, "%s", err.message);
+    if (!url)
+        return cli_fail(EXIT_CONFIG,
+                        "the server has no admin.listen; the operations page needs a port "
+                        "of its own, e.g. --set admin.listen=127.0.0.1:8081");
+    char *path = mem_printf("%s/admin.token", state_dir);
     bool ok = file_read(path, 4096, &token, &err);
-    mem_free(path);
-    if (!ok)
-        return cli_fail(EXIT_NO_SERVER, "%s; the first start makes it", err.message);
     struct str text = str_trim(buf_str(&token));
-    printf("http://%s%s/admin/login?token=%.*s\n", *listen == ':' ? "127.0.0.1" : "", listen,
-           (int)text.n, text.p);
+    if (ok)
+        printf("%s/admin/login?token=%.*s\n", url, (int)text.n, text.p);
+    mem_free(path);
+    mem_free(url);
     buf_free(&token);
-    return EXIT_OK;
+    return ok ? EXIT_OK : cli_fail(EXIT_STATE, "%s", err.message);
 }
 
 int cmd_admin_url(const struct cli_options *o)
@@ -50,7 +71,7 @@ int cmd_admin_url(const struct cli_options *o)
     struct config *config = cli_config(o);
     if (!config)
         return EXIT_CONFIG;
-    int code = print_url(config);
+    int code = print_url(config_text(config, "state.dir"));
     config_free(config);
     return code;
 }

@@ -98,7 +98,7 @@ describe("commands to a running server", function()
   local maru
 
   setup(function()
-    maru = server.start({ plugins = { good = GOOD } })
+    maru = server.start({ plugins = { good = GOOD }, set = { "admin.listen=127.0.0.1:0" } })
   end)
 
   teardown(function()
@@ -119,6 +119,16 @@ describe("commands to a running server", function()
   it("list queues and jobs", function()
     local output, status = maru:command_output("jobs")
     assert.equal(0, status, output)
+  end)
+
+  it("print the link that logs an operator in", function()
+    local output, status = maru:command_output("admin-url")
+    assert.equal(0, status, output)
+    local link = output:gsub("%s+$", "")
+    assert.truthy(link:find(maru.ready.admin_http .. "/admin/login?token=", 1, true), link)
+    local answer = maru:get(link)
+    assert.equal(303, answer.status)
+    assert.truthy(answer.headers["set-cookie"]:find("HttpOnly", 1, true))
   end)
 
   it("refuse a second server on the same state", function()
