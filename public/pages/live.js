@@ -4,7 +4,7 @@ import { useResource, useSettled, useSignal } from "../lib/hooks.js";
 import { fetchBoard, filterFromQuery, PAGE, queryFromFilter, sortBy } from "../lib/board.js";
 import { count } from "../lib/format.js";
 import { platformName, t } from "../lib/i18n.js";
-import { href } from "../lib/route.js";
+import { href, parseRoute } from "../lib/route.js";
 import { lang } from "../lib/settings.js";
 import { Choice } from "../components/bits.js";
 import { Board, NothingLive } from "../components/board.js";
@@ -41,7 +41,8 @@ function LivePage({ ctx }) {
   };
 
   useEffect(() => {
-    if (ctx.route.value.page === "live") history.replaceState(history.state, "", address);
+    // Asked of the address itself: somebody may have left already, and the route not heard of it.
+    if (parseRoute(location.hash).page === "live") history.replaceState(history.state, "", address);
   }, [address]);
   useSearchFromAddress(route, address, setFilter);
   useEffect(() => {
