@@ -38,6 +38,7 @@ static void on_sock_closed(void *arg)
     conn->sock = NULL;
     list_remove(&conn->node);
     list_remove(&conn->mark);
+    list_remove(&conn->fail);
     atomic_fetch_sub_explicit(&conn->lane->conn_count, 1, memory_order_relaxed);
     metric_add(conn->lane->server->connections, -1);
 }
@@ -136,6 +137,8 @@ static void guarded_read(h2o_socket_t *sock, const char *error)
         return;
     if (head && !error && guard_holds(conn))
         return;
+    if (error)
+        conn_failed(conn);
     conn->read(sock, error);
     if (!conn->sock)
         return;
@@ -152,6 +155,8 @@ static void watched_read(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *conn = sock->on_close.data;
     size_t before = sock->input->size;
+    if (error)
+        conn_failed(conn);
     conn->read(sock, error);
     if (!conn->sock)
         return;
@@ -235,6 +240,7 @@ void conn_accept(struct http_port *port)
     conn->local = port->local;
     conn->linger_fd = -1;
     list_init(&conn->mark);
+    list_init(&conn->fail);
     if (!accept_handle(conn, port))
         return;
     conn->sock = h2o_uv_socket_create(&conn->stream, on_handle_closed);
@@ -293,6 +299,36 @@ static void close_now(struct http_conn *conn)
     }
     if (sock->_cb.read)
         conn->read(sock, h2o_socket_error_closed);
+}
+
+void conn_failed(struct http_conn *conn)
+{
+    if (list_empty(&conn->fail))
+        list_push_back(&conn->lane->failed, &conn->fail);
+}
+
+/* After a reset libuv refuses to write, by a return value that the library does
+ * not look at: it would wait for ever for the end of its answer, or of the TLS
+ * closing.  So the end is told here, as an error. */
+static bool is_stuck(const struct http_conn *conn)
+{
+    const uv_stream_t *stream = &conn->stream;
+    return conn->sock && conn->sock->_cb.write && !uv_is_writable(stream) &&
+           stream->write_queue_size == 0 &&
+           stream->write_completed_queue[0] == (void *)&stream->write_completed_queue;
+}
+
+void conn_end_failed(struct http_lane *lane)
+{
+    list_each_safe (node, &lane->failed) {
+        struct http_conn *conn = list_entry(node, struct http_conn, fail);
+        while (is_stuck(conn)) {
+            h2o_socket_t *sock = conn->sock;
+            h2o_socket_cb done = sock->_cb.write;
+            sock->_cb.write = NULL;
+            done(sock, h2o_socket_error_io);
+        }
+    }
 }
 
 void conn_kill(struct http_conn *conn)

@@ -67,6 +67,7 @@ struct http_lane {
     struct list conns;
     struct list unguarded;   /* HTTP/1.1 connections whose request just ended */
     struct list doomed;      /* connections to close at the end of the batch */
+    struct list failed;      /* connections that cannot be read any more */
     struct list sockets;     /* WebSockets */
     struct list due_sockets; /* those with an event to handle */
     struct list streams;     /* answers in pieces */
@@ -110,6 +111,7 @@ struct http_conn {
     h2o_buffer_t *parked; /* the input of the request being answered, see overrides.c */
     struct list node;     /* lane->conns */
     struct list mark;     /* lane->unguarded or lane->doomed */
+    struct list fail;     /* lane->failed */
     enum conn_phase phase;
     bool tls, admin, local;
     int linger_fd;            /* a duplicate that outlives the connection; -1 = none */
@@ -129,6 +131,8 @@ void conn_accept(struct http_port *port);
 void conn_guard(struct http_conn *conn); /* puts the guard before the library's reader */
 void conn_doom(struct http_conn *conn);  /* closed at the end of the batch */
 void conn_close_doomed(struct http_lane *lane);
+void conn_failed(struct http_conn *conn); /* reading it said error */
+void conn_end_failed(struct http_lane *lane);
 void conn_kill(struct http_conn *conn);  /* also while a request is being answered */
 void conn_sweep(struct http_lane *lane); /* phases that took too long */
 struct str conn_client(struct http_conn *conn);

@@ -64,8 +64,10 @@ static void parked_read(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *conn = sock->on_close.data;
     stop_reading(conn);
-    if (error)
-        request_left(conn);
+    if (!error)
+        return;
+    conn_failed(conn);
+    request_left(conn);
 }
 
 void h2o_socket_read_stop(h2o_socket_t *sock)

@@ -192,10 +192,12 @@ static void on_read(h2o_socket_t *sock, const char *error)
     struct socket *socket = sock->data;
     socket->heard_ns = lane_now(socket->lane->lane);
     socket->pinged = false;
-    if (error)
+    if (error) {
+        conn_failed(sock->on_close.data);
         socket_end(socket);
-    else
+    } else {
         socket_receive(socket);
+    }
 }
 
 const struct wslay_event_callbacks socket_callbacks = {

@@ -148,8 +148,11 @@ void stream_close(struct http_request *r)
 
 void stream_break(struct http_request *r)
 {
-    r->stream->broken = true;
-    pump(r->stream);
+    struct http_stream *stream = r->stream;
+    stream->broken = true;
+    if (stream->in_flight) /* it would wait until the kernel finds out */
+        shutdown(h2o_socket_get_fd(r->conn->sock), SHUT_RDWR);
+    pump(stream);
 }
 
 void stream_gone(struct http_request *r)

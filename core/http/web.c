@@ -17,6 +17,7 @@ static void run_batch(struct http_lane *lane)
     stream_run_drained(lane);
     socket_run_due(lane);
     conn_close_doomed(lane);
+    conn_end_failed(lane);
 }
 
 static void on_check(uv_check_t *check)
@@ -127,9 +128,9 @@ static void init_library(struct http_lane *lane)
 
 static void init_lists(struct http_lane *lane)
 {
-    struct list *lists[] = {&lane->pending,   &lane->running,    &lane->conns,   &lane->unguarded,
-                            &lane->doomed,    &lane->sockets,    &lane->streams, &lane->drained,
-                            &lane->lingering, &lane->due_sockets};
+    struct list *lists[] = {&lane->pending,   &lane->running,     &lane->conns,   &lane->unguarded,
+                            &lane->doomed,    &lane->sockets,     &lane->streams, &lane->drained,
+                            &lane->lingering, &lane->due_sockets, &lane->failed};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     lane->flights = map_create();

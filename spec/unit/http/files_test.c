@@ -6,7 +6,6 @@
 #include "test.h"
 
 static struct serving serving;
-static int port;
 static char root[] = "/tmp/maru-files-test.XXXXXX";
 
 static void put(const char *name, const char *bytes, size_t n)
@@ -34,7 +33,7 @@ static void close_all(void)
     run_here("rm -rf %s");
 }
 
-__attribute__((constructor)) static void open_all(void)
+static void open_all(void)
 {
     if (!mkdtemp(root))
         abort();
@@ -59,9 +58,19 @@ __attribute__((constructor)) static void open_all(void)
     strcpy(kept, dir);
     struct http_options options = serving_options(root);
     serving_open(&serving, &options, 1, kept);
-    port = serving.port;
     atexit(close_all);
 }
+
+/* The port; the server starts when it is first asked for. */
+static int ready(void)
+{
+    static bool opened;
+    if (!opened)
+        open_all();
+    opened = true;
+    return serving.port;
+}
+#define port ready()
 
 TEST(serves_files_with_their_type)
 {

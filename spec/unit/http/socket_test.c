@@ -3,7 +3,6 @@
 #include "test.h"
 
 static struct serving serving;
-static int port;
 static char state_dir[] = "/tmp/maru-socket-test.XXXXXX";
 
 static void close_all(void)
@@ -15,15 +14,25 @@ static void close_all(void)
         perror(command);
 }
 
-__attribute__((constructor)) static void open_all(void)
+static void open_all(void)
 {
     if (!mkdtemp(state_dir))
         abort();
     struct http_options options = serving_options(state_dir);
     serving_open(&serving, &options, 1, NULL);
-    port = serving.port;
     atexit(close_all);
 }
+
+/* The port; the server starts when it is first asked for. */
+static int ready(void)
+{
+    static bool opened;
+    if (!opened)
+        open_all();
+    opened = true;
+    return serving.port;
+}
+#define port ready()
 
 #define HANDSHAKE                                                                                  \
     "GET /ws/room HTTP/1.1\r\nhost: test\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"         \
