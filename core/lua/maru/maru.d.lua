@@ -70,7 +70,9 @@
 ---@field headers table<string, string>  lower-case names
 ---@field body any               JSON body, validated when declared; nil otherwise
 ---@field raw_body string        the bytes
----@field id string              request id (also in the x-request-id answer header)
+---@field id string              request id (in the x-request-id answer header; over HTTP/2 only if sent, or with an error)
+---@field trace_id string        W3C trace id, given by traceparent or made
+---@field user string            who calls, as the authorization found out; "" = nobody
 ---@field client string          address of the client
 ---@field query_string string
 local Request = {}
@@ -119,9 +121,22 @@ function Stream:follow(topic, event) end
 ---@field retention? string      "90d"; older points are dropped daily
 
 ---@class maru.Socket
----@field open? fun(app, socket, req)
----@field message? fun(app, socket, text: string)
----@field close? fun(app, socket)
+---@field open? fun(app, socket: maru.SocketHandle, req: maru.Request)   req may be read until the first wait
+---@field message? fun(app, socket: maru.SocketHandle, text: string)
+---@field close? fun(app, socket: maru.SocketHandle)
+
+--- An open WebSocket. Events of one socket come one after another, after a reload to the new handlers. A handle
+--- may be kept in a variable of its lane; once the socket is closed, sending answers false.
+---@class maru.SocketHandle
+local SocketHandle = {}
+--- Text as it is, anything else as JSON. False when the socket is closed or its client too slow.
+---@return boolean sent
+function SocketHandle:send(data) end
+--- code 1000 … 4999 (default 1000), reason at most 123 bytes
+function SocketHandle:close(code, reason) end
+function SocketHandle:is_open() end   --- @return boolean
+function SocketHandle:id() end        --- @return integer unique in the process
+function SocketHandle:client() end    --- @return string|nil address
 
 --- The app handle ---------------------------------------------------------------------------------
 
