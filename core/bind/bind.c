@@ -11,10 +11,7 @@ static const struct {
     {"files", bind_files},     {"http", bind_http},
     {"jobs", bind_jobs},       {"json", bind_json},
     {"kernels", bind_kernels}, {"log", bind_log},
-    {"metrics", bind_metrics},
-#if __has_include("bind/series_lua.c")
-    {"series", bind_series},
-#endif
+    {"metrics", bind_metrics}, {"series", bind_series},
     {"store", bind_store},     {"text", bind_text},
     {"time", bind_time},       {NULL, NULL},
 };
