@@ -91,10 +91,16 @@ void http_answer_failure(struct http_request *r, struct task *task, enum task_ou
         respond_problem(r, 503, "memory", STR("the plugin is over its memory limit"),
                         str_n(NULL, 0));
         return;
+    case TASK_KILLED:
+        http_log_failure(task, r);
+        respond_header(r, STR("retry-after"), STR("1"));
+        respond_problem(r, 503, "killed", STR("the handler ran too long without waiting"),
+                        str_n(NULL, 0));
+        return;
     case TASK_CANCELLED:
     case TASK_DONE:
         respond_header(r, STR("retry-after"), STR("1"));
-        respond_problem(r, 503, "cancelled", STR("the plugin was replaced meanwhile"),
+        respond_problem(r, 503, "cancelled", STR("the plugin was restarted or replaced meanwhile"),
                         str_n(NULL, 0));
         return;
     }

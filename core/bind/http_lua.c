@@ -72,7 +72,7 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
         http_answer(r, task, L, results);
     else if (r)
         http_answer_failure(r, task, outcome);
-    else if (outcome == TASK_FAILED)
+    else if (outcome == TASK_FAILED || outcome == TASK_KILLED)
         http_log_failure(task, NULL);
     http_request_release(L, of);
     unref(of);

@@ -115,7 +115,7 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
 {
     struct lua_event *e = arg;
     (void)results;
-    if (outcome == TASK_FAILED)
+    if (outcome == TASK_FAILED || outcome == TASK_KILLED)
         http_log_failure(task, NULL);
     if (outcome != TASK_DONE && e->event != SOCKET_CLOSE)
         socket_close(e->socket, outcome == TASK_CANCELLED ? 1012 : 1011, STR(""));

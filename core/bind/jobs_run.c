@@ -151,6 +151,9 @@ static void on_end(struct task *task, enum task_outcome result, lua_State *L, in
     case TASK_MEMORY:
         on_stopped(r, vm, "not enough memory: the plugin's limit on this lane was reached");
         break;
+    case TASK_KILLED:
+        on_raised(r, vm, task_failure(task));
+        break;
     }
 }
 

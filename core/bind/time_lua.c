@@ -71,7 +71,7 @@ static void end_spawned(struct task *task, enum task_outcome outcome, lua_State 
     (void)results;
     struct spawned *s = arg;
     luaL_unref(L, LUA_REGISTRYINDEX, s->ref);
-    if (outcome == TASK_FAILED || outcome == TASK_MEMORY)
+    if (outcome != TASK_DONE && outcome != TASK_CANCELLED && outcome != TASK_TIMEOUT)
         log_failure(task, "spawn");
     mem_free(s);
 }

@@ -1,6 +1,7 @@
 #include "reload/generation.h"
 
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
 #include "vm/host.h"
 #include "vm/vm.h"
 
-static const int64_t rebuild_window_ns = GENERATION_REBUILD_SECONDS * NS_PER_SECOND;
+static const int64_t retry_ns = GENERATION_RETRY_SECONDS * NS_PER_SECOND;
 
 /* One step on one lane and its way back. */
 struct hop {
@@ -238,6 +239,11 @@ void generation_discard(struct generation *g)
 
 /* -- VMs come ------------------------------------------------------------------------------ */
 
+static void on_killed(struct vm *vm, void *owner, const char *reason)
+{
+    generation_killed(owner, vm_lane(vm), reason);
+}
+
 static struct vm *make_vm(struct generation *g, struct lane *lane, struct plugin_decl **decl,
                           struct err *err)
 {
@@ -249,6 +255,7 @@ static struct vm *make_vm(struct generation *g, struct lane *lane, struct plugin
         .config_json = str_c(g->config_json),
         .owner = g,
         .idle = on_idle,
+        .killed = on_killed,
     };
     return vm_create(&options, decl, err);
 }
@@ -343,55 +350,60 @@ static struct vm *fresh_vm(struct generation *g, struct lane *lane)
     struct vm *vm = make_vm(g, lane, &decl, &err);
     if (!vm) {
         log_error("reload", "%s: rebuild on %s: %s", g->label, lane->name, err.message);
-        g->slots[lane->index].held = true; /* tried again with the next use */
+        g->slots[lane->index].retry_at = clock_ns() + retry_ns;
         return NULL;
     }
     plugin_decl_free(decl);
     lane_call(g->on->control, count_vm, g);
     set_vm(g, lane, vm);
-    log_warn("reload", "%s ran out of memory on %s and was rebuilt there", g->label, lane->name);
+    g->slots[lane->index].missing = false;
+    log_warn("reload", "%s was rebuilt on %s", g->label, lane->name);
     return vm;
 }
 
-/* Too many in a row: nothing of this plugin runs here for the rest of the window. */
-static bool may_rebuild(struct generation *g, struct lane *lane)
+/* A VM of the generation was ended by force; what it still runs is cancelled. */
+static void discard_vm(struct generation *g, struct lane *lane)
 {
-    struct generation_slot *slot = &g->slots[lane->index];
-    int64_t now = clock_ns();
-    if (!slot->rebuilds || now - slot->rebuild_since > rebuild_window_ns) {
-        slot->rebuild_since = now;
-        slot->rebuilds = 0;
-    }
-    if (slot->rebuilds < GENERATION_REBUILDS) {
-        slot->rebuilds++;
-        return true;
-    }
-    if (!slot->held)
-        log_error("reload", "%s ran out of memory %d times in %d s: held back on %s", g->label,
-                  GENERATION_REBUILDS, GENERATION_REBUILD_SECONDS, lane->name);
-    slot->held = true;
-    return false;
+    struct vm *vm = g->vms[lane->index];
+    if (!vm || !vm_broken(vm))
+        return;
+    set_vm(g, lane, NULL);
+    g->slots[lane->index].missing = true;
+    vm_cancel_tasks(vm);
+    vm_retire(vm);
 }
 
-/* The broken VM finishes what it can and is closed; a fresh one takes its place. */
-static struct vm *replace_vm(struct generation *g, struct lane *lane, struct vm *broken)
+struct kill {
+    struct generation *generation;
+    char reason[200];
+};
+
+/* The VM, which holds a reference, cannot be closed before this was heard. */
+static void killed_on_control(void *arg)
 {
-    struct vm *fresh = may_rebuild(g, lane) ? fresh_vm(g, lane) : NULL;
-    if (!fresh)
-        set_vm(g, lane, NULL);
-    vm_retire(broken);
-    return fresh;
+    struct kill *k = arg;
+    struct generation_lanes *on = k->generation->on;
+    if (on->killed)
+        on->killed(on->killed_arg, k->generation, k->reason);
+    mem_free(k);
+}
+
+void generation_killed(struct generation *g, struct lane *lane, const char *reason)
+{
+    struct kill *k = mem_zero(1, sizeof *k);
+    k->generation = g;
+    snprintf(k->reason, sizeof k->reason, "%s", reason);
+    atomic_fetch_add(&g->kills, 1);
+    log_error("reload", "%s was ended by force on %s: %s", g->label, lane->name, reason);
+    lane_call(g->on->control, killed_on_control, k);
+    discard_vm(g, lane);
 }
 
 struct vm *generation_vm(struct generation *g, struct lane *lane)
 {
     struct generation_slot *slot = &g->slots[lane->index];
     struct vm *vm = g->vms[lane->index];
-    if (vm && vm_broken(vm) && !slot->leaving)
-        return replace_vm(g, lane, vm);
-    if (!vm && slot->held && !slot->leaving && may_rebuild(g, lane)) {
-        slot->held = false;
+    if (!vm && slot->missing && !slot->leaving && clock_ns() >= slot->retry_at)
         return fresh_vm(g, lane);
-    }
     return vm;
 }

@@ -18,6 +18,7 @@
 #include "vm/plugin.h"
 
 struct bundle;
+struct generation;
 struct host;
 struct lane;
 struct pool;
@@ -33,8 +34,7 @@ enum generation_state { /* ORDER generation_state */
 
 enum {
     GENERATION_LABEL_BYTES = 96,
-    GENERATION_REBUILDS = 5,         /* broken VMs on one lane within … */
-    GENERATION_REBUILD_SECONDS = 60, /* … before the plugin answers 503 there */
+    GENERATION_RETRY_SECONDS = 1, /* between tries to make a VM that could not be rebuilt */
 };
 
 /* Where plugins run. */
@@ -47,15 +47,17 @@ struct generation_lanes {
     int vms_open;                 /* VMs that are not closed yet, and lanes asked to let one go */
     void (*vm_closed)(void *arg); /* told after each; may be NULL */
     void *vm_closed_arg;
+    /* Control lane: a VM was ended by force (see generation_killed); may be NULL. */
+    void (*killed)(void *arg, struct generation *generation, const char *reason);
+    void *killed_arg;
 };
 
 /* Of one lane; only that lane touches it. */
 struct generation_slot {
     struct generation *generation;
-    int64_t rebuild_since; /* first rebuild of the present window */
-    int rebuilds;
-    bool held;    /* broken too often: there is no VM until the window is over */
-    bool leaving; /* it takes no new tasks */
+    bool missing;     /* its VM was discarded; the next use makes one */
+    int64_t retry_at; /* not before: the last try failed */
+    bool leaving;     /* it takes no new tasks */
 };
 
 struct generation {
@@ -77,6 +79,8 @@ struct generation {
     int vms_open;   /* still to go idle */
     void *attached; /* of who runs its jobs: one block, freed with the generation */
     char *given;    /* what the predecessor's stop returned, JSON; NULL = nothing */
+    /* any lane */
+    _Atomic int kills; /* VMs of it that were ended by force */
 };
 
 typedef void generation_fn(struct generation *generation, const struct err *failure, void *arg);
@@ -109,8 +113,13 @@ void generation_cancel(struct generation *generation, struct lane *lane);
 /* A generation that never served: closes all VMs.  Drops the caller's reference. */
 void generation_discard(struct generation *generation);
 
-/* On a lane, before a handler runs: replaces a VM that ran out of memory.  NULL
- * when there is none to run it (broken too often, or leaving). */
+/* On a lane: its VM there was ended by force (a task over its memory or without end).  Counts
+ * it, discards the VM, whose other tasks are cancelled, and tells on->killed; the next use of
+ * the generation on this lane makes a fresh one.  reason is copied. */
+void generation_killed(struct generation *generation, struct lane *lane, const char *reason);
+
+/* On a lane, before a handler runs: its VM there, made again if it was discarded.  NULL
+ * when there is none to run it (it could not be made, or is leaving). */
 struct vm *generation_vm(struct generation *generation, struct lane *lane);
 
 /* Sums over its VMs.  A VM is closed only after the control lane heard of it, so it is there. */

@@ -65,7 +65,8 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
                    void *arg)
 {
     struct call *c = arg;
-    const struct task_failure *failure = outcome == TASK_FAILED ? task_failure(task) : NULL;
+    const struct task_failure *failure =
+        outcome == TASK_FAILED || outcome == TASK_KILLED ? task_failure(task) : NULL;
     const char *who = c->generation->label;
     if (outcome == TASK_DONE)
         take_result(c, L, results);

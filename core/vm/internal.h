@@ -32,6 +32,7 @@ struct vm {
     bool enforced; /* allocations over the limit fail: true only where they can raise */
     bool tight;    /* more than half full: the collector runs more often */
     bool retired;
+    bool told;            /* options.killed was called */
     struct task *running; /* innermost task inside lua_resume */
     struct list tasks;    /* started, not ended */
     struct task *pool;    /* ended cleanly, coroutine ready for reuse */

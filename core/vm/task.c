@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -157,16 +158,31 @@ bool task_is_own(const struct task *task, const lua_State *L)
     return task->L == L;
 }
 
+/* Memory ran out, caught by the plugin or not: nobody knows what is half made. */
+static void tell_killed(struct vm *vm)
+{
+    char reason[96];
+    if (vm->told || !vm_broken(vm))
+        return;
+    vm->told = true;
+    snprintf(reason, sizeof reason, "over its memory limit of %lld KiB",
+             (long long)(counter_get(&vm->limit) / 1024));
+    if (vm->options.killed)
+        vm->options.killed(vm, vm->options.owner, reason);
+}
+
 void task_finish(struct task *task, enum task_outcome outcome)
 {
     struct vm *vm = task->vm;
     if (task->timer.node.slot)
         timer_stop(vm->options.lane, &task->timer);
-    if (outcome == TASK_FAILED || outcome == TASK_MEMORY) {
+    if (outcome == TASK_FAILED || outcome == TASK_MEMORY || outcome == TASK_KILLED) {
         counter_add(&vm->errors, 1);
         failure_read(task, task->L, &task->failure);
         if (outcome == TASK_MEMORY)
             task->failure.code = "memory";
+        if (outcome == TASK_KILLED)
+            task->failure.code = "killed";
     }
     int results = outcome == TASK_DONE ? lua_gettop(task->L) : 0;
     if (task->options.end)
@@ -175,6 +191,7 @@ void task_finish(struct task *task, enum task_outcome outcome)
     list_remove(&task->node);
     task_recycle(task, outcome == TASK_DONE);
     vm->enforced = vm->running != NULL;
+    tell_killed(vm);
     unpin(vm);
 }
 
@@ -202,12 +219,14 @@ void task_run(struct task *task, int args)
     vm->running = outer;
     if (!outer)
         counter_add(&vm->cpu_ns, clock_ns() - began);
-    if (status == LUA_YIELD && task->waiting)
+    if (status == LUA_YIELD && task->waiting) {
         vm->enforced = outer != NULL;
-    else if (status == LUA_YIELD)
+        tell_killed(vm);
+    } else if (status == LUA_YIELD) {
         task_finish(task, task->stop == STOP_DEADLINE ? TASK_TIMEOUT : TASK_CANCELLED);
-    else
+    } else {
         task_finish(task, status == 0 ? TASK_DONE : task_outcome_of(task, status));
+    }
 }
 
 /* ---- stopping ---------------------------------------------------------- */

@@ -56,6 +56,7 @@ enum task_outcome {
     TASK_CANCELLED, /* client gone, generation retired */
     TASK_TIMEOUT,   /* deadline passed */
     TASK_MEMORY,    /* the VM's memory limit; the VM is to be rebuilt */
+    TASK_KILLED,    /* it held its lane too long without waiting; task_failure() tells where */
 };
 
 /* What a failed task says.  Strings are valid until the end callback returns. */
@@ -147,4 +148,4 @@ const char *task_label(const struct task *task);
 const char *task_trace_id(const struct task *task);
 int64_t task_left_ns(const struct task *task); /* until its deadline, at least 0 */
 void *task_arg(const struct task *task);
-const struct task_failure *task_failure(const struct task *task); /* in end, when TASK_FAILED */
+const struct task_failure *task_failure(const struct task *task); /* in end, unless it is DONE */

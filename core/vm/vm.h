@@ -28,6 +28,9 @@ struct vm_options {
     int64_t memory_limit;        /* bytes; 0 = default; the plugin's limits may lower or raise it */
     void *owner;                 /* the generation, for end callbacks */
     void (*idle)(struct vm *vm, void *owner); /* lane: the last task of a retired VM ended */
+    /* Lane, once: one of its tasks was ended by force, so the VM is to be discarded.  A task of
+     * it is not over yet, so it does not become idle in here.  reason is borrowed. */
+    void (*killed)(struct vm *vm, void *owner, const char *reason);
 };
 
 /* Makes the state and runs plugin.lua in it, on the lane's thread.  NULL with
