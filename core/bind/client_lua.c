@@ -131,7 +131,7 @@ static int l_request(lua_State *L)
     struct task *task = task_check(L, "app.http:request");
     struct fetch_header headers[FETCH_HEADERS];
     struct vm *vm = task_vm(task);
-    const struct plugin_decl *decl = vm_decl(vm);
+    const struct allow_decl *net = &vm_decl(vm)->allow[CAPABILITY_NET];
     struct err err = {0};
     lua_settop(L, 2);
     struct fetch_options options = {
@@ -143,7 +143,7 @@ static int l_request(lua_State *L)
         .redirects = bounded(L, "redirects", 3, FETCH_REDIRECTS),
         .retries = bounded(L, "retries", 0, FETCH_RETRIES),
         .max_bytes = max_bytes(L),
-        .allow = {(const char *const *)decl->allow_net, decl->allow_net_count},
+        .allow = {(const char *const *)net->entries, net->count},
         .headers = headers,
     };
     if (lua_istable(L, 2))

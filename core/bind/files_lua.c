@@ -1,6 +1,14 @@
-/* files_lua.c -- app.read: whole files, only those M.allow.fs names.  Reads on the pool. */
+/* files_lua.c -- app.read: whole files, only those M.allow.fs names.  Opened and read on the pool.
+ *
+ * A path has to be below an entry as it is written, and what was opened has to lie there: the
+ * kernel is asked where the open file is, and that same file is read, so that a link swapped in
+ * between leads nowhere. */
 #include <errno.h>
-#include <stdlib.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/sys.h"
@@ -13,38 +21,90 @@
 
 #define USAGE "app.read(path)"
 
-enum { READ_BYTES = 32 << 20 };
+enum { READ_BYTES = 32 << 20, FD_LINK_BYTES = 32 };
 
 struct reading {
     struct pool_job job; /* first */
     struct task *task;   /* NULL once nobody waits */
-    char *path, *real;   /* real: without links, what was allowed */
+    char *path;
+    char *folder; /* of the entry that names it: what is opened lies in there */
     struct buf bytes;
     struct err err;
 };
 
-/* A link inside an allowed folder must not lead out of it. */
-static bool allowed(const struct plugin_decl *decl, const char *real)
+static bool climbs(struct str path)
 {
-    for (int i = 0; i < decl->allow_fs_count; i++) {
-        char *entry = realpath(decl->allow_fs[i], NULL);
-        if (!entry)
-            continue;
-        size_t n = strlen(entry), given = strlen(decl->allow_fs[i]);
-        bool folder = decl->allow_fs[i][given - 1] == '/';
-        bool inside =
-            folder ? strncmp(real, entry, n) == 0 && real[n] == '/' : strcmp(real, entry) == 0;
-        free(entry);
-        if (inside)
+    while (path.n) {
+        if (str_eq_c(str_split(&path, '/'), ".."))
             return true;
     }
     return false;
 }
 
+/* The folder that the file must lie in, or NULL when no entry names the path. */
+static char *folder_for(const struct allow_decl *fs, struct str path)
+{
+    for (int i = 0; i < fs->count && !memchr(path.p, 0, path.n); i++) {
+        struct str entry = str_c(fs->entries[i]), folder = entry;
+        while (folder.n && folder.p[folder.n - 1] != '/')
+            folder.n--;
+        bool inside = entry.n && folder.n == entry.n && str_starts(path, entry) &&
+                      !climbs(str_n(path.p + entry.n, path.n - entry.n));
+        if (inside || str_eq(path, entry))
+            return folder.n ? str_dup(folder) : mem_strdup("./");
+    }
+    return NULL;
+}
+
+/* Where an open file or folder is, without links. */
+static bool place_of(int fd, char out[PATH_MAX])
+{
+    char link[FD_LINK_BYTES];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, out, PATH_MAX - 1);
+    out[n < 0 ? 0 : n] = '\0';
+    return n > 0;
+}
+
+static bool lies_in(int file, int folder)
+{
+    char at[PATH_MAX], in[PATH_MAX];
+    if (!place_of(file, at) || !place_of(folder, in))
+        return false;
+    size_t n = strcmp(in, "/") ? strlen(in) : 0;
+    return strncmp(at, in, n) == 0 && at[n] == '/';
+}
+
+static bool is_file(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static void read_it(struct pool_job *job)
 {
     struct reading *r = (struct reading *)job;
-    file_read(r->real, READ_BYTES, &r->bytes, &r->err);
+    char link[FD_LINK_BYTES];
+    int folder = open(r->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int file = folder < 0 ? -1 : open(r->path, O_PATH | O_CLOEXEC);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    if (file < 0 && (errno == ENOENT || errno == ENOTDIR))
+        err_set(&r->err, ERR_NOT_FOUND, "%.300s: no such file", r->path);
+    else if (file < 0)
+        err_sys(&r->err, errno, "%.300s", r->path);
+    else if (!lies_in(file, folder))
+        err_set(&r->err, ERR_FORBIDDEN, "%.300s leads out of what the plugin's allow.fs names",
+                r->path);
+    else if (!is_file(file))
+        err_set(&r->err, ERR_FORBIDDEN, "%.300s is not a file", r->path);
+    else if (!file_read(link, READ_BYTES, &r->bytes, &r->err) && r->err.code == ERR_LIMIT)
+        err_set(&r->err, ERR_LIMIT, "%.300s: more than %d MiB", r->path, READ_BYTES >> 20);
+    else if (r->err.code != ERR_NONE)
+        err_sys(&r->err, r->err.sys, "%.300s", r->path);
+    if (file >= 0)
+        close(file);
+    if (folder >= 0)
+        close(folder);
 }
 
 static int push_bytes(lua_State *L, void *arg)
@@ -65,7 +125,7 @@ static void on_read(struct pool_job *job)
         task_wake_with(r->task, push_bytes, r);
     buf_free(&r->bytes);
     mem_free(r->path);
-    free(r->real);
+    mem_free(r->folder);
     mem_free(r);
 }
 
@@ -82,25 +142,19 @@ static int l_read(lua_State *L)
     struct str path = args_string(L, 1, USAGE, "path");
     struct task *task = task_check(L, "app.read");
     struct vm *vm = task_vm(task);
-    struct err err = {0};
     bind_part(L, vm_host(vm)->pool, "app.read", "a pool");
-    char *name = str_dup(path);
-    char *real = strlen(name) == path.n ? realpath(name, NULL) : NULL;
-    if (!real && errno == ENOENT)
-        err_set(&err, ERR_NOT_FOUND, "%.300s: no such file", name);
-    else if (!real || !allowed(vm_decl(vm), real))
-        err_set(&err, ERR_FORBIDDEN, "%.300s is not in the plugin's allow.fs", name);
-    if (err.code != ERR_NONE) {
-        mem_free(name);
-        free(real);
+    char *folder = folder_for(&vm_decl(vm)->allow[CAPABILITY_FS], path);
+    if (!folder) {
+        struct err err;
+        err_set(&err, ERR_FORBIDDEN, "%.300s is not in the plugin's allow.fs", path.p);
         return push_error(L, &err);
     }
     struct reading *r = mem_zero(1, sizeof *r);
     r->job.work = read_it;
     r->job.done = on_read;
     r->task = task;
-    r->path = name;
-    r->real = real;
+    r->path = str_dup(path);
+    r->folder = folder;
     pool_submit(vm_host(vm)->pool, &r->job, vm_lane(vm));
     return task_wait(task, forget, r);
 }

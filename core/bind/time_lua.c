@@ -1,6 +1,7 @@
 /* time_lua.c -- app.now, app.sleep, app.spawn, app.call.  Wraps base/clock.h and vm/task.h. */
 #include <lauxlib.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -228,6 +229,20 @@ static struct call *make_call(lua_State *L, const char *plugin, const char *func
     return call;
 }
 
+/* A plugin may always call itself. */
+static bool may_call(const struct vm *vm, const char *plugin, const char *function)
+{
+    const struct allow_decl *allow = &vm_decl(vm)->allow[CAPABILITY_CALL];
+    size_t n = strlen(plugin);
+    bool may = !strcmp(plugin, vm_plugin(vm));
+    for (int i = 0; i < allow->count && !may; i++) {
+        const char *entry = allow->entries[i];
+        may = !strncmp(entry, plugin, n) && entry[n] == '.' &&
+              (!strcmp(entry + n + 1, "*") || !strcmp(entry + n + 1, function));
+    }
+    return may;
+}
+
 /* call(plugin, function, …) -> true, results… | nil, message, code (waits) */
 static int l_call(lua_State *L)
 {
@@ -237,6 +252,9 @@ static int l_call(lua_State *L)
     const struct host *host = vm_host(vm_of(L));
     bind_part(L, host && host->find_export ? host->reload : NULL, "app.call", "other plugins");
     struct task *task = task_check(L, "app.call");
+    if (!may_call(vm_of(L), plugin, function))
+        return args_error(L, "app.call: '%s.%s' is not in this plugin's allow.exports", plugin,
+                          function);
     struct err err;
     int handler;
     struct vm *vm = host->find_export(host->reload, task_lane(task), plugin, function, &handler);

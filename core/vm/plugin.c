@@ -163,6 +163,26 @@ static void read_exports(lua_State *L, struct plugin_decl *decl)
     lua_pop(L, 1);
 }
 
+static void read_allow(lua_State *L, struct plugin_decl *decl)
+{
+    static const struct {
+        const char *entries, *from;
+    } keys[CAPABILITY_KINDS] = {
+        [CAPABILITY_NET] = {"allow_net", "allow_net_from"},
+        [CAPABILITY_FS] = {"allow_fs", "allow_fs_from"},
+        [CAPABILITY_ENV] = {"allow_env", NULL},
+        [CAPABILITY_EXEC] = {"allow_exec", "allow_exec_from"},
+        [CAPABILITY_CALL] = {"allow_exports", NULL},
+    };
+    for (int i = 0; i < CAPABILITY_KINDS; i++) {
+        struct allow_decl *allow = &decl->allow[i];
+        int same;
+        allow->entries = texts(L, keys[i].entries, &allow->count);
+        allow->from = keys[i].from ? texts(L, keys[i].from, &same) : NULL;
+        invariant(!keys[i].from || same == allow->count);
+    }
+}
+
 void plugin_read(lua_State *L, struct plugin_decl *decl)
 {
     decl->name = text(L, "name");
@@ -177,9 +197,7 @@ void plugin_read(lua_State *L, struct plugin_decl *decl)
     decl->series = items(L, "series", sizeof *decl->series, &decl->series_count, read_series);
     decl->pages = items(L, "pages", sizeof *decl->pages, &decl->page_count, read_page);
     read_exports(L, decl);
-    decl->allow_net = texts(L, "allow_net", &decl->allow_net_count);
-    decl->allow_env = texts(L, "allow_env", &decl->allow_env_count);
-    decl->allow_fs = texts(L, "allow_fs", &decl->allow_fs_count);
+    read_allow(L, decl);
     decl->secrets = texts(L, "secrets", &decl->secret_count);
     decl->memory_limit = (int64_t)number(L, "memory_limit", 0);
     decl->task_ns = duration(L, "task");
@@ -259,9 +277,10 @@ void plugin_decl_free(struct plugin_decl *decl)
     free_series_and_pages(decl);
     free_texts(decl->requires, decl->require_count);
     free_texts(decl->exports, decl->export_count);
-    free_texts(decl->allow_net, decl->allow_net_count);
-    free_texts(decl->allow_env, decl->allow_env_count);
-    free_texts(decl->allow_fs, decl->allow_fs_count);
+    for (int i = 0; i < CAPABILITY_KINDS; i++) {
+        free_texts(decl->allow[i].entries, decl->allow[i].count);
+        free_texts(decl->allow[i].from, decl->allow[i].from ? decl->allow[i].count : 0);
+    }
     free_texts(decl->secrets, decl->secret_count);
     mem_free(decl->export_handlers);
     mem_free(decl->name);

@@ -59,6 +59,23 @@ struct page_decl {
     char *path, *title_ko, *title_en, *module;
 };
 
+/* ORDER capability_kind: the names of M.allow's lists, and the words of capability.h. */
+enum capability_kind {
+    CAPABILITY_NET,  /* "host:port", "*.host:port", either with "private:" in front */
+    CAPABILITY_FS,   /* a file's path, or a folder's that ends in "/" */
+    CAPABILITY_ENV,  /* a variable's name */
+    CAPABILITY_EXEC, /* a program's absolute path */
+    CAPABILITY_CALL, /* M.allow.exports: "plugin.fn" or "plugin.*" */
+    CAPABILITY_KINDS,
+};
+/* One list of M.allow, "config:KEY" entries resolved. */
+struct allow_decl {
+    char **entries;
+    char **from; /* for each: "", "config:KEY" (the operator gave it) or "default:KEY"; NULL for
+                    lists that cannot refer to the configuration */
+    int count;
+};
+
 struct plugin_decl {
     char *name, *version;
     char **requires;
@@ -80,12 +97,7 @@ struct plugin_decl {
     char **exports;
     int *export_handlers;
     int export_count;
-    char **allow_net;
-    int allow_net_count; /* "host:port"; config: entries resolved */
-    char **allow_env;
-    int allow_env_count;
-    char **allow_fs;
-    int allow_fs_count;
+    struct allow_decl allow[CAPABILITY_KINDS];
     char **secrets;
     int secret_count; /* config keys that are never shown or logged */
     int64_t memory_limit, task_ns;

@@ -9,6 +9,8 @@ local live_api = require("live_api")
 
 local M = { name = "streampulse", version = "1.0.0", requires = { "chzzk", "soop" } }
 
+M.allow = { exports = { "chzzk.lives", "soop.lives" } }
+
 local PLATFORM = { type = "enum", values = { "chzzk", "soop" } }
 
 M.config = {

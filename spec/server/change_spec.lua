@@ -67,7 +67,7 @@ describe("a change", function()
     server.write_plugins(maru.dir .. "/plugins", {
       base = plugin("base", "1.2.0", [[M.exports = { greet = function(_, name) return "hello " .. name end }]]),
       user = { ["plugin.lua"] = [[
-local M = { name = "user", version = "1.0.0", requires = { "base" } }
+local M = { name = "user", version = "1.0.0", requires = { "base" }, allow = { exports = { "base.greet" } } }
 M.routes = { ["GET /greet"] = function(app) return 200, { text = app.call("base.greet", "kim") } end }
 return M
 ]] },

@@ -1,5 +1,6 @@
 --- Checks the table that plugin.lua returned against the contract (maru.d.lua) and returns it in one form,
 --- which vm/plugin.c reads field by field. Errors are raised by words.refuse with the path of the key.
+local allow = require "maru.contract_allow"
 local fields = require "maru.fields"
 local routes = require "maru.contract_routes"
 local schema = require "maru.schema"
@@ -7,7 +8,7 @@ local units = require "maru.units"
 local words = require "maru.words"
 local work = require "maru.contract_work"
 
-local find, gmatch, lower, match = string.find, string.gmatch, string.lower, string.match
+local find = string.find
 local refuse, under = words.refuse, words.under
 
 local M = {}
@@ -16,7 +17,6 @@ local KNOWN = { name = true, version = true, requires = true, config = true, lim
   allow = true, series = true, routes = true, jobs = true, cron = true, on = true, sockets = true,
   pages = true, exports = true, start = true, stop = true, health = true }
 local DEFAULT_TASK_SECONDS = 30
-local PORTS = { http = 80, https = 443, ws = 80, wss = 443 }
 
 local function table_of(keys, value)
   if value == nil then
@@ -113,85 +113,6 @@ local function read_limits(plugin, out)
   if not out.task or out.task <= 0 then
     refuse({ "limits", "task" }, 'must be a duration such as "30s", got %s', tostring(limits.task))
   end
-end
-
---- "https://host:8443/path" -> "host:8443"
-local function host_of_url(keys, url)
-  local scheme, authority = match(url, "^(%a[%w+.-]*)://([^/?#]+)")
-  local port = scheme and PORTS[lower(scheme)]
-  if not port then
-    refuse(keys, "'%s' is not a URL with http or https", url)
-  end
-  authority = match(authority, "([^@]*)$")
-  local host, given = match(authority, "^(%[[%x:.]+%])(.*)$")
-  if not host then
-    host, given = match(authority, "^([^:]+)(.*)$")
-  end
-  if not host or not (given == "" or find(given, "^:%d+$")) then
-    refuse(keys, "'%s' is not a URL with a host", url)
-  end
-  return lower(host) .. (given ~= "" and given or ":" .. port)
-end
-
-local function add_net(out, keys, entry, config)
-  local name = match(entry, "^config:(.+)$")
-  if not name then
-    if not find(entry, "^%*?[%w.%-]+:%d+$") and not find(entry, "^%[[%x:.]+%]:%d+$") then
-      refuse(keys, 'must be "host:port", "*.host:port" or "config:KEY", got "%s"', entry)
-    end
-    out[#out + 1] = lower(entry)
-    return
-  end
-  local value = config[name]
-  if type(value) == "string" and value ~= "" then
-    value = { value }
-  elseif type(value) ~= "table" and value ~= nil and value ~= "" then
-    refuse(keys, "config.%s must be a URL, it is %s", name, type(value))
-  end
-  for _, url in ipairs(type(value) == "table" and value or {}) do
-    out[#out + 1] = host_of_url(keys, url)
-  end
-end
-
---- A path, a folder ending in "/", or the paths (colon-separated text, or a list) of a config value.
-local function add_fs(out, keys, entry, config)
-  local name = match(entry, "^config:(.+)$")
-  local value = entry
-  if name then
-    value = config[name]
-  elseif not find(entry, "^/") then
-    refuse(keys, 'must be an absolute path or "config:KEY", got "%s"', entry)
-  end
-  if value ~= nil and type(value) ~= "string" and type(value) ~= "table" then
-    refuse(keys, "config.%s must be a path, it is %s", name, type(value))
-  end
-  for _, text in ipairs(type(value) == "table" and value or { value }) do
-    for path in gmatch(text, name and "[^:]+" or ".+") do
-      out[#out + 1] = path
-    end
-  end
-end
-
---- Whether M.config has what "config:KEY" names.
-local function check_reference(plugin, keys, entry)
-  local name = match(entry, "^config:(.+)$")
-  if name and (plugin.config or {})[name] == nil then
-    refuse(keys, "M.config has no '%s'%s", name, words.suggest(name, plugin.config or {}))
-  end
-end
-
-local function read_allow(plugin, out, config)
-  local allow = table_of({ "allow" }, plugin.allow)
-  words.only({ "allow" }, allow, { net = true, env = true, fs = true }, "permission")
-  for part, add in pairs({ net = add_net, fs = add_fs }) do
-    local list = {}
-    for i, entry in ipairs(text_list({ "allow", part }, allow[part], ".", "text")) do
-      check_reference(plugin, { "allow", part, i }, entry)
-      add(list, { "allow", part, i }, entry, config)
-    end
-    out["allow_" .. part] = list
-  end
-  out.allow_env = text_list({ "allow", "env" }, allow.env, "^[%a_][%w_]*$", "a variable's name")
 end
 
 local function read_series(plugin)
@@ -296,7 +217,9 @@ function M.read(plugin, parts)
   local out = { name = plugin.name, version = plugin.version, requires = read_requires(plugin),
     secrets = secrets }
   read_limits(plugin, out)
-  read_allow(plugin, out, config)
+  for key, list in pairs(allow.read(plugin, config, parts.settings, out.requires, text_list)) do
+    out[key] = list
+  end
   local context = { name = parts.name, plugin = plugin, config = config, source = parts.source,
     encode = parts.encode, handler = note, keys_of = keys_of, list_of = list_of,
     task_seconds = out.task }

@@ -21,7 +21,7 @@
 ---@field requires? string[]       { "accounts", "accounts >= 1" }
 ---@field config? table<string, maru.Field>   settings, filled from the configuration file's `plugins.<name>`
 ---@field limits? { memory?: string, task?: string }     defaults "64M", "30s"
----@field allow? { net?: string[], env?: string[], fs?: string[] }   what this plugin may reach; entries of `net` are "host:port", "*.host:port", or "config:KEY" (the host and port of the URL in that config value)
+---@field allow? maru.Allow       what this plugin may reach outside of itself; nothing else is reachable
 ---@field series? table<string, maru.SeriesDeclaration>
 ---@field routes? table<string, function|maru.Route>      ["GET /api/things/{id}"]; `{rest...}` takes the rest of the path
 ---@field jobs? table<string, function|maru.JobDeclaration>
@@ -33,6 +33,18 @@
 ---@field start? fun(app, previous: table?)               once per generation, in its home lane (waits allowed)
 ---@field stop? fun(app): table?                          once per generation; what it returns reaches the next start
 ---@field health? fun(app): boolean, string?
+
+--- What a plugin may reach. A reload that would let it reach more is refused until the operator says
+--- `maru reload NAME --allow`. "config:KEY" stands for what that config value names.
+---@class maru.Allow
+---@field net? string[]      for app.http: "host:port", "*.host:port" (names below host), "[::1]:port" or "config:KEY" (the host
+--- and port of the URL in that value). Names lead to public addresses only, whatever DNS or a redirect says; private ones
+--- are reached when the entry is an address or localhost, or with "private:" in front ("private:db.internal:8080",
+--- "private:config:base"). Link-local addresses and those of cloud metadata services are never reached.
+---@field fs? string[]       for app.read: a file, a folder ending in "/", or "config:KEY" (colon-separated paths, or a list)
+---@field env? string[]      names of variables in app.env
+---@field exec? string[]     for app.exec: absolute paths of programs, or "config:KEY"
+---@field exports? string[]  for app.call: "plugin.fn" or "plugin.*", of plugins in `requires`
 
 --- One setting or one request field. Text form: "string(1,280)", "integer(0,100)", "number", "boolean",
 --- "string?" (optional), "enum(a,b,c)"; table form as below.
@@ -163,10 +175,10 @@ function app.retry(delay, reason) end
 --- Answer helpers for routes
 function app.sse(fn) end
 function app.redirect(url, status) end
---- (waits) A whole file, only one that M.allow.fs names (a path, a folder ending in "/", or "config:KEY":
---- the path or colon-separated paths in that config value). @return string|nil, string?, string?  code: "missing" "forbidden" "too_large"
+--- (waits) A whole file of at most 32 MiB, only one that M.allow.fs names. Links are followed as long as they stay in the
+--- folder that is named (for a file: in its folder). @return string|nil, string?, string?  code: "not_found" "forbidden" "limit" "io"
 function app.read(path) end
---- Calls another plugin's export (which this one lists in `requires`). (waits)
+--- Calls another plugin's export, which this one lists in `allow.exports`. (waits)
 function app.call(name, ...) end
 
 ---@class maru.Log   app.log:info("message", { field = value }); levels debug info warn error

@@ -6,13 +6,15 @@ static const char whole[] =
     "local M = { name = 'demo', version = '1.2.3', requires = { 'accounts', 'billing >= 1.2' } }\n"
     "M.config = { every = { type = 'string', default = '*/5 * * * *' }, base = 'string?', files = "
     "'string?',\n"
+    "  tool = { type = 'string', default = '/usr/bin/env' },\n"
     "  size = { type = 'integer', default = 3, min = 1 }, key = { type = 'string', optional = "
     "true,\n"
     "  secret = true } }\n"
     "M.limits = { memory = '32M', task = '5s' }\n"
-    "M.allow = { net = { 'api.example.com:443', '*.example.com:80', 'config:base' }, env = { 'A_B' "
-    "},\n"
-    "  fs = { '/srv/pages/', 'config:files' } }\n"
+    "M.allow = { net = { 'API.example.com:443', '*.example.com:80', 'config:base',\n"
+    "  'private:db.internal:8080', 'private:config:base' }, env = { 'A_B' },\n"
+    "  fs = { '/srv/pages/', 'config:files' }, exec = { '/bin/true', 'config:tool' },\n"
+    "  exports = { 'accounts.*', 'billing.total' } }\n"
     "M.series = { viewers = { keys = { 'id' }, values = { 'n1', 'n2' }, retention = '90d' } }\n"
     "M.routes = {\n"
     "  ['GET /a'] = fn,\n"
@@ -73,11 +75,19 @@ TEST(reads_everything_a_plugin_can_declare)
     CHECK_STR(d->requires[1], "billing >= 1.2");
     CHECK_EQ(d->memory_limit, 32 << 20);
     CHECK_EQ(d->task_ns, 5000000000);
-    CHECK_EQ(d->allow_net_count, 3);
-    CHECK_STR(d->allow_net[2], "other.example.com:443");
-    CHECK_STR(d->allow_env[0], "A_B");
-    CHECK_EQ(d->allow_fs_count, 3);
-    CHECK_STR(d->allow_fs[1], "a/b");
+    CHECK_EQ(d->allow[CAPABILITY_NET].count, 5);
+    CHECK_STR(d->allow[CAPABILITY_NET].entries[2], "other.example.com:443");
+    CHECK_STR(d->allow[CAPABILITY_NET].from[2], "config:base");
+    CHECK_STR(d->allow[CAPABILITY_NET].entries[3], "private:db.internal:8080");
+    CHECK_STR(d->allow[CAPABILITY_NET].from[3], "");
+    CHECK_STR(d->allow[CAPABILITY_NET].entries[4], "private:other.example.com:443");
+    CHECK_STR(d->allow[CAPABILITY_ENV].entries[0], "A_B");
+    CHECK_EQ(d->allow[CAPABILITY_FS].count, 3);
+    CHECK_STR(d->allow[CAPABILITY_FS].entries[1], "a/b");
+    CHECK_EQ(d->allow[CAPABILITY_EXEC].count, 2);
+    CHECK_STR(d->allow[CAPABILITY_EXEC].entries[1], "/usr/bin/env");
+    CHECK_STR(d->allow[CAPABILITY_EXEC].from[1], "default:tool");
+    CHECK_STR(d->allow[CAPABILITY_CALL].entries[1], "billing.total");
     CHECK_EQ(d->secret_count, 1);
     CHECK_STR(d->secrets[0], "key");
     CHECK_STR(d->series[0].values[1], "n2");
@@ -218,6 +228,36 @@ static const struct {
      "allow.net[1]: M.config has no 'bsae'; did you mean 'base'?"},
     {"M.allow = { fs = { 'config:x' } }", "allow.fs[1]: M.config has no 'x'"},
     {"M.allow = { env = { 'A-B' } }", "allow.env[1]: must be a variable's name, got \"A-B\""},
+    {"M.allow = { nte = { 'a:1' } }", "allow.nte: unknown permission; did you mean 'net'?"},
+    {"M.allow = 'all'", "allow: must be a table, got string"},
+    {"M.allow = { net = { 'a:0' } }", "allow.net[1]: a port is from 1 to 65535, got 0"},
+    {"M.allow = { net = { 'a:65536' } }", "allow.net[1]: a port is from 1 to 65535"},
+    {"M.allow = { net = { '*:443' } }", "allow.net[1]: must be \"host:port\""},
+    {"M.allow = { net = { '*a.com:443' } }", "allow.net[1]: must be \"host:port\""},
+    {"M.allow = { net = { 'a..com:443' } }",
+     "allow.net[1]: the host of \"a..com:443\" has an empty"},
+    {"M.allow = { net = { 'a.com.:443' } }",
+     "allow.net[1]: the host of \"a.com.:443\" has an empty"},
+    {"M.allow = { net = { '2130706433:80' } }", "allow.net[1]: an address is written like"},
+    {"M.allow = { net = { '0x7f.1:80' } }", "allow.net[1]: an address is written like"},
+    {"M.allow = { net = { '0177.0.0.01:80' } }", "allow.net[1]: an address is written like"},
+    {"M.allow = { net = { '*.0.0.1:80' } }", "allow.net[1]: an address is written like"},
+    {"M.allow = { net = { 'http://a:80' } }", "allow.net[1]: must be \"host:port\""},
+    {"M.allow = { net = { 'b\u00fccher.example:80' } }", "allow.net[1]: must be \"host:port\""},
+    {"M.allow = { fs = { 'pages/' } }", "allow.fs[1]: must be an absolute path or \"config:KEY\""},
+    {"M.allow = { fs = { '/srv/../etc/' } }", "allow.fs[1]: a path has no \".\" and \"..\" in it"},
+    {"M.allow = { exec = { 'true' } }", "allow.exec[1]: must be an absolute path"},
+    {"M.allow = { exec = { '/bin/' } }", "allow.exec[1]: must be a program, not a folder"},
+    {"M.allow = { exec = { '/bin/a\\nb' } }", "allow.exec[1]: a path has no control characters"},
+    {"M.allow = { exec = { 'config:t' } } M.config = { t = { type = 'string', default = 'true' } }",
+     "allow.exec[1]: must be an absolute path"},
+    {"M.allow = { exports = { 'base' } } M.requires = { 'base' }",
+     "allow.exports[1]: must be \"plugin.fn\" or \"plugin.*\", got \"base\""},
+    {"M.allow = { exports = { 'base.f*' } } M.requires = { 'base' }",
+     "allow.exports[1]: must be \"plugin.fn\" or \"plugin.*\", got \"base.f*\""},
+    {"M.allow = { exports = { 'bsae.f' } } M.requires = { 'base' }",
+     "allow.exports[1]: 'bsae' is not in this plugin's requires; did you mean 'base'?"},
+    {"M.allow = { exports = { 'demo.f' } }", "allow.exports[1]: a plugin may call what it exports"},
     {"M.series = { v = { keys = { 'at' }, values = { 'n1' } } }",
      "series.v.keys[1]: the column 'at' is taken"},
     {"M.series = { v = { keys = {}, values = {} } }", "series.v.values: needs at least one column"},

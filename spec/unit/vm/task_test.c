@@ -393,6 +393,26 @@ TEST(calls_another_plugins_export)
     fixture_close(&f);
 }
 
+TEST(calls_only_what_allow_exports_names)
+{
+    struct fixture f;
+    called = &f;
+    REQUIRE(fixture_open(
+        &f, "local M = { name = 'demo', version = '1.0.0', requires = { 'demo2', 'other' } }\n"
+            "M.allow = { exports = { 'demo2.add', 'other.*' } }\n"
+            "M.exports = { a = function(app) return app.call('demo2.add') end,\n"
+            "  b = function(app) return app.call('demo2.addition') end,\n"
+            "  c = function(app) return app.call('other.any') end }\n"
+            "return M\n"));
+    f.host.find_export = find_test_export;
+    f.host.reload = &f;
+    CHECK_STR(call(&f, "a").json, "[null,\"demo2.add is not there\",\"not_found\"]");
+    CHECK(strstr(call(&f, "b").message, "app.call: 'demo2.addition' is not in this plugin's "
+                                        "allow.exports"));
+    CHECK_STR(call(&f, "c").json, "[null,\"other.any is not there\",\"not_found\"]");
+    fixture_close(&f);
+}
+
 TEST(cancelling_a_caller_cancels_the_called)
 {
     struct fixture f;
