@@ -11,6 +11,7 @@
 #include "loop/lane.h"
 #include "loop/pool.h"
 #include "observe/log.h"
+#include "reload/internal.h"
 #include "storage/cache.h"
 #include "vm/bundle.h"
 #include "vm/host.h"
@@ -18,22 +19,10 @@
 
 static const int64_t retry_ns = GENERATION_RETRY_SECONDS * NS_PER_SECOND;
 
-/* One step on one lane and its way back. */
+/* A lane asked to let a generation go that never served, and the way back. */
 struct hop {
     struct generation *generation;
     struct lane *lane;
-    struct vm *vm;
-    struct plugin_decl *decl;
-    struct err err;
-    struct load *load;
-};
-
-struct load {
-    struct generation *generation;
-    generation_fn *done;
-    void *arg;
-    int left; /* lanes that have not answered */
-    struct err err;
 };
 
 void generation_label(const struct bundle *bundle, char out[GENERATION_LABEL_BYTES])
@@ -180,7 +169,7 @@ static void reap_on_control(void *arg)
 
 /* On the VM's lane: nothing of it runs any more.  A state of 150 MB takes 0.2 s
  * to close, so a pool thread does it. */
-static void on_idle(struct vm *vm, void *owner)
+void generation_idle(struct vm *vm, void *owner)
 {
     struct generation *g = owner;
     struct lane *lane = vm_lane(vm);
@@ -237,124 +226,20 @@ void generation_discard(struct generation *g)
     generation_unref(g);
 }
 
-/* -- VMs come ------------------------------------------------------------------------------ */
-
-static void on_killed(struct vm *vm, void *owner, const char *reason)
-{
-    generation_killed(owner, vm_lane(vm), reason);
-}
-
-static struct vm *make_vm(struct generation *g, struct lane *lane, struct plugin_decl **decl,
-                          struct err *err)
-{
-    struct vm_options options = {
-        .lane = lane,
-        .host = g->on->host,
-        .bundle = g->bundle,
-        .label = g->label,
-        .config_json = str_c(g->config_json),
-        .owner = g,
-        .idle = on_idle,
-        .killed = on_killed,
-    };
-    return vm_create(&options, decl, err);
-}
-
-/* Every VM holds a reference until it is closed. */
-static void count_vm(void *arg)
-{
-    struct generation *g = arg;
-    generation_ref(g);
-    g->vms_open++;
-    g->on->vms_open++;
-}
-
-static void load_finish(struct load *load)
-{
-    struct generation *g = load->generation;
-    bool failed = load->err.code != ERR_NONE;
-    if (!failed)
-        g->state = GENERATION_READY;
-    load->done(g, failed ? &load->err : NULL, load->arg);
-    mem_free(load);
-}
-
-static void load_others(struct load *load);
-
-static void loaded_on_control(void *arg)
-{
-    struct hop *hop = arg;
-    struct load *load = hop->load;
-    struct generation *g = load->generation;
-    bool first = hop->lane->index == g->home;
-    if (hop->vm)
-        count_vm(g);
-    if (hop->vm && first) {
-        g->decl = hop->decl;
-    } else if (hop->vm) {
-        if (strcmp(hop->decl->handlers_hash, g->decl->handlers_hash))
-            err_set(&hop->err, ERR_LUA,
-                    "%s/plugin.lua: declares other handlers each time it is loaded",
-                    g->bundle->dir);
-        plugin_decl_free(hop->decl);
-    }
-    if (hop->err.code && !load->err.code)
-        load->err = hop->err;
-    load->left--;
-    mem_free(hop);
-    if (first && !load->err.code && g->on->count > 1)
-        load_others(load);
-    else if (first || !load->left)
-        load_finish(load);
-}
-
-static void load_on_lane(void *arg)
-{
-    struct hop *hop = arg;
-    struct generation *g = hop->generation;
-    hop->vm = make_vm(g, hop->lane, &hop->decl, &hop->err);
-    set_vm(g, hop->lane, hop->vm);
-    g->slots[hop->lane->index].generation = g;
-    lane_call(g->on->control, loaded_on_control, hop);
-}
-
-static void load_on(struct load *load, int lane)
-{
-    struct hop *hop = mem_zero(1, sizeof *hop);
-    hop->generation = load->generation;
-    hop->lane = load->generation->on->lanes[lane];
-    hop->load = load;
-    load->left++;
-    lane_call(hop->lane, load_on_lane, hop);
-}
-
-static void load_others(struct load *load)
-{
-    for (int i = 0; i < load->generation->on->count; i++) {
-        if (i != load->generation->home)
-            load_on(load, i);
-    }
-}
-
-void generation_load(struct generation *g, generation_fn *done, void *arg)
-{
-    struct load *load = mem_zero(1, sizeof *load);
-    *load = (struct load){.generation = g, .done = done, .arg = arg};
-    load_on(load, g->home);
-}
+/* -- VMs that are made again --------------------------------------------------------------- */
 
 static struct vm *fresh_vm(struct generation *g, struct lane *lane)
 {
     struct plugin_decl *decl = NULL;
     struct err err = {0};
-    struct vm *vm = make_vm(g, lane, &decl, &err);
+    struct vm *vm = generation_make_vm(g, lane, &decl, &err);
     if (!vm) {
         log_error("reload", "%s: rebuild on %s: %s", g->label, lane->name, err.message);
         g->slots[lane->index].retry_at = clock_ns() + retry_ns;
         return NULL;
     }
     plugin_decl_free(decl);
-    lane_call(g->on->control, count_vm, g);
+    lane_call(g->on->control, generation_count_vm, g);
     set_vm(g, lane, vm);
     g->slots[lane->index].missing = false;
     log_warn("reload", "%s was rebuilt on %s", g->label, lane->name);

@@ -3,9 +3,9 @@
  *   loading ──▶ ready ──▶ serving ──▶ draining ──▶ stopped
  *      └──────────┴─▶ stopped (it never served)
  *
- * Loading makes the VM of the home lane first; it gives the declaration.  The
- * others follow, each on its own lane's thread, and must sort their handlers
- * the same way.  A VM is only touched by its lane; the state above and every
+ * Loading makes all VMs on a pool thread, the one of the home lane first; it
+ * gives the declaration, and the others must sort their handlers the same way.
+ * From then on a VM is only touched by its lane; the state above and every
  * function here, unless it says otherwise, belong to the control lane.
  */
 #pragma once
@@ -54,7 +54,6 @@ struct generation_lanes {
 
 /* Of one lane; only that lane touches it. */
 struct generation_slot {
-    struct generation *generation;
     bool missing;     /* its VM was discarded; the next use makes one */
     int64_t retry_at; /* not before: the last try failed */
     bool leaving;     /* it takes no new tasks */

@@ -35,6 +35,16 @@ struct reload {
     void *stopped_arg;
 };
 
+/* -- generation.c and generation_load.c -- */
+
+/* Makes the VM of one lane; any thread, as long as the lane does not know it yet. */
+struct vm *generation_make_vm(struct generation *generation, struct lane *lane,
+                              struct plugin_decl **decl, struct err *err);
+/* Every VM holds a reference until it is closed.  Control lane. */
+void generation_count_vm(void *generation);
+/* For struct vm_options: on the VM's lane, nothing of it runs any more. */
+void generation_idle(struct vm *vm, void *generation);
+
 /* -- change.c and change_start.c: one transaction -- */
 
 /* One plugin that starts or is replaced. */

@@ -25,6 +25,7 @@ struct vm {
     struct blocks blocks; /* the state's memory */
     int run_ref;          /* registry: function(handler number) that every task runs */
     int push_ref;         /* registry: task_push_protected */
+    int64_t load_until;   /* clock time; while vm_create runs */
     /* lane thread; read by others with relaxed loads */
     _Atomic int64_t used, limit, task_count, started, errors, cpu_ns;
     atomic_bool broken;
@@ -47,6 +48,7 @@ enum vm_limits {
 };
 #define VM_MEMORY_DEFAULT  ((int64_t)64 << 20)
 #define VM_TASK_NS_DEFAULT (30 * NS_PER_SECOND)
+#define VM_LOAD_NS_DEFAULT (10 * NS_PER_SECOND)
 
 /* Names in the Lua registry. */
 #define VM_FAILURE  "maru.failure" /* metatable of app.fail's values */

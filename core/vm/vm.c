@@ -2,16 +2,21 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <luajit.h>
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
 #include "vm/host.h"
 #include "vm/internal.h"
 #include "vm/json.h"
 
-enum { SCRATCH_KEPT = 1 << 20 };
+enum {
+    SCRATCH_KEPT = 1 << 20,
+    LOAD_STEPS = 10000, /* instructions between two looks at the clock while loading */
+};
 
 /* ---- memory ------------------------------------------------------------ */
 
@@ -136,11 +141,50 @@ static void push_parts(lua_State *L, const struct vm_options *options)
     lua_setfield(L, -2, "settings");
 }
 
+/* Pushes "plugins/x/plugin.lua:7: " for the innermost line of the plugin's, or "". */
+static void push_place(lua_State *L)
+{
+    lua_Debug at;
+    for (int level = 0; lua_getstack(L, level, &at); level++) {
+        lua_getinfo(L, "Sl", &at);
+        if (at.currentline > 0 && !library_is_source(at.short_src)) {
+            lua_pushfstring(L, "%s:%d: ", at.short_src, at.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
+/* From the deadline on every instruction raises, so that no pcall of the plugin's goes on. */
+static void on_load_steps(lua_State *L, lua_Debug *event)
+{
+    struct vm *vm = vm_of(L);
+    (void)event;
+    if (clock_ns() < vm->load_until)
+        return;
+    lua_sethook(L, on_load_steps, LUA_MASKCOUNT, 1);
+    push_place(L);
+    lua_pushfstring(L, "%sloading took longer than %d ms", lua_tostring(L, -1),
+                    (int)(vm->options.load_ns / NS_PER_MS));
+    lua_error(L);
+}
+
+/* Compiled code honours no hook, so files are run by the interpreter. */
+static void limit_loading(struct vm *vm, bool on)
+{
+    if (vm->options.load_ns <= 0)
+        vm->options.load_ns = VM_LOAD_NS_DEFAULT;
+    vm->load_until = clock_ns() + vm->options.load_ns;
+    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | (on ? LUAJIT_MODE_OFF : LUAJIT_MODE_ON));
+    lua_sethook(vm->L, on ? on_load_steps : NULL, on ? LUA_MASKCOUNT : 0, on ? LOAD_STEPS : 0);
+}
+
 static int build(lua_State *L)
 {
     struct build *b = lua_touserdata(L, 1);
     struct vm *vm = b->vm;
-    sandbox_open(L);
+    sandbox_open(L); /* opening the libraries turns the compiler on */
+    limit_loading(vm, true);
     library_push(L, "maru.boot");
     push_parts(L, &vm->options);
     lua_call(L, 1, 2); /* declaration run */
@@ -161,7 +205,8 @@ static void report(struct vm *vm, int status, struct err *err)
     lua_State *L = vm->L;
     const char *dir = vm->options.bundle->dir;
     if (status == LUA_ERRMEM)
-        err_set(err, ERR_MEMORY, "%s: the memory limit of %lld KiB was reached while loading", dir,
+        err_set(err, ERR_MEMORY,
+                "%s/plugin.lua: the memory limit of %lld KiB was reached while loading", dir,
                 (long long)(counter_get(&vm->limit) / 1024));
     else if (lua_type(L, -1) == LUA_TSTRING)
         err_set(err, ERR_LUA, "%s", lua_tostring(L, -1));
@@ -185,6 +230,9 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
         *decl = NULL;
     vm->enforced = true;
     int status = lua_cpcall(vm->L, build, &b);
+    limit_loading(vm, false);
+    if (status == 0 && vm_broken(vm)) /* caught by the plugin: nobody knows what is half made */
+        status = LUA_ERRMEM;
     vm->enforced = false;
     if (status != 0) {
         report(vm, status, err);

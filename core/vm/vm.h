@@ -26,6 +26,7 @@ struct vm_options {
     const char *label;           /* "name@hash12", borrowed */
     struct str config_json;      /* this plugin's part of the configuration */
     int64_t memory_limit;        /* bytes; 0 = default; the plugin's limits may lower or raise it */
+    int64_t load_ns;             /* how long its files may take to run; 0 = 10 s */
     void *owner;                 /* the generation, for end callbacks */
     void (*idle)(struct vm *vm, void *owner); /* lane: the last task of a retired VM ended */
     /* Lane, once: one of its tasks was ended by force, so the VM is to be discarded.  A task of
@@ -33,9 +34,10 @@ struct vm_options {
     void (*killed)(struct vm *vm, void *owner, const char *reason);
 };
 
-/* Makes the state and runs plugin.lua in it, on the lane's thread.  NULL with
- * *err "plugins/x/plugin.lua:7: …" (path as in the bundle).  On success *decl
- * (when not NULL) receives the declaration, to be freed by plugin_decl_free. */
+/* Makes the state and runs plugin.lua in it, on any thread: the lane enters it
+ * only afterwards.  NULL with *err "plugins/x/plugin.lua:7: …" (path as in the
+ * bundle).  On success *decl (when not NULL) receives the declaration, to be
+ * freed by plugin_decl_free. */
 struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl, struct err *err);
 /* Must have no tasks.  Any thread (a reaper closes big states). */
 void vm_destroy(struct vm *vm);

@@ -22,7 +22,8 @@ struct fixture {
     struct vm *vm;
     struct plugin_decl *decl;
     struct err err;
-    int idle; /* times that the VM said it is idle */
+    int64_t load_ns; /* 0 = the default */
+    int idle;        /* times that the VM said it is idle */
 };
 
 /* What a task came to. */
@@ -71,6 +72,7 @@ static inline bool fixture_load(struct fixture *f, const char *config)
         .bundle = &f->bundle,
         .label = "demo@0123456789ab",
         .config_json = str_c(config),
+        .load_ns = f->load_ns,
         .owner = f,
         .idle = on_idle,
     };

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/sys.h"
 #include "vm/support.h"
 
@@ -8,6 +9,28 @@ TEST(runs_a_handler_with_app)
     struct run run = call_once("f = function(app) return app.name, app.generation, 3 end");
     CHECK_EQ(run.outcome, TASK_DONE);
     CHECK_STR(run.json, "[\"demo\",\"demo@0123456789ab\",3]");
+}
+
+/* The message of a plugin.lua that loads for ever. */
+static void check_endless(const char *text, const char *line)
+{
+    struct fixture f;
+    fixture_init(&f);
+    f.load_ns = 30 * NS_PER_MS;
+    add_file(&f, "plugin.lua", text);
+    CHECK(!fixture_load(&f, ""));
+    if (!strstr(f.err.message, line) || !strstr(f.err.message, "loading took longer than 30 ms"))
+        TEST_FAIL("%s", f.err.message);
+    fixture_close(&f);
+}
+
+TEST(stops_files_that_load_for_ever)
+{
+    check_endless("local n = 0\nwhile true do\nn = n + 1\nend", "plugins/demo/plugin.lua:");
+    check_endless("local function f() while true do end end\nwhile true do\npcall(f)\nend",
+                  "plugins/demo/plugin.lua:");
+    check_endless("local co = coroutine.wrap(function() while true do end end)\nco()",
+                  "plugins/demo/plugin.lua:1");
 }
 
 /* ---- bundles ----------------------------------------------------------- */
