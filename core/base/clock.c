@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/still.h"
+
 static int64_t read_clock(clockid_t id)
 {
     struct timespec t;
@@ -12,12 +14,17 @@ static int64_t read_clock(clockid_t id)
 
 int64_t clock_ns(void)
 {
-    return read_clock(CLOCK_MONOTONIC);
+    return still_is_begun() ? still_ns() : read_clock(CLOCK_MONOTONIC);
 }
 
 int64_t clock_wall_ns(void)
 {
-    return read_clock(CLOCK_REALTIME);
+    return still_is_begun() ? still_wall_ns() : read_clock(CLOCK_REALTIME);
+}
+
+int64_t clock_steady_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
 }
 
 int64_t clock_cpu_ns(void)

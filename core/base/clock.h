@@ -13,9 +13,11 @@
 #define NS_PER_SECOND INT64_C(1000000000)
 #define NS_PER_MS     INT64_C(1000000)
 
-int64_t clock_ns(void);      /* CLOCK_MONOTONIC */
-int64_t clock_wall_ns(void); /* CLOCK_REALTIME */
-int64_t clock_cpu_ns(void);  /* CPU time of the calling thread */
+int64_t clock_ns(void);        /* CLOCK_MONOTONIC */
+int64_t clock_wall_ns(void);   /* CLOCK_REALTIME */
+int64_t clock_steady_ns(void); /* CLOCK_MONOTONIC also where time stands still (still.h): for the
+                                  kernel's waits and for how long work takes */
+int64_t clock_cpu_ns(void);    /* CPU time of the calling thread */
 
 /* RFC 3339 in UTC with milliseconds, "2026-11-21T04:45:52.123Z". */
 void clock_format_utc(int64_t wall_ns, char out[32]);

@@ -32,6 +32,8 @@ struct channel_hub {
     pthread_mutex_t lock;
     struct map *topics;                /* under lock */
     struct lane *lanes[CHANNEL_LANES]; /* under lock: those that ever listened */
+    void (*heard)(void *arg, struct str topic, struct str json); /* under lock; or NULL */
+    void *heard_arg;
     struct metric *published, *dropped;
 };
 
@@ -261,6 +263,8 @@ int channel_publish(struct channel_hub *hub, struct str topic, struct str json, 
     metric_add(hub->published, 1);
     int listeners = 0;
     pthread_mutex_lock(&hub->lock);
+    if (hub->heard)
+        hub->heard(hub->heard_arg, topic, json);
     struct topic *found = map_get(hub->topics, topic);
     if (found) {
         struct shared_message *shared = share(topic, json);
@@ -280,4 +284,13 @@ int channel_listeners(struct channel_hub *hub, struct str topic)
         listeners += found->count[i];
     pthread_mutex_unlock(&hub->lock);
     return listeners;
+}
+
+void channel_hub_tap(struct channel_hub *hub,
+                     void (*heard)(void *arg, struct str topic, struct str json), void *arg)
+{
+    pthread_mutex_lock(&hub->lock);
+    hub->heard = heard;
+    hub->heard_arg = arg;
+    pthread_mutex_unlock(&hub->lock);
 }

@@ -58,3 +58,8 @@ void channel_unsubscribe(struct channel_sub *sub);
  * when topic or message are over their bounds.  Any thread. */
 int channel_publish(struct channel_hub *hub, struct str topic, struct str json, struct err *err);
 int channel_listeners(struct channel_hub *hub, struct str topic); /* any thread */
+
+/* For tests of plugins: everything published from now on is shown to `heard`, on the
+ * publisher's thread; it must not publish.  NULL: nobody any more. */
+void channel_hub_tap(struct channel_hub *hub,
+                     void (*heard)(void *arg, struct str topic, struct str json), void *arg);

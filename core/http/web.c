@@ -147,6 +147,7 @@ static void init_handles(struct http_lane *lane)
     uv_check_start(&lane->check, on_check);
     uv_prepare_start(&lane->prepare, on_prepare);
     lane->sweep.fire = on_sweep;
+    lane->sweep.upkeep = true;
     timer_start(lane->lane, &lane->sweep, sweep_ns);
 }
 

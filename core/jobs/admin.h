@@ -52,6 +52,12 @@ void jobs_query(struct jobs *jobs, struct jobs_query *query);
 /* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","paused"}] */
 void jobs_print_queues(struct jobs *jobs, struct buf *out);
 
+/* For tests of plugins: while the queue is held nothing is claimed, except a ready job
+ * that jobs_claim() names (false: it is not ready, or no worker has room).  A hold that
+ * is repeated looks again at what is due: the wall clock may have been set. */
+void jobs_hold(struct jobs *jobs, bool held);
+bool jobs_claim(struct jobs *jobs, int64_t id);
+
 struct jobs_counts {
     int64_t ready, held, delayed, running, dead, pushing;
     int64_t pushed_total, done_total, failed_total, retried_total, dead_total, stale_total;

@@ -53,10 +53,31 @@ void dispatch(struct jobs *jobs)
 {
     struct worker *w;
     struct job *job;
-    if (!jobs->started || jobs->stopping)
+    if (!jobs->started || jobs->stopping || jobs->held)
         return;
     while ((w = worker_for_next(jobs)) && (job = place_pick(jobs)))
         claim(jobs, job, w);
+}
+
+void jobs_hold(struct jobs *jobs, bool held)
+{
+    jobs_lock(jobs);
+    jobs->held = held;
+    jobs->wake_wanted = true;
+    dispatch(jobs);
+    jobs_unlock(jobs);
+}
+
+bool jobs_claim(struct jobs *jobs, int64_t id)
+{
+    jobs_lock(jobs);
+    struct job *job = index_get(&jobs->index, id);
+    struct worker *w = worker_for_next(jobs);
+    bool ready = w && job && job->place == PLACE_READY && jobs->started && !jobs->stopping;
+    if (ready)
+        claim(jobs, job, w);
+    jobs_unlock(jobs);
+    return ready;
 }
 
 void workers_unclaim(struct jobs *jobs)

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/still.h"
 #include "observe/log.h"
 
 enum { LOOK_MS = 1000, UPKEEP_SECONDS = 60, ASKED_MS = 500 };
@@ -86,14 +87,14 @@ static void stop_step(struct jobs *jobs, int64_t now)
 }
 
 /* Lock held: how long the control lane may sleep.  Wall time may jump, so delays
- * are looked at every second. */
+ * are looked at every second (time that stands still only jumps with jobs_hold()). */
 static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
 {
     int64_t delay = jobs->next_upkeep_ns - now;
     const struct heap_node *first = heap_first(&jobs->due);
+    int64_t most = still_stands() ? delay : LOOK_MS * NS_PER_MS;
     if (first && first->key - now_wall < delay)
-        delay = first->key - now_wall < LOOK_MS * NS_PER_MS ? first->key - now_wall
-                                                            : LOOK_MS * NS_PER_MS;
+        delay = first->key - now_wall < most ? first->key - now_wall : most;
     if (jobs->upkeep && delay > JOBS_TICK_MS * NS_PER_MS)
         delay = JOBS_TICK_MS * NS_PER_MS;
     if (jobs->retry_at_ns && delay > jobs->retry_at_ns - now)

@@ -272,6 +272,7 @@ struct jobs {
     int64_t next_id;
     uint64_t fence;
     bool started, stopping, closed;
+    bool held;         /* nothing is claimed but by jobs_claim() */
     struct err failed; /* code ERR_NONE: the store works */
     struct history history;
     int64_t pushed_total, done_total, failed_total, retried_total, dead_total, dead;

@@ -1,10 +1,12 @@
 #include "loop/lane.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/still.h"
 
 /* DESIGN.  The mailbox is a stack pushed by compare-and-swap and taken whole by
  * the lane, which reverses it: the order of each sender is kept.  Only the push
@@ -16,6 +18,8 @@ struct lane_private {
     _Atomic(struct lane_message *) inbox;
     uv_async_t wake;
     uv_timer_t clock;
+    uv_check_t turn; /* where time stands still only */
+    uint64_t turns, handled;
     struct heap timers; /* key: fire time, ns of uv_hrtime */
     int64_t clock_at;   /* what `clock` is set to; 0 = stopped */
     bool firing;
@@ -34,7 +38,10 @@ struct lane *lane_current(void)
 
 int64_t lane_now(const struct lane *lane)
 {
-    return (int64_t)uv_now(&lane->loop) * 1000000;
+    int64_t now = (int64_t)uv_now(&lane->loop) * 1000000;
+    if (still_is_begun())
+        return still_stands() ? still_ns() : now + still_shift_ns();
+    return now;
 }
 
 static struct lane_message *take_all(struct lane_private *p)
@@ -58,6 +65,7 @@ static bool drain(struct lane *lane)
     struct lane_message *first = take_all(lane->p), *message = first;
     while (message) {
         struct lane_message *next = message->next; /* fn owns it */
+        lane->p->handled++;
         message->fn(message);
         message = next;
     }
@@ -165,6 +173,8 @@ static void set_clock(struct lane *lane, uint64_t least_ms)
     if (p->clock_at != 0 && p->clock_at <= first->key)
         return; /* fires earlier and sets itself again */
     int64_t wait = first->key - lane_now(lane);
+    if (wait > 0 && still_stands())
+        return; /* lane_time_moved() looks again */
     p->clock_at = first->key;
     uint64_t ms = wait > 0 ? (uint64_t)(wait + 999999) / 1000000 : 0;
     uv_timer_start(&p->clock, on_clock, ms > least_ms ? ms : least_ms, 0);
@@ -182,6 +192,54 @@ void timer_stop(struct lane *lane, struct timer *timer)
     heap_remove(&lane->p->timers, &timer->node);
 }
 
+/* -- where time stands still ---------------------------------------------------------------- */
+
+static int64_t next_wanted(const struct heap *timers)
+{
+    int64_t next = INT64_MAX;
+    for (uint32_t i = 0; i < timers->count; i++) {
+        const struct timer *timer = (const struct timer *)timers->nodes[i];
+        if (!timer->upkeep && timer->node.key < next)
+            next = timer->node.key;
+    }
+    return next;
+}
+
+void lane_look(struct lane *lane, struct lane_rest *out)
+{
+    struct lane_private *p = lane->p;
+    const struct heap_node *first = heap_first(&p->timers);
+    const void *watchers = &lane->loop.watcher_queue; /* descriptors that libuv has yet to watch */
+    struct pollfd ready = {.fd = uv_backend_fd(&lane->loop), .events = POLLIN};
+    bool due = first && first->key <= lane_now(lane);
+    out->idle = !due && !atomic_load_explicit(&p->inbox, memory_order_acquire) &&
+                uv_backend_timeout(&lane->loop) != 0 && lane->loop.active_reqs.count == 0 &&
+                lane->loop.watcher_queue[0] == watchers && poll(&ready, 1, 0) == 0;
+    out->next_ns = next_wanted(&p->timers);
+    out->turns = p->turns;
+    out->handled = p->handled;
+}
+
+void lane_time_moved(struct lane *lane)
+{
+    lane->p->clock_at = 0;
+    set_clock(lane, 0);
+}
+
+static void on_turn(uv_check_t *check)
+{
+    struct lane *lane = check->data;
+    lane->p->turns++;
+}
+
+static void count_turns(struct lane *lane)
+{
+    uv_check_init(&lane->loop, &lane->p->turn);
+    lane->p->turn.data = lane;
+    uv_check_start(&lane->p->turn, on_turn);
+    uv_unref((uv_handle_t *)&lane->p->turn);
+}
+
 struct lane *lane_create(int index, enum lane_kind kind, const char *name, struct err *err)
 {
     struct lane *lane = mem_zero(1, sizeof *lane);
@@ -194,6 +252,8 @@ struct lane *lane_create(int index, enum lane_kind kind, const char *name, struc
         uv_async_init(&lane->loop, &lane->p->wake, on_wake);
         uv_timer_init(&lane->loop, &lane->p->clock);
         lane->p->wake.data = lane->p->clock.data = lane;
+        if (still_is_begun())
+            count_turns(lane);
         return lane;
     }
     err_set(err, ERR_IO, "lane %s: %s", name, uv_strerror(status));

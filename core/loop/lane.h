@@ -55,7 +55,18 @@ struct lane *lane_current(void);      /* of the calling thread, or NULL */
 struct timer {
     struct heap_node node;
     void (*fire)(struct timer *timer);
+    bool upkeep; /* may come late: time that stands still does not move for it */
 };
 int64_t lane_now(const struct lane *lane); /* loop time, ns, monotonic, cached per iteration */
 void timer_start(struct lane *lane, struct timer *timer, int64_t delay_ns); /* restarts */
 void timer_stop(struct lane *lane, struct timer *timer);                    /* no-op when idle */
+
+/* -- where time stands still (base/still.h), on the lane's thread -- */
+
+struct lane_rest {
+    bool idle;               /* nothing to run and nothing to read or write */
+    int64_t next_ns;         /* the first timer that is not upkeep; INT64_MAX = none */
+    uint64_t turns, handled; /* of the loop, and messages, so far */
+};
+void lane_look(struct lane *lane, struct lane_rest *out);
+void lane_time_moved(struct lane *lane); /* timers that are due now run in the next turn */

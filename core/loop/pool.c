@@ -14,7 +14,7 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct pool_job *first, **last;
-    int depth;
+    int depth, running;
     bool stopping;
 };
 
@@ -61,11 +61,13 @@ static void *thread_main(void *arg)
         if (!job)
             break;
         job->cancelled = pool->stopping;
+        pool->running++;
         pthread_mutex_unlock(&pool->lock);
         if (!job->cancelled)
             job->work(job);
         finish(job);
         pthread_mutex_lock(&pool->lock);
+        pool->running--;
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -124,6 +126,14 @@ int pool_depth(const struct pool *pool)
     int depth = p->depth;
     pthread_mutex_unlock(&p->lock);
     return depth;
+}
+
+bool pool_is_idle(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool idle = !pool->depth && !pool->running;
+    pthread_mutex_unlock(&pool->lock);
+    return idle;
 }
 
 void pool_destroy(struct pool *pool)

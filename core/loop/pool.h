@@ -24,4 +24,5 @@ struct pool *pool_create(const char *name, int threads, struct err *err);
 /* Any thread.  lane is where done runs (NULL: done runs on the pool thread). */
 void pool_submit(struct pool *pool, struct pool_job *job, struct lane *lane);
 int pool_depth(const struct pool *pool); /* waiting jobs */
+bool pool_is_idle(struct pool *pool);    /* nothing waits or runs; any thread */
 void pool_destroy(struct pool *pool);    /* finishes what runs, cancels what waits */

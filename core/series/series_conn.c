@@ -34,7 +34,7 @@ static duck_config make_config(const struct series_store *store)
 static bool open_database(struct series_store *store, struct err *err)
 {
     struct duckdb *api = &store->api;
-    int64_t deadline = clock_ns() + SERIES_OPEN_WAIT_MS * NS_PER_MS;
+    int64_t deadline = clock_steady_ns() + SERIES_OPEN_WAIT_MS * NS_PER_MS;
     for (;;) {
         char *message = NULL;
         duck_config config = make_config(store);
@@ -46,7 +46,7 @@ static bool open_database(struct series_store *store, struct err *err)
         err_set(err, ERR_IO, "%s", message ? message : "DuckDB cannot open it");
         api->free(message);
         store->db = NULL;
-        if (!locked || clock_ns() > deadline)
+        if (!locked || clock_steady_ns() > deadline)
             return err_wrap(err, "series: %s", store->options.path);
         nanosleep(&(struct timespec){.tv_nsec = OPEN_POLL_MS * NS_PER_MS}, NULL);
     }
@@ -56,14 +56,14 @@ static bool open_once(struct series_store *store, struct err *err)
 {
     if (store->db)
         return true;
-    int64_t start = clock_ns();
+    int64_t start = clock_steady_ns();
     if (!store->loaded && !duckdb_load(&store->api, store->options.library, err))
         return false;
     store->loaded = true;
     if (!open_database(store, err))
         return false;
     log_info("series", "DuckDB %s opened %s in %.0f ms", store->api.library_version(),
-             store->options.path, (double)(clock_ns() - start) / (double)NS_PER_MS);
+             store->options.path, (double)(clock_steady_ns() - start) / (double)NS_PER_MS);
     return true;
 }
 

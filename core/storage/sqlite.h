@@ -45,6 +45,7 @@ struct sqlite_options {
 struct store *sqlite_open(const struct sqlite_options *options, struct err *err);
 /* The database behind a store, NULL when its driver is another. */
 struct sqlite *store_sqlite(struct store *store);
+bool sqlite_is_idle(struct sqlite *db); /* no write waits or is under way; any thread */
 
 /* A connection as work functions see it. */
 struct sqlite_conn {

@@ -177,7 +177,7 @@ enum call_result conn_call(struct sqlite_conn *conn, struct store_call *call, bo
     if (stmt && reader_only && !sqlite3_stmt_readonly(stmt)) {
         result = CALL_WRITES;
     } else if (stmt) {
-        conn->deadline_ns = clock_ns() + timeout_ns;
+        conn->deadline_ns = clock_steady_ns() + timeout_ns;
         if (run_statement(conn, stmt, call))
             result = CALL_DONE;
         conn_done(stmt);

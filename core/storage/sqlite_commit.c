@@ -67,9 +67,9 @@ void writer_rollback(struct sqlite *db)
 bool writer_commit(struct sqlite *db, struct err *err)
 {
     struct writer *w = &db->writer;
-    int64_t start = clock_ns();
+    int64_t start = clock_steady_ns();
     bool ok = writer_step(db, STEP_COMMIT, err);
-    metric_observe(w->commit_seconds, (double)(clock_ns() - start) / (double)NS_PER_SECOND);
+    metric_observe(w->commit_seconds, (double)(clock_steady_ns() - start) / (double)NS_PER_SECOND);
     if (!ok) {
         if (err->code != ERR_FULL)
             writer_fail(db, err);

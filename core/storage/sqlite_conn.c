@@ -19,7 +19,7 @@ struct stmt_cache {
 static int on_progress(void *arg)
 {
     struct sqlite_conn *conn = arg;
-    return conn->deadline_ns != 0 && clock_ns() > conn->deadline_ns;
+    return conn->deadline_ns != 0 && clock_steady_ns() > conn->deadline_ns;
 }
 
 /* mmap stays off and the writer checkpoints by itself: see sqlite.h. */

@@ -12,9 +12,9 @@ enum { LOCK_POLL_MS = 10 };
 
 static bool wait_for_lock(int fd, int64_t wait_ns)
 {
-    int64_t deadline = clock_ns() + wait_ns;
+    int64_t deadline = clock_steady_ns() + wait_ns;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if ((errno != EWOULDBLOCK && errno != EINTR) || clock_ns() >= deadline)
+        if ((errno != EWOULDBLOCK && errno != EINTR) || clock_steady_ns() >= deadline)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = LOCK_POLL_MS * NS_PER_MS}, NULL);
     }

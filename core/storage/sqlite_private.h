@@ -45,6 +45,7 @@ struct writer {
     pthread_cond_t wake;               /* something to do for the writer */
     struct list queue;
     int64_t queued;
+    bool resting; /* waits for something to do */
     bool stopping;
     bool failed;
     struct err failure;

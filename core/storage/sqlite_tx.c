@@ -127,7 +127,7 @@ static bool wait_for_step(struct sqlite_tx *s)
     struct sqlite *db = s->db;
     int64_t idle_ns =
         db->options.tx_idle_ns ? db->options.tx_idle_ns : STORE_TX_IDLE_MS * NS_PER_MS;
-    int64_t until = clock_ns() + idle_ns;
+    int64_t until = clock_steady_ns() + idle_ns;
     struct timespec at = {until / NS_PER_SECOND, until % NS_PER_SECOND};
     int rc = 0;
     pthread_mutex_lock(&db->writer.lock);

@@ -143,8 +143,8 @@ static bool begin_again(struct sqlite *db, struct batch *batch, const struct err
 /* Runs the members of todo until time is up.  False when the transaction is gone. */
 static bool run_batch(struct sqlite *db, struct batch *batch)
 {
-    int64_t deadline = clock_ns() + BATCH_MS * NS_PER_MS;
-    while (!list_empty(&batch->todo) && (list_empty(&batch->ran) || clock_ns() < deadline)) {
+    int64_t deadline = clock_steady_ns() + BATCH_MS * NS_PER_MS;
+    while (!list_empty(&batch->todo) && (list_empty(&batch->ran) || clock_steady_ns() < deadline)) {
         struct gate_item *item = first(&batch->todo);
         if (item->kind == WRITER_TX)
             break;
@@ -186,8 +186,10 @@ static void serve_batch(struct sqlite *db, struct batch *batch)
 static bool take_all(struct writer *w, struct batch *batch)
 {
     pthread_mutex_lock(&w->lock);
+    w->resting = true;
     while (list_empty(&w->queue) && !w->stopping)
         pthread_cond_wait(&w->wake, &w->lock);
+    w->resting = false;
     bool any = !list_empty(&w->queue);
     for (int i = 0; i < SQLITE_BATCH && !list_empty(&w->queue); i++) {
         struct list *node = w->queue.next;
@@ -255,6 +257,14 @@ void writer_submit(struct sqlite *db, struct gate_item *item, int kind)
     pthread_mutex_unlock(&w->lock);
     if (err.code != ERR_NONE)
         writer_refuse(item, &err);
+}
+
+bool sqlite_is_idle(struct sqlite *db)
+{
+    pthread_mutex_lock(&db->writer.lock);
+    bool idle = db->writer.resting && list_empty(&db->writer.queue);
+    pthread_mutex_unlock(&db->writer.lock);
+    return idle;
 }
 
 bool writer_start(struct sqlite *db, struct err *err)

@@ -211,14 +211,14 @@ void task_run(struct task *task, int args)
 {
     struct vm *vm = task->vm;
     struct task *outer = vm->running;
-    int64_t began = outer ? 0 : clock_ns();
+    int64_t began = outer ? 0 : clock_steady_ns();
     vm->running = task;
     vm->enforced = true;
     int status = lua_resume(task->L, args);
     vm->enforced = false;
     vm->running = outer;
     if (!outer)
-        counter_add(&vm->cpu_ns, clock_ns() - began);
+        counter_add(&vm->cpu_ns, clock_steady_ns() - began);
     if (status == LUA_YIELD && task->waiting) {
         vm->enforced = outer != NULL;
         tell_killed(vm);
