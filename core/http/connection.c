@@ -7,17 +7,6 @@
 #include "http/internal.h"
 #include "observe/metrics.h"
 
-/* DESIGN: the library reads a socket, parses and calls us when a request is
- * whole.  That is too late for some answers (431, 413, 408, a malformed head),
- * which it gives as bare text or by closing.  So a guard stands before its
- * reader: on HTTP/1.1 it holds a head back until it is whole and well formed.
- * What is refused is replaced by a small valid request, which the library
- * carries to us like any other and which is then answered with the refusal
- * (conn->refused): no state of the library is touched.  The library takes its
- * reader off the socket while it answers, so the guard is put back before the
- * next batch is read (conn_guard, from uv_prepare).  Requests pipelined behind
- * another are parsed by the library at once; the gate checks them again. */
-
 enum {
     BODY_BYTES_PER_SECOND = 8192, /* slower bodies are cut off after body_ns */
 };
@@ -43,141 +32,11 @@ static void on_sock_closed(void *arg)
     metric_add(conn->lane->server->connections, -1);
 }
 
-static void enter(struct http_conn *conn, enum conn_phase phase)
+void conn_enter(struct http_conn *conn, enum conn_phase phase)
 {
     conn->phase = phase;
     conn->since_ns = lane_now(conn->lane->lane);
     conn->scanned = 0;
-}
-
-/* Puts a request of ours in place of what was read; see DESIGN. */
-static void refuse(struct http_conn *conn, int status, const char *code, const char *detail,
-                   int64_t limit)
-{
-    static const char text[] = "GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\npad: ";
-    h2o_buffer_t **input = &conn->sock->input;
-    size_t pad = conn->scanned + 4; /* the library may have looked at so much already */
-    (*input)->size = 0;
-    h2o_iovec_t room = h2o_buffer_reserve(input, sizeof text + pad + 4);
-    memcpy(room.base, text, sizeof text - 1);
-    memset(room.base + sizeof text - 1, 'x', pad);
-    memcpy(room.base + sizeof text - 1 + pad, "\r\n\r\n", 4);
-    (*input)->size = sizeof text - 1 + pad + 4;
-    conn->refused = status;
-    conn->refused_code = code;
-    conn->refused_detail = detail;
-    conn->refused_limit = limit;
-    conn_linger(conn);
-}
-
-/* The body limit of the route a head is for. */
-static int64_t body_limit(struct http_conn *conn, const struct head *head)
-{
-    struct http_lane *lane = conn->lane;
-    const struct http_app *app = &lane->server->options.app;
-    int64_t limit = lane->server->options.limits.body_bytes;
-    const struct http_set *set = app->acquire(app->arg, lane->lane);
-    if (!set)
-        return limit;
-    struct router_match match;
-    struct str path = str_n(head->target.p, str_find(head->target, '?'));
-    if (set->router &&
-        router_match(set->router, head->method, path, conn->admin, &match) == ROUTER_FOUND &&
-        match.route->max_body > 0)
-        limit = match.route->max_body;
-    app->release(app->arg, lane->lane, set);
-    return limit;
-}
-
-/* HTTP/2 without TLS, where it is allowed: true when the input begins it. */
-static bool begins_http2(struct http_conn *conn, struct str input)
-{
-    static const struct str preface = {H2O_STRLIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")};
-    if (!conn->lane->server->options.h2c || !str_starts(input, preface))
-        return false;
-    conn->phase = CONN_HTTP2;
-    conn->since_ns = 0;
-    return true;
-}
-
-/* True when the input holds the part of a head that must wait for more. */
-static bool guard_holds(struct http_conn *conn)
-{
-    const struct http_limits *limits = &conn->lane->server->options.limits;
-    struct str input = str_n(conn->sock->input->bytes, conn->sock->input->size);
-    if (begins_http2(conn, input))
-        return false;
-    struct head head;
-    switch (head_check(input, conn->scanned, limits->header_bytes, limits->uri_bytes, &head)) {
-    case HEAD_PARTIAL:
-        if (conn->phase == CONN_IDLE && input.n > 0)
-            enter(conn, CONN_HEAD);
-        conn->scanned = input.n;
-        return true;
-    case HEAD_REFUSED:
-        refuse(conn, head.status, head.code, head.detail,
-               head.status == 431   ? limits->header_bytes
-               : head.status == 414 ? limits->uri_bytes
-                                    : 0);
-        return false;
-    case HEAD_WHOLE:
-        break;
-    }
-    int64_t limit = head.content_length > 0 ? body_limit(conn, &head) : INT64_MAX;
-    if (head.content_length > limit)
-        refuse(conn, 413, "body_too_large", "the request's body is too large for its route", limit);
-    return false;
-}
-
-static void guarded_read(h2o_socket_t *sock, const char *error)
-{
-    struct http_conn *conn = sock->on_close.data;
-    bool head = conn->phase == CONN_IDLE || conn->phase == CONN_HEAD;
-    if (head && !error && sock->input->size == 0)
-        return;
-    if (head && !error && guard_holds(conn))
-        return;
-    if (error)
-        conn_failed(conn);
-    conn->read(sock, error);
-    if (!conn->sock)
-        return;
-    if (conn->phase == CONN_HTTP2)
-        conn_guard(conn);
-    else if (!sock->_cb.read || conn->parked)
-        conn->phase = CONN_BUSY;
-    else if (head)
-        enter(conn, CONN_BODY);
-}
-
-/* Notes since when a frame has been waiting for its end. */
-static void watched_read(h2o_socket_t *sock, const char *error)
-{
-    struct http_conn *conn = sock->on_close.data;
-    size_t before = sock->input->size;
-    if (error)
-        conn_failed(conn);
-    conn->read(sock, error);
-    if (!conn->sock)
-        return;
-    if (sock->input->size == 0)
-        conn->since_ns = 0;
-    else if (conn->since_ns == 0 || sock->input->size < before)
-        conn->since_ns = lane_now(conn->lane->lane);
-}
-
-void conn_guard(struct http_conn *conn)
-{
-    h2o_socket_cb guard = conn->phase == CONN_HTTP2 ? watched_read : guarded_read;
-    if (!conn->sock || !conn->sock->_cb.read || conn->sock->_cb.read == guard || conn->parked)
-        return;
-    conn->read = conn->sock->_cb.read;
-    conn->sock->_cb.read = guard;
-    if (conn->phase == CONN_HTTP2)
-        return;
-    if (conn->phase != CONN_BODY)
-        enter(conn, CONN_IDLE);
-    conn->scanned = conn->sock->input->size;
 }
 
 /* Hands the socket to the library; its first bytes may be here already. */
@@ -185,19 +44,15 @@ static void serve(struct http_conn *conn, bool http2)
 {
     struct http_lane *lane = conn->lane;
     struct timeval now = *h2o_get_timestamp(&lane->ctx, NULL, NULL);
-    if (http2) {
-        conn->phase = CONN_HTTP2;
-        conn->since_ns = 0;
+    conn_set_aside(conn);
+    conn_enter(conn, http2 ? CONN_HTTP2 : CONN_IDLE);
+    conn->since_ns = http2 ? 0 : conn->since_ns;
+    if (http2)
         h2o_http2_accept(&lane->accept, conn->sock, now);
-    } else {
-        enter(conn, CONN_IDLE);
-        if (conn->sock->input->size > 0)
-            guard_holds(conn);
+    else
         h2o_http1_accept(&lane->accept, conn->sock, now);
-        if (conn->sock && (!conn->sock->_cb.read || conn->parked))
-            conn->phase = CONN_BUSY;
-    }
     conn_guard(conn);
+    conn_feed(conn);
 }
 
 static void on_handshake(h2o_socket_t *sock, const char *error)
@@ -253,7 +108,7 @@ void conn_accept(struct http_port *port)
         serve(conn, false);
         return;
     }
-    enter(conn, CONN_TLS);
+    conn_enter(conn, CONN_TLS);
     SSL_CTX *context = tls_context(lane->server->tls);
     h2o_socket_ssl_handshake(conn->sock, context, NULL, on_handshake);
     SSL_CTX_free(context);
@@ -373,11 +228,8 @@ static void sweep_one(struct http_conn *conn, int64_t now)
             conn_doom(conn);
         break;
     case CONN_HEAD:
-        if (took > limits->header_ns) {
-            conn->phase = CONN_BODY;
-            refuse(conn, 408, "timeout", "the request's headers did not arrive in time", 0);
-            guarded_read(conn->sock, NULL);
-        }
+        if (took > limits->header_ns)
+            guard_time_out(conn);
         break;
     case CONN_BODY:
         conn_guard(conn);

@@ -29,13 +29,37 @@ static bool answer_refused(struct http_request *r)
     return true;
 }
 
+static bool is_named(const h2o_header_t *h, struct str name)
+{
+    return str_eq(str_of(*h->name), name);
+}
+
+/* What the library lets pass in HTTP/2 and no request may have. */
+static bool is_odd(const struct http_request *r, const h2o_header_t *h)
+{
+    switch (h->name->len) {
+    case 0:
+        return true;
+    case 10:
+        return is_named(h, STR("keep-alive"));
+    case 14:
+        return is_named(h, STR("content-length")) &&
+               h2o_strtosize(h->value.base, h->value.len) != r->req->entity.len;
+    case 16:
+        return is_named(h, STR("proxy-connection"));
+    default:
+        return false;
+    }
+}
+
 /* One pass over the headers: their size, and the few that are always needed. */
-static size_t read_headers(struct http_request *r)
+static size_t read_headers(struct http_request *r, bool *odd)
 {
     size_t bytes = r->req->input.path.len;
     const h2o_header_t *at = r->req->headers.entries, *end = at + r->req->headers.size;
     for (; at != end; at++) {
         bytes += at->name->len + at->value.len + 4;
+        *odd = *odd || (r->http2 && is_odd(r, at));
         const char *name = at->name->base;
         if (at->name->len == 6 && memcmp(name, "origin", 6) == 0)
             r->origin = str_of(at->value);
@@ -98,9 +122,12 @@ static bool check_form(struct http_request *r)
 {
     const struct http_limits *limits = &r->lane->server->options.limits;
     r->head = r->req->input.method.len == 4 && memcmp(r->req->input.method.base, "HEAD", 4) == 0;
-    size_t bytes = read_headers(r);
+    bool odd = r->http2 && !head_host_plain(request_host(r));
+    size_t bytes = read_headers(r, &odd);
     if (answer_refused(r))
         return true;
+    if (odd)
+        return refuse(r, 400, "bad_request", "a header that this request cannot have");
     if (r->req->input.path.len > (size_t)limits->uri_bytes)
         return refuse(r, 414, "uri_too_long", "the request target is over the limit");
     if (bytes > (size_t)limits->header_bytes || r->req->headers.size > HEAD_COUNT)

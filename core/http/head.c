@@ -20,6 +20,23 @@ static const bool token_char[256] = {
     ['v'] = true, ['w'] = true, ['x'] = true, ['y'] = true, ['z'] = true,
 };
 
+bool head_token_char(unsigned char c)
+{
+    return token_char[c];
+}
+
+/* What a user, a path or a list would need is left out. */
+bool head_host_plain(struct str value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        bool letter = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+        if (!letter && (c == 0 || !strchr("-._~%!$&'()*+;=:[]", c)))
+            return false;
+    }
+    return true;
+}
+
 static enum head_result refuse(struct head *out, int status, const char *code, const char *detail)
 {
     out->status = status;
@@ -104,8 +121,12 @@ static enum head_result check_header(struct str name, struct str value, int mino
 {
     switch (name.n) {
     case 4:
-        if (name_is(name, "host") && ++*hosts > 1)
+        if (!name_is(name, "host"))
+            break;
+        if (++*hosts > 1)
             return bad(out, "more than one host header");
+        if (!head_host_plain(value))
+            return bad(out, "the host header is not a host");
         break;
     case 6:
         if (name_is(name, "expect") && !name_is(value, "100-continue"))

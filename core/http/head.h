@@ -30,6 +30,9 @@ struct head {
 
 enum { HEAD_COUNT = 100, HEAD_METHOD_BYTES = 32 };
 
+bool head_token_char(unsigned char c);  /* of a method or a header's name */
+bool head_host_plain(struct str value); /* nothing but a name or address and a port */
+
 /* scanned: how much of input was there when the last call said HEAD_PARTIAL. */
 enum head_result head_check(struct str input, size_t scanned, int header_bytes, int uri_bytes,
                             struct head *out);

@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "http/conn.h"
 #include "http/head.h"
 #include "http/request.h"
 #include "http/server.h"
@@ -85,66 +86,6 @@ struct http_lane {
     void *closed_arg;
     _Atomic int conn_count, request_count;
 };
-
-/* ---- connection ---- */
-
-enum conn_phase {
-    CONN_TLS,   /* shaking hands */
-    CONN_IDLE,  /* HTTP/1.1, no byte of a request yet */
-    CONN_HEAD,  /* part of a head */
-    CONN_BODY,  /* head passed on, body being read */
-    CONN_BUSY,  /* a request is being answered */
-    CONN_HTTP2, /* since_ns: when the unfinished frame began; 0 = none */
-    CONN_SOCKET,
-};
-
-struct http_conn {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    };
-    struct http_lane *lane;
-    h2o_socket_t *sock;   /* NULL once closed */
-    h2o_socket_cb read;   /* the library's reader behind our guard */
-    h2o_buffer_t *parked; /* the input of the request being answered, see overrides.c */
-    struct list node;     /* lane->conns */
-    struct list mark;     /* lane->unguarded or lane->doomed */
-    struct list fail;     /* lane->failed */
-    enum conn_phase phase;
-    bool tls, admin, local;
-    int linger_fd;            /* a duplicate that outlives the connection; -1 = none */
-    int64_t since_ns;         /* when the phase began */
-    size_t scanned;           /* bytes of input a head was looked for in */
-    int64_t cancel_window_ns; /* start of the second in which cancels are counted */
-    int cancels;
-    struct http_request *request; /* of HTTP/1.1: the one that is being answered */
-    int refused;                  /* status the guard chose; the request that follows is ours */
-    const char *refused_code, *refused_detail;
-    int64_t refused_limit; /* bytes, named in the answer; 0 = none */
-    char client[48];
-    uint8_t client_n;
-};
-
-void conn_accept(struct http_port *port);
-void conn_guard(struct http_conn *conn); /* puts the guard before the library's reader */
-void conn_doom(struct http_conn *conn);  /* closed at the end of the batch */
-void conn_close_doomed(struct http_lane *lane);
-void conn_failed(struct http_conn *conn); /* reading it said error */
-void conn_end_failed(struct http_lane *lane);
-void conn_kill(struct http_conn *conn);  /* also while a request is being answered */
-void conn_sweep(struct http_lane *lane); /* phases that took too long */
-struct str conn_client(struct http_conn *conn);
-void conn_linger(struct http_conn *conn);      /* while open: duplicates the socket */
-void conn_linger_here(struct http_conn *conn); /* from the close callback */
-void conn_unpark(struct http_conn *conn);      /* before the library goes on reading */
-void conn_drop_parked(struct http_conn *conn);
-void linger_close_all(struct http_lane *lane);
-static inline struct http_conn *conn_of(h2o_req_t *req)
-{
-    return req->conn->callbacks->get_socket(req->conn)->on_close.data;
-}
 
 /* ---- request ---- */
 

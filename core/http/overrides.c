@@ -1,9 +1,10 @@
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <uv.h>
 
 #include "http/internal.h"
 
-/* DESIGN: three functions of the library are replaced here (a program's symbol
+/* DESIGN: four functions of the library are replaced here (a program's symbol
  * comes before a shared library's).  Where that is not possible its own are
  * used and everything works as before, slower.
  *
@@ -13,6 +14,10 @@
  * it, and hides a client that leaves.  Here the socket stays on the loop, and
  * its input buffer, which the request points into, is put aside until the
  * answer is out.
+ *
+ * h2o_socket_read_start: behind "100 Continue", and when much output waited, the
+ * library puts its own reader back in the midst of a body or of frames.  Here
+ * the guard comes with it.
  *
  * h2o_mem_alloc_recycle, h2o_mem_free_recycle: the library keeps 16 free memory
  * chunks of 4 KiB per thread; a batch of HTTP/2 requests needs hundreds, and
@@ -85,6 +90,24 @@ void h2o_socket_read_stop(h2o_socket_t *sock)
     sock->_cb.read = parked_read;
 }
 
+static void (*library_read_start)(h2o_socket_t *sock, h2o_socket_cb cb);
+
+static void find_read_start(void)
+{
+    void *found = dlsym(RTLD_NEXT, "h2o_socket_read_start");
+    memcpy(&library_read_start, &found, sizeof found);
+}
+
+void h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_read_start);
+    library_read_start(sock, cb);
+    struct http_conn *conn = sock->on_close.data;
+    if (conn->read && (conn->phase == CONN_BODY || conn->phase == CONN_HTTP2))
+        conn_guard(conn);
+}
+
 void conn_unpark(struct http_conn *conn)
 {
     if (!conn->parked)
@@ -92,10 +115,13 @@ void conn_unpark(struct http_conn *conn)
     h2o_buffer_t *early = conn->sock->input;
     conn->sock->input = conn->parked;
     conn->parked = NULL;
+    if (early->size > 0 && !conn->ahead) {
+        conn->ahead = early;
+        return;
+    }
     if (early->size > 0) {
-        h2o_iovec_t room = h2o_buffer_reserve(&conn->sock->input, early->size);
-        memcpy(room.base, early->bytes, early->size);
-        conn->sock->input->size += early->size;
+        memcpy(h2o_buffer_reserve(&conn->ahead, early->size).base, early->bytes, early->size);
+        conn->ahead->size += early->size;
     }
     h2o_buffer_dispose(&early);
 }
@@ -104,4 +130,6 @@ void conn_drop_parked(struct http_conn *conn)
 {
     if (conn->parked)
         h2o_buffer_dispose(&conn->parked);
+    if (conn->ahead)
+        h2o_buffer_dispose(&conn->ahead);
 }

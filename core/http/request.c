@@ -80,8 +80,10 @@ int request_on_h2o(h2o_handler_t *handler, h2o_req_t *req)
     r->http2 = req->version >= 0x200;
     r->admin = conn->admin;
     r->start_ns = lane_now(lane->lane);
-    if (!r->http2)
+    if (!r->http2) {
         conn->request = r;
+        conn->phase = CONN_BUSY;
+    }
     list_push_back(&lane->pending, &r->node);
     atomic_fetch_add_explicit(&lane->request_count, 1, memory_order_relaxed);
     return 0;

@@ -94,6 +94,7 @@ static void on_upgraded(void *arg, h2o_socket_t *sock, size_t request_bytes)
     sock->data = socket;
     socket->sock = sock;
     h2o_buffer_consume(&sock->input, request_bytes);
+    conn_take_ahead(conn);
     if (socket->ended) {
         socket->sock = NULL;
         h2o_socket_close(sock);

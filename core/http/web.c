@@ -28,12 +28,15 @@ static void on_check(uv_check_t *check)
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct http_lane *lane = prepare->data;
-    run_batch(lane);
-    while (!list_empty(&lane->unguarded)) {
-        struct http_conn *conn = list_entry(lane->unguarded.next, struct http_conn, mark);
-        list_remove(&conn->mark);
-        conn_guard(conn);
-    }
+    do {
+        run_batch(lane);
+        while (!list_empty(&lane->unguarded)) {
+            struct http_conn *conn = list_entry(lane->unguarded.next, struct http_conn, mark);
+            list_remove(&conn->mark);
+            conn_guard(conn);
+            conn_feed(conn);
+        }
+    } while (!list_empty(&lane->pending)); /* requests that waited behind others */
 }
 
 /* The library refuses larger bodies; the routes' own limits are checked later. */

@@ -58,6 +58,10 @@ TEST(refuses_two_readings_of_one_message)
              400);
     CHECK_EQ(checked("GET / HTTP/1.1\r\nhost: x\r\nhost: y\r\n\r\n"), 400);
     CHECK_EQ(checked("GET / HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n"), 400);
+    CHECK_EQ(checked("GET / HTTP/1.1\r\nhost: x/y\r\n\r\n"), 400);
+    CHECK_EQ(checked("GET / HTTP/1.1\r\nhost: x, y\r\n\r\n"), 400);
+    CHECK_EQ(checked("GET / HTTP/1.1\r\nhost: u@x\r\n\r\n"), 400);
+    CHECK_EQ(checked("GET / HTTP/1.1\r\nhost: [::1]:8080\r\n\r\n"), 200);
     CHECK_EQ(checked("GET / HTTP/1.1\r\nhost : x\r\n\r\n"), 400);
     CHECK_EQ(checked("GET / HTTP/1.1\nhost: x\n\n"), 400);
     CHECK_EQ(checked("GET / HTTP/1.1\r\nhost: x\na: b\r\n\r\n"), 400);

@@ -276,6 +276,21 @@ TEST(cuts_off_slow_bodies)
     close(fd);
 }
 
+TEST(cuts_off_slow_bodies_that_it_asked_for)
+{
+    int fd = talk_open(port);
+    struct buf in = {0};
+    talk_say(fd, "POST /echo HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n"
+                 "content-length: 1000\r\n\r\n");
+    CHECK(talk_until(fd, "100 Continue\r\n\r\n", 1000, &in));
+    bool ended = false;
+    for (int i = 0; i < 100 && !ended; i++)
+        ended = !talk_say(fd, "x") || !talk_hear(fd, 50, &in);
+    CHECK(ended);
+    buf_free(&in);
+    close(fd);
+}
+
 TEST(closes_idle_connections)
 {
     int fd = talk_open(port);
@@ -332,6 +347,62 @@ TEST(takes_a_request_byte_by_byte_with_another_behind)
     CHECK(in.p && strstr(in.p, "id=one") && strstr(in.p, "id=two"));
     buf_free(&in);
     close(fd);
+}
+
+/* Answers to everything in `text`, sent in pieces of `step` bytes. */
+static const char *answers_to(const char *text, size_t step)
+{
+    static struct buf in;
+    buf_clear(&in);
+    int fd = talk_open(port);
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n; i += step) {
+        if (!talk_send(fd, text + i, n - i < step ? n - i : step))
+            break;
+        if (step < n)
+            usleep(300);
+    }
+    talk_until_end(fd, 2000, &in);
+    buf_add_char(&in, '\0');
+    close(fd);
+    return in.p;
+}
+
+TEST(looks_at_each_pipelined_request_as_at_the_first)
+{
+    static const char *const bad[] = {
+        "GET /hello HTTP/1.1\r\n\r\n",
+        "GET /hello HTTP/1.1\nhost: a\n\n",
+        "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-length: 9\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0x\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        for (size_t step = 1; step < 1000; step *= 31) {
+            char text[1000];
+            snprintf(text, sizeof text,
+                     "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+                     "3\r\none\r\n0\r\n\r\n%sGET /describe/two HTTP/1.1\r\nhost: a\r\n\r\n",
+                     bad[i]);
+            const char *in = answers_to(text, step);
+            CHECK_EQ(talk_status(in), 200);
+            CHECK(strstr(in, "\r\n\r\none"));
+            CHECK(strstr(in, "HTTP/1.1 400") && !strstr(in, "id=two"));
+        }
+    }
+}
+
+TEST(takes_chunks_and_what_is_behind_them)
+{
+    static const char text[] =
+        "POST /echo HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n"
+        "transfer-encoding: chunked\r\n\r\n5;x=y\r\nfirst\r\n01\r\n!\r\n0\r\nA: b\r\n\r\n"
+        "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+        "6\r\nsecond\r\n0\r\n\r\n";
+    for (size_t step = 1; step < sizeof text * 2; step = step * 2 + 1) {
+        const char *in = answers_to(text, step);
+        CHECK(strstr(in, "\r\n\r\nfirst!HTTP/1.1 200"));
+        CHECK(strstr(in, "\r\n\r\nsecond"));
+    }
 }
 
 TEST(limits_the_rate_of_a_client)

@@ -1,0 +1,236 @@
+#include "base/mem.h"
+#include "http/internal.h"
+
+/* DESIGN: the library reads a socket, parses and calls us when a request is
+ * whole.  That is too late for some answers (431, 413, 408, a malformed head),
+ * which it gives as bare text or by closing.  So a guard stands before its
+ * reader: on HTTP/1.1 it holds a head back until it is whole and well formed.
+ * What is refused is replaced by a small valid request, which the library
+ * carries to us like any other and which is then answered with the refusal
+ * (conn->refused): no state of the library is touched.  The library takes its
+ * reader off the socket while it answers, so the guard is put back before the
+ * next batch is read (conn_guard, from uv_prepare).  The library never has more
+ * than one request: what stands behind it waits in conn->ahead, and comes to the
+ * guard as if it had just been read (conn_feed).  A chunked body passes through
+ * chunks.h, which leaves no two ways to read it. */
+
+/* Puts a request of ours in place of what was read; see DESIGN. */
+static void refuse(struct http_conn *conn, int status, const char *code, const char *detail,
+                   int64_t limit)
+{
+    static const char text[] = "GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\npad: ";
+    h2o_buffer_t **input = &conn->sock->input;
+    size_t pad = conn->scanned + 4; /* the library may have looked at so much already */
+    (*input)->size = 0;
+    h2o_iovec_t room = h2o_buffer_reserve(input, sizeof text + pad + 4);
+    memcpy(room.base, text, sizeof text - 1);
+    memset(room.base + sizeof text - 1, 'x', pad);
+    memcpy(room.base + sizeof text - 1 + pad, "\r\n\r\n", 4);
+    (*input)->size = sizeof text - 1 + pad + 4;
+    conn->request_end = (*input)->size;
+    conn->chunked = false;
+    conn->refused = status;
+    conn->refused_code = code;
+    conn->refused_detail = detail;
+    conn->refused_limit = limit;
+    conn_linger(conn);
+}
+
+/* The body limit of the route a head is for. */
+static int64_t body_limit(struct http_conn *conn, const struct head *head)
+{
+    struct http_lane *lane = conn->lane;
+    const struct http_app *app = &lane->server->options.app;
+    int64_t limit = lane->server->options.limits.body_bytes;
+    const struct http_set *set = app->acquire(app->arg, lane->lane);
+    if (!set)
+        return limit;
+    struct router_match match;
+    struct str path = str_n(head->target.p, str_find(head->target, '?'));
+    if (set->router &&
+        router_match(set->router, head->method, path, conn->admin, &match) == ROUTER_FOUND &&
+        match.route->max_body > 0)
+        limit = match.route->max_body;
+    app->release(app->arg, lane->lane, set);
+    return limit;
+}
+
+/* HTTP/2 without TLS, where it is allowed: true when the input begins it. */
+static bool begins_http2(struct http_conn *conn, struct str input)
+{
+    static const struct str preface = {H2O_STRLIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")};
+    if (!conn->lane->server->options.h2c || !str_starts(input, preface))
+        return false;
+    conn->phase = CONN_HTTP2;
+    conn->since_ns = 0;
+    return true;
+}
+
+/* True when the input holds the part of a head that must wait for more. */
+static bool guard_holds(struct http_conn *conn)
+{
+    const struct http_limits *limits = &conn->lane->server->options.limits;
+    struct str input = str_n(conn->sock->input->bytes, conn->sock->input->size);
+    if (begins_http2(conn, input))
+        return false;
+    struct head head;
+    switch (head_check(input, conn->scanned, limits->header_bytes, limits->uri_bytes, &head)) {
+    case HEAD_PARTIAL:
+        if (conn->phase == CONN_IDLE && input.n > 0)
+            conn_enter(conn, CONN_HEAD);
+        conn->scanned = input.n;
+        return true;
+    case HEAD_REFUSED:
+        refuse(conn, head.status, head.code, head.detail,
+               head.status == 431   ? limits->header_bytes
+               : head.status == 414 ? limits->uri_bytes
+                                    : 0);
+        return false;
+    case HEAD_WHOLE:
+        break;
+    }
+    conn->chunked = head.chunked;
+    conn->chunks = (struct chunks){0};
+    conn->request_end = head.bytes + (size_t)(head.content_length > 0 ? head.content_length : 0);
+    int64_t limit = head.content_length > 0 ? body_limit(conn, &head) : INT64_MAX;
+    if (head.content_length > limit)
+        refuse(conn, 413, "body_too_large", "the request's body is too large for its route", limit);
+    return false;
+}
+
+static void append(h2o_buffer_t **to, const char *p, size_t n)
+{
+    memcpy(h2o_buffer_reserve(to, n).base, p, n);
+    (*to)->size += n;
+}
+
+/* Puts what stands behind `end` of the input aside; the shorter part is copied. */
+static void keep_ahead(struct http_conn *conn, size_t end)
+{
+    h2o_buffer_t **input = &conn->sock->input, *other;
+    size_t behind = (*input)->size - end;
+    h2o_buffer_init(&other, &h2o_socket_buffer_prototype);
+    if (end < behind) {
+        append(&other, (*input)->bytes, end);
+        h2o_buffer_consume(input, end);
+        conn->ahead = *input;
+        *input = other;
+    } else {
+        append(&other, (*input)->bytes + end, behind);
+        (*input)->size = end;
+        conn->ahead = other;
+    }
+}
+
+/* Puts bare chunks in place of those from `from` on. */
+static void sift(struct http_conn *conn, size_t from)
+{
+    h2o_buffer_t **input = &conn->sock->input;
+    struct buf bare = {0};
+    size_t n = (*input)->size - from;
+    if (n == 0)
+        return;
+    size_t used = chunks_feed(&conn->chunks, str_n((*input)->bytes + from, n), &bare);
+    if (used < n)
+        keep_ahead(conn, from + used);
+    (*input)->size = from;
+    append(input, bare.p ? bare.p : "", bare.n);
+    buf_free(&bare);
+}
+
+/* Leaves the library its one request; the input's bytes from `from` on are new. */
+static void cut(struct http_conn *conn, size_t from)
+{
+    if (conn->chunked)
+        sift(conn, from);
+    else if (conn->sock->input->size > conn->request_end)
+        keep_ahead(conn, conn->request_end);
+}
+
+/* The bytes are in the input; while a body is read, the last sock->bytes_read are new. */
+static void guarded_read(h2o_socket_t *sock, const char *error)
+{
+    struct http_conn *conn = sock->on_close.data;
+    bool head = conn->phase == CONN_IDLE || conn->phase == CONN_HEAD;
+    if (error) {
+        conn_failed(conn);
+    } else if (head) {
+        if (sock->input->size == 0 || guard_holds(conn))
+            return;
+        if (conn->phase != CONN_HTTP2)
+            cut(conn, conn->request_end);
+    } else {
+        cut(conn, sock->input->size - sock->bytes_read);
+    }
+    conn->read(sock, error);
+    if (!conn->sock)
+        return;
+    if (conn->phase == CONN_HTTP2)
+        conn_guard(conn);
+    else if (conn->request || conn->parked)
+        conn->phase = CONN_BUSY;
+    else if (head)
+        conn_enter(conn, CONN_BODY);
+}
+
+void guard_time_out(struct http_conn *conn)
+{
+    refuse(conn, 408, "timeout", "the request's headers did not arrive in time", 0);
+    conn->phase = CONN_BODY;
+    conn->sock->bytes_read = 0;
+    guarded_read(conn->sock, NULL);
+}
+
+/* Notes since when a frame has been waiting for its end. */
+static void watched_read(h2o_socket_t *sock, const char *error)
+{
+    struct http_conn *conn = sock->on_close.data;
+    size_t before = sock->input->size;
+    if (error)
+        conn_failed(conn);
+    conn->read(sock, error);
+    if (!conn->sock)
+        return;
+    if (sock->input->size == 0)
+        conn->since_ns = 0;
+    else if (conn->since_ns == 0 || sock->input->size < before)
+        conn->since_ns = lane_now(conn->lane->lane);
+}
+
+void conn_guard(struct http_conn *conn)
+{
+    h2o_socket_cb guard = conn->phase == CONN_HTTP2 ? watched_read : guarded_read;
+    if (!conn->sock || !conn->sock->_cb.read || conn->sock->_cb.read == guard || conn->parked)
+        return;
+    conn->read = conn->sock->_cb.read;
+    conn->sock->_cb.read = guard;
+    if (conn->phase == CONN_HTTP2)
+        return;
+    if (conn->phase != CONN_BODY)
+        conn_enter(conn, CONN_IDLE);
+    conn->scanned = conn->sock->input->size;
+}
+
+void conn_set_aside(struct http_conn *conn)
+{
+    if (conn->sock->input->size > 0)
+        keep_ahead(conn, 0);
+}
+
+void conn_take_ahead(struct http_conn *conn)
+{
+    if (!conn->ahead)
+        return;
+    h2o_buffer_dispose(&conn->sock->input);
+    conn->sock->input = conn->ahead;
+    conn->ahead = NULL;
+}
+
+void conn_feed(struct http_conn *conn)
+{
+    bool waits = conn->phase == CONN_IDLE || conn->phase == CONN_HTTP2;
+    if (!conn->sock || !conn->ahead || !waits || !conn->sock->_cb.read || conn->parked)
+        return;
+    conn_take_ahead(conn);
+    conn->sock->_cb.read(conn->sock, NULL);
+}
