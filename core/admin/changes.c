@@ -39,6 +39,8 @@ static void on_reloaded(const struct reload_result *result, void *arg)
     buf_free(&plan);
     json_key(&w, "took_ms");
     json_num(&w, (double)(result->took_ns / 10000) / 100);
+    json_key(&w, "swap_ms");
+    json_num(&w, (double)(result->swap_ns / 10000) / 100);
     if (!result->ok)
         write_errors(&w, result);
     json_close(&w, '}');

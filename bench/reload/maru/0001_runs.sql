@@ -1,0 +1,3 @@
+create table shop_runs (
+  n bigint not null
+);
