@@ -53,8 +53,9 @@ static void run_program(struct supervisor *s, int control, bool successor)
     in.restart = s->was_ready;
     in.successor = successor;
     inherit_export(&in);
-    /* A batch of requests frees more blocks of one size than malloc's own thread cache keeps. */
-    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=2000", 0);
+    /* A batch of requests frees more blocks of one size than malloc's thread cache keeps (7).  Not
+     * thousands: what one thread allocates and another frees fills the other's cache first. */
+    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=128", 0);
     sigprocmask(SIG_SETMASK, &s->own_mask, NULL);
     execv(s->program, s->options->argv);
     fprintf(stderr, "maru: %s: %s\n", s->program, strerror(errno));

@@ -381,7 +381,7 @@ def main():
     p.add_argument("--pace", type=float, default=0)
     p.add_argument("--soak", type=int, default=0)
     p.add_argument("--seconds", type=float, default=10)
-    args = p.parse_args()
+    args = p.parse_intermixed_args()
     results = {}
     for kind in (Maru, Nginx):
         if kind.name in args.peers:

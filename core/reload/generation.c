@@ -142,7 +142,7 @@ static void settle(struct generation_lanes *on)
 static void reap_work(struct pool_job *job)
 {
     struct reaping *r = list_entry(job, struct reaping, job);
-    vm_destroy(r->vm);
+    vm_reap(r->vm);
 }
 
 static void reap_done(struct pool_job *job)

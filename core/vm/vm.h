@@ -41,6 +41,8 @@ struct vm_options {
 struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl, struct err *err);
 /* Must have no tasks.  Any thread (a reaper closes big states). */
 void vm_destroy(struct vm *vm);
+/* vm_destroy on a thread of its own, waited for: its memory is everybody's again.  Any thread. */
+void vm_reap(struct vm *vm);
 
 struct vm *vm_of(lua_State *L);
 struct lane *vm_lane(const struct vm *vm);
