@@ -1,13 +1,13 @@
 #include "http/fetch.h"
 
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/mem.h"
 #include "base/rand.h"
 
-/* A pooled connection was checked when it was opened, but perhaps for another
- * entry: HTTP/2 and keep-alive reuse is per host name, and the name is checked
- * for every attempt. */
+/* A pooled connection was checked when it was opened, but perhaps for another plugin's entry,
+ * so its address is checked again before each request (fetch_attempt.c). */
 
 static void fetch_free(struct http_fetch *fetch)
 {
@@ -114,24 +114,69 @@ static void on_retry(struct timer *timer)
     attempt((struct http_fetch *)((char *)timer - offsetof(struct http_fetch, retry)));
 }
 
+/* "https://host:443", or NULL. */
+static char *origin_of(CURLU *url)
+{
+    char *scheme = NULL, *host = NULL, *port = NULL, *origin = NULL;
+    if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+        curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
+        origin = mem_printf("%s://%s:%s", scheme, host, port);
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    return origin;
+}
+
+/* What was said to one origin in confidence is not said to another. */
+static void drop_secrets(struct http_fetch *fetch)
+{
+    static const char *const secrets[] = {"authorization:", "cookie:", "proxy-authorization:"};
+    struct curl_slist *kept = NULL;
+    for (struct curl_slist *h = fetch->headers; h; h = h->next) {
+        bool secret = false;
+        for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+            secret = secret || strncasecmp(h->data, secrets[i], strlen(secrets[i])) == 0;
+        if (!secret)
+            kept = curl_slist_append(kept, h->data);
+    }
+    curl_slist_free_all(fetch->headers);
+    fetch->headers = kept;
+}
+
+/* Takes the Location's URL for the next hop. */
+static bool follow(struct http_fetch *fetch)
+{
+    char *next = NULL;
+    CURLU *url = curl_url();
+    bool ok = curl_url_set(url, CURLUPART_URL, fetch->url, 0) == CURLUE_OK;
+    char *from = ok ? origin_of(url) : NULL;
+    ok = ok &&
+         curl_url_set(url, CURLUPART_URL, fetch->location, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+         curl_url_get(url, CURLUPART_URL, &next, 0) == CURLUE_OK;
+    char *to = ok ? origin_of(url) : NULL;
+    curl_url_cleanup(url);
+    if (ok) {
+        mem_free(fetch->url);
+        fetch->url = mem_strdup(next);
+    }
+    if (ok && (!from || !to || strcmp(from, to) != 0))
+        drop_secrets(fetch);
+    mem_free(from);
+    mem_free(to);
+    curl_free(next);
+    return ok;
+}
+
 /* Starts the next hop; false when this answer is the last. */
 static bool redirect(struct http_fetch *fetch, int status)
 {
     bool moved = status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
     if (!moved || !fetch->location || fetch->redirects_left == 0)
         return false;
-    char *next = NULL;
-    CURLU *url = curl_url();
-    bool ok = curl_url_set(url, CURLUPART_URL, fetch->url, 0) == CURLUE_OK &&
-              curl_url_set(url, CURLUPART_URL, fetch->location, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_URL, &next, 0) == CURLUE_OK;
-    curl_url_cleanup(url);
-    if (!ok)
+    if (!follow(fetch))
         return false;
     fetch->redirects_left--;
-    mem_free(fetch->url);
-    fetch->url = mem_strdup(next);
-    curl_free(next);
     if (status == 303 || (status != 307 && status != 308 && strcmp(fetch->method, "POST") == 0)) {
         mem_free(fetch->method); /* RFC 9110 §15.4: these become GET */
         fetch->method = mem_strdup("GET");
@@ -197,10 +242,14 @@ static bool check_options(const struct http_client *client, const struct fetch_o
         return err_set(err, ERR_INVALID, "url must be 1 to %d bytes", FETCH_URL_BYTES);
     if (o->header_count > FETCH_HEADERS)
         return err_set(err, ERR_LIMIT, "more than %d headers", FETCH_HEADERS);
-    for (int i = 0; i < o->header_count; i++)
+    for (int i = 0; i < o->header_count; i++) {
+        struct str name = o->headers[i].name;
         if (!header_ok(o->headers[i]))
             return err_set(err, ERR_INVALID, "header %.*s has a name or value HTTP cannot carry",
-                           (int)o->headers[i].name.n, o->headers[i].name.p);
+                           (int)name.n, name.p);
+        if (name.n == 4 && strncasecmp(name.p, "host", 4) == 0)
+            return err_set(err, ERR_INVALID, "header host: the URL says which host is meant");
+    }
     if (client->count >= FETCH_PER_CLIENT)
         return err_set(err, ERR_LIMIT, "more than %d requests under way on this lane",
                        FETCH_PER_CLIENT);

@@ -15,7 +15,10 @@ struct http_client {
     struct timer timer; /* curl's time-out */
     struct list fetches;
     int count;
+    struct curl_slist *resolve; /* "host:port:address" that a test puts in the place of DNS */
 };
+
+enum { FETCH_HOST_BYTES = 255 };
 
 struct http_fetch {
     struct list in_client;
@@ -31,6 +34,7 @@ struct http_fetch {
     int64_t deadline, max_bytes, backoff_ns, started;
     int redirects_left, retries_left, attempts;
     /* the attempt under way */
+    CURLU *target; /* url, parsed */
     CURL *easy;
     enum allow_reach reach;
     bool forbidden, too_large;

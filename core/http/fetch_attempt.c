@@ -77,7 +77,8 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
     return line.n;
 }
 
-/* The address is known here and nothing has been sent yet. */
+/* The address is known here and nothing has been sent yet.  Each attempt of curl's (IPv6, IPv4,
+ * the next answer of the look-up) comes by. */
 static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     (void)purpose;
@@ -89,6 +90,19 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* Before a request leaves by a connection, which may be one that another plugin's entry opened. */
+static int on_ready(void *arg, char *address, char *local, int port, int local_port)
+{
+    (void)local;
+    (void)port;
+    (void)local_port;
+    struct http_fetch *fetch = arg;
+    if (allow_address_text(fetch->reach, address))
+        return CURL_PREREQFUNC_OK;
+    fetch->forbidden = true;
+    return CURL_PREREQFUNC_ABORT;
+}
+
 static bool refuse(struct fetch_result *failure, enum fetch_code code, const char *format,
                    const char *detail)
 {
@@ -97,41 +111,57 @@ static bool refuse(struct fetch_result *failure, enum fetch_code code, const cha
     return false;
 }
 
-/* Parses fetch->url by curl's own parser, so that what is checked is what is used. */
+/* A zone id would choose the network card, and only link-local addresses need one. */
+static bool check_host(struct http_fetch *fetch, const char *given, const char *zone, int port,
+                       struct fetch_result *failure)
+{
+    char text[FETCH_HOST_BYTES + 1];
+    size_t n = strlen(given);
+    if (zone || n > FETCH_HOST_BYTES)
+        return refuse(failure, FETCH_FORBIDDEN, "host %.150s is not one a plugin may name", given);
+    for (size_t i = 0; i < n; i++)
+        text[i] = (char)tolower((unsigned char)given[i]);
+    struct str host = str_n(text, n);
+    if (n > 2 && text[0] == '[')
+        host = str_n(text + 1, n - 2);
+    if (!allow_normalize(&host))
+        return refuse(failure, FETCH_FORBIDDEN,
+                      "host %.150s is neither a name in ASCII (xn--…) nor an address", given);
+    fetch->reach = allow_host(&fetch->allow, host, port);
+    if (fetch->reach == ALLOW_NO)
+        return refuse(failure, FETCH_FORBIDDEN, "host %.150s is not in the plugin's allow.net",
+                      given);
+    return true;
+}
+
+/* Parses fetch->url by curl's own parser and hands the parts over, so that what is checked is
+ * what is used. */
 static bool check_url(struct http_fetch *fetch, struct fetch_result *failure)
 {
-    CURLU *url = curl_url();
-    char *scheme = NULL, *host = NULL, *port = NULL;
-    bool ok = curl_url_set(url, CURLUPART_URL, fetch->url, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-              curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK;
-    if (!ok) {
-        refuse(failure, FETCH_PROTOCOL, "not a valid URL: %.150s", fetch->url);
-    } else if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
+    CURLU *url = fetch->target = curl_url();
+    char *scheme = NULL, *host = NULL, *port = NULL, *zone = NULL;
+    bool ok = curl_url_set(url, CURLUPART_URL, fetch->url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+              curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK;
+    if (ok && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
         ok = refuse(failure, FETCH_FORBIDDEN, "scheme %.20s is not http or https", scheme);
+    } else if (!ok || curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+               curl_url_get(url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK) {
+        ok = refuse(failure, FETCH_PROTOCOL, "not a valid URL: %.150s", fetch->url);
     } else {
-        size_t n = strlen(host);
-        struct str name = str_n(host, n);
-        if (n > 2 && host[0] == '[')
-            name = str_n(host + 1, n - 2);
-        for (size_t i = 0; i < n; i++)
-            host[i] = (char)tolower((unsigned char)host[i]);
-        fetch->reach = allow_host(&fetch->allow, name, atoi(port));
-        if (fetch->reach == ALLOW_NO)
-            ok = refuse(failure, FETCH_FORBIDDEN, "host %.150s is not in the plugin's allow.net",
-                        host);
+        if (curl_url_get(url, CURLUPART_ZONEID, &zone, 0) != CURLUE_OK)
+            zone = NULL;
+        ok = check_host(fetch, host, zone, atoi(port), failure);
     }
     curl_free(scheme);
     curl_free(host);
     curl_free(port);
-    curl_url_cleanup(url);
+    curl_free(zone);
     return ok;
 }
 
 static void set_request(struct http_fetch *fetch, CURL *easy)
 {
-    curl_easy_setopt(easy, CURLOPT_URL, fetch->url);
+    curl_easy_setopt(easy, CURLOPT_CURLU, fetch->target);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fetch->headers);
     if (strcmp(fetch->method, "HEAD") == 0)
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
@@ -154,6 +184,19 @@ static void set_callbacks(struct http_fetch *fetch, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, fetch);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, fetch);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, fetch);
+}
+
+/* What curl would otherwise take from the environment or let a URL choose. */
+static void set_bounds(const struct http_client *client, CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* a proxy would hide the address */
+    curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    curl_easy_setopt(easy, CURLOPT_RESOLVE, client->resolve);
 }
 
 bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
@@ -161,6 +204,7 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     int64_t left = fetch->deadline - clock_ns();
     if (left <= NS_PER_MS)
         return refuse(failure, FETCH_TIMEOUT, "%s", "no answer within the time allowed");
+    curl_url_cleanup(fetch->target);
     if (!check_url(fetch, failure))
         return false;
     buf_clear(&fetch->answer);
@@ -175,8 +219,7 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     set_request(fetch, easy);
     set_callbacks(fetch, easy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROXY,
-                     ""); /* no proxy of the environment: it would hide the address */
+    set_bounds(fetch->client, easy);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(left / NS_PER_MS));
@@ -187,9 +230,11 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
 
 void fetch_attempt_drop(struct http_fetch *fetch)
 {
-    if (!fetch->easy)
-        return;
-    curl_multi_remove_handle(fetch->client->multi, fetch->easy);
-    curl_easy_cleanup(fetch->easy);
+    if (fetch->easy) {
+        curl_multi_remove_handle(fetch->client->multi, fetch->easy);
+        curl_easy_cleanup(fetch->easy);
+    }
+    curl_url_cleanup(fetch->target);
     fetch->easy = NULL;
+    fetch->target = NULL;
 }
