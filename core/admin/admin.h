@@ -56,5 +56,8 @@ void admin_destroy(struct admin *admin);
 const struct http_route *admin_routes(const struct admin *admin);
 int admin_route_count(const struct admin *admin);
 
+/* What the host itself answers for GET on every listener; NULL-terminated.  One thread. */
+const char *const *admin_public_patterns(void);
+
 /* Whether a request on an admin listener comes from an operator. */
 bool admin_is_allowed(const struct admin *admin, const struct http_request *request);

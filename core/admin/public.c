@@ -49,20 +49,30 @@ static void on_openapi(struct http_request *r, void *arg)
     respond_take(r, 200, STR("application/json"), &out);
 }
 
+static const struct {
+    const char *pattern;
+    void (*handler)(struct http_request *r, void *arg);
+    bool unlimited;
+} routes[] = {
+    {"/healthz", on_health, true},
+    {"/readyz", on_ready, true},
+    {"/metrics", on_metrics, true},
+    {"/api/pages", on_pages, false},
+    {"/api/openapi.json", on_openapi, false},
+};
+enum { ROUTES = sizeof routes / sizeof *routes };
+
+const char *const *admin_public_patterns(void)
+{
+    static const char *patterns[ROUTES + 1];
+    for (int i = 0; i < ROUTES; i++)
+        patterns[i] = routes[i].pattern;
+    return patterns;
+}
+
 void public_routes(struct admin *a)
 {
-    static const struct {
-        const char *pattern;
-        void (*handler)(struct http_request *r, void *arg);
-        bool unlimited;
-    } routes[] = {
-        {"/healthz", on_health, true},
-        {"/readyz", on_ready, true},
-        {"/metrics", on_metrics, true},
-        {"/api/pages", on_pages, false},
-        {"/api/openapi.json", on_openapi, false},
-    };
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+    for (int i = 0; i < ROUTES; i++)
         admin_add_route(a, &(struct http_route){.method = "GET",
                                                 .pattern = routes[i].pattern,
                                                 .unlimited = routes[i].unlimited,

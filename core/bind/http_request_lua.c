@@ -230,6 +230,9 @@ void http_request_class(lua_State *L)
     lua_setfield(L, -2, "__newindex");
     lua_pushliteral(L, REQUEST_TYPE);
     lua_setfield(L, -2, "__name");
+    lua_pushliteral(L, "method path raw_body id client query_string trace_id user params query "
+                       "headers body json");
+    lua_setfield(L, -2, "__fields"); /* for maru check: __index is a function */
     lua_pushliteral(L, "locked");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);

@@ -40,10 +40,15 @@ static const struct cli_command commands[] = {
      "  HUP         read plugins, their configuration and the certificate again\n"
      "  USR2        replace the server by the program file as it is on disk now\n",
      "serve [--demo] [--tolerate NAME]…", cmd_serve},
-    {"check", "load every plugin in scratch and say what a reload would do",
-     "Nothing is served, written or reached: configuration, contract, requirements, routes,\n"
-     "schedules and migrations are checked, then the plan is printed.\n",
-     "check", cmd_check},
+    {"check", "find what is wrong with plugins, and say what a reload would do",
+     "Nothing is served or reached: syntax, contract, requirements, routes, schedules, migrations\n"
+     "and every source are checked.  A name of app.* or a global that is not there is found, and\n"
+     "each SQL statement is prepared against tables made in memory.  Everything found is printed,\n"
+     "with file, line and the lines around; then the plan.\n\n"
+     "  --plan                 only what a reload would do\n"
+     "  --strict               warnings fail, too\n"
+     "  --json                 one JSON object: ok, errors, warnings, findings, plan\n",
+     "check [NAME] [--plan] [--strict] [--json]", cmd_check},
     {"reload", "make a running server load plugins again",
      "Without a name: every plugin whose files or configuration changed. With one: that plugin,\n"
      "changed or not. Answers when every lane has switched; a plugin that does not load keeps\n"
@@ -63,6 +68,10 @@ static const struct cli_command commands[] = {
      "Writes NAME/plugin.lua, a migration and spec/NAME_spec.lua into the first folder of\n"
      "plugins.path. NAME is [a-z][a-z0-9_]*; what is there is never overwritten.\n",
      "new plugin NAME", cmd_new},
+    {"types", "print the types of everything a plugin can call, for editors",
+     "The text of maru.d.lua; `maru new` and `maru check` keep a copy in plugins/.maru.\n\n"
+     "  --json                 what is registered in this program instead\n",
+     "types [--json]", cmd_types},
     {"admin-url", "print the link to the operations page",
      "Asks the running server; it needs admin.listen.  The link carries the token of "
      "state.dir/admin.token.\n",
@@ -131,7 +140,13 @@ static const struct cli_command *find(const char *name)
     return NULL;
 }
 
-enum { OPTION_DEMO = 256, OPTION_TOLERATE, OPTION_JSON };
+enum {
+    OPTION_DEMO = 256,
+    OPTION_TOLERATE,
+    OPTION_JSON,
+    OPTION_PLAN,
+    OPTION_STRICT,
+};
 
 static const struct option long_options[] = {
     {"config", required_argument, NULL, 'c'},
@@ -139,6 +154,8 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {"demo", no_argument, NULL, OPTION_DEMO},
     {"json", no_argument, NULL, OPTION_JSON},
+    {"plan", no_argument, NULL, OPTION_PLAN},
+    {"strict", no_argument, NULL, OPTION_STRICT},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
     {NULL, 0, NULL, 0},
 };
@@ -149,6 +166,22 @@ static const char *tolerate(char *list, size_t size, const char *name)
     size_t n = strlen(list);
     snprintf(list + n, size - n, "%s%s", n ? "," : "plugins.tolerate=", name);
     return list;
+}
+
+/* Options that are either given or not. */
+static void set_flag(struct cli_options *o, int option)
+{
+    struct {
+        int option;
+        bool *flag;
+    } flags[] = {{OPTION_DEMO, &o->demo},
+                 {OPTION_JSON, &o->json},
+                 {OPTION_PLAN, &o->plan},
+                 {OPTION_STRICT, &o->strict}};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        if (flags[i].option == option)
+            *flags[i].flag = true;
+    }
 }
 
 static int parse(int argc, char **argv, struct cli_options *o, bool *help)
@@ -166,12 +199,10 @@ static int parse(int argc, char **argv, struct cli_options *o, bool *help)
             o->sets[o->set_count++] = optarg;
         else if (c == 'h')
             *help = true;
-        else if (c == OPTION_DEMO)
-            o->demo = true;
-        else if (c == OPTION_JSON)
-            o->json = true;
         else if (c == OPTION_TOLERATE)
             tolerate(tolerated, sizeof tolerated, optarg);
+        else
+            set_flag(o, c);
     }
     if (*tolerated)
         o->sets[o->set_count++] = tolerated;

@@ -22,7 +22,8 @@ struct cli_options {
     const char *sets[CLI_SETS]; /* "key=value"; a --tolerate is one of them */
     int set_count;
     bool demo, json;
-    char **words; /* what is no option */
+    bool plan, strict; /* check */
+    char **words;      /* what is no option */
     int word_count;
 };
 
@@ -40,6 +41,7 @@ int cmd_reload(const struct cli_options *options);
 int cmd_plugins(const struct cli_options *options);
 int cmd_jobs(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);
+int cmd_types(const struct cli_options *options);
 int cmd_admin_url(const struct cli_options *options);
 int cmd_config(const struct cli_options *options);
 int cmd_version(const struct cli_options *options);

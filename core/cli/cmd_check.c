@@ -7,37 +7,23 @@
 
 #include "base/mem.h"
 #include "bind/bind.h"
+#include "cli/author.h"
+#include "cli/check.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/flat.h"
 #include "config/config.h"
-#include "cron/schedule.h"
 #include "loop/pool.h"
 #include "observe/log.h"
-#include "reload/generation.h"
 #include "reload/plan.h"
-#include "reload/scan.h"
-#include "reload/set.h"
 #include "share.h"
-#include "storage/migrate.h"
-#include "vm/bundle.h"
-#include "vm/host.h"
+#include "storage/scratch.h"
+#include "vm/inspect.h"
 
-/* The scratch: one lane of its own, a control lane on this thread. */
-struct check {
-    const struct config *config;
-    struct host host;
-    struct generation_lanes on;
-    struct lane *lane;
-    struct scan scan;
-    struct generation **loaded; /* by index of the scan; NULL when broken or disabled */
-    int left, broken;
-};
-
-static void complain(struct check *c, const char *message)
+void check_complain(struct check *c, int index, const char *code, const char *message)
 {
-    fprintf(stderr, "maru: %s\n", message);
-    c->broken++;
+    const char *name = index >= 0 ? c->scan.entries[index].name : "";
+    findings_add_message(&c->findings, name, index >= 0 ? c->bundles[index] : NULL, code, message);
 }
 
 static bool is_disabled(const struct config *config, const char *name)
@@ -51,100 +37,57 @@ static bool is_disabled(const struct config *config, const char *name)
     return false;
 }
 
+/* -- loading -------------------------------------------------------------------------------- */
+
+/* One that failed keeps its bundle, whose lines are shown; the process ends soon. */
 static void on_loaded(struct generation *g, const struct err *failure, void *arg)
 {
     struct check *c = arg;
-    if (failure) {
-        complain(c, failure->message);
-        for (int i = 0; i < c->scan.count; i++) {
-            if (c->loaded[i] == g)
-                c->loaded[i] = NULL;
-        }
-        generation_discard(g);
+    for (int i = 0; failure && i < c->scan.count; i++) {
+        if (c->loaded[i] != g)
+            continue;
+        c->loaded[i] = NULL;
+        check_complain(c, i, "load", failure->message);
     }
     if (--c->left == 0)
         lane_stop(c->on.control);
 }
 
+static void take_bundle(struct check *c, int i)
+{
+    struct scan_entry *e = &c->scan.entries[i];
+    struct buf settings = {0};
+    bool wanted = !is_disabled(c->config, e->name) || (c->only && !strcmp(c->only, e->name));
+    c->bundles[i] = wanted ? e->bundle : NULL;
+    if (!e->bundle)
+        check_complain(c, i, "read", e->err.message);
+    if (!c->bundles[i])
+        return;
+    config_plugin(c->config, e->name, &settings);
+    c->loaded[i] = generation_create(&c->on, e->bundle, buf_str(&settings));
+    e->bundle = NULL;
+    buf_free(&settings);
+    c->left++;
+}
+
 static void load_all(struct check *c)
 {
-    c->loaded = mem_zero((size_t)c->scan.count + 1, sizeof *c->loaded);
-    for (int i = 0; i < c->scan.count; i++) {
-        struct scan_entry *e = &c->scan.entries[i];
-        struct buf settings = {0};
-        if (!e->bundle)
-            complain(c, e->err.message);
-        if (!e->bundle || is_disabled(c->config, e->name))
-            continue;
-        config_plugin(c->config, e->name, &settings);
-        c->loaded[i] = generation_create(&c->on, e->bundle, buf_str(&settings));
-        e->bundle = NULL;
-        buf_free(&settings);
-        c->left++;
-    }
+    size_t most = (size_t)c->scan.count + 1;
+    c->loaded = mem_zero(most, sizeof *c->loaded);
+    c->bundles = mem_zero(most, sizeof *c->bundles);
+    for (int i = 0; i < c->scan.count; i++)
+        take_bundle(c, i);
+}
+
+/* After the sources: what they show is more exact than the load that fails over the same line. */
+static void run_loads(struct check *c)
+{
     for (int i = 0; i < c->scan.count; i++) {
         if (c->loaded[i])
             generation_load(c->loaded[i], on_loaded, c);
     }
     if (c->left)
         lane_run(c->on.control);
-}
-
-/* -- what only shows when all are there ----------------------------------------------------- */
-
-static void check_migrations(struct check *c, const struct generation *g)
-{
-    struct migration *list = mem_zero((size_t)g->bundle->count + 1, sizeof *list);
-    char *path = mem_printf("%s/maru.db", config_text(c->config, "state.dir"));
-    struct err err = {0};
-    int n = 0;
-    for (int i = 0; i < g->bundle->count; i++) {
-        const struct bundle_file *f = &g->bundle->files[i];
-        size_t length = strlen(f->name);
-        if (!strncmp(f->name, "migrations/", 11) && !strcmp(f->name + length - 4, ".sql"))
-            list[n++] = (struct migration){f->name, str_n(f->bytes, f->n)};
-    }
-    if (n && !migrate_check_file(path, g->name, list, n, &err)) {
-        char *message = mem_printf("%s/%s", g->bundle->dir, err.message);
-        complain(c, message);
-        mem_free(message);
-    }
-    mem_free(path);
-    mem_free(list);
-}
-
-static void check_schedules(struct check *c, const struct generation *g)
-{
-    for (int i = 0; i < g->decl->schedule_count; i++) {
-        struct schedule schedule;
-        struct err err = {0};
-        if (schedule_parse(str_c(g->decl->schedules[i].pattern), &schedule, &err))
-            continue;
-        err_wrap(&err, "%s/plugin.lua: cron", g->bundle->dir);
-        complain(c, err.message);
-    }
-}
-
-static void check_together(struct check *c)
-{
-    struct generation **list = mem_zero((size_t)c->scan.count + 1, sizeof *list);
-    struct set_fixed fixed = {0};
-    struct err err = {0};
-    int n = 0, *order = NULL;
-    for (int i = 0; i < c->scan.count; i++) {
-        if (c->loaded[i])
-            list[n++] = c->loaded[i];
-    }
-    struct set *set = set_create(list, n, &fixed, 1, &err);
-    if (!set || !set_requirements(list, n, &order, &err))
-        complain(c, err.message);
-    for (int i = 0; i < n; i++) {
-        check_schedules(c, list[i]);
-        check_migrations(c, list[i]);
-    }
-    set_free(set);
-    mem_free(order);
-    mem_free(list);
 }
 
 /* -- the plan ------------------------------------------------------------------------------- */
@@ -167,7 +110,7 @@ static int ask_serving(const struct check *c, struct flat *answer, struct plan_p
     return n;
 }
 
-static void print_plan(struct check *c)
+static void print_plan(struct check *c, bool json, struct buf *out)
 {
     struct flat answer = {0};
     struct plan_plugin *serving = mem_zero(1001, sizeof *serving);
@@ -182,10 +125,10 @@ static void print_plan(struct check *c)
         n++;
     }
     struct plan plan = plan_make(serving, serving_count, found, n, NULL, false);
-    struct buf out = {0};
-    plan_print(&plan, &out);
-    fwrite(out.n ? out.p : "", 1, out.n, stdout);
-    buf_free(&out);
+    if (json)
+        plan_json(&plan, out);
+    else
+        plan_print(&plan, out);
     plan_free(&plan);
     flat_free(&answer);
     mem_free(hashes);
@@ -193,42 +136,143 @@ static void print_plan(struct check *c)
     mem_free(found);
 }
 
+/* -- the answer ----------------------------------------------------------------------------- */
+
+static const char *plural(int n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* Of all plugins that were loaded, only what concerns the one asked about. */
+static void keep_only(struct check *c)
+{
+    struct findings all = c->findings;
+    c->findings = (struct findings){0};
+    for (int i = 0; i < all.count; i++) {
+        const struct finding_row *row = &all.rows[i];
+        bool named = strstr(row->message, c->only) != NULL && !strcmp(row->code, "clash");
+        if (!strcmp(row->plugin, c->only) || named)
+            findings_add(&c->findings, row);
+    }
+    findings_free(&all);
+}
+
+static void answer_json(struct check *c, bool ok)
+{
+    struct buf out = {0}, plan = {0};
+    struct json w = json_to(&out);
+    json_open(&w, '{');
+    json_key(&w, "ok");
+    json_bool(&w, ok);
+    const struct {
+        const char *key;
+        int n;
+    } numbers[] = {{"errors", c->findings.errors},
+                   {"warnings", c->findings.warnings},
+                   {"plugins", c->plugins},
+                   {"statements", c->statements},
+                   {"unchecked", c->unchecked}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        json_key(&w, numbers[i].key);
+        json_int(&w, numbers[i].n);
+    }
+    json_key(&w, "findings");
+    findings_json(&c->findings, &w);
+    print_plan(c, true, &plan);
+    json_key(&w, "plan");
+    json_raw(&w, buf_str(&plan));
+    json_close(&w, '}');
+    puts(out.p);
+    buf_free(&out);
+    buf_free(&plan);
+}
+
+static void answer_text(struct check *c, const struct cli_options *o, bool ok)
+{
+    struct buf plan = {0};
+    findings_print(&c->findings, stderr);
+    if (ok)
+        print_plan(c, false, &plan);
+    fwrite(plan.n ? plan.p : "", 1, plan.n, stdout);
+    buf_free(&plan);
+    if (o->plan)
+        return;
+    const struct findings *f = &c->findings;
+    printf("%d plugin%s, %d SQL statement%s", c->plugins, plural(c->plugins), c->statements,
+           plural(c->statements));
+    if (c->unchecked)
+        printf(" and %d made at run time", c->unchecked);
+    printf(": %d error%s, %d warning%s\n", f->errors, plural(f->errors), f->warnings,
+           plural(f->warnings));
+}
+
+static int answer(struct check *c, const struct cli_options *o)
+{
+    if (c->only)
+        keep_only(c);
+    findings_sort(&c->findings);
+    bool ok = c->findings.errors == 0 && !(o->strict && c->findings.warnings);
+    if (o->json)
+        answer_json(c, ok);
+    else
+        answer_text(c, o, ok);
+    return ok ? EXIT_OK : EXIT_PLUGIN;
+}
+
 /* -- life ----------------------------------------------------------------------------------- */
 
-static int check(struct check *c)
+static bool is_there(const struct check *c)
 {
-    char **dirs = share_plugin_dirs(config_text(c->config, "plugins.path"));
+    for (int i = 0; i < c->scan.count; i++) {
+        if (!strcmp(c->scan.entries[i].name, c->only))
+            return true;
+    }
+    return false;
+}
+
+static int check(struct check *c, const struct cli_options *o)
+{
+    const char *path = config_text(c->config, "plugins.path");
+    char **dirs = share_plugin_dirs(path);
     c->scan = scan_read((const char *const *)dirs, NULL);
-    load_all(c);
-    if (!c->broken)
-        check_together(c);
-    if (!c->broken)
-        print_plan(c);
+    if (c->only && !is_there(c))
+        return cli_fail(EXIT_FAILED, "there is no plugin '%s' in %s", c->only, path);
     for (int i = 0; dirs[i]; i++)
-        mem_free(dirs[i]);
-    mem_free(dirs);
-    return c->broken ? EXIT_PLUGIN : EXIT_OK;
+        author_refresh(c->author.inspector, dirs[i]);
+    load_all(c);
+    if (!o->plan)
+        check_sources(c);
+    run_loads(c);
+    check_together(c);
+    return answer(c, o);
+}
+
+static bool prepare(struct check *c, struct err *err)
+{
+    c->host = (struct host){.config = c->config, .bind = bind_all};
+    c->host.pool = pool_create("check", 1, err);
+    c->lane = lane_create(0, LANE_WEB, "check", err);
+    c->on = (struct generation_lanes){.lanes = &c->lane, .count = 1, .host = &c->host};
+    c->on.control = lane_create(1, LANE_CONTROL, "control", err);
+    if (!c->host.pool || !c->lane || !c->on.control || !lane_start(c->lane, NULL, NULL, err))
+        return false;
+    c->scratch = author_open(&c->author, err) ? scratch_open(err) : NULL;
+    return c->scratch != NULL;
 }
 
 int cmd_check(const struct cli_options *o)
 {
     struct check c = {0};
     struct err err = {0};
-    if (o->word_count)
-        return cli_fail(EXIT_USAGE, "check takes no '%s'", o->words[0]);
+    if (o->word_count > 1)
+        return cli_fail(EXIT_USAGE, "check takes one plugin's name, not also '%s'", o->words[1]);
     struct config *config = cli_config(o);
     if (!config)
         return EXIT_CONFIG;
     log_setup(STDERR_FILENO, LOG_WARN);
     c.config = config;
-    c.host = (struct host){.config = config, .bind = bind_all};
-    c.host.pool = pool_create("check", 1, &err);
-    c.lane = lane_create(0, LANE_WEB, "check", &err);
-    c.on = (struct generation_lanes){.lanes = &c.lane, .count = 1, .host = &c.host};
-    c.on.control = lane_create(1, LANE_CONTROL, "control", &err);
-    if (!c.host.pool || !c.lane || !c.on.control || !lane_start(c.lane, NULL, NULL, &err))
-        return cli_fail(EXIT_FAILED, "%s", err.message);
-    int code = check(&c);
+    c.only = o->word_count ? o->words[0] : NULL;
+    int code = prepare(&c, &err) ? check(&c, o) : cli_fail(EXIT_FAILED, "%s", err.message);
     fflush(stdout);
     _Exit(code); /* the scratch has nothing to save */
 }

@@ -17,7 +17,7 @@ static int parameter_number(sqlite3_stmt *stmt, int index)
     return *end == '\0' && n <= STORE_PARAMS ? (int)n : 0;
 }
 
-static bool check_parameters(sqlite3_stmt *stmt, int given, struct err *err)
+bool call_check_parameters(sqlite3_stmt *stmt, int given, struct err *err)
 {
     int wanted = 0;
     int count = sqlite3_bind_parameter_count(stmt);
@@ -27,7 +27,7 @@ static bool check_parameters(sqlite3_stmt *stmt, int given, struct err *err)
             return err_set(err, ERR_SQL, "parameters are written $1, $2 … $%d", STORE_PARAMS);
         wanted = n > wanted ? n : wanted;
     }
-    if (wanted != given)
+    if (given >= 0 && wanted != given)
         return err_set(err, ERR_SQL, "the statement takes %d value%s, got %d", wanted,
                        wanted == 1 ? "" : "s", given);
     return true;
@@ -151,7 +151,7 @@ static bool run_rows(struct sqlite_conn *conn, sqlite3_stmt *stmt, struct store_
 
 static bool run_statement(struct sqlite_conn *conn, sqlite3_stmt *stmt, struct store_call *call)
 {
-    if (!check_parameters(stmt, call->param_count, &call->err))
+    if (!call_check_parameters(stmt, call->param_count, &call->err))
         return false;
     if (call->mode == STORE_MANY)
         return run_many(conn, stmt, call);

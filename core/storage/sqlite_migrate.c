@@ -249,6 +249,12 @@ static bool run_on_scratch(struct sqlite_conn *conn, struct applying *a, struct 
     return apply(conn, a, err) && owners_load(&conn->owner->owners, conn, err);
 }
 
+bool migrate_scratch(struct sqlite_conn *conn, const char *plugin,
+                     const struct migration *migrations, int count, struct err *err)
+{
+    return migrate_all(conn, plugin, migrations, count, run_on_scratch, err);
+}
+
 bool sqlite_migrate(struct store *store, const char *plugin, const struct migration *migrations,
                     int count, bool dry_run, struct err *err)
 {
@@ -327,7 +333,7 @@ bool migrate_check_file(const char *path, const char *plugin, const struct migra
         conn_open(conn, scratch, ":memory:", CONN_SCRATCH, err) &&
         (exists ? copy_from(path, scratch, err) : sqlite_exec(conn, sqlite_base_schema, err)) &&
         owners_load(&scratch->owners, conn, err) &&
-        migrate_all(conn, plugin, migrations, count, run_on_scratch, err);
+        migrate_scratch(conn, plugin, migrations, count, err);
     conn_close(conn);
     owners_fini(&scratch->owners);
     mem_free(scratch);

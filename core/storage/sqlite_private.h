@@ -90,6 +90,8 @@ enum call_result { CALL_DONE, CALL_FAILED, CALL_WRITES };
  * writes and reader_only says that it may not. */
 enum call_result conn_call(struct sqlite_conn *conn, struct store_call *call, bool reader_only);
 void call_deliver(struct store_call *call); /* done, on the lane */
+/* Whether the statement's parameters are $1, $2 … and as many as given (-1 = any number). */
+bool call_check_parameters(sqlite3_stmt *stmt, int given, struct err *err);
 
 /* sqlite_writer.c */
 bool writer_start(struct sqlite *db, struct err *err);
@@ -129,3 +131,6 @@ void tx_refuse(struct gate_item *item, const struct err *err);
 /* sqlite_migrate.c */
 bool sqlite_migrate(struct store *store, const char *plugin, const struct migration *migrations,
                     int count, bool dry_run, struct err *err);
+/* On a connection of kind CONN_SCRATCH. */
+bool migrate_scratch(struct sqlite_conn *conn, const char *plugin,
+                     const struct migration *migrations, int count, struct err *err);

@@ -26,6 +26,7 @@ struct vm {
     int run_ref;          /* registry: function(handler number) that every task runs */
     int push_ref;         /* registry: task_push_protected */
     int64_t load_until;   /* clock time; while vm_create runs */
+    int inside_ref;       /* registry: app and modules, for inspect.c */
     /* lane thread; read by others with relaxed loads */
     _Atomic int64_t used, limit, task_count, started, errors, cpu_ns;
     atomic_bool broken;

@@ -13,6 +13,15 @@ static const struct embedded_file *find(const char *name)
     return NULL;
 }
 
+struct str embedded_text_find(const char *path)
+{
+    const struct embedded_file *file = embedded_text;
+    while (file->name && strcmp(file->name, path) != 0)
+        file++;
+    invariant(file->name);
+    return str_n((const char *)file->bytes, file->n);
+}
+
 /* Runs the file in the host environment; its value is on top afterwards. */
 static void run_file(lua_State *L, const char *name)
 {

@@ -187,7 +187,8 @@ static int build(lua_State *L)
     limit_loading(vm, true);
     library_push(L, "maru.boot");
     push_parts(L, &vm->options);
-    lua_call(L, 1, 2); /* declaration run */
+    lua_call(L, 1, 3); /* declaration run inside */
+    vm->inside_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     vm->run_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushcfunction(L, task_push_protected);
     vm->push_ref = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -1,5 +1,5 @@
 --- First file of a VM: sandbox, plugin.lua, contract, app, handlers. vm/vm.c calls it with the C parts
---- and gets back the declaration and the function that every task runs.
+--- and gets back the declaration, the function that every task runs, and what `maru check` looks at.
 local build_app = require "maru.app"
 local contract = require "maru.contract"
 local route = require "maru.route"
@@ -83,5 +83,5 @@ return function(parts)
   for i, handler in ipairs(handlers) do
     functions[i] = handler.checks and route(handler.fn, handler.checks, raw.http) or handler.fn
   end
-  return declaration, runner(app, functions, parts.arguments)
+  return declaration, runner(app, functions, parts.arguments), { app = app, modules = parts.loaded }
 end

@@ -20,7 +20,7 @@
 ---@field version string           "1.2.3"
 ---@field requires? string[]       { "accounts", "accounts >= 1" }
 ---@field config? table<string, maru.Field>   settings, filled from the configuration file's `plugins.<name>`
----@field limits? { memory?: string, task?: string }     defaults "64M", "30s"
+---@field limits? maru.Limits
 ---@field allow? maru.Allow       what this plugin may reach outside of itself; nothing else is reachable
 ---@field series? table<string, maru.SeriesDeclaration>
 ---@field routes? table<string, function|maru.Route>      ["GET /api/things/{id}"]; `{rest...}` takes the rest of the path
@@ -28,11 +28,15 @@
 ---@field cron? table<string, function|maru.CronDeclaration>   ["*/5 * * * *"] = { job = "collect" }
 ---@field on? table<string, function>                     channel topic → durable job
 ---@field sockets? table<string, maru.Socket>             ["/ws/things"]
----@field pages? { path: string, title: { ko: string, en: string }, module: string }[]
+---@field pages? maru.Page[]                            shown in the dashboard
 ---@field exports? table<string, function>                what others reach with app.call("name.fn", …): function(app, …)
 ---@field start? fun(app, previous: table?)               once per generation, in its home lane (waits allowed)
 ---@field stop? fun(app): table?                          once per generation; what it returns reaches the next start
 ---@field health? fun(app): boolean, string?
+
+---@class maru.Limits
+---@field memory? string         of one VM, default "64M"
+---@field task? string           how long one handler may take, default "30s"
 
 --- What a plugin may reach. A reload that would let it reach more is refused until the operator says
 --- `maru reload NAME --allow`. "config:KEY" stands for what that config value names.
@@ -45,6 +49,11 @@
 ---@field env? string[]      names of variables in app.env
 ---@field exec? string[]     for app.exec: absolute paths of programs, or "config:KEY"
 ---@field exports? string[]  for app.call: "plugin.fn" or "plugin.*", of plugins in `requires`
+
+---@class maru.Page
+---@field path string            "/guestbook": the dashboard shows it at #/guestbook
+---@field title { ko: string, en: string }
+---@field module string          file in public/ that exports mount(root, ctx) and returns its own clean-up
 
 --- One setting or one request field. Text form: "string(1,280)", "integer(0,100)", "number", "boolean",
 --- "string?" (optional), "enum(a,b,c)"; table form as below.
@@ -94,7 +103,14 @@ function Request:json() end
 --- Answer with a stream of server-sent events: `return app.sse(function(stream) … end)`; (waits) inside.
 ---@class maru.Stream
 local Stream = {}
---- Sends one event; data table → JSON. `options`: id, retry. False when the client has gone. (waits for a slow client)
+---@class maru.SendOptions
+---@field id? string             what a returning client names as the last it saw
+---@field retry? number          seconds after which a client that lost us comes back
+
+--- Sends one event; data table → JSON. False when the client has gone. (waits for a slow client)
+---@param event string
+---@param data any
+---@param options? maru.SendOptions
 ---@return boolean ok
 function Stream:send(event, data, options) end
 --- Sends every message of a channel until the client goes: event = topic's last word. (waits)
@@ -174,7 +190,7 @@ function app.discard(reason) end
 function app.retry(delay, reason) end
 --- Answer helpers for routes
 function app.sse(fn) end
-function app.redirect(url, status) end
+function app.redirect(url, status) end                   --- 302 unless status says otherwise
 --- (waits) A whole file of at most 32 MiB, only one that M.allow.fs names. Links are followed as long as they stay in the
 --- folder that is named (for a file: in its folder). @return string|nil, string?, string?  code: "not_found" "forbidden" "limit" "io"
 function app.read(path) end
@@ -194,6 +210,18 @@ function app.metrics:count(name, value, labels) end     --- counter, value defau
 function app.metrics:gauge(name, value, labels) end
 function app.metrics:observe(name, seconds, labels) end --- histogram of seconds
 
+---@class maru.Tx   a transaction: what app.store:tx gives to its function; good until that returns
+local Tx = {}
+function Tx:all(sql, ...) end        --- (waits) as app.store:all
+function Tx:one(sql, ...) end        --- (waits) as app.store:one
+function Tx:exec(sql, ...) end       --- (waits) as app.store:exec
+function Tx:many(sql, rows) end      --- (waits) as app.store:many
+
+---@class maru.TxJobs   jobs that exist only if the transaction commits
+Tx.jobs = {}
+function Tx.jobs:push(name, args, options) end           --- (waits) as app.jobs:push
+function Tx.jobs:push_many(name, list, options) end      --- (waits) as app.jobs:push_many
+
 ---@class maru.Store   relational store; SQL with $1 parameters, written once for SQLite and PostgreSQL.
 --- Only this plugin's own tables (made by its migrations/) are visible. Values: nil boolean number string.
 app.store = {}
@@ -207,23 +235,40 @@ function app.store:exec(sql, ...) end
 function app.store:many(sql, rows) end
 --- (waits) fn(tx) with tx:all/one/exec/many and tx.jobs:push; commits when fn returns, rolls back when it
 --- raises (error passed on) or returns nil, message, code. Inside only `tx` may wait. @return ... what fn returned
+---@param fn fun(tx: maru.Tx): ...
 function app.store:tx(fn) end
+
+---@class maru.SeriesOptions
+---@field where? table<string, string>   only lines with these keys
+---@field from? number           seconds; from <= at < to
+---@field to? number
+---@field since? number          latest: nothing older
+---@field last? integer          window: the newest so many points of each line
+---@field limit? integer         latest, window, downsample: at most so many rows
+---@field step? number|string    downsample: duration
+---@field agg? "mean"|"min"|"max"|"last"|"sum"   downsample, default "mean"
 
 ---@class maru.Series   time series
 app.series = {}
 --- (waits) Appends one batch, all or nothing. rows: array of { at = seconds, <key> = text, <value> = number|nil }.
 ---@return integer|nil rows, string?, string?
 function app.series:append(name, rows) end
---- (waits) Newest point of each line. options: where = { key = text }, since = seconds. @return table[]|nil
+--- (waits) Newest point of each line. options: where, since, limit. @return table[]|nil
+---@param name string
+---@param options? maru.SeriesOptions
 function app.series:latest(name, options) end
 --- (waits) Points in time order as columns { at = {…}, <key> = {…}, <value> = {…}, n = integer };
 --- NULL values are app.json.null. options: where, from, to (from <= at < to), last (n newest points of each line),
 --- limit (the first so many points; without it more than 100000 are nil, message, "limit").
+---@param name string
+---@param options? maru.SeriesOptions
 ---@return table|nil columns, string?, string?
 function app.series:window(name, options) end
 --- (waits) One row per line and step: columns { at, <key>…, <value> = aggregated, n = integer,
 --- counts = points in each }; steps begin at whole multiples since 1970.
---- options: where, from, to, step (duration), agg = "mean"|"min"|"max"|"last"|"sum". @return table|nil
+--- options: where, from, to, step (duration), agg, limit. @return table|nil
+---@param name string
+---@param options maru.SeriesOptions
 function app.series:downsample(name, options) end
 --- (waits) options: where, from, to. @return { points: integer, lines: integer, first: number?, last: number? }|nil
 function app.series:stats(name, options) end
@@ -242,10 +287,21 @@ function app.cache:keys(prefix, limit) end               --- @return string[]
 function app.cache:lock(name, ttl) end
 function app.cache:unlock(name, token) end               --- @return boolean
 
+---@class maru.PushOptions
+---@field delay? number|string   duration
+---@field at? number             instant
+---@field priority? "high"|"normal"|"low"
+---@field queue? string
+---@field retries? integer
+---@field timeout? number|string
+---@field unique? string         no second one queued or running with this key → nil, message, "duplicate"
+
 ---@class maru.Jobs   durable: what push returned for is on disk.
 app.jobs = {}
---- (waits) Pushes "job" of this plugin or "plugin.job". options: delay, at, priority, queue, retries, timeout,
---- unique (text: no second one queued or running with this key → nil, message, "duplicate"). @return integer|nil id, string?, string?
+--- (waits) Pushes "job" of this plugin or "plugin.job". @return integer|nil id, string?, string?
+---@param name string
+---@param args? table
+---@param options? maru.PushOptions
 function app.jobs:push(name, args, options) end
 --- (waits) One durable batch. list: array of args. @return integer[]|nil ids
 function app.jobs:push_many(name, list, options) end
@@ -255,23 +311,48 @@ function app.jobs:get(id) end
 ---@class maru.Channels   fan-out to everyone listening now; no history.
 app.channels = {}
 function app.channels:publish(topic, message) end        --- message: JSON value. @return integer listeners
---- A subscription of this task, closed at its end: for topic messages `sub:receive([timeout])` (waits) → message | nil,"timeout","timeout".
+--- A subscription of this task, closed at its end.
+---@return maru.Subscription|nil, string?, string?
 function app.channels:subscribe(topic) end
+
+---@class maru.Subscription
+local Subscription = {}
+--- (waits) The next message, and how many were lost before it; nil, "timeout", "timeout".
+---@param timeout? number|string
+function Subscription:receive(timeout) end
+function Subscription:close() end
+
+---@class maru.HttpOptions
+---@field method? string
+---@field headers? table<string, string>
+---@field query? table           encoded and added to the URL
+---@field body? string           one of body, json and form
+---@field json? any
+---@field form? table
+---@field timeout? number|string     default "10s"
+---@field retries? integer       default 0; only for connect errors, 429, 502-504; honours Retry-After
+---@field backoff? number|string
+---@field max_bytes? integer|string  default "8M"
+---@field redirects? integer     default 3
 
 ---@class maru.Http   outgoing HTTP(S); only hosts in M.allow.net.
 app.http = {}
---- (waits) options: method, headers, query (table, encoded), body (string) or json (table), form (table), timeout (default "10s"),
---- retries (default 0; only for connect errors, 429, 502-504; honours Retry-After), backoff, max_bytes (default "8M"), redirects (default 3).
---- Answer: { status, headers (lower-case), body, url, time } – any status is an answer.
+--- (waits) Answer: { status, headers (lower-case), body, url, time } – any status is an answer.
 ---@return table|nil answer, string? message, string? code   code: "dns" "connect" "timeout" "tls" "too_large" "forbidden" "protocol"
+---@param url string
+---@param options? maru.HttpOptions
 function app.http:request(url, options) end
-function app.http:get(url, options) end
+function app.http:get(url, options) end                  --- (waits) request with its method, like those below
 function app.http:post(url, options) end
+function app.http:put(url, options) end
+function app.http:patch(url, options) end
+function app.http:delete(url, options) end
+function app.http:head(url, options) end
 
 ---@class maru.Json
 app.json = {}
 function app.json.encode(value) end                      --- raises on what JSON cannot hold. @return string
---- options: max_depth (default 64). @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
+--- options: { max_depth = 64 }. @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
 function app.json.decode(text, options) end
 function app.json.array(t) end                           --- marks t as an array, so {} encodes as []
 app.json.null = nil                                      --- stands for null inside tables
@@ -296,11 +377,135 @@ function app.kernels.moving_average(values, window, min_periods) end
 app.schema = {}
 function app.schema.check(fields, value) end             --- @return table|nil value_with_defaults, {field,message}[]? errors
 
---- Runs a blocking-free text helper
+---@class maru.Text
 app.text = {}
 function app.text.unescape_html(text) end                --- &amp; &#39; &#x…; once
 --- "YYYY-MM-DD HH:MM:SS" in a fixed offset ("+09:00") → seconds, nil if malformed. @return number|nil
 function app.text.parse_time(text, offset) end
 function app.text.format_time(seconds, offset) end       --- ISO 8601 with offset, e.g. 2026-11-21T13:45:52+09:00
+
+--- What a plugin has of Lua -----------------------------------------------------------------------
+--- LuaJIT without everything that reaches around the host: no io, debug, ffi, jit, package. `require` finds the plugin's
+--- own files and maru.collector, maru.crypto, maru.json, maru.kernels, maru.text. An undeclared name raises, also when
+--- it is only read. `maru new` makes .luacheckrc of this list.
+
+---@class maru.Lua
+---@field _G table
+---@field _VERSION string
+---@field assert function
+---@field collectgarbage function        only "count": kilobytes
+---@field error function
+---@field getmetatable function
+---@field ipairs function
+---@field load function                  text only
+---@field loadstring function            the same
+---@field next function
+---@field pairs function
+---@field pcall function
+---@field print function                 a line in the log
+---@field rawequal function
+---@field rawget function
+---@field rawset function
+---@field require function
+---@field select function
+---@field setmetatable function
+---@field tonumber function
+---@field tostring function              numbers instead of addresses
+---@field type function
+---@field unpack function
+---@field xpcall function
+---@field bit maru.Lua.bit
+---@field coroutine maru.Lua.coroutine
+---@field math maru.Lua.math
+---@field os maru.Lua.os
+---@field string maru.Lua.string
+---@field table maru.Lua.table
+
+---@class maru.Lua.os
+---@field clock function
+---@field date function
+---@field difftime function
+---@field time function
+
+---@class maru.Lua.bit
+---@field arshift function
+---@field band function
+---@field bnot function
+---@field bor function
+---@field bswap function
+---@field bxor function
+---@field lshift function
+---@field rol function
+---@field ror function
+---@field rshift function
+---@field tobit function
+---@field tohex function
+
+---@class maru.Lua.coroutine
+---@field create function
+---@field isyieldable function
+---@field resume function
+---@field running function
+---@field status function
+---@field wrap function
+---@field yield function
+
+---@class maru.Lua.math
+---@field abs function
+---@field acos function
+---@field asin function
+---@field atan function
+---@field atan2 function
+---@field ceil function
+---@field cos function
+---@field cosh function
+---@field deg function
+---@field exp function
+---@field floor function
+---@field fmod function
+---@field frexp function
+---@field huge number
+---@field ldexp function
+---@field log function
+---@field log10 function
+---@field max function
+---@field min function
+---@field modf function
+---@field pi number
+---@field pow function
+---@field rad function
+---@field random function
+---@field randomseed function
+---@field sin function
+---@field sinh function
+---@field sqrt function
+---@field tan function
+---@field tanh function
+
+---@class maru.Lua.string
+---@field byte function
+---@field char function
+---@field find function
+---@field format function
+---@field gmatch function
+---@field gsub function
+---@field len function
+---@field lower function
+---@field match function
+---@field rep function
+---@field reverse function
+---@field sub function
+---@field upper function
+
+---@class maru.Lua.table
+---@field concat function
+---@field foreach function
+---@field foreachi function
+---@field getn function
+---@field insert function
+---@field maxn function
+---@field move function
+---@field remove function
+---@field sort function
 
 return app
