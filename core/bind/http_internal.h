@@ -40,7 +40,8 @@ void http_request_class(lua_State *L);
 /* Pushes the userdata; http_request_release() when its task is over. */
 void http_request_push(lua_State *L, struct lua_request *of);
 void http_request_release(lua_State *L, struct lua_request *of);
-int l_http_set(lua_State *L); /* raw.http.set(req, field, table) */
+int l_http_set(lua_State *L);  /* raw.http.set(req, field, table) */
+int l_http_body(lua_State *L); /* raw.http.body(req, optional) -> value | nil when there is none */
 
 /* http_answer_lua.c: results on top of L become the answer. */
 void http_answer(struct http_request *r, struct task *task, lua_State *L, int results);

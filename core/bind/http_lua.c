@@ -119,7 +119,8 @@ void http_dispatch_lua(struct http_request *r, const struct http_route *route)
 
 int bind_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"set", l_http_set}, {"sse", l_http_sse}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"set", l_http_set}, {"body", l_http_body}, {"sse", l_http_sse}, {NULL, NULL}};
     http_request_class(L);
     http_stream_class(L);
     http_socket_class(L);

@@ -6,15 +6,16 @@
 #include <string.h>
 
 #include "bind/http_internal.h"
+#include "http/validate.h"
 #include "vm/json.h"
 
 #define REQUEST_TYPE "maru.request"
 
-/* Raised as app.fail(400, code, message) would be: see failure_open of vm/failure.c. */
-static int raise_bad_request(lua_State *L, const char *code, const char *message)
+/* Raised as app.fail(status, code, message) would be: see failure_open of vm/failure.c. */
+static int raise_failure(lua_State *L, int status, const char *code, const char *message)
 {
     lua_createtable(L, 0, 3);
-    lua_pushinteger(L, 400);
+    lua_pushinteger(L, status);
     lua_setfield(L, -2, "status");
     lua_pushstring(L, code);
     lua_setfield(L, -2, "code");
@@ -23,6 +24,11 @@ static int raise_bad_request(lua_State *L, const char *code, const char *message
     luaL_getmetatable(L, "maru.failure");
     lua_setmetatable(L, -2);
     return lua_error(L);
+}
+
+static int raise_bad_request(lua_State *L, const char *code, const char *message)
+{
+    return raise_failure(L, 400, code, message);
 }
 
 static struct request_handle *check_handle(lua_State *L, int index)
@@ -151,6 +157,18 @@ static bool push_field(lua_State *L, const struct http_request *r, struct str ke
     return true;
 }
 
+static void push_json(lua_State *L, struct str body)
+{
+    struct err err = {0};
+    if (body.n == 0)
+        raise_bad_request(L, "json", "the body is empty; JSON was expected");
+    if (!lua_json_decode(L, body, JSON_DEPTH_DEFAULT, &err)) {
+        char message[ERR_MESSAGE_BYTES + 32];
+        snprintf(message, sizeof message, "the body is not JSON: %s", err.message);
+        raise_bad_request(L, "json", message);
+    }
+}
+
 static int l_json(lua_State *L)
 {
     struct request_handle *handle = check_handle(L, 1);
@@ -160,16 +178,33 @@ static int l_json(lua_State *L)
         if (!lua_isnil(L, -1))
             return 1;
     }
-    struct err err = {0};
-    struct str body = request_body(handle->of->request);
-    if (body.n == 0)
-        return raise_bad_request(L, "json", "the body is empty; JSON was expected");
-    if (!lua_json_decode(L, body, JSON_DEPTH_DEFAULT, &err)) {
-        char message[ERR_MESSAGE_BYTES + 32];
-        snprintf(message, sizeof message, "the body is not JSON: %s", err.message);
-        return raise_bad_request(L, "json", message);
-    }
+    push_json(L, request_body(handle->of->request));
     keep(L, handle, "json");
+    return 1;
+}
+
+/* raw.http.body(req, optional): the body of a route that declares one.  What does not say
+ * that it is JSON is refused: a page of another origin can send text without asking first. */
+int l_http_body(lua_State *L)
+{
+    struct request_handle *handle = check_handle(L, 1);
+    struct http_request *r = handle->of->request;
+    struct str body = request_body(r), type = request_header(r, STR("content-type"));
+    struct str coding = request_header(r, STR("content-encoding"));
+    if (body.n == 0 && lua_toboolean(L, 2)) {
+        lua_pushnil(L);
+        return 1;
+    }
+    if (body.n > 0 && !content_is_json(type)) {
+        respond_header(r, STR("accept"), STR("application/json"));
+        return raise_failure(L, 415, "not_json",
+                             "the body must be JSON and say so: content-type: application/json");
+    }
+    if (coding.n > 0 && !str_eq_c(coding, "identity")) {
+        respond_header(r, STR("accept-encoding"), STR("identity"));
+        return raise_failure(L, 415, "encoded", "the body must come without a content-encoding");
+    }
+    push_json(L, body);
     return 1;
 }
 

@@ -89,6 +89,8 @@ struct http_lane {
 
 /* ---- request ---- */
 
+enum { REQUEST_ID_MADE = 16 }; /* hex digits of an id made here */
+
 enum request_state {
     REQUEST_PENDING,  /* waits for the end of the batch */
     REQUEST_RUNNING,  /* a handler has it */
@@ -115,7 +117,7 @@ struct http_request {
     const struct str *param_names;
     struct str params[ROUTER_PARAMS]; /* decoded; the first param_count are set */
     struct str request_id, trace_id, subject, origin;
-    char made_id[17], made_trace[33];
+    char made_id[REQUEST_ID_MADE + 1], made_trace[33];
     void (*cancel)(void *arg);
     void *cancel_arg;
     struct flight *flight; /* which this request leads */
@@ -150,6 +152,7 @@ static inline struct str request_token(const struct http_request *r, const h2o_t
     return at < 0 ? str_n(NULL, 0) : str_of(r->req->headers.entries[at].value);
 }
 struct str request_copy(struct http_request *r, struct str s); /* into the request's memory */
+void request_make_id(char out[REQUEST_ID_MADE + 1]);           /* a new id, NUL-terminated */
 
 /* ---- the order of a request (gate.c) ---- */
 void gate_run(struct http_request *r);

@@ -270,6 +270,11 @@ static void make_trace_id(struct http_lane *lane, char out[32])
     put_hex(out + 16, ++lane->traces * UINT64_C(0x9e3779b97f4a7c15));
 }
 
+void request_make_id(char out[REQUEST_ID_MADE + 1])
+{
+    *put_hex(out, rand_u64()) = '\0';
+}
+
 static bool is_plain(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
@@ -286,8 +291,8 @@ struct str request_id(const struct http_request *const_r)
     struct http_request *r = (struct http_request *)(uintptr_t)const_r;
     if (r->request_id.p && r->request_id.n <= REQUEST_ID_BYTES && is_plain(r->request_id))
         return r->request_id;
-    put_hex(r->made_id, rand_u64());
-    r->request_id = str_n(r->made_id, 16);
+    request_make_id(r->made_id);
+    r->request_id = str_n(r->made_id, REQUEST_ID_MADE);
     return r->request_id;
 }
 

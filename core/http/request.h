@@ -73,7 +73,7 @@ bool respond_header(struct http_request *r, struct str name, struct str value);
 void respond(struct http_request *r, int status, struct str content_type, struct str body);
 /* Takes the buffer's bytes over instead of copying; *body is {0} afterwards. */
 void respond_take(struct http_request *r, int status, struct str content_type, struct buf *body);
-/* RFC 9457: {"type":"about:blank","title":…,"status":…,"detail":…,"code":…}.
+/* RFC 9457: {"type":"about:blank","title":…,"status":…,"detail":…,"code":…,"instance":request id}.
  * code may be NULL; extra_json is the inside of an object ("\"errors\":[…]") or empty. */
 void respond_problem(struct http_request *r, int status, const char *code, struct str detail,
                      struct str extra_json);

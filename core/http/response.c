@@ -206,9 +206,8 @@ void respond_take(struct http_request *r, int status, struct str type, struct bu
     finish(r, status, type, str_n(r->body, n));
 }
 
-/* The inside of a problem document. */
 static void write_problem(struct buf *out, int status, const char *code, struct str detail,
-                          struct str extra_json)
+                          struct str id, struct str extra_json)
 {
     struct json w = json_to(out);
     json_open(&w, '{');
@@ -226,6 +225,8 @@ static void write_problem(struct buf *out, int status, const char *code, struct 
         json_key(&w, "code");
         json_cstr(&w, code);
     }
+    json_key(&w, "instance");
+    json_str(&w, id);
     if (extra_json.n > 0) {
         buf_add_char(out, ',');
         buf_add_str(out, extra_json);
@@ -237,7 +238,7 @@ void respond_problem(struct http_request *r, int status, const char *code, struc
                      struct str extra_json)
 {
     struct buf body = {0};
-    write_problem(&body, status, code, detail, extra_json);
+    write_problem(&body, status, code, detail, request_id(r), extra_json);
     respond_take(r, status, STR("application/problem+json"), &body);
 }
 
@@ -287,8 +288,10 @@ static void on_setup_problem(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t
             snprintf(detail, sizeof detail, "the body is over the limit of %zu bytes",
                      req->conn->ctx->globalconf->max_request_entity_size);
         struct buf text = {0};
+        char *id = h2o_mem_alloc_pool(&req->pool, REQUEST_ID_MADE + 1);
+        request_make_id(id);
         write_problem(&text, req->res.status, problem_code(req->res.status), str_c(detail),
-                      str_n(NULL, 0));
+                      str_n(id, REQUEST_ID_MADE), str_n(NULL, 0));
         struct problem_stream *stream =
             (struct problem_stream *)(void *)h2o_add_ostream(req, sizeof *stream, slot);
         stream->super.do_send = send_problem;
@@ -298,6 +301,8 @@ static void on_setup_problem(h2o_filter_t *filter, h2o_req_t *req, h2o_ostream_t
         req->res.content_length = stream->body.len;
         h2o_set_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE,
                        H2O_STRLIT("application/problem+json"), 1);
+        h2o_add_header_by_str(&req->pool, &req->res.headers, request_id_name.base,
+                              request_id_name.len, 0, NULL, id, REQUEST_ID_MADE);
         if (req->version < 0x200)
             conn_linger(conn);
         http_stats_count(conn->lane->server->stats, req->res.status, 0);

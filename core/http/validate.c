@@ -132,3 +132,24 @@ bool encoding_accepted(struct str accept, const char *coding)
     }
     return any;
 }
+
+static bool same_letters(struct str a, struct str b)
+{
+    return a.n == b.n && strncasecmp(a.p, b.p, a.n) == 0;
+}
+
+bool content_is_json(struct str type)
+{
+    static const struct str prefix = {"application/", 12}, suffix = {"+json", 5};
+    struct str name = str_trim(str_split(&type, ';'));
+    bool json = same_letters(name, STR("application/json")) ||
+                (name.n > prefix.n + suffix.n && same_letters(str_n(name.p, prefix.n), prefix) &&
+                 same_letters(str_n(name.p + name.n - suffix.n, suffix.n), suffix));
+    while (json && type.n > 0) {
+        struct str value = str_trim(str_split(&type, ';'));
+        struct str key = str_trim(str_split(&value, '='));
+        if (same_letters(key, STR("charset")))
+            json = same_letters(value, STR("utf-8")) || same_letters(value, STR("\"utf-8\""));
+    }
+    return json;
+}

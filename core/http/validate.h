@@ -1,4 +1,5 @@
-/* validate.h -- conditional and range requests (RFC 9110, sections 13 and 14).  Pure. */
+/* validate.h -- conditional and range requests, kinds of content (RFC 9110, sections 8, 13 and 14).
+ * Pure. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,3 +24,6 @@ enum range_result range_parse(struct str header, uint64_t size, uint64_t *first,
 
 /* Whether accept-encoding allows a coding ("gzip", "br"): named with q > 0, or by "*". */
 bool encoding_accepted(struct str accept, const char *coding);
+
+/* Whether a content-type is application/json or application/…+json, in UTF-8.  False when empty. */
+bool content_is_json(struct str type);

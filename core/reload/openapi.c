@@ -1,27 +1,29 @@
-/* openapi.c -- the OpenAPI 3.1 document of a set, derived from what routes declare. */
+/* openapi.c -- the OpenAPI 3.1 document of a set.  Each route's operation was
+ * made from its declaration by lua/maru/operation.lua; here they are put
+ * together by path, with what they refer to. */
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/mem.h"
 #include "reload/generation.h"
 #include "reload/set.h"
 
-/* One route and its plugin, to be grouped by path. */
+/* One route, to be grouped by path. */
 struct entry {
-    const struct generation *generation;
+    char *path; /* owned */
     const struct route_decl *route;
 };
 
 static int by_path(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
-    int order = strcmp(x->route->pattern, y->route->pattern);
+    int order = strcmp(x->path, y->path);
     return order ? order : strcmp(x->route->method, y->route->method);
 }
 
 /* "/files/{rest...}" → "/files/{rest}" */
-static void write_path(struct json *w, const char *pattern)
+static char *plain_path(const char *pattern)
 {
     struct buf path = {0};
     for (const char *c = pattern; *c; c++) {
@@ -29,11 +31,30 @@ static void write_path(struct json *w, const char *pattern)
             c += 3;
         buf_add_char(&path, *c);
     }
-    json_key(w, path.p ? path.p : "");
+    char *copy = str_dup(buf_str(&path));
     buf_free(&path);
+    return copy;
 }
 
-static void write_lower(struct json *w, const char *method)
+static struct entry *collect(const struct set *set, int *count)
+{
+    int total = 0, n = 0;
+    for (int i = 0; i < set->count; i++)
+        total += set->generations[i]->decl->route_count;
+    struct entry *list = mem_zero((size_t)total + 1, sizeof *list);
+    for (int i = 0; i < set->count; i++) {
+        const struct plugin_decl *decl = set->generations[i]->decl;
+        for (int k = 0; k < decl->route_count; k++) {
+            if (decl->routes[k].operation_json)
+                list[n++] = (struct entry){plain_path(decl->routes[k].pattern), &decl->routes[k]};
+        }
+    }
+    qsort(list, (size_t)n, sizeof *list, by_path);
+    *count = n;
+    return list;
+}
+
+static void write_method(struct json *w, const char *method)
 {
     char lower[16];
     size_t n = 0;
@@ -43,171 +64,132 @@ static void write_lower(struct json *w, const char *method)
     json_key(w, lower);
 }
 
-static void write_response(struct json *w, const char *status, const char *description,
-                           bool problem)
+/* "/a/{x}" and "/a/{x...}" are one path to OpenAPI: of two operations with one
+ * method the first is told. */
+static void write_paths(struct json *w, const struct entry *list, int count)
 {
-    json_key(w, status);
+    const struct entry *last = NULL;
     json_open(w, '{');
-    json_key(w, "description");
-    json_cstr(w, description);
-    if (problem) {
+    for (int i = 0; i < count; i++) {
+        const struct entry *e = &list[i];
+        if (last && !strcmp(last->path, e->path)) {
+            if (!strcmp(last->route->method, e->route->method))
+                continue;
+        } else {
+            if (last)
+                json_close(w, '}');
+            json_key(w, e->path);
+            json_open(w, '{');
+        }
+        write_method(w, e->route->method);
+        json_raw(w, str_c(e->route->operation_json));
+        last = e;
+    }
+    if (last)
+        json_close(w, '}');
+    json_close(w, '}');
+}
+
+static void write_tags(struct json *w, const struct set *set)
+{
+    json_open(w, '[');
+    for (int i = 0; i < set->count; i++) {
+        const struct plugin_decl *decl = set->generations[i]->decl;
+        if (!decl->route_count)
+            continue;
+        char *description = mem_printf("The plugin %s %s", decl->name, decl->version);
+        json_open(w, '{');
+        json_key(w, "name");
+        json_cstr(w, decl->name);
+        json_key(w, "description");
+        json_cstr(w, description);
+        json_close(w, '}');
+        mem_free(description);
+    }
+    json_close(w, ']');
+}
+
+static const char info[] =
+    "{\"title\":\"maru\",\"version\":\"" MARU_VERSION
+    "\",\"summary\":\"The routes of all plugins that serve now\",\"description\":"
+    "\"Made from what the plugins' route tables declare. Errors are problem documents (RFC 9457); "
+    "instance is the request's id, which the log knows.\"}";
+
+static const char schemas[] =
+    "{\"Problem\":{\"type\":\"object\",\"description\":\"RFC 9457\",\"required\":[\"type\","
+    "\"title\",\"status\",\"instance\"],\"properties\":{"
+    "\"type\":{\"type\":\"string\",\"format\":\"uri-reference\",\"examples\":[\"about:blank\"]},"
+    "\"title\":{\"type\":\"string\",\"description\":\"The status in words\"},"
+    "\"status\":{\"type\":\"integer\",\"minimum\":400,\"maximum\":599},"
+    "\"detail\":{\"type\":\"string\",\"description\":\"What is wrong with this request\"},"
+    "\"code\":{\"type\":\"string\",\"description\":\"A short stable word\"},"
+    "\"instance\":{\"type\":\"string\",\"description\":\"The request's id\"},"
+    "\"errors\":{\"type\":\"array\",\"description\":\"Every wrong field, at most 50\","
+    "\"items\":{\"$ref\":\"#/components/schemas/FieldError\"}},"
+    "\"errors_left_off\":{\"type\":\"integer\",\"minimum\":1,"
+    "\"description\":\"How many more fields are wrong\"}}},"
+    "\"FieldError\":{\"type\":\"object\",\"required\":[\"in\",\"field\",\"pointer\",\"code\","
+    "\"message\"],\"properties\":{"
+    "\"in\":{\"type\":\"string\",\"enum\":[\"path\",\"query\",\"headers\",\"body\"]},"
+    "\"field\":{\"type\":\"string\",\"description\":\"For people; items are counted from 1\","
+    "\"examples\":[\"body.items[3].price\"]},"
+    "\"pointer\":{\"type\":\"string\",\"description\":\"JSON Pointer (RFC 6901) inside that part\","
+    "\"examples\":[\"/items/2/price\"]},"
+    "\"code\":{\"type\":\"string\",\"enum\":[\"required\",\"null\",\"unknown\",\"repeated\","
+    "\"type\","
+    "\"range\",\"step\",\"length\",\"pattern\",\"format\",\"enum\",\"items\",\"unique\",\"one_of\"]"
+    "},"
+    "\"message\":{\"type\":\"string\",\"examples\":[\"must be a number of at least 0\"]},"
+    "\"expected\":{\"type\":\"object\",\"description\":\"JSON Schema of what belongs there\"}}}}";
+
+/* Name, description and headers of each answer that operations refer to. */
+static const struct {
+    const char *name, *description, *headers;
+} answers[] = {
+    {"Problem", "Something else went wrong", NULL},
+    {"Malformed", "The request or its JSON is malformed", NULL},
+    {"Unauthorized", "The route needs a known caller",
+     "{\"WWW-Authenticate\":{\"schema\":{\"type\":\"string\"}}}"},
+    {"TooLarge", "The body is over the route's limit", NULL},
+    {"NotJson", "The body is not application/json",
+     "{\"Accept\":{\"schema\":{\"type\":\"string\"}}}"},
+    {"Invalid", "Fields are wrong; errors lists every one of them", NULL},
+    {"TooMany", "The client is over the route's rate",
+     "{\"Retry-After\":{\"required\":true,\"description\":\"Seconds to wait\","
+     "\"schema\":{\"type\":\"integer\",\"minimum\":1}}}"},
+};
+
+static const char security[] =
+    "{\"user\":{\"type\":\"http\",\"scheme\":\"bearer\",\"description\":\"A known caller\"},"
+    "\"admin\":{\"type\":\"http\",\"scheme\":\"bearer\","
+    "\"description\":\"An operator: the token in admin.token, on the admin port\"}}";
+
+static void write_components(struct json *w)
+{
+    json_open(w, '{');
+    json_key(w, "schemas");
+    json_raw(w, str_n(schemas, sizeof schemas - 1));
+    json_key(w, "responses");
+    json_open(w, '{');
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        json_key(w, answers[i].name);
+        json_open(w, '{');
+        json_key(w, "description");
+        json_cstr(w, answers[i].description);
+        if (answers[i].headers) {
+            json_key(w, "headers");
+            json_raw(w, str_c(answers[i].headers));
+        }
         json_key(w, "content");
         json_raw(w, STR("{\"application/problem+json\":{\"schema\":"
                         "{\"$ref\":\"#/components/schemas/Problem\"}}}"));
-    }
-    json_close(w, '}');
-}
-
-/* The members of an object that our own writer made: names without escapes,
- * values as they stand.  False at the end. */
-static bool next_member(struct str *inside, struct str *name, struct str *value)
-{
-    const char *p = inside->p, *end = inside->p + inside->n;
-    while (p < end && *p != '"')
-        p++;
-    if (p == end)
-        return false;
-    *name = str_n(p + 1, str_find(str_n(p + 1, (size_t)(end - p - 1)), '"'));
-    p = name->p + name->n + 2; /* behind the quote and the colon */
-    const char *from = p;
-    int depth = 0;
-    for (bool quoted = false; p < end && (quoted || depth || *p != ','); p++) {
-        if (quoted && *p == '\\')
-            p++;
-        else if (*p == '"')
-            quoted = !quoted;
-        else if (!quoted)
-            depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
-    }
-    *value = str_n(from, (size_t)(p - from));
-    *inside = p < end ? str_n(p + 1, (size_t)(end - p - 1)) : str_n(end, 0);
-    return true;
-}
-
-static struct str inside_of(struct str object)
-{
-    return object.n >= 2 ? str_n(object.p + 1, object.n - 2) : str_n("", 0);
-}
-
-static struct str member(struct str object, const char *wanted)
-{
-    struct str inside = inside_of(object), name, value;
-    while (next_member(&inside, &name, &value)) {
-        if (str_eq_c(name, wanted))
-            return value;
-    }
-    return str_n("", 0);
-}
-
-static bool is_required(struct str required, struct str name)
-{
-    struct str inside = inside_of(required);
-    while (inside.n) {
-        struct str item = str_split(&inside, ',');
-        if (str_eq(inside_of(item), name))
-            return true;
-    }
-    return false;
-}
-
-/* The properties of one part of the request, each as a parameter. */
-static void write_parameters(struct json *w, struct str schema, const char *part, const char *in)
-{
-    struct str object = member(schema, part), name, value;
-    struct str inside = inside_of(member(object, "properties"));
-    struct str required = member(object, "required");
-    while (next_member(&inside, &name, &value)) {
-        json_open(w, '{');
-        json_key(w, "name");
-        json_str(w, name);
-        json_key(w, "in");
-        json_cstr(w, in);
-        json_key(w, "required");
-        json_bool(w, !strcmp(in, "path") || is_required(required, name));
-        json_key(w, "schema");
-        json_raw(w, value);
         json_close(w, '}');
     }
-}
-
-/* schema_json: {"path":…,"query":…,"headers":…,"body":…}, each an object schema. */
-static void write_schema(struct json *w, const char *schema_json)
-{
-    struct str schema = str_c(schema_json), body = member(schema, "body");
-    if (!schema.n)
-        return;
-    json_key(w, "parameters");
-    json_open(w, '[');
-    write_parameters(w, schema, "path", "path");
-    write_parameters(w, schema, "query", "query");
-    write_parameters(w, schema, "headers", "header");
-    json_close(w, ']');
-    if (!body.n)
-        return;
-    json_key(w, "requestBody");
-    json_open(w, '{');
-    json_key(w, "required");
-    json_bool(w, true);
-    json_key(w, "content");
-    json_open(w, '{');
-    json_key(w, "application/json");
-    json_open(w, '{');
-    json_key(w, "schema");
-    json_raw(w, body);
     json_close(w, '}');
-    json_close(w, '}');
+    json_key(w, "securitySchemes");
+    json_raw(w, str_n(security, sizeof security - 1));
     json_close(w, '}');
 }
-
-static void write_operation(struct json *w, const struct entry *e)
-{
-    const struct route_decl *r = e->route;
-    write_lower(w, r->method);
-    json_open(w, '{');
-    json_key(w, "tags");
-    json_open(w, '[');
-    json_cstr(w, e->generation->name);
-    json_close(w, ']');
-    if (r->summary) {
-        json_key(w, "summary");
-        json_cstr(w, r->summary);
-    }
-    write_schema(w, r->schema_json);
-    if (r->auth && strcmp(r->auth, "none")) {
-        json_key(w, "security");
-        json_raw(w, STR("[{\"session\":[]}]"));
-    }
-    json_key(w, "responses");
-    json_open(w, '{');
-    write_response(w, "200", "The answer", false);
-    write_response(w, "default", "Problem (RFC 9457)", true);
-    json_close(w, '}');
-    json_close(w, '}');
-}
-
-static struct entry *collect(const struct set *set, int *count)
-{
-    int total = 0, n = 0;
-    for (int i = 0; i < set->count; i++)
-        total += set->generations[i]->decl->route_count;
-    struct entry *list = calloc((size_t)total + 1, sizeof *list);
-    for (int i = 0; list && i < set->count; i++) {
-        const struct generation *g = set->generations[i];
-        for (int k = 0; k < g->decl->route_count; k++)
-            list[n++] = (struct entry){g, &g->decl->routes[k]};
-    }
-    qsort(list, (size_t)n, sizeof *list, by_path);
-    *count = n;
-    return list;
-}
-
-static const char problem_schema[] =
-    "{\"schemas\":{\"Problem\":{\"type\":\"object\",\"required\":[\"title\",\"status\"],"
-    "\"properties\":{\"type\":{\"type\":\"string\"},\"title\":{\"type\":\"string\"},"
-    "\"status\":{\"type\":\"integer\"},\"detail\":{\"type\":\"string\"},"
-    "\"code\":{\"type\":\"string\"},\"errors\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-    "\"properties\":{\"field\":{\"type\":\"string\"},\"message\":{\"type\":\"string\"}}}}}}},"
-    "\"securitySchemes\":{\"session\":{\"type\":\"http\",\"scheme\":\"bearer\"}}}";
 
 void set_openapi_json(const struct set *set, struct buf *out)
 {
@@ -218,21 +200,17 @@ void set_openapi_json(const struct set *set, struct buf *out)
     json_key(&w, "openapi");
     json_cstr(&w, "3.1.0");
     json_key(&w, "info");
-    json_raw(&w, STR("{\"title\":\"maru\",\"version\":\"" MARU_VERSION "\"}"));
+    json_raw(&w, str_n(info, sizeof info - 1));
+    json_key(&w, "servers");
+    json_raw(&w, STR("[{\"url\":\"/\"}]"));
+    json_key(&w, "tags");
+    write_tags(&w, set);
     json_key(&w, "paths");
-    json_open(&w, '{');
-    for (int i = 0; i < count; i++) {
-        if (!i || strcmp(list[i].route->pattern, list[i - 1].route->pattern)) {
-            write_path(&w, list[i].route->pattern);
-            json_open(&w, '{');
-        }
-        write_operation(&w, &list[i]);
-        if (i + 1 == count || strcmp(list[i].route->pattern, list[i + 1].route->pattern))
-            json_close(&w, '}');
-    }
-    json_close(&w, '}');
+    write_paths(&w, list, count);
     json_key(&w, "components");
-    json_raw(&w, str_n(problem_schema, sizeof problem_schema - 1));
+    write_components(&w);
     json_close(&w, '}');
-    free(list);
+    for (int i = 0; i < count; i++)
+        mem_free(list[i].path);
+    mem_free(list);
 }

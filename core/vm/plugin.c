@@ -87,7 +87,7 @@ static void read_route(lua_State *L, void *item)
     route->cache_ns = duration(L, "cache");
     route->max_body = (int64_t)number(L, "max_body", 0);
     route->timeout_ns = duration(L, "timeout");
-    route->schema_json = text(L, "schema_json");
+    route->operation_json = text(L, "operation_json");
 }
 
 static void read_job(lua_State *L, void *item)
@@ -220,7 +220,7 @@ static void free_routes_and_jobs(struct plugin_decl *decl)
     for (int i = 0; i < decl->route_count; i++) {
         struct route_decl *route = &decl->routes[i];
         char *owned[] = {route->method, route->pattern, route->summary, route->auth,
-                         route->schema_json};
+                         route->operation_json};
         for (size_t k = 0; k < sizeof owned / sizeof *owned; k++)
             mem_free(owned[k]);
     }

@@ -25,7 +25,7 @@ struct route_decl {
     int64_t cache_ns; /* 0 = none */
     int64_t max_body; /* bytes; 0 = the host's default */
     int64_t timeout_ns;
-    char *schema_json; /* {"path":…,"query":…,"headers":…,"body":…} for OpenAPI; or NULL */
+    char *operation_json; /* an operation object of OpenAPI 3.1 (lua/maru/operation.lua); or NULL */
 };
 struct job_decl {
     char *kind; /* "plugin.job" */

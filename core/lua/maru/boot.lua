@@ -81,7 +81,7 @@ return function(parts)
   local app = build_app(parts, shared, plugin, declaration, config)
   local functions = {}
   for i, handler in ipairs(handlers) do
-    functions[i] = handler.checks and route(handler.fn, handler.checks, raw.http) or handler.fn
+    functions[i] = handler.checks and route(handler, raw.http, parts.development) or handler.fn
   end
   return declaration, runner(app, functions, parts.arguments), { app = app, modules = parts.loaded }
 end

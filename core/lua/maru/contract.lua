@@ -79,16 +79,9 @@ local function read_config(plugin, context)
     if field.secret then
       secrets[#secrets + 1] = name
     end
-    if field.default ~= nil then
-      local check = schema.compile({ value = plugin.config[name] }, { "config" })
-      local _, errors = check({ value = field.default }, "")
-      if errors then
-        refuse({ "config", name, "default" }, "%s", errors[1].message)
-      end
-    end
   end
   local check = schema.compile(plugin.config or {}, { "config" })
-  local config, errors = check(context.settings, "plugins." .. context.name, true)
+  local config, errors = check(context.settings, "plugins." .. context.name, "config")
   if not config then
     local messages = {}
     for i, wrong in ipairs(errors) do

@@ -1,4 +1,6 @@
 --- The part of the contract about HTTP: routes, sockets and pages.
+local fields = require "maru.fields"
+local operation = require "maru.operation"
 local schema = require "maru.schema"
 local units = require "maru.units"
 local words = require "maru.words"
@@ -11,10 +13,12 @@ local M = {}
 local METHODS = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = true, HEAD = true,
   OPTIONS = true }
 local BODY_METHODS = { POST = true, PUT = true, PATCH = true, DELETE = true }
-local OPTIONS = { summary = true, auth = true, rate = true, cache = true, max_body = true,
-  timeout = true, path = true, query = true, headers = true, body = true, [1] = true }
+local OPTIONS = { summary = true, description = true, deprecated = true, auth = true, rate = true,
+  cache = true, max_body = true, timeout = true, path = true, query = true, headers = true, body = true,
+  answers = true, [1] = true }
 local AUTH = { none = true, user = true, admin = true }
-local PARTS = { "path", "query", "headers", "body" }
+local ANSWER = { content = true, help = true }
+local TEXTUAL = { string = true, integer = true, number = true, boolean = true, enum = true, any = true }
 
 --- "/a/{id}/{rest...}" -> set of parameter names.
 local function parameters(keys, pattern)
@@ -57,27 +61,115 @@ local function is_auth(value)
   return AUTH[value] and value or nil
 end
 
---- Compiles what the route declares of path, query, headers and body.
-local function compile_parts(keys, route, names, method)
-  local checks, described = {}, {}
-  for _, part in ipairs(PARTS) do
-    if route[part] ~= nil then
-      local check, read = schema.compile(route[part], under(keys, part))
-      checks[part], described[part] = check, schema.describe_all(read)
-      checks.header_names = part == "headers" and read or checks.header_names
-      if part == "path" then
-        for name in pairs(read) do
-          if not names[name] then
-            refuse(under(keys, "path", name), "the pattern has no {%s}", name)
-          end
-        end
-      end
+local function is_flag(value)
+  return value == true or nil
+end
+
+--- Path, query and headers are text: what can be read from one text, or from several of one name.
+local function check_textual(keys, field)
+  if field.type == "array" then
+    if not field.items or not TEXTUAL[field.items.type] then
+      refuse(keys, "an array in the path, the query or a header needs `items` of text, numbers or booleans")
+    end
+  elseif field.type == "one_of" then
+    for i, alternative in ipairs(field.one_of) do
+      check_textual(under(keys, "one_of", i), alternative)
+    end
+  elseif not TEXTUAL[field.type] then
+    refuse(keys, "an %s cannot stand in the path, the query or a header", field.type)
+  end
+end
+
+local function read_part(keys, part, specs)
+  local read = fields.read_all(keys, specs)
+  for _, name in ipairs(words.sorted_keys(read)) do
+    local at = under(keys, name)
+    check_textual(at, read[name])
+    if read[name].nullable then
+      refuse(under(at, "nullable"), "there is no null in text: make the field optional")
+    elseif part == "headers" and find(name, "[^%l%d_-]") then
+      refuse(at, "a header's name is in small letters: \"%s\"", string.lower(name))
     end
   end
-  if checks.body and not BODY_METHODS[method] then
-    refuse(under(keys, "body"), "a %s request has no body", method)
+  return { type = "object", fields = read, bare = true }
+end
+
+--- Every parameter of the pattern is declared afterwards, as text where the route says nothing.
+local function read_path(keys, specs, names)
+  local field = read_part(keys, "path", specs or {})
+  for name, inner in pairs(field.fields) do
+    if not names[name] then
+      refuse(under(keys, name), "the pattern has no {%s}", name)
+    elseif inner.optional or inner.default ~= nil then
+      refuse(under(keys, name), "a path parameter is always there: it has no default and is not optional")
+    end
   end
-  return next(checks) and checks, described
+  for name in pairs(names) do
+    field.fields[name] = field.fields[name] or { type = "string" }
+  end
+  return field
+end
+
+local function is_optional(field)
+  for _, inner in pairs(field.fields or { true }) do
+    if inner == true or not inner.optional and inner.default == nil then
+      return false
+    end
+  end
+  return true
+end
+
+--- { [200] = fields, [404] = "no such line", [202] = { content = "text/csv", help = "…" } }
+local function read_answers(keys, answers)
+  if type(answers) ~= "table" then
+    refuse(keys, "must be a table of { [status] = … }, got %s", type(answers))
+  end
+  local out = {}
+  for status, spec in pairs(answers) do
+    local at = under(keys, status)
+    if type(status) ~= "number" or status % 1 ~= 0 or status < 200 or status > 599 then
+      refuse(keys, "an answer's key is its status, from 200 to 599, got %s", tostring(status))
+    elseif type(spec) == "string" and not fields.is_field(spec) then
+      out[status] = { help = spec }
+    elseif type(spec) == "table" and type(spec.content) == "string" and find(spec.content, "/", 1, true) then
+      words.only(at, spec, ANSWER, "option of an answer")
+      out[status] = { content = spec.content, help = spec.help }
+    else
+      local field = fields.read_body(at, spec)
+      out[status] = { field = field, check = schema.compile_field(field, at), help = field.help }
+    end
+  end
+  return out
+end
+
+--- Compiles what the route declares: how to check a request, and what it says for the document.
+local function compile_parts(keys, route, names, method)
+  local checks, declared = {}, {}
+  if route.path ~= nil or next(names) then
+    declared.path = read_path(under(keys, "path"), route.path, names)
+    checks.path = route.path ~= nil and schema.compile_field(declared.path, under(keys, "path")) or nil
+  end
+  for _, part in ipairs({ "query", "headers" }) do
+    if route[part] ~= nil then
+      declared[part] = read_part(under(keys, part), part, route[part])
+      checks[part] = schema.compile_field(declared[part], under(keys, part))
+    end
+  end
+  checks.header_names = declared.headers and declared.headers.fields
+  if route.body ~= nil then
+    if not BODY_METHODS[method] then
+      refuse(under(keys, "body"), "a %s request has no body", method)
+    end
+    declared.body = fields.read_body(under(keys, "body"), route.body)
+    checks.body = schema.compile_field(declared.body, under(keys, "body"))
+    checks.body_optional = is_optional(declared.body)
+    declared.check_body, declared.body_optional = checks.body, checks.body_optional
+  end
+  if route.answers ~= nil then
+    declared.answers = read_answers(under(keys, "answers"), route.answers)
+    checks.answers = declared.answers
+  end
+  return next(checks) and checks, declared
 end
 
 local function read_route(keys, key, route, context)
@@ -93,7 +185,7 @@ local function read_route(keys, key, route, context)
   if type(route[1]) ~= "function" then
     refuse(keys, "needs a function(app, req), got %s", type(route[1]))
   end
-  local checks, described = compile_parts(keys, route, parameters(keys, pattern), method)
+  local checks, declared = compile_parts(keys, route, parameters(keys, pattern), method)
   local rate, burst = option(keys, route, "rate", units.rate, '"10/s" or "60/m"')
   local out = {
     method = method, pattern = pattern,
@@ -103,11 +195,13 @@ local function read_route(keys, key, route, context)
     cache = option(keys, route, "cache", units.duration, 'a duration such as "2s"'),
     max_body = option(keys, route, "max_body", units.size, 'a size such as "1M"'),
     timeout = option(keys, route, "timeout", units.duration, 'a duration such as "30s"'),
-    schema_json = next(described) and context.encode(described) or nil,
   }
   if out.cache and method ~= "GET" then
     refuse(under(keys, "cache"), "only a GET route can be cached")
   end
+  option(keys, route, "description", is_text, "text")
+  option(keys, route, "deprecated", is_flag, "true")
+  out.operation_json = context.encode and context.encode(operation(out, route, declared, context))
   context.handler(out, "handler", "route:" .. key, route[1], checks)
   return out
 end
@@ -115,6 +209,7 @@ end
 function M.routes(routes, context)
   local out = {}
   local keys = { "routes" }
+  context.operation_ids = {}
   for _, key in ipairs(context.keys_of(keys, routes)) do
     out[#out + 1] = read_route(under(keys, key), key, routes[key], context)
   end

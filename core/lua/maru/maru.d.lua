@@ -55,33 +55,74 @@
 ---@field title { ko: string, en: string }
 ---@field module string          file in public/ that exports mount(root, ctx) and returns its own clean-up
 
---- One setting or one request field. Text form: "string(1,280)", "integer(0,100)", "number", "boolean",
---- "string?" (optional), "enum(a,b,c)"; table form as below.
+--- One setting, or one field of a request or an answer, as text or as a table.
+---
+--- Text: a type or a format, then what narrows it, then "|null" (null is a value), then "?" (may be absent):
+---   "string" "string(1,280)" "string(,80)?"     length in characters
+---   "integer(0,100)" "number(>0,1)" "number(,<1)"     least and most; > and < leave the bound itself out
+---   "boolean"   "enum(open,paid)|null"   "any"
+---   "uuid" "email?" "date" "datetime" "time" "url(,500)" "hostname" "ipv4" "ipv6" "base64"     formats of text
+---   "number[]" "string(1,20)[1,5]" "integer[][3,3]?"     arrays with their least and most items
+--- Table: { type = "string", min = 1, max = 280, help = "…" }, with the options below.
+---
+--- Whole numbers are exact: from -(2^53 - 1) to 2^53 - 1. A field that is neither optional nor has a default is
+--- required. null in a field that is not nullable is an absent one. Unknown fields of an object are refused.
 ---@class maru.Field
----@field type "string"|"integer"|"number"|"boolean"|"array"|"object"|"enum"|"any"
----@field default? any
+---@field type? "string"|"integer"|"number"|"boolean"|"array"|"object"|"enum"|"one_of"|"any"|string   a format's name means text of that format
+---@field default? any           checked when the plugin loads; defaults inside it are filled in
 ---@field optional? boolean      a field with a default is optional anyway
----@field min? number            value, or length in characters / items
+---@field nullable? boolean      null is a value of its own: app.json.null
+---@field min? number            value, or length in characters, items or entries
 ---@field max? number
----@field values? string[]       for enum
----@field items? maru.Field|string        for array
----@field fields? table<string, maru.Field|string>    for object; unknown fields are refused
----@field pattern? string        Lua pattern the whole string must match
+---@field above? number          the value is over it (integer, number)
+---@field below? number
+---@field step? integer          a whole number is a multiple of it
+---@field values? string[]|number[]|maru.Field|string   the words of an enum; of an object without `fields`: what each entry is
+---@field items? maru.Field|string        what each item of an array is
+---@field unique? boolean        no two items are the same; items are text, numbers or booleans
+---@field fields? table<string, maru.Field|string>    of an object
+---@field open? boolean          an object's unknown fields are kept instead of refused
+---@field one_of? (maru.Field|string)[]   the first that fits; `type` may be left out
+---@field pattern? string        Lua pattern the whole text must match
+---@field format? "uuid"|"email"|"date"|"datetime"|"time"|"url"|"hostname"|"ipv4"|"ipv6"|"base64"
 ---@field secret? boolean        config only: never shown or logged
----@field help? string
+---@field help? string           said in the API document
+---@field example? any           shown in the API document and filled in on the reference page
+---@field deprecated? boolean
 
+--- Path, query and headers come as text: "10" becomes 10, "true" becomes true, `a=1&a=2` or `a=1,2` an array. A
+--- request that does not fit is answered 422 with every wrong field at once (RFC 9457); see maru.Problem. The
+--- same declarations make the document at /api/openapi.json and the dashboard's API page.
 ---@class maru.Route
 ---@field [1] fun(app, req: maru.Request): integer, any, table?    status, body (table → JSON, string as is), headers
 ---@field summary? string
+---@field description? string
+---@field deprecated? true
 ---@field auth? "none"|"user"|"admin"     (default "none")
 ---@field rate? string           "10/s", "60/m" per client address
 ---@field cache? string          answer kept that long, keyed by path and query; GET only
 ---@field max_body? string       default "1M"
 ---@field timeout? string        default the plugin's limits.task
----@field path? table<string, maru.Field|string>     path parameters
+---@field path? table<string, maru.Field|string>     path parameters; those left out stay text
 ---@field query? table<string, maru.Field|string>    unknown parameters are refused when given
----@field headers? table<string, maru.Field|string>
----@field body? table<string, maru.Field|string>     JSON object; every wrong field is listed in a 422
+---@field headers? table<string, maru.Field|string>  names in small letters; other headers pass
+---@field body? table<string, maru.Field|string>|maru.Field|string     fields of a JSON object; or one field: "number[]", { type = "array", items = … }, { type = "object", values = … }, { one_of = … }, "any"
+---@field answers? table<integer, maru.Answer>      by status; in development an answer that does not fit is a 500 that says why
+
+--- Fields or one field as for a body; a sentence for what is said without JSON of its own ("no such line");
+--- or { content = "text/csv", help = "…" } for other content.
+---@alias maru.Answer table<string, maru.Field|string>|maru.Field|string|{ content: string, help?: string }
+
+--- Every error, as application/problem+json.
+---@class maru.Problem
+---@field type string            "about:blank"
+---@field title string           the status in words
+---@field status integer
+---@field detail? string         what is wrong with this request
+---@field code? string           a short stable word
+---@field instance string        the request's id
+---@field errors? { ["in"]: string, field: string, pointer: string, code: string, message: string, expected?: table }[]   in = "body", field = "body.items[3].price" (counted from 1), pointer = "/items/2/price" (RFC 6901), expected = JSON Schema
+---@field errors_left_off? integer   wrong fields beyond the first 50
 
 ---@class maru.Request
 ---@field method string
@@ -375,7 +416,9 @@ function app.kernels.moving_average(values, window, min_periods) end
 
 ---@class maru.Schema
 app.schema = {}
-function app.schema.check(fields, value) end             --- @return table|nil value_with_defaults, {field,message}[]? errors
+--- Fields as in a route's body; `value` stays as it is. Errors: the first 50, `count` is the number of all.
+---@return table|nil value_with_defaults, { field: string, pointer: string, code: string, message: string, expected?: table }[]? errors, integer? count
+function app.schema.check(fields, value) end
 
 ---@class maru.Text
 app.text = {}

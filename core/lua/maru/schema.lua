@@ -1,42 +1,67 @@
 --- Compiles field declarations into functions that check a value, fill in defaults and collect every
---- wrong field. A checker is function(value, run) -> value; run = { errors, coerce }. An error's path is
---- put together on the way out, so that right values cost no text.
+--- wrong field. A checker is function(value, run) -> value. An error's place is put together on the way
+--- out, so that right values cost no text.
+---
+--- run: errors (those kept), count (all of them), text (numbers and booleans may be written as text),
+--- split (text with commas is an array), strict (as JSON: {} is no array), own (change in place).
+local describe = require "maru.describe"
+local fast = require "maru.fast"
 local fields = require "maru.fields"
+local formats = require "maru.formats"
+local patterns = require "maru.pattern"
 local words = require "maru.words"
 
-local concat, find, floor, format, gsub, match = table.concat, string.find, math.floor,
-  string.format, string.gsub, string.match
+local find, floor, format, gmatch, gsub, match, sub = string.find, math.floor, string.format,
+  string.gmatch, string.gsub, string.match, string.sub
+local refuse, under = words.refuse, words.under
 
 local M = {}
 
-local INTEGER_MOST = 2 ^ 53
+local WHOLE_MOST = fields.WHOLE_MOST
+local NUMBER_MOST = 1.7976931348623157e308 -- neither infinity nor NaN is between this and its negative
 local ERRORS_KEPT = 50
+local NAME_BYTES = 60 -- of a field that is not ours, in an error
+local MODES = {
+  config = { text = true },
+  text = { text = true, split = true, strict = true },
+  json = { strict = true, own = true },
+  answer = { strict = true },
+}
 
 -- json.null, which boot.lua sets: a null in an optional field is an absent field.
 local null
 
-local function wrong(run, message, field)
+--- expected: a small JSON Schema of what the place should have held.
+local function wrong(run, code, message, expected, place, pointer)
   local errors = run.errors
+  run.count = run.count + 1
   if #errors < ERRORS_KEPT then
-    errors[#errors + 1] = { field = field or "", message = message }
+    errors[#errors + 1] = { field = place or "", pointer = pointer or "", code = code, message = message,
+      expected = expected }
   end
 end
 
-local function put_before(run, from, prefix)
+local function put_before(run, from, place, pointer)
   local errors = run.errors
   for i = from, #errors do
-    errors[i].field = prefix .. errors[i].field
+    local item = errors[i]
+    item.field, item.pointer = place .. item.field, pointer .. item.pointer
   end
 end
 
---- "from 1 to 20", "of at least 1", "of at most 20", "".
-local function range(field, from, unit)
-  if field.min and field.max then
-    return format(" %s %s to %s%s", from, field.min, field.max, unit)
-  elseif field.min then
-    return format(" of at least %s%s", field.min, unit)
+--- A name that came from outside, cut between two characters.
+local function cut(name)
+  if #name <= NAME_BYTES then
+    return name
   end
-  return field.max and format(" of at most %s%s", field.max, unit) or ""
+  return match(sub(name, 1, NAME_BYTES), "^(.-)[\192-\255]?[\128-\191]*$") .. "…"
+end
+
+--- "price" -> ".price", "/price"; what reads badly behind a dot stands in brackets.
+local function step_to(name)
+  name = cut(name)
+  local pointer = "/" .. gsub(gsub(name, "~", "~0"), "/", "~1")
+  return find(name, "^[%w_-]+$") and "." .. name or '["' .. name .. '"]', pointer
 end
 
 local function length(text)
@@ -47,84 +72,101 @@ local function length(text)
   return #text - continuation
 end
 
+local function fits_length(text, least, most)
+  local n = length(text)
+  return n >= least and n <= most
+end
+
+--- least, above, most, below: the last two of each pair are nil unless they bind.
+local function bounds(field)
+  local edge = field.type == "integer" and WHOLE_MOST or NUMBER_MOST
+  local least, above, most, below = field.min or -edge, field.above, field.max or edge, field.below
+  if above and above < least then
+    above = nil
+  end
+  if below and below > most then
+    below = nil
+  end
+  return least, above, most, below
+end
+
 local compile
 
 local checkers = {}
 
-function checkers.string(field)
+local function repeated(value, run, expected)
+  if run.split and type(value) == "table" then
+    wrong(run, "repeated", "is given more than once", expected)
+    return true
+  end
+end
+
+function checkers.string(field, message, expected)
   local least, most = field.min or 0, field.max or math.huge
-  local message = "must be text" .. range(field, "of", " characters")
-  local pattern = field.pattern and "^" .. match(field.pattern, "^%^?(.-)%$?$") .. "$"
+  local pattern = field.pattern and patterns.anchored(field.pattern)
+  local fits = field.format and formats.KNOWN[field.format].check
   return function(value, run)
     if type(value) ~= "string" then
-      return wrong(run, message)
+      return repeated(value, run, expected) or wrong(run, "type", message, expected)
     end
     local n = #value
-    if (n > most or n < least * 4) and (length(value) > most or length(value) < least) then
-      return wrong(run, message)
+    if (n > most or n < least * 4) and not fits_length(value, least, most) then
+      return wrong(run, "length", message, expected)
     elseif pattern and not find(value, pattern) then
-      return wrong(run, "must match the pattern " .. field.pattern)
+      return wrong(run, "pattern", "must match the pattern " .. field.pattern, expected)
+    elseif fits and not fits(value) then
+      return wrong(run, "format", message, expected)
     end
     return value
   end
 end
 
-local function to_number(value, run)
-  if type(value) == "string" and run.coerce
-    and (find(value, "^%-?%d+%.?%d*$") or find(value, "^%-?%d+%.?%d*[eE][-+]?%d+$")) then
+local function to_number(value, run, form)
+  if run.text and type(value) == "string" and #value <= 400 and (find(value, form)
+    or form ~= "^%-?%d+$" and find(value, "^%-?%d+%.?%d*[eE][-+]?%d+$")) then
     return tonumber(value)
   end
   return value
 end
 
-function checkers.number(field)
-  local least, most = field.min or -math.huge, field.max or math.huge
-  local message = "must be a number" .. range(field, "from", "")
+function checkers.number(field, message, expected)
+  local least, above, most, below = bounds(field)
+  local whole, step = field.type == "integer", field.step
+  local form = whole and "^%-?%d+$" or "^%-?%d+%.?%d*$"
   return function(value, run)
-    value = to_number(value, run)
-    if type(value) ~= "number" or not (value >= least and value <= most) then
-      return wrong(run, message)
+    value = to_number(value, run, form)
+    if type(value) ~= "number" or whole and floor(value) ~= value then
+      return repeated(value, run, expected) or wrong(run, "type", message, expected)
+    elseif not (value >= least and value <= most) or above and value <= above or below and value >= below then
+      return wrong(run, "range", message, expected)
+    elseif step and value % step ~= 0 then
+      return wrong(run, "step", message, expected)
     end
     return value
   end
 end
+checkers.integer = checkers.number
 
-function checkers.integer(field)
-  local least, most = field.min or -INTEGER_MOST, field.max or INTEGER_MOST
-  local message = "must be a whole number" .. range(field, "from", "")
+function checkers.boolean(_, message, expected)
   return function(value, run)
-    if type(value) == "string" and run.coerce and find(value, "^%-?%d+$") then
-      value = tonumber(value)
-    end
-    if type(value) ~= "number" or floor(value) ~= value or not (value >= least and value <= most) then
-      return wrong(run, message)
-    end
-    return value
-  end
-end
-
-function checkers.boolean()
-  return function(value, run)
-    if run.coerce and (value == "true" or value == "false") then
+    if run.text and (value == "true" or value == "false") then
       return value == "true"
     elseif type(value) ~= "boolean" then
-      return wrong(run, "must be true or false")
+      return repeated(value, run, expected) or wrong(run, "type", message, expected)
     end
     return value
   end
 end
 
-function checkers.enum(field)
-  local known = {}
-  for _, word in ipairs(field.values) do
-    known[word] = true
-  end
-  local message = "must be one of " .. concat(field.values, ", ")
+function checkers.enum(field, message, expected)
+  local known = words.set(field.values)
   return function(value, run)
-    if type(value) ~= "string" or not known[value] then
-      return wrong(run, message)
+    if known[value] and value ~= nil then
+      return value
+    elseif run.text and type(value) == "string" and known[tonumber(value)] then
+      return tonumber(value)
     end
-    return value
+    return repeated(value, run, expected) or wrong(run, "enum", message, expected)
   end
 end
 
@@ -134,31 +176,83 @@ function checkers.any()
   end
 end
 
-function checkers.array(field)
-  local least, most = field.min or 0, field.max or math.huge
-  local message = "must be an array" .. range(field, "of", " items")
-  local check = field.items and compile(field.items)
+--- The first alternative that fits gives the value.
+function checkers.one_of(field, message, expected, keys)
+  local checks = {}
+  for i, alternative in ipairs(field.one_of) do
+    checks[i] = compile(alternative, under(keys, "one_of", i))
+  end
   return function(value, run)
-    if run.coerce and type(value) == "string" then
-      value = { value }
+    local trial = { errors = {}, count = 0, text = run.text, split = run.split, strict = run.strict }
+    for i = 1, #checks do
+      local checked = checks[i](value, trial)
+      if trial.count == 0 then
+        return checked
+      end
+      trial.errors, trial.count = {}, 0
     end
-    if type(value) ~= "table" or (value[1] == nil and next(value) ~= nil) then
-      return wrong(run, message)
+    return wrong(run, "one_of", message, expected)
+  end
+end
+
+--- "a,b" -> { "a", "b" }; one occurrence may hold several items, several occurrences hold one each.
+local function split_text(value)
+  local list = {}
+  if value ~= "" then
+    for item in gmatch(value .. ",", "([^,]*),") do
+      list[#list + 1] = match(item, "^%s*(.-)%s*$")
+    end
+  end
+  return list
+end
+
+local function is_array(value, run)
+  if type(value) ~= "table" then
+    return false
+  elseif value[1] ~= nil then
+    return true
+  end
+  return next(value) == nil and (not run.strict or run.text or getmetatable(value) == "array")
+end
+
+local function check_items(value, out, check, run, unique)
+  local seen = unique and {}
+  for i = 1, #value do
+    local before = #run.errors
+    local item = check(value[i], run)
+    if seen and item ~= nil then
+      if seen[item] then
+        wrong(run, "unique", format("is the same as item %d", seen[item]))
+      end
+      seen[item] = seen[item] or i
+    end
+    if item ~= value[i] or out ~= value then
+      out[i] = item
+    end
+    if #run.errors > before then
+      put_before(run, before + 1, format("[%d]", i), format("/%d", i - 1))
+    end
+  end
+end
+
+function checkers.array(field, message, expected, keys)
+  local least, most = field.min or 0, field.max or math.huge
+  local check = field.items and compile(field.items, under(keys, "items"))
+  return function(value, run)
+    if run.text and type(value) == "string" then
+      value = run.split and split_text(value) or { value }
+    end
+    if not is_array(value, run) then
+      return wrong(run, "type", message, expected)
     end
     local n = #value
     if n < least or n > most then
-      return wrong(run, message)
+      return wrong(run, "items", message, expected)
     elseif not check then
       return value
     end
-    local out, errors = {}, run.errors
-    for i = 1, n do
-      local before = #errors
-      out[i] = check(value[i], run)
-      if #errors > before then
-        put_before(run, before + 1, format("[%d]", i))
-      end
-    end
+    local out = run.own and value or {}
+    check_items(value, out, check, run, field.unique)
     return n == 0 and setmetatable(out, M.array_mark) or out
   end
 end
@@ -174,26 +268,30 @@ local function default_of(field)
   end
 end
 
-local function member(name, field)
-  local check, default = compile(field), default_of(field)
-  local optional = field.optional or field.default ~= nil
+local function member(name, field, keys)
+  local check, default = compile(field, keys), default_of(field)
+  local required = not field.optional and field.default == nil
+  local keeps_null = field.nullable or field.type == "any"
+  local place, pointer = step_to(name)
+  local expected = describe.shallow(field)
   return function(value, run)
-    if value == nil or (value == null and field.type ~= "any") then
-      if not optional then
-        wrong(run, value == nil and "is required" or "must not be null", "." .. name)
+    if value == nil or (value == null and not keeps_null) then
+      if required then
+        wrong(run, value == nil and "required" or "null",
+          value == nil and "is required" or "must not be null", expected, place, pointer)
       end
       return default()
     end
     local before = #run.errors
     value = check(value, run)
     if #run.errors > before then
-      put_before(run, before + 1, "." .. name)
+      put_before(run, before + 1, place, pointer)
     end
     return value
   end
 end
 
-local function refuse_unknown(value, members, run)
+local function refuse_unknown(value, members, run, out)
   local unknown = {}
   for key in pairs(value) do
     if not members[key] then
@@ -201,49 +299,124 @@ local function refuse_unknown(value, members, run)
     end
   end
   table.sort(unknown)
-  for _, key in ipairs(unknown) do
-    wrong(run, "unknown field" .. words.suggest(key, members), "." .. key)
+  for i, key in ipairs(unknown) do
+    if #run.errors >= ERRORS_KEPT then
+      run.count = run.count + #unknown - i + 1
+      break
+    end
+    local place, pointer = step_to(key)
+    wrong(run, "unknown", "unknown field" .. words.suggest(key, members), nil, place, pointer)
   end
+  return out
 end
 
-function checkers.object(field)
-  if not field.fields then
-    return function(value, run)
-      if type(value) ~= "table" or value[1] ~= nil then
-        return wrong(run, "must be an object")
-      end
-      return value
-    end
-  end
+local function is_object(value)
+  return type(value) == "table" and value[1] == nil and getmetatable(value) ~= "array"
+end
+
+local function check_members(field, message, expected, keys)
   local names, members = words.sorted_keys(field.fields), {}
   for _, name in ipairs(names) do
-    members[name] = member(name, field.fields[name])
+    members[name] = member(name, field.fields[name], under(keys, name))
   end
   return function(value, run)
-    if type(value) ~= "table" or value[1] ~= nil then
-      return wrong(run, "must be an object")
+    if not is_object(value) then
+      return wrong(run, "type", message, expected)
     end
-    local out, given = {}, 0
+    local out, given = run.own and value or {}, 0
+    for _ in next, value do
+      given = given + 1
+    end
     for i = 1, #names do
       local name = names[i]
       local raw = value[name]
       if raw ~= nil then
-        given = given + 1
+        given = given - 1
       end
       out[name] = members[name](raw, run)
     end
-    for _ in next, value do
-      given = given - 1
+    if given == 0 then
+      return out
+    elseif not field.open then
+      return refuse_unknown(value, members, run, out)
     end
-    if given ~= 0 then
-      refuse_unknown(value, members, run)
+    for key, item in pairs(value) do
+      if not members[key] then
+        out[key] = item
+      end
     end
     return out
   end
 end
 
-compile = function(field)
-  return checkers[field.type](field)
+--- Names that nobody declared, values of one kind.
+local function check_values(field, message, expected, keys)
+  local check = compile(field.values or { type = "any" }, under(keys, "values"))
+  local least, most = field.min or 0, field.max or math.huge
+  return function(value, run)
+    if not is_object(value) then
+      return wrong(run, "type", message, expected)
+    end
+    local names, out = {}, run.own and value or {}
+    for key in pairs(value) do
+      names[#names + 1] = type(key) == "string" and key or nil
+    end
+    if #names < least or #names > most then
+      return wrong(run, "items", message, expected)
+    end
+    table.sort(names)
+    for _, name in ipairs(names) do
+      local before = #run.errors
+      out[name] = check(value[name], run)
+      if #run.errors > before then
+        put_before(run, before + 1, step_to(name))
+      end
+    end
+    return out
+  end
+end
+
+function checkers.object(field, message, expected, keys)
+  if field.fields then
+    return check_members(field, message, expected, field.bare and keys or under(keys, "fields"))
+  elseif field.values or field.min or field.max then
+    return check_values(field, message, expected, keys)
+  end
+  return function(value, run)
+    if not is_object(value) then
+      return wrong(run, "type", message, expected)
+    end
+    return value
+  end
+end
+
+--- The default as it will be given: checked, with the defaults inside it filled in.
+local function check_sample(field, check, keys, name)
+  if field[name] ~= nil then
+    local run = { errors = {}, count = 0 }
+    local checked = check(field[name], run)
+    local first = run.errors[1]
+    if first then
+      refuse(under(keys, name), "%s%s", first.field ~= "" and first.field .. " " or "", first.message)
+    end
+    field[name] = checked
+  end
+end
+
+compile = function(field, keys)
+  local check = checkers[field.type](field, "must be " .. describe.says(field), describe.shallow(field), keys)
+  if field.nullable then
+    local inner = check
+    check = function(value, run)
+      if value == null then
+        return value
+      end
+      return inner(value, run)
+    end
+  end
+  check_sample(field, check, keys, "default")
+  check_sample(field, check, keys, "example")
+  return check
 end
 
 function M.copy(value)
@@ -257,81 +430,44 @@ function M.copy(value)
   return getmetatable(value) == "array" and setmetatable(out, M.array_mark) or out
 end
 
---- Field declarations -> function(value, name, coerce) -> checked copy | nil, errors. `name` begins the
---- paths in the errors ("body"); coerce turns text into numbers and booleans (query and path).
-function M.compile(specs, keys)
-  local read = fields.read_all(keys or { "fields" }, specs)
-  local check = compile({ type = "object", fields = read })
-  local function run_check(value, name, coerce)
-    local run = { errors = {}, coerce = coerce }
+--- One field -> function(value, name, mode) -> checked copy | nil, errors, count. `name` begins the places
+--- in the errors ("body"); mode: nil for values of Lua; "config", where numbers may be text; "text", where they
+--- are and commas part arrays; "answer", as JSON would be; "json", the same, changed in place.
+--- Of more than 50 errors the first ones are given; count is the number of all.
+function M.compile_field(field, keys)
+  local check = compile(field, keys)
+  local fits
+  return function(value, name, mode)
+    local options = MODES[mode] or {}
+    if options.own then
+      fits = fits or fast(field, { null = null, copy = M.copy, fits_length = fits_length, bounds = bounds })
+      if fits(value) then
+        return value
+      end
+    end
+    local run = { errors = {}, count = 0, text = options.text, split = options.split,
+      strict = options.strict, own = options.own }
     local out = check(value, run)
-    if run.errors[1] then
-      put_before(run, 1, name)
-      return nil, run.errors
+    if run.count > 0 then
+      put_before(run, 1, name, "")
+      return nil, run.errors, run.count
     end
     return out
   end
-  return run_check, read
+end
+
+--- Field declarations -> the same function for an object of exactly these fields, and the fields.
+function M.compile(specs, keys)
+  keys = keys or { "fields" }
+  local read = fields.read_all(keys, specs)
+  return M.compile_field({ type = "object", fields = read, bare = true }, keys), read
 end
 
 --- Called once by boot.lua with the JSON binding's null and a marked empty array.
 function M.setup(json)
   null = json.null
   M.array_mark = json.array_mark
-end
-
-local function bound(out, field, least, most)
-  out[least], out[most] = field.min, field.max
-end
-
-local describers = {
-  string = function(out, field)
-    bound(out, field, "minLength", "maxLength")
-    out["x-lua-pattern"] = field.pattern
-  end,
-  integer = function(out, field)
-    bound(out, field, "minimum", "maximum")
-  end,
-  array = function(out, field)
-    bound(out, field, "minItems", "maxItems")
-    out.items = field.items and M.describe(field.items) or nil
-  end,
-  enum = function(out, field)
-    out.type, out.enum = "string", field.values
-  end,
-  object = function(out, field)
-    if field.fields then
-      M.describe_all(field.fields, out)
-    end
-  end,
-  any = function(out)
-    out.type = nil
-  end,
-  boolean = function() end,
-}
-describers.number = describers.integer
-
---- A field -> JSON Schema (2020-12) as a table.
-function M.describe(field)
-  local out = { type = field.type, description = field.help, default = field.default }
-  describers[field.type](out, field)
-  return out
-end
-
---- { name = field } -> JSON Schema of an object with exactly these.
-function M.describe_all(all, out)
-  out = out or {}
-  local required, properties = {}, {}
-  for _, name in ipairs(words.sorted_keys(all)) do
-    local field = all[name]
-    properties[name] = M.describe(field)
-    if not field.optional and field.default == nil then
-      required[#required + 1] = name
-    end
-  end
-  out.type, out.additionalProperties, out.properties = "object", false, properties
-  out.required = required[1] and required or nil
-  return out
+  describe.setup(json)
 end
 
 return M

@@ -35,6 +35,15 @@ function M.sorted_keys(t)
   return keys
 end
 
+--- { "a", "b" } -> { a = true, b = true }
+function M.set(list)
+  local set = {}
+  for _, word in ipairs(list) do
+    set[word] = true
+  end
+  return set
+end
+
 --- "; did you mean 'x'?" for the nearest of the known words, or "". known: set of words.
 function M.suggest(word, known)
   if type(word) ~= "string" or #word > 60 then

@@ -182,8 +182,8 @@ static const char *post(const char *path, const char *body)
 {
     char text[4096];
     int n = snprintf(text, sizeof text,
-                     "POST %s HTTP/1.1\r\nhost: test\r\nconnection: close\r\n"
-                     "content-length: %zu\r\n\r\n%s",
+                     "POST %s HTTP/1.1\r\nhost: test\r\nconnection: close\r\nx-request-id: r1\r\n"
+                     "content-type: application/json\r\ncontent-length: %zu\r\n\r\n%s",
                      path, strlen(body), body);
     return seen(talk_ask(port, text, (size_t)n));
 }
@@ -192,12 +192,13 @@ static const char *get(const char *path)
 {
     char what[300];
     snprintf(what, sizeof what, "GET %s", path);
-    return seen(talk_get(port, what, NULL));
+    return seen(talk_get(port, what, "x-request-id: r1\r\n"));
 }
 
 #define PROBLEM(status, title, detail, code)                                                       \
 #status " application/problem+json {\"type\":\"about:blank\",\"title\":\"" title               \
-            "\",\"status\":" #status ",\"detail\":\"" detail "\",\"code\":\"" code "\"}"
+            "\",\"status\":" #status ",\"detail\":\"" detail "\",\"code\":\"" code                 \
+            "\",\"instance\":\"r1\"}"
 
 TEST(turns_results_into_answers)
 {

@@ -58,6 +58,23 @@ TEST(reads_ranges)
     CHECK_STR(range("bytes=a-b", 10), "whole");
 }
 
+TEST(knows_json_by_its_content_type)
+{
+    CHECK(content_is_json(STR("application/json")));
+    CHECK(content_is_json(STR("Application/JSON; Charset=UTF-8")));
+    CHECK(content_is_json(STR("application/problem+json;charset=\"utf-8\"; x=1")));
+    static const char *const others[] = {"",
+                                         "text/plain",
+                                         "application/jsonp",
+                                         "application/+json",
+                                         "text/x+json",
+                                         "application/json; charset=euc-kr",
+                                         "application/x-www-form-urlencoded"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        CHECK(!content_is_json(str_c(others[i])));
+    CHECK(!content_is_json(str_n(NULL, 0)));
+}
+
 TEST(reads_accepted_encodings)
 {
     CHECK(encoding_accepted(STR("gzip, deflate, br"), "br"));

@@ -109,19 +109,27 @@ static int l_set(lua_State *L)
     return 0;
 }
 
-/* A request is a table here; http.set writes into it. */
+static int l_body(lua_State *L)
+{
+    lua_getfield(L, 1, "content");
+    return 1;
+}
+
+/* A request is a table here; http.set writes into it, http.body gives its content. */
 static int bind_with_http(lua_State *L)
 {
     bind_all(L);
     lua_newtable(L);
     lua_pushcfunction(L, l_set);
     lua_setfield(L, -2, "set");
+    lua_pushcfunction(L, l_body);
+    lua_setfield(L, -2, "body");
     lua_setfield(L, -2, "http");
     return 1;
 }
 
 struct exchange {
-    const char *request; /* JSON; `content` is what req:json() gives */
+    const char *request; /* JSON; `content` is its body */
     struct run run;
 };
 
@@ -129,10 +137,8 @@ static int push_request(lua_State *L, void *arg)
 {
     struct exchange *x = arg;
     struct err err;
-    luaL_loadstring(L, "local req = ... function req:json() return self.content end return req");
     if (!lua_json_decode(L, str_c(x->request), 32, &err))
         luaL_error(L, "%s", err.message);
-    lua_call(L, 1, 1);
     return 1;
 }
 
