@@ -125,8 +125,12 @@ describe("options of a plugin.lua", function()
   end
 
   it("of a field are those of maru.Field", function()
-    local all = names_of({ "type", "default", "optional", "secret", "help" })
-    for _, options in pairs(require("maru.fields").TYPES) do
+    local fields = require("maru.fields")
+    local all = {}
+    for name in pairs(fields.COMMON) do
+      all[name] = true
+    end
+    for _, options in pairs(fields.TYPES) do
       for name in pairs(options) do
         all[name] = true
       end

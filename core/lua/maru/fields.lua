@@ -39,6 +39,7 @@ for name in pairs(formats.KNOWN) do
 end
 
 M.TYPES = TYPES
+M.COMMON = COMMON
 M.WHOLE_MOST = WHOLE_MOST
 
 local function is_number(value)
