@@ -122,6 +122,7 @@ static const struct server_part parts[] = {
     {"cache", cache_start, cache_stop, EXIT_FAILED},
     {"channels", channels_start, channels_stop, EXIT_FAILED},
     {"lanes", lanes_start, lanes_stop, EXIT_FAILED},
+    {"watchdog", watchdog_part_start, watchdog_part_stop, EXIT_FAILED},
     {"jobs", jobs_part_start, jobs_part_stop, EXIT_STATE},
     {"cron", cron_part_start, cron_part_stop, EXIT_STATE},
     {"clients", clients_start, clients_stop, EXIT_FAILED},

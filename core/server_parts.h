@@ -13,6 +13,7 @@
 #include "reload/reload.h"
 #include "server.h"
 #include "vm/host.h"
+#include "vm/watchdog.h"
 
 struct server {
     /* immutable after start */
@@ -22,6 +23,8 @@ struct server {
     const char *state_dir;
     int web_count, job_count, lane_count; /* lanes[] holds web lanes, then job lanes */
     struct lane **lanes, *control;
+    struct watchdog *watchdog;
+    enum watch_protection protection;
     struct pool *pool;
     struct store *store;
     struct series_store *series;
@@ -67,6 +70,10 @@ bool lanes_start(struct server *s, struct err *err);
 void lanes_stop(struct server *s);
 bool clients_start(struct server *s, struct err *err);
 void clients_stop(struct server *s);
+
+/* server_watch.c: handlers that do not end. */
+bool watchdog_part_start(struct server *s, struct err *err);
+void watchdog_part_stop(struct server *s);
 
 /* server_web.c */
 bool http_start(struct server *s, struct err *err);

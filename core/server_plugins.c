@@ -83,6 +83,7 @@ static void show_parts(struct server *s)
         .supervisor = s->in.supervisor,
         .crashes = s->in.crashes,
         .admin_host = s->in.admin.host,
+        .runaway = watch_protection_name(s->protection),
         .admin_port = s->in.admin.count ? s->in.admin.port : 0,
         .refresh = refresh_config,
         .arg = s,

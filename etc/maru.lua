@@ -65,6 +65,12 @@ return {
   -- Plugins that may be broken at start-up; the rest starts without them.
   -- ["plugins.tolerate"] = {},
 
+  -- A plugin that had to be ended by force so often is held back until it is released.
+  -- ["plugins.quarantine_kills"] = 3,
+
+  -- The time within which these count.
+  -- ["plugins.quarantine_time"] = "60s",
+
   -- Reload a plugin when its files change.
   -- ["plugins.watch"] = true,
 
@@ -88,6 +94,9 @@ return {
 
   -- Time of one handler, unless its plugin says otherwise.
   -- ["task.timeout"] = "30s",
+
+  -- How long one handler may hold its lane without waiting, unless its plugin says otherwise.
+  -- ["watchdog"] = "1s",
 
   -- Time to finish what runs when told to stop.
   -- ["shutdown.grace"] = "10s",

@@ -42,7 +42,8 @@ struct admin_parts {
     int supervisor, crashes;
     const char *admin_host; /* of the admin port, as a URL has it */
     int admin_port;         /* 0 = none */
-    atomic_bool ready;      /* readiness probes: false while starting and draining */
+    const char *runaway; /* which code without end can be stopped: enum watch_protection's name */
+    atomic_bool ready;   /* readiness probes: false while starting and draining */
     /* Reads the configuration again before everything is reloaded. */
     void (*refresh)(void *arg);
     void *arg;

@@ -109,6 +109,8 @@ static void view_status(struct admin_call *call)
     json_num(&w, cpu_seconds());
     json_key(&w, "crashes");
     json_int(&w, p->crashes);
+    json_key(&w, "runaway_code");
+    json_cstr(&w, p->runaway);
     json_key(&w, "ready");
     json_bool(&w, atomic_load(&p->ready));
     json_close(&w, '}');

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -20,6 +21,9 @@ struct lane {
     int index; /* 0.. over all lanes of the process: the slot of per-lane arrays */
     enum lane_kind kind;
     char name[16];
+    /* any thread */
+    atomic_bool lost; /* its thread is inside something that does not end: wait for nothing there */
+    void *watch;      /* of vm/watchdog.c; NULL = not watched */
     /* private to lane.c */
     struct lane_private *p;
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "config/config.h"
 #include "loop/lane.h"
 #include "loop/pool.h"
 #include "reload/internal.h"
@@ -40,6 +41,7 @@ struct vm *generation_make_vm(struct generation *g, struct lane *lane, struct pl
         .bundle = g->bundle,
         .label = g->label,
         .config_json = str_c(g->config_json),
+        .watchdog_ns = config_ns(g->on->host->config, "watchdog"),
         .owner = g,
         .idle = generation_idle,
         .killed = on_killed,

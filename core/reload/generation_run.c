@@ -65,6 +65,8 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
                    void *arg)
 {
     struct call *c = arg;
+    if (c->is_start)
+        vm_compile(task_vm(task), true);
     const struct task_failure *failure =
         outcome == TASK_FAILED || outcome == TASK_KILLED ? task_failure(task) : NULL;
     const char *who = c->generation->label;
@@ -98,6 +100,9 @@ static void call_on_lane(void *arg)
         .end = on_end,
         .arg = c,
     };
+    /* A start that loops must cost an error and not the process. */
+    if (vm && c->is_start)
+        vm_compile(vm, false);
     if (!vm)
         err_set(&c->err, ERR_CLOSED, "%s has no VM on its home lane", g->label);
     if (!vm || !task_start(vm, &options, &c->err))

@@ -78,14 +78,10 @@ static void read_table(struct task *task, lua_State *L, struct task_failure *out
     lua_pop(L, 1);
 }
 
-/* The coroutine's stack in words, without the host library's own frames. */
-static const char *traceback(struct task *task, lua_State *co)
+/* A traceback without the host library's own frames. */
+static const char *keep_frames(struct task *task, struct str text)
 {
-    lua_State *L = task_vm(task)->L;
-    luaL_traceback(L, co, NULL, 0);
-    size_t n;
-    const char *p = lua_tolstring(L, -1, &n);
-    struct str rest = str_n(p, n < TRACEBACK_BYTES ? n : TRACEBACK_BYTES);
+    struct str rest = str_n(text.p, text.n < TRACEBACK_BYTES ? text.n : TRACEBACK_BYTES);
     struct buf kept = {0};
     while (rest.n) {
         struct str line = str_split(&rest, '\n');
@@ -96,10 +92,29 @@ static const char *traceback(struct task *task, lua_State *co)
             buf_add_char(&kept, '\n');
         buf_add_str(&kept, line);
     }
-    lua_pop(L, 1);
-    const char *text = keep(task, kept.p ? kept.p : "", kept.n);
+    const char *copy = keep(task, kept.p ? kept.p : "", kept.n);
     buf_free(&kept);
-    return text;
+    return copy;
+}
+
+static const char *traceback(struct task *task, lua_State *co)
+{
+    lua_State *L = task_vm(task)->L;
+    luaL_traceback(L, co, NULL, 0);
+    struct str text;
+    text.p = lua_tolstring(L, -1, &text.n);
+    const char *copy = keep_frames(task, text);
+    lua_pop(L, 1);
+    return copy;
+}
+
+void failure_killed(struct task *task, struct task_failure *out)
+{
+    const struct vm *vm = task_vm(task);
+    struct str text = str_c(vm->kill_text);
+    *out = (struct task_failure){.code = "killed", .delay = -1};
+    out->message = keep(task, text.p, text.n);
+    out->traceback = keep_frames(task, str_c(vm->kill_trace));
 }
 
 /* The value is read on the VM's main state: a coroutine that overflowed its stack has no

@@ -34,10 +34,16 @@ struct vm {
     bool enforced; /* allocations over the limit fail: true only where they can raise */
     bool tight;    /* more than half full: the collector runs more often */
     bool retired;
-    bool told;            /* options.killed was called */
-    struct task *running; /* innermost task inside lua_resume */
-    struct list tasks;    /* started, not ended */
-    struct task *pool;    /* ended cleanly, coroutine ready for reuse */
+    bool told; /* options.killed was called */
+    /* of watchdog.c */
+    int64_t watchdog_ns;          /* how long a handler may hold the lane */
+    volatile int armed;           /* a hook is set, and why; also written by a signal handler */
+    bool fired;                   /* it has ended the task that runs */
+    bool starved;                 /* no allocation succeeds: how the hook ends a task */
+    char *kill_text, *kill_trace; /* where, in words; or NULL */
+    struct task *running;         /* innermost task inside lua_resume */
+    struct list tasks;            /* started, not ended */
+    struct task *pool;            /* ended cleanly, coroutine ready for reuse */
     int pooled;
     struct vm_slot *slots;
     struct buf scratch;
@@ -47,9 +53,10 @@ enum vm_limits {
     VM_TASKS = 20000, /* at once */
     VM_POOLED = 256,  /* coroutines kept for reuse */
 };
-#define VM_MEMORY_DEFAULT  ((int64_t)64 << 20)
-#define VM_TASK_NS_DEFAULT (30 * NS_PER_SECOND)
-#define VM_LOAD_NS_DEFAULT (10 * NS_PER_SECOND)
+#define VM_MEMORY_DEFAULT      ((int64_t)64 << 20)
+#define VM_TASK_NS_DEFAULT     (30 * NS_PER_SECOND)
+#define VM_WATCHDOG_NS_DEFAULT (1 * NS_PER_SECOND)
+#define VM_LOAD_NS_DEFAULT     (10 * NS_PER_SECOND)
 
 /* Names in the Lua registry. */
 #define VM_FAILURE  "maru.failure" /* metatable of app.fail's values */
@@ -77,6 +84,8 @@ bool task_is_own(const struct task *task, const lua_State *L);
 /* failure.c: takes the error value off the dead coroutine and turns it into words
  * that live as long as the task. */
 void failure_read(struct task *task, lua_State *co, struct task_failure *out);
+/* What a task says that the watchdog ended. */
+void failure_killed(struct task *task, struct task_failure *out);
 /* Pushes the metatable of app.fail's values. */
 void failure_open(lua_State *L);
 

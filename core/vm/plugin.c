@@ -41,6 +41,14 @@ static int64_t duration(lua_State *L, const char *key)
     return (int64_t)(number(L, key, 0) * 1e9);
 }
 
+static bool boolean(lua_State *L, const char *key)
+{
+    lua_getfield(L, -1, key);
+    bool value = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
 static char **texts(lua_State *L, const char *key, int *count)
 {
     lua_getfield(L, -1, key);
@@ -111,9 +119,7 @@ static void read_schedule(lua_State *L, void *item)
     schedule->tz = text(L, "tz");
     schedule->kind = text(L, "kind");
     schedule->args_json = text(L, "args_json");
-    lua_getfield(L, -1, "enabled");
-    schedule->enabled = lua_toboolean(L, -1);
-    lua_pop(L, 1);
+    schedule->enabled = boolean(L, "enabled");
 }
 
 static void read_topic(lua_State *L, void *item)
@@ -201,6 +207,8 @@ void plugin_read(lua_State *L, struct plugin_decl *decl)
     decl->secrets = texts(L, "secrets", &decl->secret_count);
     decl->memory_limit = (int64_t)number(L, "memory_limit", 0);
     decl->task_ns = duration(L, "task");
+    decl->watchdog_ns = duration(L, "watchdog");
+    decl->jit = boolean(L, "jit");
     decl->start = integer(L, "start", -1);
     decl->stop = integer(L, "stop", -1);
     decl->health = integer(L, "health", -1);

@@ -99,9 +99,10 @@ struct plugin_decl {
     int export_count;
     struct allow_decl allow[CAPABILITY_KINDS];
     char **secrets;
-    int secret_count; /* config keys that are never shown or logged */
-    int64_t memory_limit, task_ns;
-    int start, stop, health; /* handlers; -1 = none */
+    int secret_count;                           /* config keys that are never shown or logged */
+    int64_t memory_limit, task_ns, watchdog_ns; /* watchdog_ns 0 = the configuration's */
+    bool jit;                                   /* its code may be compiled */
+    int start, stop, health;                    /* handlers; -1 = none */
     int handler_count;
     char *handlers_hash; /* of the sorted handler names: all lanes must agree */
 };

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "vm/args.h"
 #include "vm/task_internal.h"
+#include "vm/watchdog.h"
 
 /* A VM with a pin is not idle. */
 static void pin(struct vm *vm)
@@ -158,15 +159,18 @@ bool task_is_own(const struct task *task, const lua_State *L)
     return task->L == L;
 }
 
-/* Memory ran out, caught by the plugin or not: nobody knows what is half made. */
+/* Whether the plugin caught it or not: nobody knows what was left half made. */
 static void tell_killed(struct vm *vm)
 {
-    char reason[96];
+    char reason[200];
     if (vm->told || !vm_broken(vm))
         return;
     vm->told = true;
-    snprintf(reason, sizeof reason, "over its memory limit of %lld KiB",
-             (long long)(counter_get(&vm->limit) / 1024));
+    if (vm->kill_text)
+        snprintf(reason, sizeof reason, "%s", vm->kill_text);
+    else
+        snprintf(reason, sizeof reason, "over its memory limit of %lld KiB",
+                 (long long)(counter_get(&vm->limit) / 1024));
     if (vm->options.killed)
         vm->options.killed(vm, vm->options.owner, reason);
 }
@@ -178,11 +182,12 @@ void task_finish(struct task *task, enum task_outcome outcome)
         timer_stop(vm->options.lane, &task->timer);
     if (outcome == TASK_FAILED || outcome == TASK_MEMORY || outcome == TASK_KILLED) {
         counter_add(&vm->errors, 1);
-        failure_read(task, task->L, &task->failure);
+        if (outcome == TASK_KILLED)
+            failure_killed(task, &task->failure);
+        else
+            failure_read(task, task->L, &task->failure);
         if (outcome == TASK_MEMORY)
             task->failure.code = "memory";
-        if (outcome == TASK_KILLED)
-            task->failure.code = "killed";
     }
     int results = outcome == TASK_DONE ? lua_gettop(task->L) : 0;
     if (task->options.end)
@@ -207,19 +212,59 @@ enum task_outcome task_outcome_of(struct task *task, int status)
     return task->stop == STOP_DEADLINE ? TASK_TIMEOUT : TASK_FAILED;
 }
 
+/* What the C side was armed for will not come to a dead task. */
+static void task_drop_wait(struct task *task)
+{
+    if (!task->waiting)
+        return;
+    task_cancel_fn *cancel = task->cancel;
+    void *arg = task->cancel_arg;
+    task_wake(task);
+    if (cancel)
+        cancel(arg);
+}
+
+static int enter(struct vm *vm, struct task *task, int args, int64_t now)
+{
+    struct watch_entry outer, mine = {.vm = vm,
+                                      .task = task,
+                                      .began_ns = now,
+                                      .deadline_ns = now + task_left_ns(task),
+                                      .limit_ns = vm->watchdog_ns};
+    watch_enter(vm->options.lane, &mine, &outer);
+    int status = lua_resume(task->L, args);
+    watch_leave(vm->options.lane, vm, &outer);
+    return status;
+}
+
+/* Whether the watchdog's hook has ended it, whatever the plugin's own pcalls made of that. */
+static bool was_ended(struct vm *vm, struct task *task, enum task_outcome *outcome)
+{
+    bool ended = vm->fired || vm->starved;
+    *outcome = vm->fired                     ? TASK_KILLED
+               : task->stop == STOP_DEADLINE ? TASK_TIMEOUT
+                                             : TASK_CANCELLED;
+    vm->fired = vm->starved = false;
+    return ended;
+}
+
 void task_run(struct task *task, int args)
 {
     struct vm *vm = task->vm;
     struct task *outer = vm->running;
-    int64_t began = outer ? 0 : clock_steady_ns();
+    int64_t began = clock_steady_ns();
     vm->running = task;
     vm->enforced = true;
-    int status = lua_resume(task->L, args);
+    int status = enter(vm, task, args, began);
     vm->enforced = false;
     vm->running = outer;
     if (!outer)
         counter_add(&vm->cpu_ns, clock_steady_ns() - began);
-    if (status == LUA_YIELD && task->waiting) {
+    enum task_outcome outcome;
+    if (was_ended(vm, task, &outcome)) {
+        task_drop_wait(task);
+        task_finish(task, outcome);
+    } else if (status == LUA_YIELD && task->waiting) {
         vm->enforced = outer != NULL;
         tell_killed(vm);
     } else if (status == LUA_YIELD) {

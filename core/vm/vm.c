@@ -37,6 +37,8 @@ static void *allocate(void *ud, void *p, size_t before, size_t after)
     struct vm *vm = ud;
     int64_t used = counter_get(&vm->used) + (int64_t)after - (int64_t)before;
     int64_t limit = counter_get(&vm->limit);
+    if (vm->starved && after > before)
+        return NULL;
     if (used > limit && vm->enforced && after > before) {
         atomic_store_explicit(&vm->broken, true, memory_order_relaxed);
         return NULL;
@@ -246,7 +248,21 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
         atomic_store(&vm->limit, vm->decl->memory_limit);
     if (vm->decl->task_ns <= 0)
         vm->decl->task_ns = VM_TASK_NS_DEFAULT;
+    vm->watchdog_ns = vm->decl->watchdog_ns > 0  ? vm->decl->watchdog_ns
+                      : options->watchdog_ns > 0 ? options->watchdog_ns
+                                                 : VM_WATCHDOG_NS_DEFAULT;
+    vm_compile(vm, true);
     return vm;
+}
+
+void vm_compile(struct vm *vm, bool on)
+{
+    if (on && vm->decl->jit && !vm->options.interpreted) {
+        luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
+        return;
+    }
+    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
+    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 }
 
 void vm_destroy(struct vm *vm)
@@ -263,6 +279,8 @@ void vm_destroy(struct vm *vm)
         mem_free(slot);
     }
     buf_free(&vm->scratch);
+    mem_free(vm->kill_text);
+    mem_free(vm->kill_trace);
     mem_free(vm);
 }
 

@@ -26,6 +26,9 @@ struct vm_options {
     const char *label;           /* "name@hash12", borrowed */
     struct str config_json;      /* this plugin's part of the configuration */
     int64_t memory_limit;        /* bytes; 0 = default; the plugin's limits may lower or raise it */
+    int64_t watchdog_ns;         /* how long a handler may hold its lane without waiting, unless
+                                    the plugin's limits say; 0 = 1 s */
+    bool interpreted;            /* nothing is compiled, whatever the plugin says */
     int64_t load_ns;             /* how long its files may take to run; 0 = 10 s */
     void *owner;                 /* the generation, for end callbacks */
     void (*idle)(struct vm *vm, void *owner); /* lane: the last task of a retired VM ended */
@@ -39,6 +42,9 @@ struct vm_options {
  * bundle).  On success *decl (when not NULL) receives the declaration, to be
  * freed by plugin_decl_free. */
 struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl, struct err *err);
+/* Whether its code may be compiled from now on (if the plugin allows it): interpreted code
+ * can always be stopped.  Lane thread, outside of its tasks. */
+void vm_compile(struct vm *vm, bool on);
 /* Must have no tasks.  Any thread (a reaper closes big states). */
 void vm_destroy(struct vm *vm);
 /* vm_destroy on a thread of its own, waited for: its memory is everybody's again.  Any thread. */

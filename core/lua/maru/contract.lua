@@ -13,10 +13,10 @@ local refuse, under = words.refuse, words.under
 
 local M = {}
 
-local KNOWN = { name = true, version = true, requires = true, config = true, limits = true,
+local KNOWN = { name = true, version = true, requires = true, config = true, limits = true, jit = true,
   allow = true, series = true, routes = true, jobs = true, cron = true, on = true, sockets = true,
   pages = true, exports = true, start = true, stop = true, health = true }
-local DEFAULT_TASK_SECONDS = 30
+local DEFAULT_TASK_SECONDS, LEAST_WATCHDOG_SECONDS = 30, 0.05
 
 local function table_of(keys, value)
   if value == nil then
@@ -94,7 +94,7 @@ end
 
 local function read_limits(plugin, out)
   local limits = table_of({ "limits" }, plugin.limits)
-  words.only({ "limits" }, limits, { memory = true, task = true }, "limit")
+  words.only({ "limits" }, limits, { memory = true, task = true, watchdog = true }, "limit")
   if limits.memory ~= nil then
     out.memory_limit = units.size(limits.memory)
     if not out.memory_limit or out.memory_limit < 4 * 1024 ^ 2 then
@@ -106,6 +106,20 @@ local function read_limits(plugin, out)
   if not out.task or out.task <= 0 then
     refuse({ "limits", "task" }, 'must be a duration such as "30s", got %s', tostring(limits.task))
   end
+  if limits.watchdog ~= nil then
+    out.watchdog = units.duration(limits.watchdog)
+    if not out.watchdog or out.watchdog < LEAST_WATCHDOG_SECONDS then
+      refuse({ "limits", "watchdog" }, 'must be a duration of at least 50ms such as "1s", got %s',
+        tostring(limits.watchdog))
+    end
+  end
+end
+
+local function read_jit(plugin, out)
+  if plugin.jit ~= nil and type(plugin.jit) ~= "boolean" then
+    refuse({ "jit" }, "must be true or false, got %s", type(plugin.jit))
+  end
+  out.jit = plugin.jit ~= false
 end
 
 local function read_series(plugin)
@@ -210,6 +224,7 @@ function M.read(plugin, parts)
   local out = { name = plugin.name, version = plugin.version, requires = read_requires(plugin),
     secrets = secrets }
   read_limits(plugin, out)
+  read_jit(plugin, out)
   for key, list in pairs(allow.read(plugin, config, parts.settings, out.requires, text_list)) do
     out[key] = list
   end

@@ -21,6 +21,7 @@
 ---@field requires? string[]       { "accounts", "accounts >= 1" }
 ---@field config? table<string, maru.Field>   settings, filled from the configuration file's `plugins.<name>`
 ---@field limits? maru.Limits
+---@field jit? boolean              false: nothing of it is compiled, so that a loop without end can be stopped with an error; default true
 ---@field allow? maru.Allow       what this plugin may reach outside of itself; nothing else is reachable
 ---@field series? table<string, maru.SeriesDeclaration>
 ---@field routes? table<string, function|maru.Route>      ["GET /api/things/{id}"]; `{rest...}` takes the rest of the path
@@ -37,6 +38,7 @@
 ---@class maru.Limits
 ---@field memory? string         of one VM, default "64M"
 ---@field task? string           how long one handler may take, default "30s"
+---@field watchdog? string       how long one handler may hold its lane without waiting, default the configuration's `watchdog` ("1s")
 
 --- What a plugin may reach. A reload that would let it reach more is refused until the operator says
 --- `maru reload NAME --allow`. "config:KEY" stands for what that config value names.

@@ -132,7 +132,7 @@ static inline void on_end(struct task *task, enum task_outcome outcome, lua_Stat
     buf_add_c(&json, results ? "]" : "[]");
     snprintf(run->json, sizeof run->json, "%s", json.p);
     buf_free(&json);
-    if (outcome != TASK_FAILED && outcome != TASK_MEMORY)
+    if (outcome != TASK_FAILED && outcome != TASK_MEMORY && outcome != TASK_KILLED)
         return;
     const struct task_failure *failure = task_failure(task);
     run->status = failure->status;
