@@ -28,14 +28,6 @@ local function same(class, names, what)
   assert.equal("", missing(fields, names), class .. " of maru.d.lua has what " .. what .. " lacks")
 end
 
-local function names_of(list)
-  local set = {}
-  for _, name in ipairs(list) do
-    set[name] = true
-  end
-  return set
-end
-
 describe("maru.d.lua", function()
   it("is what `maru types` prints, and compiles", function()
     local output, status = server.maru("types")
