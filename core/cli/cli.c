@@ -65,9 +65,14 @@ static const struct cli_command commands[] = {
      "  --json                         the admin API's answer as it is\n",
      "jobs [list [STATE] | show ID | retry ID | cancel ID]", cmd_jobs},
     {"new", "write a small working plugin and its spec",
-     "Writes NAME/plugin.lua, a migration and spec/NAME_spec.lua into the first folder of\n"
-     "plugins.path. NAME is [a-z][a-z0-9_]*; what is there is never overwritten.\n",
-     "new plugin NAME", cmd_new},
+     "Writes NAME/ into the first folder of plugins.path: plugin.lua, a migration, a spec that\n"
+     "passes, and what editors and luacheck read. NAME is [a-z][a-z0-9_]*; what is there is never\n"
+     "overwritten.  Without an option: a route, a table and a job.\n\n"
+     "  --route                a route with its table\n"
+     "  --job                  a job and its schedule\n"
+     "  --socket               a WebSocket that everybody hears\n"
+     "  --page                 a page in the dashboard\n",
+     "new plugin NAME [--route] [--job] [--socket] [--page]", cmd_new},
     {"types", "print the types of everything a plugin can call, for editors",
      "The text of maru.d.lua; `maru new` and `maru check` keep a copy in plugins/.maru.\n\n"
      "  --json                 what is registered in this program instead\n",
@@ -146,6 +151,10 @@ enum {
     OPTION_JSON,
     OPTION_PLAN,
     OPTION_STRICT,
+    OPTION_ROUTE,
+    OPTION_JOB,
+    OPTION_SOCKET,
+    OPTION_PAGE,
 };
 
 static const struct option long_options[] = {
@@ -156,6 +165,10 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"plan", no_argument, NULL, OPTION_PLAN},
     {"strict", no_argument, NULL, OPTION_STRICT},
+    {"route", no_argument, NULL, OPTION_ROUTE},
+    {"job", no_argument, NULL, OPTION_JOB},
+    {"socket", no_argument, NULL, OPTION_SOCKET},
+    {"page", no_argument, NULL, OPTION_PAGE},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
     {NULL, 0, NULL, 0},
 };
@@ -174,10 +187,9 @@ static void set_flag(struct cli_options *o, int option)
     struct {
         int option;
         bool *flag;
-    } flags[] = {{OPTION_DEMO, &o->demo},
-                 {OPTION_JSON, &o->json},
-                 {OPTION_PLAN, &o->plan},
-                 {OPTION_STRICT, &o->strict}};
+    } flags[] = {{OPTION_DEMO, &o->demo},     {OPTION_JSON, &o->json},   {OPTION_PLAN, &o->plan},
+                 {OPTION_STRICT, &o->strict}, {OPTION_ROUTE, &o->route}, {OPTION_JOB, &o->job},
+                 {OPTION_SOCKET, &o->socket}, {OPTION_PAGE, &o->page}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (flags[i].option == option)
             *flags[i].flag = true;

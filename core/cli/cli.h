@@ -22,8 +22,9 @@ struct cli_options {
     const char *sets[CLI_SETS]; /* "key=value"; a --tolerate is one of them */
     int set_count;
     bool demo, json;
-    bool plan, strict; /* check */
-    char **words;      /* what is no option */
+    bool plan, strict;             /* check */
+    bool route, job, socket, page; /* new: the parts of the plugin */
+    char **words;                  /* what is no option */
     int word_count;
 };
 

@@ -1,119 +1,132 @@
-/* cmd_new.c -- `maru new plugin NAME`: a small plugin that works, and its spec. */
+/* cmd_new.c -- `maru new plugin NAME`: a small plugin that works, its spec, and what editors read.
+ */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "cli/author.h"
 #include "cli/cli.h"
 #include "config/config.h"
+#include "vm/embedded.h"
 
-/* NAME stands for the plugin's name. */
-static const char plugin_text[] =
-    "--- NAME: visitors leave a line, everybody reads the newest, old ones expire.\n"
-    "local M = { name = \"NAME\", version = \"0.1.0\" }\n"
-    "\n"
-    "M.config = {\n"
-    "  keep_days = { type = \"integer\", default = 30, min = 1, help = \"days a line is kept\" },\n"
-    "}\n"
-    "\n"
-    "M.routes = {\n"
-    "  [\"GET /api/NAME\"] = { summary = \"Newest lines\", function(app)\n"
-    "    local lines = assert(app.store:all(\n"
-    "      \"select id, text, at from NAME_lines order by id desc limit 50\"))\n"
-    "    return 200, { lines = app.json.array(lines) }\n"
-    "  end },\n"
-    "\n"
-    "  [\"POST /api/NAME\"] = { summary = \"Leave a line\", body = { text = \"string(1,280)\" },\n"
-    "    function(app, req)\n"
-    "      local line = assert(app.store:one(\n"
-    "        \"insert into NAME_lines(text, at) values ($1, $2) returning id, text, at\",\n"
-    "        req.body.text, app.now()))\n"
-    "      app.channels:publish(\"NAME.lines\", line)\n"
-    "      return 201, line\n"
-    "    end },\n"
-    "}\n"
-    "\n"
-    "M.jobs = {\n"
-    "  expire = function(app)\n"
-    "    local before = app.now() - app.config.keep_days * 86400\n"
-    "    local gone = assert(app.store:exec(\"delete from NAME_lines where at < $1\", before))\n"
-    "    app.log:info(\"lines expired\", { count = gone })\n"
-    "  end,\n"
-    "}\n"
-    "\n"
-    "M.cron = { [\"0 4 * * *\"] = { job = \"expire\" } }\n"
-    "\n"
-    "return M\n";
+#define SCAFFOLD "core/cli/scaffold/"
 
-static const char migration_text[] = "create table NAME_lines (\n"
-                                     "  -- sqlite:\n"
-                                     "  id integer primary key,\n"
-                                     "  -- postgres:\n"
-                                     "  id bigint generated always as identity primary key,\n"
-                                     "  -- all:\n"
-                                     "  text text not null,\n"
-                                     "  at double precision not null\n"
-                                     ");\n";
+/* The parts of the plugin that were asked for. */
+struct parts {
+    const char *name;
+    bool route, job, socket, page;
+};
 
-static const char spec_text[] =
-    "--- The handlers of NAME are plain functions; `app` is a table made here.\n"
-    "--- Run with: busted --lua=luajit NAME/spec\n"
-    "package.path = \"NAME/?.lua;\" .. package.path\n"
-    "\n"
-    "describe(\"NAME\", function()\n"
-    "  local plugin = dofile(\"NAME/plugin.lua\")\n"
-    "\n"
-    "  it(\"answers with the newest lines\", function()\n"
-    "    local app = {\n"
-    "      store = { all = function() return { { id = 1, text = \"hello\", at = 0 } } end },\n"
-    "      json = { array = function(t) return t end },\n"
-    "    }\n"
-    "    local status, body = plugin.routes[\"GET /api/NAME\"][1](app)\n"
-    "    assert.equal(200, status)\n"
-    "    assert.equal(\"hello\", body.lines[1].text)\n"
-    "  end)\n"
-    "end)\n";
+/* One file of the scaffold, written when one of the named parts is there ("" = always). */
+static const struct {
+    const char *text, *file; /* NAME in file stands for the plugin's name */
+    const char *parts;
+} files[] = {
+    {"plugin.lua", "plugin.lua", ""},
+    {"lines.sql", "migrations/0001_lines.sql", "route job"},
+    {"page.js", "public/page.js", "page"},
+    {"spec.lua", "spec/NAME_spec.lua", ""},
+};
 
-static char *filled(const char *text, const char *name)
+static bool has_part(const struct parts *parts, struct str word)
 {
-    struct buf out = {0};
-    for (const char *hole; (hole = strstr(text, "NAME")); text = hole + 4) {
-        buf_add(&out, text, (size_t)(hole - text));
-        buf_add_c(&out, name);
+    const struct {
+        const char *word;
+        bool there;
+    } known[] = {{"route", parts->route},
+                 {"job", parts->job},
+                 {"socket", parts->socket},
+                 {"page", parts->page}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (str_eq_c(word, known[i].word))
+            return known[i].there;
     }
-    buf_add_c(&out, text);
-    return buf_take(&out, &(size_t){0});
+    return false;
 }
 
-static bool write_new(const char *dir, const char *file, const char *text, const char *name,
-                      struct err *err)
+/* "route job": one of them is enough; "!route": it must not be there. */
+static bool is_wanted(const struct parts *parts, struct str words)
 {
-    char *path = mem_printf("%s/%s", dir, file), *bytes = filled(text, name);
-    bool ok = file_write(path, str_c(bytes), 0644, err);
+    bool any = words.n == 0;
+    while (words.n > 0) {
+        struct str word = str_split(&words, ' ');
+        bool negated = str_starts(word, STR("!"));
+        any = any || has_part(parts, negated ? str_n(word.p + 1, word.n - 1) : word) != negated;
+    }
+    return any;
+}
+
+static void add_named(struct buf *out, struct str text, const char *name)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.n - i >= 4 && memcmp(text.p + i, "NAME", 4) == 0) {
+            buf_add_c(out, name);
+            i += 3;
+        } else {
+            buf_add_char(out, text.p[i]);
+        }
+    }
+}
+
+/* Lines between "--@if WORDS" (or "//@if") and "--@end" stand only where the parts are; they nest.
+ */
+static void fill(struct str text, const struct parts *parts, struct buf *out)
+{
+    int depth = 0, hidden = 0; /* hidden: the depth at which the text is left out; 0 = it is not */
+    while (text.n > 0) {
+        struct str line = str_split(&text, '\n');
+        struct str mark = line.n > 2 ? str_n(line.p + 2, line.n - 2) : line;
+        if (str_starts(mark, STR("@if "))) {
+            depth++;
+            if (!hidden && !is_wanted(parts, str_n(mark.p + 4, mark.n - 4)))
+                hidden = depth;
+        } else if (str_eq_c(mark, "@end")) {
+            hidden = hidden == depth ? 0 : hidden;
+            depth--;
+        } else if (!hidden) {
+            add_named(out, line, parts->name);
+            buf_add_char(out, '\n');
+        }
+    }
+}
+
+static bool write_one(const char *dir, const char *text, const char *file,
+                      const struct parts *parts, struct err *err)
+{
+    struct buf path = {0}, bytes = {0};
+    char *source = mem_printf(SCAFFOLD "%s", text);
+    buf_printf(&path, "%s/", dir);
+    add_named(&path, str_c(file), parts->name);
+    char *folder = mem_strdup(path.p);
+    *strrchr(folder, '/') = '\0';
+    fill(embedded_text_find(source), parts, &bytes);
+    bool ok = dir_make(folder, 0755, err) && file_write(path.p, buf_str(&bytes), 0644, err);
     if (ok)
-        printf("%s\n", path);
-    mem_free(path);
-    mem_free(bytes);
+        puts(path.p);
+    mem_free(folder);
+    mem_free(source);
+    buf_free(&path);
+    buf_free(&bytes);
     return ok;
 }
 
-static bool write_plugin(const char *dir, const char *name, struct err *err)
+static bool write_plugin(const char *plugins, const struct parts *parts, struct err *err)
 {
-    char *migrations = mem_printf("%s/migrations", dir), *spec = mem_printf("%s/spec", dir);
-    char *spec_file = mem_printf("spec/%s_spec.lua", name);
-    bool ok = dir_make(migrations, 0755, err) && dir_make(spec, 0755, err) &&
-              write_new(dir, "plugin.lua", plugin_text, name, err) &&
-              write_new(dir, "migrations/0001_lines.sql", migration_text, name, err) &&
-              write_new(dir, spec_file, spec_text, name, err);
-    mem_free(migrations);
-    mem_free(spec);
-    mem_free(spec_file);
+    char *dir = mem_printf("%s/%s", plugins, parts->name);
+    struct author author;
+    bool ok = dir_make(dir, 0755, err);
+    for (size_t i = 0; ok && i < sizeof files / sizeof *files; i++) {
+        if (is_wanted(parts, str_c(files[i].parts)))
+            ok = write_one(dir, files[i].text, files[i].file, parts, err);
+    }
+    ok = author_open(&author, err) && ok &&
+         author_write(author.inspector, plugins, parts->name, err);
+    author_close(&author);
+    mem_free(dir);
     return ok;
 }
 
@@ -123,26 +136,46 @@ static bool is_plugin_name(const char *name)
     return name[0] >= 'a' && name[0] <= 'z' && !name[n] && n < 64;
 }
 
-int cmd_new(const struct cli_options *o)
+static struct parts parts_of(const struct cli_options *o)
+{
+    bool any = o->route || o->job || o->socket || o->page;
+    return (struct parts){.name = o->words[1],
+                          .route = o->route || !any,
+                          .job = o->job || !any,
+                          .socket = o->socket,
+                          .page = o->page};
+}
+
+static int make(const char *plugins, const struct parts *parts)
 {
     struct err err = {0};
+    char *dir = mem_printf("%s/%s", plugins, parts->name);
+    int code = EXIT_OK;
+    if (!access(dir, F_OK))
+        code = cli_fail(EXIT_FAILED, "%s is there already", dir);
+    else if (!write_plugin(plugins, parts, &err))
+        code = cli_fail(EXIT_FAILED, "%s", err.message);
+    else
+        printf("next: maru check %s, maru serve\n", parts->name);
+    mem_free(dir);
+    return code;
+}
+
+int cmd_new(const struct cli_options *o)
+{
     if (o->word_count != 2 || strcmp(o->words[0], "plugin"))
-        return cli_fail(EXIT_USAGE, "usage: maru new plugin NAME");
-    const char *name = o->words[1];
-    if (!is_plugin_name(name))
-        return cli_fail(EXIT_USAGE, "a plugin's name is [a-z][a-z0-9_]*, not '%s'", name);
+        return cli_fail(EXIT_USAGE,
+                        "usage: maru new plugin NAME [--route] [--job] [--socket] [--page]");
+    if (!is_plugin_name(o->words[1]))
+        return cli_fail(EXIT_USAGE, "a plugin's name is [a-z][a-z0-9_]*, not '%s'", o->words[1]);
     struct config *config = cli_config(o);
     if (!config)
         return EXIT_CONFIG;
     struct str paths = str_c(config_text(config, "plugins.path"));
-    struct str first = str_split(&paths, ':');
-    char *dir = mem_printf("%.*s/%s", (int)first.n, first.p, name);
-    int code = EXIT_OK;
-    if (!access(dir, F_OK))
-        code = cli_fail(EXIT_FAILED, "%s is there already", dir);
-    else if (!write_plugin(dir, name, &err))
-        code = cli_fail(EXIT_FAILED, "%s", err.message);
-    mem_free(dir);
+    char *plugins = str_dup(str_split(&paths, ':'));
+    struct parts parts = parts_of(o);
+    int code = make(plugins, &parts);
+    mem_free(plugins);
     config_free(config);
     return code;
 }

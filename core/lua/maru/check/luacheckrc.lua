@@ -6,12 +6,12 @@ local HEAD = [[
 std = "none"
 max_line_length = 120
 unused_args = false -- handlers are function(app, event) also where one of them is not needed
-allow_defined_top = false
+exclude_files = { "**/.maru" }
 ]]
 
 local TAIL = [[
 -- A spec runs under busted, outside of the sandbox; `maru test` gives it `test`.
-files["**/spec"] = { std = "luajit+busted", read_globals = { "test" } }
+files["**/spec/**/*.lua"] = { std = "luajit+busted", read_globals = { "test" } }
 ]]
 
 local function fields_of(class)
