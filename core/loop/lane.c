@@ -29,6 +29,8 @@ struct lane_private {
     atomic_bool stopping;
 };
 
+enum { LANE_STACK_BYTES = 8 << 20 }; /* whatever `ulimit -s` says: plugins recurse in it */
+
 static _Thread_local struct lane *current;
 
 struct lane *lane_current(void)
@@ -286,7 +288,11 @@ bool lane_start(struct lane *lane, lane_fn *ready, void *arg, struct err *err)
 {
     lane->p->ready = ready;
     lane->p->ready_arg = arg;
-    int status = pthread_create(&lane->p->thread, NULL, thread_main, lane);
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, LANE_STACK_BYTES);
+    int status = pthread_create(&lane->p->thread, &attr, thread_main, lane);
+    pthread_attr_destroy(&attr);
     if (status != 0)
         return err_sys(err, status, "lane %s: start its thread", lane->name);
     return true;

@@ -97,7 +97,14 @@ void sandbox_parts(lua_State *L);
 /* Pushes a file of the plugin's, compiled, or raises its syntax error. */
 void sandbox_push_file(lua_State *L, const struct bundle *bundle, const struct bundle_file *file);
 
-/* library.c: pushes what the host library's file "maru.boot" … returns, running it
+/* stack.c: whether the thread's stack has room for one more call from C into Lua; the other
+ * raises "<who>: stack overflow". */
+bool vm_stack_has_room(void);
+void vm_stack_check(lua_State *L, const char *who);
+
+/* library.c: pushes the host library's file as a function. */
+void library_load(lua_State *L, const char *name);
+/* Pushes what the host library's file "maru.boot" … returns, running it
  * once.  Raises when there is no such file. */
 void library_push(lua_State *L, const char *name);
 /* Whether "maru/app.lua" or "maru/app.lua:7: …" is a place in the host library (a

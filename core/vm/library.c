@@ -22,8 +22,7 @@ struct str embedded_text_find(const char *path)
     return str_n((const char *)file->bytes, file->n);
 }
 
-/* Runs the file in the host environment; its value is on top afterwards. */
-static void run_file(lua_State *L, const char *name)
+void library_load(lua_State *L, const char *name)
 {
     const struct embedded_file *file = find(name);
     if (!file)
@@ -32,6 +31,12 @@ static void run_file(lua_State *L, const char *name)
     snprintf(chunk, sizeof chunk, "@maru/%s.lua", name + sizeof "maru." - 1);
     if (luaL_loadbuffer(L, (const char *)file->bytes, file->n, chunk) != 0)
         lua_error(L);
+}
+
+/* Runs the file in the host environment; its value is on top afterwards. */
+static void run_file(lua_State *L, const char *name)
+{
+    library_load(L, name);
     lua_getfield(L, LUA_REGISTRYINDEX, VM_HOST_ENV);
     lua_setfenv(L, -2);
     lua_call(L, 0, 1);

@@ -8,6 +8,8 @@
 #include "base/rand.h"
 #include "vm/args.h"
 #include "vm/internal.h"
+#include "vm/pattern.h"
+#include "vm/sort.h"
 
 enum { MODULE_NAME_BYTES = 120 };
 
@@ -62,6 +64,13 @@ static int l_running(lua_State *L)
     return 1;
 }
 
+/* Whether a coroutine may be entered from here. */
+static int l_has_room(lua_State *L)
+{
+    lua_pushboolean(L, vm_stack_has_room());
+    return 1;
+}
+
 static int load_text(lua_State *L, struct str text, const char *name)
 {
     if (luaL_loadbufferx(L, text.p, text.n, name, "t") == 0)
@@ -80,6 +89,7 @@ static int l_load(lua_State *L)
     if (lua_isfunction(L, 1)) {
         luaL_Buffer pieces;
         luaL_buffinit(L, &pieces);
+        vm_stack_check(L, "load");
         for (;;) {
             lua_pushvalue(L, 1);
             lua_call(L, 0, 1);
@@ -155,6 +165,7 @@ static int l_require(lua_State *L)
     const struct bundle_file *file = is_module_name(name) ? module_file(bundle, name) : NULL;
     if (!file)
         return args_error(L, "require: no module '%s' in %s or maru.*", name.p, bundle->dir);
+    vm_stack_check(L, "require");
     sandbox_push_file(L, bundle, file);
     lua_pushvalue(L, 1);
     lua_pushlightuserdata(L, (void *)&loading);
@@ -218,6 +229,11 @@ void sandbox_open(lua_State *L)
 {
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++)
         open_library(L, libraries[i].open, libraries[i].name);
+    lua_getglobal(L, "string");
+    pattern_open(L);
+    lua_getglobal(L, "table");
+    sort_open(L);
+    lua_pop(L, 2);
     seed_random(L);
     make_host_environment(L);
 }
@@ -230,6 +246,8 @@ void sandbox_parts(lua_State *L)
     lua_setfield(L, -2, "yield");
     lua_pushcfunction(L, l_running);
     lua_setfield(L, -2, "running");
+    lua_pushcfunction(L, l_has_room);
+    lua_setfield(L, -2, "has_room");
     lua_pushcfunction(L, l_load);
     lua_setfield(L, -2, "load");
     lua_newtable(L);

@@ -80,6 +80,46 @@ local function count_memory(what)
   return collectgarbage("count")
 end
 
+--- table.insert moves one item at a time, from the end to the position: minus two thousand million is
+--- half a minute away.
+local MOVES = 2 ^ 24
+local insert = table.insert
+
+local function bounded_insert(list, ...)
+  if select("#", ...) == 2 and type(list) == "table" then
+    local position = tonumber((...))
+    if position and #list - position > MOVES then
+      error("bad argument #2 to 'insert' (position out of bounds)", 2)
+    end
+  end
+  return insert(list, ...)
+end
+
+--- coroutine.resume and wrap: each coroutine inside of another takes some of the thread's stack.
+local function bounded_coroutines(coroutine, has_room)
+  local resume, wrap = coroutine.resume, coroutine.wrap
+
+  function coroutine.resume(co, ...)
+    if not has_room() then
+      return false, "stack overflow (coroutines nested too deeply)"
+    end
+    return resume(co, ...)
+  end
+
+  function coroutine.wrap(fn)
+    if type(fn) ~= "function" then
+      return wrap(fn)
+    end
+    local run = wrap(fn)
+    return function(...)
+      if not has_room() then
+        error("stack overflow (coroutines nested too deeply)", 2)
+      end
+      return run(...)
+    end
+  end
+end
+
 local STRICT = {
   __metatable = "locked",
   __index = function(_, name)
@@ -107,6 +147,8 @@ local function apply(parts, print)
   globals.tostring, globals.print, globals.collectgarbage = safe_tostring, print, count_memory
   globals.os = { time = os.time, date = os.date, clock = os.clock, difftime = os.difftime }
   globals.coroutine.yield, globals.coroutine.running = parts.yield, parts.running
+  bounded_coroutines(globals.coroutine, parts.has_room)
+  globals.table.insert = bounded_insert
   globals.string.format, globals.string.dump = safe_format, nil
   local methods = getmetatable("")
   methods.__index = copy(globals.string)
