@@ -60,6 +60,7 @@ static struct http_limits limits(const struct config *c)
     l.idle_ns = config_ns(c, "http.idle_timeout");
     l.streams = (int)config_integer(c, "http.tasks_per_connection");
     l.connections = (int)config_integer(c, "http.connections");
+    l.control_frames = (int)config_integer(c, "http.max_control_frames");
     l.cancels = (int)config_integer(c, "http.max_cancels");
     l.cache_bytes = config_bytes(c, "http.cache_bytes");
     return l;

@@ -50,6 +50,9 @@ return {
   -- Requests a second one connection may cancel before it is closed.
   -- ["http.max_cancels"] = 100,
 
+  -- HTTP/2 frames a second without request or data before a connection is closed.
+  -- ["http.max_control_frames"] = 1000,
+
   -- Kept answers of routes with a cache option.
   -- ["http.cache_bytes"] = "32M",
 

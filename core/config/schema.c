@@ -39,6 +39,8 @@ const struct config_key config_keys[] = {
     {"http.connections", CONFIG_INTEGER, "20000", 1, 1000000, "Connections of one lane."},
     {"http.max_cancels", CONFIG_INTEGER, "100", 1, 1000000,
      "Requests a second one connection may cancel before it is closed."},
+    {"http.max_control_frames", CONFIG_INTEGER, "1000", 10, 1000000,
+     "HTTP/2 frames a second without request or data before a connection is closed."},
     {"http.cache_bytes", CONFIG_SIZE, "32M", 0, 64 * GIB,
      "Kept answers of routes with a cache option."},
     {"public.dir", CONFIG_TEXT, "", 0, 0,

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "http/chunks.h"
+#include "http/frames.h"
 
 struct http_lane;
 struct http_port;
@@ -44,6 +45,8 @@ struct http_conn {
     size_t request_end; /* bytes of head and body; of the head alone when chunked */
     bool chunked;       /* its body */
     struct chunks chunks;
+    struct frames frames;     /* of HTTP/2 */
+    const char *calm;         /* why it is doomed; NULL = a time ran out */
     int64_t cancel_window_ns; /* start of the second in which cancels are counted */
     int cancels;
     struct http_request *request; /* of HTTP/1.1: the one that is being answered */
@@ -70,6 +73,11 @@ void conn_end_failed(struct http_lane *lane);
 void conn_kill(struct http_conn *conn);  /* also while a request is being answered */
 void conn_sweep(struct http_lane *lane); /* phases that took too long */
 struct str conn_client(struct http_conn *conn);
+/* ---- HTTP/2 (http2.c) ---- */
+void http2_calm(struct http_conn *conn, const char *why); /* GOAWAY, then closes; why is static */
+uint64_t http2_errors(const struct http_lane *lane); /* that the library answered, all clients' */
+bool http2_reset(h2o_req_t *req); /* ends its stream; false = not now, within a frame */
+/* ---- */
 void conn_linger(struct http_conn *conn);      /* while open: duplicates the socket */
 void conn_linger_here(struct http_conn *conn); /* from the close callback */
 void conn_unpark(struct http_conn *conn);      /* before the library goes on reading */

@@ -199,7 +199,9 @@ void conn_close_doomed(struct http_lane *lane)
     while (!list_empty(&lane->doomed)) {
         struct http_conn *conn = list_entry(lane->doomed.next, struct http_conn, mark);
         list_remove(&conn->mark);
-        if (conn->sock && !conn->parked)
+        if (conn->sock && conn->calm && conn->phase == CONN_HTTP2)
+            http2_calm(conn, conn->calm);
+        else if (conn->sock && !conn->parked)
             close_now(conn);
     }
 }

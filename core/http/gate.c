@@ -35,16 +35,13 @@ static bool is_named(const h2o_header_t *h, struct str name)
 }
 
 /* What the library lets pass in HTTP/2 and no request may have. */
-static bool is_odd(const struct http_request *r, const h2o_header_t *h)
+static bool is_odd(const h2o_header_t *h)
 {
     switch (h->name->len) {
     case 0:
         return true;
     case 10:
         return is_named(h, STR("keep-alive"));
-    case 14:
-        return is_named(h, STR("content-length")) &&
-               h2o_strtosize(h->value.base, h->value.len) != r->req->entity.len;
     case 16:
         return is_named(h, STR("proxy-connection"));
     default:
@@ -59,7 +56,7 @@ static size_t read_headers(struct http_request *r, bool *odd)
     const h2o_header_t *at = r->req->headers.entries, *end = at + r->req->headers.size;
     for (; at != end; at++) {
         bytes += at->name->len + at->value.len + 4;
-        *odd = *odd || (r->http2 && is_odd(r, at));
+        *odd = *odd || (r->http2 && is_odd(at));
         const char *name = at->name->base;
         if (at->name->len == 6 && memcmp(name, "origin", 6) == 0)
             r->origin = str_of(at->value);

@@ -63,6 +63,7 @@ static bool begins_http2(struct http_conn *conn, struct str input)
         return false;
     conn->phase = CONN_HTTP2;
     conn->since_ns = 0;
+    conn->request_end = preface.n;
     return true;
 }
 
@@ -157,20 +158,21 @@ static void guarded_read(h2o_socket_t *sock, const char *error)
     } else if (head) {
         if (sock->input->size == 0 || guard_holds(conn))
             return;
-        if (conn->phase != CONN_HTTP2)
-            cut(conn, conn->request_end);
+        cut(conn, conn->request_end);
     } else {
         cut(conn, sock->input->size - sock->bytes_read);
     }
     conn->read(sock, error);
     if (!conn->sock)
         return;
-    if (conn->phase == CONN_HTTP2)
+    if (conn->phase == CONN_HTTP2) {
         conn_guard(conn);
-    else if (conn->request || conn->parked)
+        conn_feed(conn);
+    } else if (conn->request || conn->parked) {
         conn->phase = CONN_BUSY;
-    else if (head)
+    } else if (head) {
         conn_enter(conn, CONN_BODY);
+    }
 }
 
 void guard_time_out(struct http_conn *conn)
@@ -181,20 +183,45 @@ void guard_time_out(struct http_conn *conn)
     guarded_read(conn->sock, NULL);
 }
 
-/* Notes since when a frame has been waiting for its end. */
+/* Notes since when a frame, or a header block of several, has been waiting for its end. */
+static void watch(struct http_conn *conn, size_t before)
+{
+    size_t left = conn->sock->input->size;
+    bool in_block = conn->frames.in_block;
+    if (left == 0 && !in_block)
+        conn->since_ns = 0;
+    else if (conn->since_ns == 0 || (left < before && !in_block))
+        conn->since_ns = lane_now(conn->lane->lane);
+}
+
+/* Frames pass when they keep to the limits. */
 static void watched_read(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *conn = sock->on_close.data;
-    size_t before = sock->input->size;
-    if (error)
+    struct http_lane *lane = conn->lane;
+    const struct frames_limits *limits = &lane->server->frames;
+    int64_t now = lane_now(lane->lane);
+    if (error) {
         conn_failed(conn);
-    conn->read(sock, error);
-    if (!conn->sock)
+        conn->read(sock, error);
         return;
-    if (sock->input->size == 0)
-        conn->since_ns = 0;
-    else if (conn->since_ns == 0 || sock->input->size < before)
-        conn->since_ns = lane_now(conn->lane->lane);
+    }
+    bool in_block = conn->frames.in_block;
+    struct str input = str_n(sock->input->bytes, sock->input->size);
+    const char *why = frames_check(&conn->frames, input, sock->bytes_written, now, limits);
+    if (!why) {
+        if (conn->frames.unknown)
+            sock->input->size = frames_strip(sock->input->bytes, input.n, in_block);
+        size_t before = sock->input->size;
+        uint64_t errors = http2_errors(lane);
+        conn->read(sock, NULL);
+        if (!conn->sock)
+            return;
+        watch(conn, before);
+        why = frames_errors(&conn->frames, http2_errors(lane) - errors, now, limits);
+    }
+    if (why)
+        http2_calm(conn, why);
 }
 
 void conn_guard(struct http_conn *conn)

@@ -32,7 +32,8 @@ struct http_server {
     struct rate_table *rates;     /* any thread */
     struct answer_table *answers; /* any thread */
     struct http_stats *stats;     /* of "host": what no route answers */
-    struct metric *connections, *in_flight, *cancels, *refused;
+    struct frames_limits frames;  /* of the options */
+    struct metric *connections, *in_flight, *cancels, *refused, *floods;
 };
 
 bool server_open_tls(struct http_server *server, struct err *err); /* once */
@@ -75,6 +76,7 @@ struct http_lane {
     struct list drained;     /* streams to tell that they may write again */
     struct list lingering;   /* half-closed ends of refused uploads */
     struct map *flights;     /* cacheable requests under way, by key */
+    int64_t flood_logged_ns; /* when a flood was last logged */
     uint64_t traces;         /* trace ids made */
     char trace_prefix[16];
     struct buf log;   /* access log not yet written */

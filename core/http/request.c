@@ -22,8 +22,10 @@ static void count_cancel(struct http_request *r)
         conn->cancel_window_ns = now;
         conn->cancels = 0;
     }
-    if (++conn->cancels > lane->server->options.limits.cancels && conn->phase == CONN_HTTP2)
+    if (++conn->cancels > lane->server->options.limits.cancels && conn->phase == CONN_HTTP2) {
+        conn->calm = "too many cancelled requests";
         conn_doom(conn);
+    }
 }
 
 void request_cancel(struct http_request *r)

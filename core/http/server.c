@@ -19,6 +19,7 @@ const struct http_limits http_limits_default = {
     .body_bytes = 1 << 20,
     .streams = 100,
     .connections = 10000,
+    .control_frames = 1000,
     .cancels = 100,
     .header_ns = 10 * NS_PER_SECOND,
     .body_ns = 30 * NS_PER_SECOND,
@@ -94,6 +95,14 @@ struct http_server *http_server_create(const struct http_options *options, struc
                                       "Requests whose client left before the answer.", "");
     server->refused = metrics_counter("maru_http_refused_connections_total",
                                       "Connections closed at once: over the limit.", "");
+    server->floods = metrics_counter("maru_http_floods_total",
+                                     "Connections closed for what they sent too much of.", "");
+    const struct http_limits *limits = &server->options.limits;
+    /* Up to these a request over the limits is told so by its answer. */
+    server->frames = (struct frames_limits){.control = limits->control_frames,
+                                            .resets = limits->control_frames + limits->cancels,
+                                            .block = limits->header_bytes * 4,
+                                            .block_size = HEAD_COUNT * 4};
     return server;
 }
 

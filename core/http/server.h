@@ -27,6 +27,7 @@ struct http_limits {
     int64_t body_bytes;  /* of a route that says nothing; 413 */
     int streams;         /* requests of one connection in flight */
     int connections;     /* of one lane; more are closed at once */
+    int control_frames;  /* of HTTP/2 a second, before a connection is closed */
     int cancels;         /* cancelled requests a second before a connection is closed */
     int64_t header_ns;   /* from the first byte to the last header; 408 */
     int64_t body_ns;     /* without any progress of a body; 408 */

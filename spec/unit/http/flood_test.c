@@ -146,6 +146,86 @@ TEST(lets_a_client_cancel_now_and_then)
     close_all();
 }
 
+/* How a connection that sends frame() `count` times ends: the GOAWAY's error code, or -1. */
+static int goaway_of(const char *first, size_t first_n, const char *frame, size_t n, int count)
+{
+    open_all(100);
+    int fd = open_http2(), code = -1;
+    struct buf in = {0};
+    talk_send(fd, first, first_n);
+    for (int i = 0; i < count && talk_send(fd, frame, n); i++)
+        if (i % 50 == 0)
+            talk_hear(fd, 0, &in);
+    talk_until_end(fd, 1000, &in);
+    for (size_t at = 0; at + 9 <= in.n;) {
+        const unsigned char *p = (const unsigned char *)in.p + at;
+        if (p[3] == 7)
+            code = p[16];
+        at += 9 + ((size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2]);
+    }
+    buf_free(&in);
+    close(fd);
+    fd = open_http2();
+    CHECK(answers_hello(fd, 1));
+    close(fd);
+    close_all();
+    return code;
+}
+
+TEST(ends_connections_that_flood)
+{
+    enum { CALM = 11, NONE = -1 };
+    char frame[600], block[200];
+    size_t n = put_frame(frame, 6, 0, 0, "12345678", 8);
+    CHECK_EQ(goaway_of("", 0, frame, n, 3000), CALM);
+    n = put_frame(frame, 4, 0, 0, "\0\4\0\1\0\0", 6);
+    CHECK_EQ(goaway_of("", 0, frame, n, 3000), CALM);
+    n = put_frame(frame, 0x2a, 0, 0, "unknown", 7);
+    CHECK_EQ(goaway_of("", 0, frame, n, 3000), CALM);
+    char first[64];
+    size_t first_n = put_frame(first, 1, 0, 1, "\x82", 1);
+    n = put_frame(frame, 9, 0, 1, "", 0);
+    CHECK(goaway_of(first, first_n, frame, n, 3000) != NONE);
+    memset(block, 0x82, sizeof block);
+    n = put_frame(frame, 9, 0, 1, block, sizeof block);
+    CHECK(goaway_of(first, first_n, frame, n, 10) != NONE);
+}
+
+TEST(lets_unknown_frames_pass_now_and_then)
+{
+    open_all(100);
+    int fd = open_http2();
+    char frame[64];
+    for (uint32_t stream = 1; stream < 20; stream += 2) {
+        talk_send(fd, frame, put_frame(frame, 0x2a, 0, stream, "unknown", 7));
+        CHECK(answers_hello(fd, stream));
+    }
+    close(fd);
+    close_all();
+}
+
+TEST(drops_a_header_block_that_never_ends)
+{
+    if (!mkdtemp(state_dir))
+        abort();
+    struct http_options options = serving_options(state_dir);
+    options.h2c = true;
+    options.limits.header_ns = 300 * NS_PER_MS;
+    serving_open(&serving, &options, 1, NULL);
+    int fd = open_http2();
+    struct buf in = {0};
+    char frame[64];
+    talk_send(fd, frame, put_frame(frame, 1, 0, 1, "\x82", 1));
+    bool ended = false;
+    for (int i = 0; i < 60 && !ended; i++)
+        ended =
+            !talk_send(fd, frame, put_frame(frame, 9, 0, 1, "\x86", 1)) || !talk_hear(fd, 50, &in);
+    CHECK(ended);
+    buf_free(&in);
+    close(fd);
+    close_all();
+}
+
 TEST(drops_a_frame_that_never_ends)
 {
     struct http_options options;
