@@ -40,8 +40,8 @@ struct server {
     struct admin *admin;
     struct host host;
     struct reload *reload;
-    char *public_dir, *vendor_dir, *keep_dir, **plugin_dirs;
-    const char **disabled, **tolerated;
+    char *public_dir, *vendor_dir, *keep_dir, *accepted_dir, **plugin_dirs;
+    const char **disabled, **tolerated, **trusted;
     /* control lane */
     struct config *plugin_config; /* read again by a reload; NULL = config */
     struct watch *watch;

@@ -100,6 +100,8 @@ bool plugins_start(struct server *s, struct err *err)
     s->plugin_dirs = share_plugin_dirs(config_text(c, "plugins.path"));
     s->disabled = copy_list(c, "plugins.disable");
     s->tolerated = copy_list(c, "plugins.tolerate");
+    s->trusted = copy_list(c, "plugins.trust");
+    s->accepted_dir = mem_printf("%s/accepted", s->state_dir);
     s->keep_dir = mem_printf("%s/generations", s->state_dir);
     show_parts(s);
     s->admin = admin_create(&s->shown, err);
@@ -116,6 +118,8 @@ bool plugins_start(struct server *s, struct err *err)
         .dirs = (const char *const *)s->plugin_dirs,
         .disabled = s->disabled,
         .tolerated = s->tolerated,
+        .trusted = s->trusted,
+        .accepted_dir = s->accepted_dir,
         .drain_ns = config_ns(c, "reload.drain"),
         .start_ns = START_SECONDS * INT64_C(1000000000),
         .http = s->http,
@@ -143,8 +147,10 @@ void plugins_stop(struct server *s)
     mem_free(s->public_dir);
     mem_free(s->vendor_dir);
     mem_free(s->keep_dir);
+    mem_free(s->accepted_dir);
     mem_free(s->disabled);
     mem_free(s->tolerated);
+    mem_free(s->trusted);
     if (s->plugin_config)
         config_free(s->plugin_config);
 }

@@ -74,6 +74,9 @@ return {
   -- The time within which these count.
   -- ["plugins.quarantine_time"] = "60s",
 
+  -- Plugins that may reach more than before without `maru reload NAME --allow`; * = all.
+  -- ["plugins.trust"] = {},
+
   -- Reload a plugin when its files change.
   -- ["plugins.watch"] = true,
 

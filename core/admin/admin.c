@@ -13,6 +13,7 @@ static void call_free(struct admin_call *call)
     mem_free(call->who);
     mem_free(call->first);
     mem_free(call->second);
+    mem_free(call->detail);
     buf_free(&call->out);
     mem_free(call);
 }

@@ -43,11 +43,13 @@ void audit_write(struct admin_call *call, const char *result)
     struct admin_parts *parts = call->admin->parts;
     struct audit_entry *e = mem_zero(1, sizeof *e);
     e->who = mem_strdup(call->who);
-    e->target = mem_printf("%s%s%s", call->first, *call->second ? "/" : "", call->second);
+    const char *action = call->audit ? call->audit : call->action->audit;
+    e->target = mem_printf("%s%s%s%s", call->first, *call->second ? "/" : "", call->second,
+                           call->detail ? call->detail : "");
     e->result = mem_strdup(result);
     e->values[0] = (struct value){.type = VALUE_DOUBLE, .d = (double)clock_wall_ns() / 1e9};
     e->values[1] = text_value(e->who);
-    e->values[2] = text_value(call->action->audit);
+    e->values[2] = text_value(action);
     e->values[3] = text_value(e->target);
     e->values[4] = text_value(e->result);
     e->call.sql = STR("insert into maru_audit(at, who, action, target, result) "
@@ -56,7 +58,7 @@ void audit_write(struct admin_call *call, const char *result)
     e->call.params = e->values;
     e->call.param_count = 5;
     e->call.done = on_written;
-    log_info("admin", "%s %s by %s: %s", call->action->audit, e->target, e->who, result);
+    log_info("admin", "%s %s by %s: %s", action, e->target, e->who, result);
     store_run(parts->store, &e->call, NULL); /* no lane: it may stop before the commit */
 }
 

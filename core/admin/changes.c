@@ -20,15 +20,16 @@ static void write_errors(struct json *w, const struct reload_result *result)
         json_cstr(w, e->message);
         json_key(w, "kept");
         json_cstr(w, e->kept[0] ? e->kept : NULL);
+        json_key(w, "refused");
+        json_bool(w, e->refused);
         json_close(w, '}');
     }
     json_close(w, ']');
 }
 
-static void on_reloaded(const struct reload_result *result, void *arg)
+static void write_result(struct buf *out, const struct reload_result *result)
 {
-    struct admin_call *call = arg;
-    struct json w = json_to(&call->out);
+    struct json w = json_to(out);
     json_open(&w, '{');
     json_key(&w, "ok");
     json_bool(&w, result->ok);
@@ -39,12 +40,59 @@ static void on_reloaded(const struct reload_result *result, void *arg)
     buf_free(&plan);
     json_key(&w, "took_ms");
     json_num(&w, (double)(result->took_ns / 10000) / 100);
-    json_key(&w, "swap_ms");
-    json_num(&w, (double)(result->swap_ns / 10000) / 100);
     if (!result->ok)
         write_errors(&w, result);
     json_close(&w, '}');
+}
+
+/* " shop + net a:1 + env B" for every plugin that may reach more. */
+static char *allowed_text(const struct plan *plan, bool named)
+{
+    struct buf out = {0};
+    for (int i = 0; i < plan->count; i++) {
+        const struct plan_step *s = &plan->steps[i];
+        if (s->permissions.added_count && !named)
+            buf_printf(&out, "%s%s", out.n ? " " : "", s->plugin);
+        for (int k = 0; k < s->permissions.added_count; k++)
+            buf_printf(&out, " + %s", s->permissions.added[k]);
+    }
+    return out.p;
+}
+
+static void on_reloaded(const struct reload_result *result, void *arg)
+{
+    struct admin_call *call = arg;
+    write_result(&call->out, result);
+    if (call->audit)
+        call->detail = allowed_text(&result->plan, *call->first != '\0');
     admin_answer(call, result->ok ? 200 : 422);
+}
+
+static void on_planned(const struct reload_result *result, void *arg)
+{
+    struct admin_call *call = arg;
+    write_result(&call->out, result);
+    admin_answer(call, 200);
+}
+
+static bool is_ready(struct admin_call *call)
+{
+    struct err err = {.code = ERR_CLOSED, .message = "the server is starting or draining"};
+    if (atomic_load(&call->admin->parts->ready))
+        return true;
+    admin_answer_err(call, &err);
+    return false;
+}
+
+static void show_plan(struct admin_call *call)
+{
+    struct admin_parts *p = call->admin->parts;
+    struct reload_request request = {.dry = true, .cause = "plan", .done = on_planned, .arg = call};
+    if (!is_ready(call))
+        return;
+    if (p->refresh)
+        p->refresh(p->arg);
+    reload_run(p->reload, &request);
 }
 
 static void change_reload(struct admin_call *call)
@@ -52,16 +100,18 @@ static void change_reload(struct admin_call *call)
     struct admin_parts *p = call->admin->parts;
     const char *names[] = {call->first, NULL};
     bool one = *call->first;
+    char *allow = admin_query(call, "allow", "");
     struct reload_request request = {.names = one ? names : NULL,
                                      .forced = one,
+                                     .allow = !strcmp(allow, "true"),
                                      .cause = "admin",
                                      .done = on_reloaded,
                                      .arg = call};
-    if (!atomic_load(&p->ready)) {
-        struct err err = {.code = ERR_CLOSED, .message = "the server is starting or draining"};
-        admin_answer_err(call, &err);
+    mem_free(allow);
+    if (!is_ready(call))
         return;
-    }
+    if (request.allow)
+        call->audit = "reload.allow";
     if (p->refresh)
         p->refresh(p->arg);
     reload_run(p->reload, &request);
@@ -127,6 +177,7 @@ static void change_fire(struct admin_call *call)
 }
 
 const struct admin_action admin_changes[] = {
+    {"GET", "/admin/v1/plan", show_plan, NULL},
     {"POST", "/admin/v1/reload", change_reload, "reload"},
     {"POST", "/admin/v1/plugins/{name}/reload", change_reload, "reload"},
     {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},

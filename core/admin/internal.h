@@ -33,6 +33,9 @@ struct admin_call {
     struct http_request *request; /* that lane only; NULL when the client has gone */
     /* copies, for the control lane */
     char *query, *who, *first, *second; /* the route's parameters in order, "" when it has none */
+    /* for the audit table */
+    const char *audit; /* in the place of the action's name; static text, or NULL */
+    char *detail;      /* stands behind the target, or NULL; owned */
     /* the answer */
     int status;
     const char *content_type; /* static text */

@@ -15,6 +15,7 @@
 #include "observe/log.h"
 #include "reload/reload.h"
 #include "vm/bundle.h"
+#include "vm/capability.h"
 #include "vm/vm.h"
 
 static double cpu_seconds(void)
@@ -142,6 +143,20 @@ static const struct reload_error *error_of(const struct reload *r, const char *p
     return NULL;
 }
 
+static void write_allow(struct json *w, const struct plugin_decl *decl)
+{
+    json_key(w, "allow");
+    json_open(w, '{');
+    for (enum capability_kind kind = 0; kind < CAPABILITY_KINDS; kind++) {
+        json_key(w, capability_key(kind));
+        json_open(w, '[');
+        for (int i = 0; i < decl->allow[kind].count; i++)
+            json_cstr(w, decl->allow[kind].entries[i]);
+        json_close(w, ']');
+    }
+    json_close(w, '}');
+}
+
 static void write_plugin(struct json *w, const struct generation *g, const struct reload_error *e)
 {
     struct generation_usage u = generation_usage(g);
@@ -169,6 +184,7 @@ static void write_plugin(struct json *w, const struct generation *g, const struc
     }
     json_key(w, "cpu_seconds");
     json_num(w, (double)u.cpu_ns / 1e9);
+    write_allow(w, g->decl);
     write_last_error(w, e);
     json_close(w, '}');
 }

@@ -52,8 +52,11 @@ static const struct cli_command commands[] = {
     {"reload", "make a running server load plugins again",
      "Without a name: every plugin whose files or configuration changed. With one: that plugin,\n"
      "changed or not. Answers when every lane has switched; a plugin that does not load keeps\n"
-     "its old generation serving, is named with file and line, and the exit code is 4.\n",
-     "reload [NAME]", cmd_reload},
+     "its old generation serving, is named with file and line, and the exit code is 4.\n\n"
+     "  --allow                what reloads may reach more than before (M.allow); without it such\n"
+     "                         a plugin is refused with the list of what is new, unless\n"
+     "                         plugins.trust names it\n",
+     "reload [NAME] [--allow]", cmd_reload},
     {"plugins", "list what serves: generation, state, memory, errors",
      "  --json                 the admin API's answer as it is\n", "plugins [--json]", cmd_plugins},
     {"jobs", "look at the queue and change single jobs",
@@ -155,6 +158,7 @@ enum {
     OPTION_JOB,
     OPTION_SOCKET,
     OPTION_PAGE,
+    OPTION_ALLOW,
 };
 
 static const struct option long_options[] = {
@@ -169,6 +173,7 @@ static const struct option long_options[] = {
     {"job", no_argument, NULL, OPTION_JOB},
     {"socket", no_argument, NULL, OPTION_SOCKET},
     {"page", no_argument, NULL, OPTION_PAGE},
+    {"allow", no_argument, NULL, OPTION_ALLOW},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
     {NULL, 0, NULL, 0},
 };
@@ -189,7 +194,7 @@ static void set_flag(struct cli_options *o, int option)
         bool *flag;
     } flags[] = {{OPTION_DEMO, &o->demo},     {OPTION_JSON, &o->json},   {OPTION_PLAN, &o->plan},
                  {OPTION_STRICT, &o->strict}, {OPTION_ROUTE, &o->route}, {OPTION_JOB, &o->job},
-                 {OPTION_SOCKET, &o->socket}, {OPTION_PAGE, &o->page}};
+                 {OPTION_SOCKET, &o->socket}, {OPTION_PAGE, &o->page},   {OPTION_ALLOW, &o->allow}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (flags[i].option == option)
             *flags[i].flag = true;

@@ -23,6 +23,7 @@ struct cli_options {
     int set_count;
     bool demo, json;
     bool plan, strict;             /* check */
+    bool allow;                    /* reload */
     bool route, job, socket, page; /* new: the parts of the plugin */
     char **words;                  /* what is no option */
     int word_count;

@@ -1,12 +1,15 @@
 /* cmd_admin.c -- commands that ask a running server: reload, plugins, jobs. */
 
+#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/flat.h"
 #include "config/config.h"
+#include "reload/plan.h"
 
 /* One request; *status is 0 when there was no answer, and the exit code is returned. */
 static int ask(const struct cli_options *o, const char *method, const char *path, struct buf *body,
@@ -68,12 +71,56 @@ int cmd_plugins(const struct cli_options *o)
 
 /* -- reload --------------------------------------------------------------------------------- */
 
+static enum plan_action action_of(const char *name)
+{
+    enum plan_action action = PLAN_KEEP;
+    while (action < PLAN_STOP && strcmp(plan_action_name(action), name))
+        action++;
+    return action;
+}
+
+/* What stands at path.0, path.1, …; owned by the caller, its texts by the answer. */
+static char **texts_at(const struct flat *answer, int step, const char *side, int *count)
+{
+    char **list = NULL;
+    const char *text;
+    *count = 0;
+    while ((text = flat_get(answer, "plan.%d.permissions.%s.%d", step, side, *count))) {
+        list = mem_realloc(list, (size_t)(*count + 1) * sizeof *list);
+        list[(*count)++] = (char *)(uintptr_t)text;
+    }
+    return list;
+}
+
+/* The answer's plan as `maru check --plan` prints one. */
+static void print_plan(const struct flat *answer)
+{
+    struct plan_step step;
+    struct plan plan = {.steps = &step, .count = 1};
+    struct buf out = {0};
+    const char *plugin;
+    for (int i = 0; (plugin = flat_get(answer, "plan.%d.plugin", i)); i++) {
+        struct capability_diff *p = &step.permissions;
+        step = (struct plan_step){.plugin = plugin,
+                                  .action = action_of(flat_get(answer, "plan.%d.action", i)),
+                                  .reason = flat_get(answer, "plan.%d.reason", i),
+                                  .from = flat_get(answer, "plan.%d.from", i),
+                                  .to = flat_get(answer, "plan.%d.to", i)};
+        p->added = texts_at(answer, i, "added", &p->added_count);
+        p->removed = texts_at(answer, i, "removed", &p->removed_count);
+        plan_print(&plan, &out);
+        mem_free(p->added);
+        mem_free(p->removed);
+    }
+    fwrite(out.n ? out.p : "", 1, out.n, stdout);
+    buf_free(&out);
+}
+
 static int print_reload(const struct flat *answer, int status)
 {
-    static const char *const columns[] = {"action", "plugin", "from", "to", "reason", NULL};
     const char *took = flat_get(answer, "took_ms"), *message;
     if (status == 200) {
-        flat_print_table(answer, "plan", columns);
+        print_plan(answer);
         printf("done in %s ms\n", took ? took : "?");
         return EXIT_OK;
     }
@@ -102,8 +149,9 @@ int cmd_reload(const struct cli_options *o)
     int status;
     if (o->word_count > 1 || (o->word_count && !is_name(o->words[0])))
         return cli_fail(EXIT_USAGE, "reload takes at most one plugin's name");
-    char *path =
-        o->word_count ? mem_printf("/plugins/%s/reload", o->words[0]) : mem_strdup("/reload");
+    const char *allow = o->allow ? "?allow=true" : "";
+    char *path = o->word_count ? mem_printf("/plugins/%s/reload%s", o->words[0], allow)
+                               : mem_printf("/reload%s", allow);
     int code = ask(o, "POST", path, &body, &status);
     if (status && !flat_read(buf_str(&body), &answer, &err))
         code = cli_fail(EXIT_FAILED, "%s", err.message);

@@ -110,6 +110,39 @@ static int ask_serving(const struct check *c, struct flat *answer, struct plan_p
     return n;
 }
 
+/* What the running server says that a plugin may reach. */
+static void read_serving(const struct flat *answer, const char *plugin, struct capability_list *out)
+{
+    const char *name, *entry;
+    int at = 0;
+    while ((name = flat_get(answer, "%d.name", at)) && strcmp(name, plugin))
+        at++;
+    for (enum capability_kind kind = 0; name && kind < CAPABILITY_KINDS; kind++) {
+        const char *key = capability_key(kind);
+        for (int i = 0; (entry = flat_get(answer, "%d.allow.%s.%d", at, key, i)); i++)
+            capability_add(out, kind, str_c(entry), NULL);
+    }
+    capability_sort(out);
+}
+
+static void add_permissions(const struct check *c, const struct flat *answer, struct plan *plan)
+{
+    for (int i = 0; i < plan->count; i++) {
+        struct plan_step *step = &plan->steps[i];
+        struct capability_list before = {0}, after = {0};
+        if (step->action == PLAN_KEEP)
+            continue;
+        read_serving(answer, step->plugin, &before);
+        for (int k = 0; k < c->scan.count; k++) {
+            if (step->to && c->loaded[k] && !strcmp(c->loaded[k]->name, step->plugin))
+                capability_list(c->loaded[k]->decl, &after);
+        }
+        plan_permissions(step, &before, &after);
+        capability_list_free(&before);
+        capability_list_free(&after);
+    }
+}
+
 static void print_plan(struct check *c, bool json, struct buf *out)
 {
     struct flat answer = {0};
@@ -125,6 +158,7 @@ static void print_plan(struct check *c, bool json, struct buf *out)
         n++;
     }
     struct plan plan = plan_make(serving, serving_count, found, n, NULL, false);
+    add_permissions(c, &answer, &plan);
     if (json)
         plan_json(&plan, out);
     else

@@ -55,6 +55,8 @@ const struct config_key config_keys[] = {
      "A plugin that had to be ended by force so often is held back until it is released."},
     {"plugins.quarantine_time", CONFIG_DURATION, "60s", 1 * SECOND, DAY,
      "The time within which these count."},
+    {"plugins.trust", CONFIG_LIST, "", 0, 0,
+     "Plugins that may reach more than before without `maru reload NAME --allow`; * = all."},
     {"plugins.watch", CONFIG_BOOLEAN, "true", 0, 0, "Reload a plugin when its files change."},
     {"development", CONFIG_BOOLEAN, "true", 0, 0,
      "Error answers say file and line; browsers do not cache."},

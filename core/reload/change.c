@@ -44,6 +44,8 @@ struct change *change_create(struct reload *r, const struct reload_request *requ
     c->reload = r;
     c->names = copy_names(request->names);
     c->forced = request->forced;
+    c->allow = request->allow;
+    c->dry = request->dry;
     c->cause = request->cause;
     c->done = request->done;
     c->arg = request->arg;
@@ -94,20 +96,21 @@ void change_end(struct change *c, bool ok)
     reload_next(r);
 }
 
-static void add_error(struct change *c, const char *plugin, const char *message)
+static void add_error(struct change *c, const char *plugin, const char *message, bool refused)
 {
     const struct set *set = reload_current(c->reload);
     struct generation *serving = set ? set_plugin(set, str_c(plugin)) : NULL;
-    struct reload_error e = {.at_wall = clock_wall_ns()};
+    struct reload_error e = {.at_wall = clock_wall_ns(), .refused = refused};
     snprintf(e.plugin, sizeof e.plugin, "%s", plugin);
     snprintf(e.message, sizeof e.message, "%s", message);
     snprintf(e.kept, sizeof e.kept, "%s", serving ? serving->label : "");
     c->errors = mem_realloc(c->errors, (size_t)(c->error_count + 1) * sizeof *c->errors);
     c->errors[c->error_count++] = e;
-    reload_note(c->reload, &e);
-    if (serving)
+    if (!c->dry)
+        reload_note(c->reload, &e);
+    if (!c->dry && serving)
         log_error("reload", "%s -- %s keeps serving", message, serving->label);
-    else
+    else if (!c->dry)
         log_error("reload", "%s", message);
 }
 
@@ -120,7 +123,7 @@ static void on_given_back(struct generation *g, const struct err *failure, void 
 }
 
 /* Everything made for the change goes; predecessors that stopped start again. */
-void change_fail(struct change *c)
+static void give_up(struct change *c, bool ok)
 {
     for (int i = 0; i < c->item_count; i++) {
         struct item *item = &c->items[i];
@@ -133,12 +136,17 @@ void change_fail(struct change *c)
             generation_discard(item->fresh);
     }
     set_free(c->set);
-    change_end(c, false);
+    change_end(c, ok);
+}
+
+void change_fail(struct change *c)
+{
+    give_up(c, false);
 }
 
 void change_fail_with(struct change *c, const char *plugin, const struct err *err)
 {
-    add_error(c, plugin, err->message);
+    add_error(c, plugin, err->message, false);
     change_fail(c);
 }
 
@@ -175,7 +183,9 @@ static void verify(struct change *c)
             blamed = c->items[i].fresh->name;
     }
     mem_free(list);
-    if (ok)
+    if (ok && c->dry)
+        give_up(c, !c->error_count);
+    else if (ok)
         change_migrate(c);
     else
         change_fail_with(c, blamed, &err);
@@ -200,12 +210,12 @@ static void drop_item(struct change *c, struct item *item)
     *item = c->items[--c->item_count];
 }
 
-/* A restarted server must come up again although a folder is broken by now. */
+/* The kept bundle that served last instead of what does not do. */
 static bool fall_back(struct change *c, struct item *item)
 {
     const struct reload_options *o = &c->reload->options;
     struct err err = {0};
-    if (!c->first || !o->fallback || !o->keep_dir || item->fell_back)
+    if (!c->first || !o->keep_dir || item->fell_back)
         return false;
     struct bundle *bundle = keep_newest(o->keep_dir, item->fresh->name, &err);
     if (!bundle)
@@ -217,12 +227,32 @@ static bool fall_back(struct change *c, struct item *item)
     return true;
 }
 
+/* What would reach more than was accepted is refused; at a first load the bundle that was
+ * accepted serves in its place.  True when some of those are on their way. */
+static bool permit_all(struct change *c)
+{
+    permit_plan(c);
+    c->judged = true;
+    c->loading++; /* as in load_all */
+    for (int i = 0; i < c->item_count; i++) {
+        struct item *item = &c->items[i];
+        struct err err;
+        if (item->fresh->state != GENERATION_READY || permit_check(c, item, &err))
+            continue;
+        add_error(c, item->fresh->name, err.message, true);
+        item->refused = !c->dry && !fall_back(c, item);
+    }
+    return --c->loading > 0;
+}
+
 static void after_loads(struct change *c)
 {
     bool failed = false;
+    if (!c->judged && permit_all(c))
+        return;
     for (int i = c->item_count - 1; i >= 0; i--) {
         struct item *item = &c->items[i];
-        if (item->fresh->state == GENERATION_READY)
+        if (item->fresh->state == GENERATION_READY && !item->refused)
             continue;
         if (c->first && is_listed(c->reload->options.tolerated, item->fresh->name)) {
             generation_discard(item->fresh);
@@ -242,8 +272,9 @@ static void on_loaded(struct generation *g, const struct err *failure, void *arg
     struct item *item = arg;
     struct change *c = item->change;
     if (failure)
-        add_error(c, g->name, failure->message);
-    if (failure)
+        add_error(c, g->name, failure->message, false);
+    /* A restarted server must come up again although a folder is broken by now. */
+    if (failure && c->reload->options.fallback)
         fall_back(c, item);
     if (--c->loading == 0)
         after_loads(c);
@@ -310,7 +341,7 @@ static bool check_scan(struct change *c)
         struct scan_entry *e = &c->scan.entries[i];
         if (e->bundle)
             continue;
-        add_error(c, e->name, e->err.message);
+        add_error(c, e->name, e->err.message, false);
         ok = ok && c->first && is_listed(c->reload->options.tolerated, e->name);
         memmove(e, e + 1, (size_t)(c->scan.count-- - 1 - i) * sizeof *e);
     }
@@ -330,7 +361,7 @@ static bool check_names(struct change *c)
             continue;
         struct err err;
         err_set(&err, ERR_NOT_FOUND, "no plugin '%s' in plugins.path", c->names[i]);
-        add_error(c, c->names[i], err.message);
+        add_error(c, c->names[i], err.message, false);
         reload_forget(c->reload, c->names[i]);
         ok = false;
     }

@@ -72,6 +72,7 @@ static void swap(struct change *c)
             gone[count++] = old->generations[i];
     }
     for (int i = 0; i < c->item_count; i++) {
+        permit_accept(c, &c->items[i]);
         if (!c->items[i].fell_back)
             reload_forget(r, c->items[i].fresh->name);
         if (!c->items[i].fell_back)

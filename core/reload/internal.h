@@ -51,7 +51,9 @@ void generation_idle(struct vm *vm, void *generation);
 struct item {
     struct change *change;
     struct generation *fresh, *old; /* old: NULL for a start */
-    bool fell_back, stopped;        /* old has handed its state over */
+    bool fell_back;                 /* fresh is not the folder's content but a kept one */
+    bool refused; /* it would reach more than was accepted, and nothing serves instead */
+    bool stopped; /* old has handed its state over */
 };
 
 struct change {
@@ -59,7 +61,7 @@ struct change {
     struct reload *reload;
     /* the request */
     char **names;
-    bool forced, first;
+    bool forced, first, allow, dry;
     const char *cause;
     reload_done_fn *done;
     void *arg;
@@ -70,6 +72,7 @@ struct change {
     struct plan_plugin *serving, *found;
     struct item *items;
     int item_count, loading;
+    bool judged; /* whether its plugins may reach what they declare */
     struct set *set;
     int *order; /* of set->generations */
     int at;     /* start: how many of `order` are done */
@@ -94,6 +97,12 @@ void reload_next(struct reload *reload);
 /* Remembers why a plugin's last change failed, until it is forgotten. */
 void reload_note(struct reload *reload, const struct reload_error *error);
 void reload_forget(struct reload *reload, const char *plugin);
+/* permit.c: fills the plan's permissions from what was loaded. */
+void permit_plan(struct change *change);
+/* Whether an item may reach what it declares.  False with *err, which names what is new. */
+bool permit_check(const struct change *change, const struct item *item, struct err *err);
+/* An item serves from now on: what it may reach is accepted, kept and, if it is news, logged. */
+void permit_accept(const struct change *change, const struct item *item);
 /* change_start.c: migrations, start(), swap; the set is verified. */
 void change_migrate(struct change *change);
 /* Reports everything that was made for the change as failed, or as done. */

@@ -90,8 +90,17 @@ struct plan plan_make(const struct plan_plugin *serving, int serving_count,
     return plan;
 }
 
+void plan_permissions(struct plan_step *step, const struct capability_list *before,
+                      const struct capability_list *after)
+{
+    capability_diff_free(&step->permissions);
+    capability_compare(before, after, &step->permissions);
+}
+
 void plan_free(struct plan *plan)
 {
+    for (int i = 0; i < plan->count; i++)
+        capability_diff_free(&plan->steps[i].permissions);
     mem_free(plan->steps);
     *plan = (struct plan){0};
 }
@@ -106,9 +115,14 @@ void plan_print(const struct plan *plan, struct buf *out)
 {
     for (int i = 0; i < plan->count; i++) {
         const struct plan_step *s = &plan->steps[i];
-        buf_printf(out, "%-8s %-20s %-12.*s -> %-12.*s  %s\n", plan_action_name(s->action),
-                   s->plugin, PLAN_HASH_SHOWN, s->from ? s->from : "-", PLAN_HASH_SHOWN,
-                   s->to ? s->to : "-", s->reason);
+        buf_printf(out, "%-8s %-20s %-12.*s -> %-12.*s  %s", plan_action_name(s->action), s->plugin,
+                   PLAN_HASH_SHOWN, s->from ? s->from : "-", PLAN_HASH_SHOWN, s->to ? s->to : "-",
+                   s->reason);
+        for (int k = 0; k < s->permissions.added_count; k++)
+            buf_printf(out, "  + %s", s->permissions.added[k]);
+        for (int k = 0; k < s->permissions.removed_count; k++)
+            buf_printf(out, "  - %s", s->permissions.removed[k]);
+        buf_add_char(out, '\n');
     }
 }
 
@@ -119,6 +133,15 @@ static void json_hash(struct json *w, const char *key, const char *hash)
         json_str(w, str_n(hash, strnlen(hash, PLAN_HASH_SHOWN)));
     else
         json_null(w);
+}
+
+static void json_texts(struct json *w, const char *key, char *const *texts, int count)
+{
+    json_key(w, key);
+    json_open(w, '[');
+    for (int i = 0; i < count; i++)
+        json_cstr(w, texts[i]);
+    json_close(w, ']');
 }
 
 void plan_json(const struct plan *plan, struct buf *out)
@@ -136,6 +159,11 @@ void plan_json(const struct plan *plan, struct buf *out)
         json_cstr(&w, s->reason);
         json_hash(&w, "from", s->from);
         json_hash(&w, "to", s->to);
+        json_key(&w, "permissions");
+        json_open(&w, '{');
+        json_texts(&w, "added", s->permissions.added, s->permissions.added_count);
+        json_texts(&w, "removed", s->permissions.removed, s->permissions.removed_count);
+        json_close(&w, '}');
         json_close(&w, '}');
     }
     json_close(&w, ']');

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/str.h"
+#include "vm/capability.h"
 
 enum plan_action { PLAN_KEEP, PLAN_START, PLAN_REPLACE, PLAN_STOP }; /* ORDER plan_action */
 
@@ -27,6 +28,9 @@ struct plan_step {
     const char *from, *to; /* content hashes, NULL when there is none; borrowed */
     int found;             /* index in what was found; -1 for a plugin that goes */
     int serving;           /* index in what serves; -1 for a new one */
+    /* What it may reach afterwards and not before, and the other way round.  Empty until
+     * plan_permissions: a declaration is only known once it is loaded. */
+    struct capability_diff permissions; /* owned */
 };
 
 struct plan {
@@ -42,8 +46,13 @@ struct plan plan_make(const struct plan_plugin *serving, int serving_count,
                       bool forced);
 void plan_free(struct plan *plan);
 
+/* What a step's plugin may reach now (empty when nothing serves) and afterwards. */
+void plan_permissions(struct plan_step *step, const struct capability_list *before,
+                      const struct capability_list *after);
+
 const char *plan_action_name(enum plan_action action); /* "keep" "start" "replace" "stop" */
-/* A table for people: "replace  guestbook  3f2a… → 91bc…  files changed". */
+/* A table for people:
+ * "replace  guestbook  3f2a… -> 91bc…  files changed  + net api.example.com:443". */
 void plan_print(const struct plan *plan, struct buf *out);
-/* [{"plugin","action","reason","from","to"}] */
+/* [{"plugin","action","reason","from","to","permissions":{"added":[…],"removed":[…]}}] */
 void plan_json(const struct plan *plan, struct buf *out);

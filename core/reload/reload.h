@@ -12,6 +12,9 @@
  * answers requests; if the change then fails, the old one is given what it
  * returned by another start(app, previous).
  *
+ * A plugin that would reach more (M.allow) than it did when it last served is
+ * refused like a broken one, until somebody allows it; see permit.c.
+ *
  * Threads: the control lane, unless a function says otherwise.
  */
 #pragma once
@@ -35,6 +38,8 @@ struct reload_options {
     const char *const *dirs; /* plugin folders' parents, a name found first wins; NULL-terminated */
     const char *const *disabled;  /* plugin names; NULL-terminated */
     const char *const *tolerated; /* may fail at the first load; NULL-terminated */
+    const char *const *trusted;   /* may reach more without being allowed to; "*" = all; or NULL */
+    const char *accepted_dir;     /* where it is kept what each plugin may reach; or NULL */
     int64_t drain_ns;             /* how long old tasks may go on */
     int64_t start_ns;             /* deadline of start() and of stop() */
     struct http_server *http;     /* forgets kept answers of replaced plugins; or NULL */
@@ -69,6 +74,7 @@ struct reload_error {
     char plugin[64];
     char message[ERR_MESSAGE_BYTES];
     char kept[GENERATION_LABEL_BYTES]; /* "" when nothing serves in its place */
+    bool refused; /* it would reach more than was accepted; `allow` accepts it */
     int64_t at_wall;
 };
 
@@ -85,8 +91,10 @@ typedef void reload_done_fn(const struct reload_result *result, void *arg);
 struct reload_request {
     const char *const *names; /* NULL-terminated, copied; NULL = all */
     bool forced;              /* named plugins reload even when unchanged */
-    const char *cause;        /* static text for the log: "file change" */
-    reload_done_fn *done;     /* or NULL; when every lane has switched, or on failure */
+    bool allow;               /* they may reach more than was accepted */
+    bool dry;             /* only says what it would do: loads, checks and lets it all go again */
+    const char *cause;    /* static text for the log: "file change" */
+    reload_done_fn *done; /* or NULL; when every lane has switched, or on failure */
     void *arg;
 };
 /* Queues a change; they run one after another. */

@@ -263,4 +263,13 @@ function Server:stop(keep)
   end
 end
 
+--- Stops it and starts it again on the same folder. @return boolean whether it got ready
+function Server:restart()
+  self:stop(true)
+  self:launch()
+  self.ready = ready_line(self)
+  self.url, self.https = self.ready and self.ready.http, self.ready and self.ready.https
+  return self.ready ~= nil and self.ready.ready
+end
+
 return M

@@ -76,7 +76,31 @@ TEST(prints_the_same_list_as_text_and_json)
     CHECK(strstr(text.p, "replace  a") == text.p);
     CHECK(strstr(text.p, "files changed") != NULL);
     CHECK(!strcmp(json.p, "[{\"plugin\":\"a\",\"action\":\"replace\",\"reason\":\"files changed\","
-                          "\"from\":\"hash-a1\",\"to\":\"hash-a2\"}]"));
+                          "\"from\":\"hash-a1\",\"to\":\"hash-a2\","
+                          "\"permissions\":{\"added\":[],\"removed\":[]}}]"));
+    buf_free(&text);
+    buf_free(&json);
+    plan_free(&plan);
+}
+
+TEST(a_step_says_what_its_plugin_may_reach_from_then_on)
+{
+    struct plan_plugin serving[] = {a1}, found[] = {a2};
+    struct plan plan = plan_make(serving, 1, found, 1, NULL, false);
+    struct buf text = {0}, json = {0};
+    struct capability_list before, after;
+    capability_read(STR("env KEY\nnet b.example:443\n"), &before);
+    capability_read(STR("net a.example:443\nnet b.example:443\n"), &after);
+    plan_permissions(&plan.steps[0], &(struct capability_list){0}, &before);
+    CHECK_EQ(plan.steps[0].permissions.added_count, 2);
+    plan_permissions(&plan.steps[0], &before, &after);
+    plan_print(&plan, &text);
+    plan_json(&plan, &json);
+    CHECK(strstr(text.p, "files changed  + net a.example:443  - env KEY\n"));
+    CHECK(strstr(json.p, "\"permissions\":{\"added\":[\"net a.example:443\"],"
+                         "\"removed\":[\"env KEY\"]}"));
+    capability_list_free(&before);
+    capability_list_free(&after);
     buf_free(&text);
     buf_free(&json);
     plan_free(&plan);
