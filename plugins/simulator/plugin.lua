@@ -101,17 +101,23 @@ local function soop_categories(app)
   return 200, app.json.encode(soop.categories(app, words)), JSON
 end
 
+local PAGE = { [200] = { type = "any", help = "A page in the platform's own format" } }
+
 M.routes = {
   ["GET /sim/chzzk/service/v1/lives"] = {
-    summary = "CHZZK's web list, simulated", chzzk_route(chzzk.web),
+    summary = "CHZZK's web list, simulated", answers = PAGE, chzzk_route(chzzk.web),
   },
-  ["GET /sim/chzzk/open/v1/lives"] = { summary = "CHZZK's Open API, simulated", chzzk_open },
+  ["GET /sim/chzzk/open/v1/lives"] = {
+    summary = "CHZZK's Open API, simulated", answers = PAGE, chzzk_open,
+  },
   ["GET /sim/soop/api/main_broad_list_api.php"] = {
-    summary = "SOOP's web list, simulated", soop_route(soop.web, HTML),
+    summary = "SOOP's web list, simulated", answers = PAGE, soop_route(soop.web, HTML),
   },
-  ["GET /sim/soop/broad/list"] = { summary = "SOOP's Open API, simulated", soop_open },
+  ["GET /sim/soop/broad/list"] = {
+    summary = "SOOP's Open API, simulated", answers = PAGE, soop_open,
+  },
   ["GET /sim/soop/broad/category/list"] = {
-    summary = "SOOP's categories, simulated", soop_categories,
+    summary = "SOOP's categories, simulated", answers = PAGE, soop_categories,
   },
 }
 

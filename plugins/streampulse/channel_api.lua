@@ -54,7 +54,8 @@ local function instant(app, query, name, default)
   if not seconds then
     local message = "is neither seconds nor an ISO 8601 time"
     error(app.fail(422, "invalid", "query." .. name .. " " .. message, {
-      errors = { { field = "query." .. name, message = message } },
+      errors = { { ["in"] = "query", field = "query." .. name, pointer = "/" .. name, code = "format",
+        message = message } },
     }))
   end
   return seconds

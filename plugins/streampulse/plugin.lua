@@ -6,6 +6,7 @@ local collect = require("collect")
 local detect = require("detect")
 local events_api = require("events_api")
 local live_api = require("live_api")
+local shapes = require("shapes")
 
 local M = { name = "streampulse", version = "1.0.0", requires = { "chzzk", "soop" } }
 
@@ -68,9 +69,12 @@ M.cron = {
 
 M.start = collect.push_stale
 
-local LIMIT = { type = "integer", min = 1, max = 200, default = 50 }
+local LIMIT = { type = "integer", min = 1, max = 200, default = 50, help = "of one page" }
+local CURSOR = { type = "string", min = 1, max = 1000, optional = true,
+  help = "`next` of the page before" }
 local OPTIONAL_PLATFORM = { type = "enum", values = PLATFORM.values, optional = true }
-local CHANNEL = { platform = PLATFORM, id = "string(1,100)" }
+local CHANNEL = { platform = PLATFORM,
+  id = { type = "string", min = 1, max = 100, help = "the platform's own" } }
 
 M.routes = {
   ["GET /api/live"] = {
@@ -78,32 +82,39 @@ M.routes = {
     query = {
       platform = OPTIONAL_PLATFORM,
       category = "string(1,200)?",
-      q = "string(0,200)?",
+      q = { type = "string", max = 200, optional = true, help = "in name and title" },
       sort = { type = "enum", values = { "viewers", "delta", "started" }, default = "viewers" },
       order = { type = "enum", values = { "desc", "asc" }, default = "desc" },
       limit = LIMIT,
-      cursor = "string(1,1000)?",
+      cursor = CURSOR,
     },
+    answers = { [200] = shapes.lives },
     live_api.list,
   },
   ["GET /api/live/summary"] = {
-    summary = "Platforms, categories and totals", query = {}, live_api.summary,
+    summary = "Platforms, categories and totals", query = {},
+    answers = { [200] = shapes.summary }, live_api.summary,
   },
   ["GET /api/live/stream"] = {
-    summary = "Server-sent events: hello, live, event", query = {}, live_api.stream,
+    summary = "Server-sent events: hello, live, event", query = {},
+    answers = { [200] = { content = "text/event-stream", help = "Events as they happen" } },
+    live_api.stream,
   },
   ["GET /api/channels/{platform}/{id}"] = {
-    summary = "One channel", path = CHANNEL, query = {}, channel_api.get,
+    summary = "One channel", path = CHANNEL, query = {},
+    answers = { [200] = shapes.channel, [404] = "The channel was never seen live" }, channel_api.get,
   },
   ["GET /api/channels/{platform}/{id}/series"] = {
     summary = "A channel's viewers over time",
     path = CHANNEL,
     query = {
-      from = "string(1,40)?",
-      to = "string(1,40)?",
-      step = { type = "string", pattern = "[1-9]%d?%d?%d?%d?[smhd]", optional = true },
+      from = { type = "string", max = 40, optional = true, help = "seconds or ISO 8601; a day back" },
+      to = { type = "string", max = 40, optional = true, help = "seconds or ISO 8601; now" },
+      step = { type = "string", pattern = "[1-9]%d?%d?%d?%d?[smhd]", optional = true, example = "5m",
+        help = "one point for each; without it every point" },
       agg = { type = "enum", values = { "mean", "max", "min", "last" }, default = "mean" },
     },
+    answers = { [200] = shapes.series, [404] = "The channel was never seen live" },
     channel_api.series,
   },
   ["GET /api/events"] = {
@@ -113,14 +124,16 @@ M.routes = {
       platform = OPTIONAL_PLATFORM,
       channel_id = "string(1,100)?",
       limit = LIMIT,
-      cursor = "string(1,1000)?",
+      cursor = CURSOR,
     },
+    answers = { [200] = shapes.events },
     events_api.list,
   },
   ["GET /api/events/{id}"] = {
     summary = "One event with its analysis",
     path = { id = { type = "integer", min = 1 } },
     query = {},
+    answers = { [200] = shapes.event, [404] = "There is no such event" },
     events_api.get,
   },
 }

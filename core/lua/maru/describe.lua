@@ -177,7 +177,7 @@ function M.schema(field, json)
   end
   out.description, out.default, out.deprecated = field.help, field.default, field.deprecated
   if type(out.default) == "table" and field.type == "array" then
-    M.array(out.default)
+    out.default = M.array(out.default)
   end
   if field.example ~= nil then
     out.examples = { field.example }
@@ -258,7 +258,7 @@ local samples = {
 
 --- Marks a list so that it is one in JSON also when it is empty.
 function M.array(list)
-  return setmetatable(list, array_mark)
+  return getmetatable(list) == "array" and list or setmetatable(list, array_mark)
 end
 
 --- A value that fits the field in most cases; one with a pattern needs an example of its own.

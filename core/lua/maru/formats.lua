@@ -123,12 +123,13 @@ local function is_url(text)
   if user and find(user, "[%[%]@]") then
     return false
   end
-  local host, port = match(place or authority, "^(.-):?(%d*)$")
+  place = place or authority
+  local host = match(place, "^(.*):%d*$") or place
   local bracketed = match(host, "^%[(.*)%]$")
   if bracketed then
     return is_ipv6(bracketed)
   end
-  return host ~= "" and not find(host, "[%[%]:@]") and #port <= 5
+  return host ~= "" and not find(host, "[%[%]:@]")
 end
 
 local function is_base64(text)

@@ -253,7 +253,7 @@ function checkers.array(field, message, expected, keys)
     end
     local out = run.own and value or {}
     check_items(value, out, check, run, field.unique)
-    return n == 0 and setmetatable(out, M.array_mark) or out
+    return n == 0 and describe.array(out) or out
   end
 end
 
@@ -427,7 +427,7 @@ function M.copy(value)
   for key, item in pairs(value) do
     out[key] = M.copy(item)
   end
-  return getmetatable(value) == "array" and setmetatable(out, M.array_mark) or out
+  return getmetatable(value) == "array" and describe.array(out) or out
 end
 
 --- One field -> function(value, name, mode) -> checked copy | nil, errors, count. `name` begins the places
@@ -463,10 +463,9 @@ function M.compile(specs, keys)
   return M.compile_field({ type = "object", fields = read, bare = true }, keys), read
 end
 
---- Called once by boot.lua with the JSON binding's null and a marked empty array.
+--- Called once by boot.lua with the JSON binding's null and the mark of empty arrays.
 function M.setup(json)
   null = json.null
-  M.array_mark = json.array_mark
   describe.setup(json)
 end
 
