@@ -242,7 +242,20 @@ describe("dashboard", { timeout: 600000 }, () => {
     await admin.waitForSelector(".log-line");
     await admin.locator("[data-reload=streampulse]").click();
     await admin.waitForSelector("[data-outcome=ok]");
+    await admin.locator("[data-open=streampulse]").click();
+    await admin.waitForSelector("[data-details=streampulse] [data-kept]");
+    assert.match(await admin.locator("[data-details=streampulse]").innerText(), /chzzk|net|What it may reach/);
     if (stage.fake) {
+      await admin.locator("[data-rolled-back=chzzk]").waitFor();
+      await shoot(admin, "operations-plugin");
+      await admin.locator("[data-release=soop]").click();
+      await admin.locator("[data-quarantine=soop]").waitFor({ state: "detached" });
+      await admin.locator("[data-details=streampulse] [data-rollback]").first().click();
+      await admin.locator("[data-rolled-back=streampulse]").waitFor();
+      assert.match(await admin.locator("[data-outcome=ok]").innerText(), /− net api\.example\.com:443/);
+      await admin.locator("[data-reload=simulator]").click();
+      await admin.locator("[data-allow=simulator]").click();
+      await admin.locator("[data-outcome=ok]").waitFor();
       await admin.locator("[data-reload=guestbook]").click();
       await admin.waitForSelector("[data-outcome=failed]");
       assert.match(await admin.locator("[data-outcome=failed]").innerText(), /plugins\/guestbook\/plugin\.lua:7:/);

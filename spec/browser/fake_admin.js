@@ -19,7 +19,7 @@ export function createAdmin() {
     name,
     version: "1.0.0",
     generation: `${(i * 7919 + 64206).toString(16)}c41fe09a77`,
-    state: name === "guestbook" ? "failed" : "serving",
+    state: name === "guestbook" ? "failed" : name === "soop" ? "quarantined" : "serving",
     loaded_at: later(-3600 + i * 60),
     routes: [9, 0, 0, 6, 2][i],
     jobs: [4, 1, 1, 0, 1][i],
@@ -30,7 +30,19 @@ export function createAdmin() {
     cpu_seconds: [48.2, 3.1, 2.9, 6.6, 0][i],
     last_error: name === "guestbook"
       ? { at: later(-240), message: "plugins/guestbook/plugin.lua:7: unexpected symbol near '='" } : null,
+    p50_ms: [0.4, 2.1, 1.9, 0.2, null][i],
+    p99_ms: [3.2, 41.7, 38.4, 0.9, null][i],
+    kills: name === "soop" ? 3 : 0,
+    generations: 1,
+    allow: { net: name === "soop" || name === "chzzk" ? [`live.${name}.example:443`, `api.${name}.example:443`] : [], fs: [], env: name === "chzzk" ? ["CHZZK_KEY"] : [], exec: [],
+      exports: name === "streampulse" ? ["chzzk.collect", "soop.collect"] : [] },
+    quarantine: name === "soop" ? { since: later(-75), reason: "soop: job collect ran longer than 1 s without waiting (plugins/soop/plugin.lua:88)", kills: 3 } : null,
+    rolled_back: name === "chzzk" ? { from: "chzzk@bad0c41fe09a", to: "chzzk@11aa5c41fe09", reason: "62 of 80 tasks failed within 60 s of the reload", at: later(-200) } : null,
   }));
+  const kept = (p) => [0, 1, 2].map((n) => ({ hash: n === 0 ? p.generation.slice(0, 12) : `${n}${n}aa5c41fe09`, version: `1.0.${2 - n}`, at: later(-3600 * (n + 1)), serving: n === 0,
+    failed: n === 1 ? "62 of 80 tasks failed" : null }));
+  const events = (p) => [{ at: later(-75), kind: "quarantine", generation: `${p.name}@${p.generation.slice(0, 12)}`, text: "ended by force three times within 60 s" },
+    { at: later(-3600), kind: "replace", generation: `${p.name}@${p.generation.slice(0, 12)}`, text: "files changed" }];
   const jobs = Array.from({ length: 24 }, (_, i) => makeJob(900 - i, i));
   let seq = 0;
   const lines = [];
@@ -53,6 +65,15 @@ export function createAdmin() {
     return [200, { ok: true, plan: [{ plugin: name, action: "replace", reason: "plugin.lua changed", from, to: plugin.generation }], took_ms: 6.4 }];
   };
 
+  const refused = (p) => [422, { ok: false, plan: [], errors: [{ plugin: p.name, refused: true, kept: `${p.name}@${p.generation}`,
+    message: `plugins/${p.name}/plugin.lua:4: allow: the plugin would reach more: net api.example.com:443; to allow it: maru reload ${p.name} --allow` }] }];
+  const rollback = (p, hash) => {
+    const from = p.generation;
+    p.generation = hash;
+    p.rolled_back = { from, to: hash, reason: "asked for", at: now() };
+    return [200, { ok: true, plan: [{ plugin: p.name, action: "replace", reason: "rollback", from, to: hash, permissions: { added: [], removed: ["net api.example.com:443"] } }], took_ms: 5.1 }];
+  };
+
   return {
     tick() {
       log();
@@ -65,7 +86,10 @@ export function createAdmin() {
     answer(method, path, query) {
       const [, resource, a, b, c] = path.slice("/admin/v1".length).split("/").map(decodeURIComponent);
       if (method === "POST") {
+        if (resource === "plugins" && b === "reload" && a === "simulator" && query.get("allow") !== "true") return refused(find(a));
         if (resource === "plugins" && b === "reload" && find(a)) return reload(a);
+        if (resource === "plugins" && b === "rollback" && find(a)) return rollback(find(a), query.get("hash"));
+        if (resource === "plugins" && b === "release" && find(a)) return [200, { ok: true, ...Object.assign(find(a), { quarantine: null, state: "serving" }) }];
         if (resource === "reload") return [200, { ok: true, plan: plugins.map((p) => ({ plugin: p.name, action: "keep", reason: "unchanged", from: p.generation, to: p.generation })), took_ms: 1.2 }];
         const job = resource === "jobs" && jobs.find((j) => String(j.id) === a);
         if (job && b === "retry") return [200, Object.assign(job, { state: "ready", error: null, run_at: now() })];
@@ -74,6 +98,7 @@ export function createAdmin() {
         return null;
       }
       if (resource === "status") return [200, status(started)];
+      if (resource === "plugins" && a) return find(a) ? [200, { ...find(a), kept: kept(find(a)), events: events(find(a)) }] : null;
       if (resource === "plugins") return [200, plugins];
       if (resource === "queues") return [200, queues()];
       if (resource === "jobs") {
