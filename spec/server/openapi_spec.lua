@@ -35,7 +35,7 @@ local ALL = {
   ["odd name/~"] = "string?",
 }
 local FORMATS = { date = "date?", datetime = "datetime?", time = "time?", uuid = "uuid?", email = "email?",
-  url = "url?", host = "hostname?", four = "ipv4?", six = "ipv6?", raw = "base64?", 
+  url = "url?", host = "hostname?", four = "ipv4?", six = "ipv6?", raw = "base64?",
   mails = { type = "array", optional = true, items = { type = "email", max = 12, example = "kim@a.kr" } } }
 M.routes = {
   ["POST /torture"] = { summary = "Everything", description = "All that fields can say.", body = ALL, ok },
