@@ -7,6 +7,7 @@
  *                         "reload"   plugins and certificate
  *   server → supervisor   "waiting"  a successor has prepared and wants the database
  *                         "ready"    every plugin serves
+ *                         "stuck"    a handler holds a thread for good: a successor is wanted
  *
  * The end of file on it means that the other side has died.
  */

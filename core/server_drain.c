@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,8 +18,35 @@
 #include "observe/log.h"
 #include "reload/watch.h"
 #include "server_parts.h"
+#include "supervisor.h"
 
 enum { DRAIN_CHECK_MS = 10 };
+
+/* With a lost lane the process is left behind as a crash would leave it, but for what has
+ * been finished and put on disk before. */
+static const int64_t hurry_ns = 1 * NS_PER_SECOND, settle_ns = 2 * NS_PER_SECOND;
+
+static void on_settle_check(struct timer *timer)
+{
+    struct server *s = list_entry(timer, struct server, drain_check);
+    if (!jobs_is_settled(s->jobs) && clock_ns() < s->drain_until) {
+        timer_start(s->control, timer, DRAIN_CHECK_MS * NS_PER_MS / 2);
+        return;
+    }
+    for (int i = 0; i < s->lane_count; i++) {
+        if (atomic_load(&s->lanes[i]->lost))
+            log_warn("server", "%s is left behind", s->lanes[i]->name);
+    }
+    _Exit(EXIT_OK);
+}
+
+void server_leave(struct server *s)
+{
+    timer_stop(s->control, &s->ask_again);
+    s->drain_until = clock_ns() + settle_ns;
+    s->drain_check.fire = on_settle_check;
+    timer_start(s->control, &s->drain_check, 0);
+}
 
 static void on_web_closed(struct server *s)
 {
@@ -27,7 +55,10 @@ static void on_web_closed(struct server *s)
 
 static void on_plugins_stopped(void *arg)
 {
-    web_close(arg, on_web_closed);
+    if (server_has_lost_lane(arg))
+        server_leave(arg);
+    else
+        web_close(arg, on_web_closed);
 }
 
 static int64_t time_left(const struct server *s)
@@ -54,6 +85,13 @@ static void on_drain_check(struct timer *timer)
         on_jobs_stopped(s);
 }
 
+void server_hurry(struct server *s)
+{
+    int64_t soon = clock_ns() + hurry_ns;
+    if (server_has_lost_lane(s) && soon < s->drain_until)
+        s->drain_until = soon;
+}
+
 /* The last fifth of the grace is left for stopping plugins and closing. */
 void server_drain(struct server *s)
 {
@@ -62,6 +100,7 @@ void server_drain(struct server *s)
     s->draining = true;
     atomic_store(&s->shown.ready, false);
     s->drain_until = clock_ns() + config_ns(s->config, "shutdown.grace") / 5 * 4;
+    server_hurry(s);
     log_info("server", "draining");
     watch_stop(s->watch);
     s->watch = NULL;

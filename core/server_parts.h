@@ -23,6 +23,7 @@ struct server {
     const char *state_dir;
     int web_count, job_count, lane_count; /* lanes[] holds web lanes, then job lanes */
     struct lane **lanes, *control;
+    struct quarantine *quarantine;
     struct watchdog *watchdog;
     enum watch_protection protection;
     struct pool *pool;
@@ -52,6 +53,7 @@ struct server {
     int closing;
     struct list topics;
     struct timer expire;
+    struct timer ask_again; /* the supervisor, for a successor */
     bool working, draining, supervisor_open;
     int exit_code;
 };
@@ -74,6 +76,7 @@ void clients_stop(struct server *s);
 /* server_watch.c: handlers that do not end. */
 bool watchdog_part_start(struct server *s, struct err *err);
 void watchdog_part_stop(struct server *s);
+bool server_has_lost_lane(const struct server *s);
 
 /* server_web.c */
 bool http_start(struct server *s, struct err *err);
@@ -82,6 +85,8 @@ void http_stop(struct server *s);
 bool web_open(struct server *s, struct err *err);
 void web_drain(struct server *s);
 int web_connections(const struct server *s); /* open ones; they end by themselves in a drain */
+/* Those of one plugin, with 1013. */
+void web_close_sockets(struct server *s, const char *owner);
 /* Closes what is open; done on the control lane. */
 void web_close(struct server *s, void (*done)(struct server *s));
 
@@ -90,6 +95,8 @@ bool jobs_part_start(struct server *s, struct err *err);
 void jobs_part_stop(struct server *s);
 bool cron_part_start(struct server *s, struct err *err);
 void cron_part_stop(struct server *s);
+/* A plugin of the set that serves is held back: its jobs wait, its sockets are closed. */
+void work_held(void *server, struct generation *g);
 bool work_check(void *server, const struct set *set, struct err *err);
 void work_swapped(void *server, const struct set *set, struct generation *const *gone, int count);
 
@@ -111,3 +118,7 @@ bool supervisor_start(struct server *s, struct err *err);
 void supervisor_stop(struct server *s);
 void supervisor_tell(const struct server *s, const char *line);
 void server_drain(struct server *s);
+/* Ends the process without its lanes, once what was finished is on disk. */
+void server_leave(struct server *s);
+/* A lane was lost: a drain that is under way has less time from now on. */
+void server_hurry(struct server *s);

@@ -127,6 +127,8 @@ bool plugins_start(struct server *s, struct err *err)
         .keep_dir = s->keep_dir,
         .fallback = s->in.restart,
         .config_json = config_json,
+        .quarantine = s->quarantine,
+        .held = work_held,
         .check = work_check,
         .swapped = work_swapped,
         .arg = s,

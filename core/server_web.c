@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "bind/http_lua.h"
 #include "config/config.h"
@@ -10,18 +12,53 @@
 #include "observe/log.h"
 #include "server_parts.h"
 
-/* A VM that ran out of memory is replaced before the next request reaches it. */
+/* What a plugin that is held back answers; only development says where it looped. */
+static void refuse_held(const struct server *s, struct http_request *request,
+                        const struct generation *g, const struct generation_hold *held)
+{
+    char since[32];
+    clock_format_utc(held->since_wall, since);
+    if (held->restarting) {
+        respond_header(request, STR("retry-after"), STR("1"));
+        respond_problemf(request, 503, "restarting", "the plugin %s is being restarted", g->name);
+        return;
+    }
+    struct buf extra = {0};
+    struct json w = json_to(&extra);
+    json_key(&w, "since");
+    json_cstr(&w, since);
+    char *detail = mem_printf("the plugin %s is quarantined since %s, after %d kills%s%s", g->name,
+                              since, held->kills, s->host.development ? ": " : "",
+                              s->host.development ? held->reason : "");
+    respond_problem(request, 503, "quarantined", str_c(detail), buf_str(&extra));
+    mem_free(detail);
+    buf_free(&extra);
+}
+
+/* A VM that was ended by force is replaced before the next request reaches it. */
 static void dispatch(void *arg, struct http_request *request, const struct http_route *route)
 {
-    (void)arg;
-    generation_vm(route->arg, request_lane(request));
+    struct generation *g = route->arg;
+    const struct generation_hold *held = generation_held(g);
+    if (held) {
+        refuse_held(arg, request, g, held);
+        return;
+    }
+    generation_vm(g, request_lane(request));
     http_dispatch_lua(request, route);
 }
+
+enum { SOCKET_TRY_LATER = 1013 };
 
 static void on_socket(void *arg, struct socket *socket, const struct http_route *route,
                       enum socket_event event, struct http_request *request, struct str data)
 {
     (void)arg;
+    if (route && generation_held(route->arg)) {
+        socket_close(socket, SOCKET_TRY_LATER, STR("the plugin is held back"));
+        socket_done(socket);
+        return;
+    }
     if (route)
         generation_vm(route->arg, socket_lane(socket));
     http_socket_lua(socket, route, event, request, data);
@@ -166,8 +203,32 @@ int web_connections(const struct server *s)
 {
     int sum = 0;
     for (int i = 0; i < s->web_count; i++)
-        sum += s->web[i] ? http_lane_connections(s->web[i]) : 0;
+        sum += s->web[i] && !atomic_load(&s->lanes[i]->lost) ? http_lane_connections(s->web[i]) : 0;
     return sum;
+}
+
+struct socket_closing {
+    struct http_lane *web;
+    char owner[64];
+};
+
+static void close_sockets_on_lane(void *arg)
+{
+    struct socket_closing *c = arg;
+    http_lane_close_sockets(c->web, c->owner, SOCKET_TRY_LATER, STR("the plugin is held back"));
+    mem_free(c);
+}
+
+void web_close_sockets(struct server *s, const char *owner)
+{
+    for (int i = 0; i < s->web_count; i++) {
+        if (!s->web[i])
+            continue;
+        struct socket_closing *c = mem_zero(1, sizeof *c);
+        c->web = s->web[i];
+        snprintf(c->owner, sizeof c->owner, "%s", owner);
+        lane_call(s->lanes[i], close_sockets_on_lane, c);
+    }
 }
 
 struct web_closing {

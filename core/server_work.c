@@ -94,12 +94,19 @@ static void set_kinds(struct server *s, const struct set *set)
                 .backoff_ns = d->backoff_ns,
                 .timeout_ns = d->timeout_ns,
                 .concurrency = d->concurrency,
-                .target = &targets[k],
+                .target = generation_held(g) ? NULL : &targets[k],
             };
         }
     }
     jobs_set_kinds(s->jobs, kinds, n);
     mem_free(kinds);
+}
+
+void work_held(void *server, struct generation *g)
+{
+    struct server *s = server;
+    set_kinds(s, reload_current(s->reload));
+    web_close_sockets(s, g->name);
 }
 
 static void on_target_idle(void *arg)

@@ -20,6 +20,7 @@
 #include "observe/log.h"
 
 static const int64_t steady_ns = 1 * NS_PER_SECOND; /* a server that lived so long died by chance */
+static const int64_t stuck_grace_ns = 6 * NS_PER_SECOND; /* it means to be gone in two */
 static const int64_t backoff_first_ns = 100 * NS_PER_MS, backoff_most_ns = 5 * NS_PER_SECOND;
 
 enum child_state { CHILD_NONE, CHILD_STARTING, CHILD_WAITING, CHILD_READY, CHILD_DRAINING };
@@ -30,6 +31,7 @@ struct child {
     int control;
     int64_t ready_at, kill_at; /* kill_at 0 = never */
     struct buf line;           /* of the control socket, not yet whole */
+    bool stuck;                /* a thread of it does not answer any more */
 };
 
 struct supervisor {
@@ -87,13 +89,19 @@ static void child_tell(const struct child *child, const char *line)
         log_warn("supervisor", "server %d does not listen: %s", child->pid, strerror(errno));
 }
 
+static int64_t grace_of(const struct supervisor *s, const struct child *child)
+{
+    int64_t grace = s->options->grace_ns;
+    return child->stuck && stuck_grace_ns < grace ? stuck_grace_ns : grace;
+}
+
 static void child_drain(struct supervisor *s, struct child *child)
 {
     if (child->state == CHILD_NONE || child->state == CHILD_DRAINING)
         return;
     child_tell(child, "drain\n");
     child->state = CHILD_DRAINING;
-    child->kill_at = clock_ns() + s->options->grace_ns;
+    child->kill_at = clock_ns() + grace_of(s, child);
 }
 
 static void child_forget(struct child *child)
@@ -139,11 +147,30 @@ static void print_ready(const struct supervisor *s)
     buf_free(&out);
 }
 
+/* A plugin holds a thread of this server, which cannot be had back. */
+static void on_stuck(struct supervisor *s, struct child *child)
+{
+    bool serves = child == &s->server && child->state == CHILD_READY;
+    child->stuck = true;
+    if (child->state == CHILD_DRAINING) {
+        int64_t soon = clock_ns() + grace_of(s, child);
+        child->kill_at = soon < child->kill_at ? soon : child->kill_at;
+    } else if (!serves) {
+        log_error("supervisor", "server %d is stuck before it was ready and is killed", child->pid);
+        kill(child->pid, SIGKILL);
+    } else if (s->successor.state == CHILD_NONE && !s->stopping) {
+        log_warn("supervisor", "server %d is stuck: starting a successor", child->pid);
+        child_start(s, &s->successor, true);
+    }
+}
+
 static void on_line(struct supervisor *s, struct child *child, struct str line)
 {
     if (str_eq_c(line, "waiting")) {
         child->state = CHILD_WAITING;
         child_drain(s, &s->server);
+    } else if (str_eq_c(line, "stuck")) {
+        on_stuck(s, child);
     } else if (str_eq_c(line, "ready")) {
         bool first = !s->was_ready;
         if (child->state != CHILD_DRAINING)

@@ -12,6 +12,8 @@
  *                    same sockets; when it has prepared, the present server drains and hands the
  *                    database over.  A successor that fails before that changes nothing.
  *
+ * A server that says it is stuck is replaced in the same way, with less patience.
+ *
  * It has one thread, reaps every child (it may be pid 1), and prints one line
  * of JSON to standard output when the first server is ready.
  */

@@ -69,7 +69,7 @@ const char *err_code_name(enum err_code code)
         /* ORDER err_code */
         "none",    "invalid",   "not_found",  "exists",  "conflict", "limit", "full",
         "timeout", "cancelled", "io",         "corrupt", "sql",      "lua",   "memory",
-        "closed",  "forbidden", "constraint", "unique",  "readonly", "busy",
+        "closed",  "forbidden", "constraint", "unique",  "readonly", "busy",  "quarantined",
     };
     return (size_t)code < sizeof names / sizeof *names ? names[code] : "unknown";
 }

@@ -17,25 +17,26 @@ enum { ERR_MESSAGE_BYTES = 512 };
  * codes Lua sees in `nil, message, code`. */
 enum err_code {
     ERR_NONE = 0,
-    ERR_INVALID,    /* "invalid": the caller's value is wrong */
-    ERR_NOT_FOUND,  /* "not_found" */
-    ERR_EXISTS,     /* "exists" */
-    ERR_CONFLICT,   /* "conflict": a constraint or a clash */
-    ERR_LIMIT,      /* "limit": over a stated bound */
-    ERR_FULL,       /* "full": no room on disk or in a queue */
-    ERR_TIMEOUT,    /* "timeout" */
-    ERR_CANCELLED,  /* "cancelled" */
-    ERR_IO,         /* "io": the operating system or a peer failed; see sys */
-    ERR_CORRUPT,    /* "corrupt": stored bytes are not what was written */
-    ERR_SQL,        /* "sql": a statement is wrong */
-    ERR_LUA,        /* "lua": plugin code raised */
-    ERR_MEMORY,     /* "memory": a memory limit was reached */
-    ERR_CLOSED,     /* "closed": the part is stopping */
-    ERR_FORBIDDEN,  /* "forbidden" */
-    ERR_CONSTRAINT, /* "constraint": of the database, other than a key's */
-    ERR_UNIQUE,     /* "unique": a row with that key is there already */
-    ERR_READONLY,   /* "readonly" */
-    ERR_BUSY,       /* "busy": too much is waiting already */
+    ERR_INVALID,     /* "invalid": the caller's value is wrong */
+    ERR_NOT_FOUND,   /* "not_found" */
+    ERR_EXISTS,      /* "exists" */
+    ERR_CONFLICT,    /* "conflict": a constraint or a clash */
+    ERR_LIMIT,       /* "limit": over a stated bound */
+    ERR_FULL,        /* "full": no room on disk or in a queue */
+    ERR_TIMEOUT,     /* "timeout" */
+    ERR_CANCELLED,   /* "cancelled" */
+    ERR_IO,          /* "io": the operating system or a peer failed; see sys */
+    ERR_CORRUPT,     /* "corrupt": stored bytes are not what was written */
+    ERR_SQL,         /* "sql": a statement is wrong */
+    ERR_LUA,         /* "lua": plugin code raised */
+    ERR_MEMORY,      /* "memory": a memory limit was reached */
+    ERR_CLOSED,      /* "closed": the part is stopping */
+    ERR_FORBIDDEN,   /* "forbidden" */
+    ERR_CONSTRAINT,  /* "constraint": of the database, other than a key's */
+    ERR_UNIQUE,      /* "unique": a row with that key is there already */
+    ERR_READONLY,    /* "readonly" */
+    ERR_BUSY,        /* "busy": too much is waiting already */
+    ERR_QUARANTINED, /* "quarantined": a plugin that had to be ended by force too often */
 };
 
 struct err {

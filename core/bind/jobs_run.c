@@ -172,6 +172,7 @@ void jobs_run_task(struct job_run *run, void *arg)
         .handler = target->handler,
         .label = run->kind,
         .deadline_ns = run->timeout_ns,
+        .job = run->id,
         .push = push_job,
         .end = on_end,
         .arg = r,

@@ -257,11 +257,10 @@ static int l_call(lua_State *L)
                           function);
     struct err err;
     int handler;
-    struct vm *vm = host->find_export(host->reload, task_lane(task), plugin, function, &handler);
-    if (!vm) {
-        err_set(&err, ERR_NOT_FOUND, "%s.%s is not there", plugin, function);
+    struct vm *vm =
+        host->find_export(host->reload, task_lane(task), plugin, function, &handler, &err);
+    if (!vm)
         return push_error(L, &err);
-    }
     struct call *call = make_call(L, plugin, function);
     call->caller = task;
     int64_t left = task_left_ns(task) + 1, limit = vm_decl(vm)->task_ns;

@@ -89,6 +89,9 @@ struct http_lane *http_lane_start(struct http_server *server, struct lane *lane,
 /* Stops accepting and asks clients to leave: GOAWAY, "connection: close",
  * WebSocket 1001, streams closed. */
 void http_lane_drain(struct http_lane *lane);
+/* Closes the WebSockets of one owner (a plugin that is held back). */
+void http_lane_close_sockets(struct http_lane *lane, const char *owner, int code,
+                             struct str reason);
 int http_lane_connections(const struct http_lane *lane); /* any thread */
 int http_lane_requests(const struct http_lane *lane);    /* in flight; any thread */
 /* Closes every connection and handle; done(arg) runs when nothing is left on

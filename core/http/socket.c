@@ -322,6 +322,15 @@ void socket_close_all(struct http_lane *lane, int code)
     }
 }
 
+void http_lane_close_sockets(struct http_lane *lane, const char *owner, int code, struct str reason)
+{
+    list_each_safe (node, &lane->sockets) {
+        struct socket *socket = list_entry(node, struct socket, node);
+        if (!strcmp(socket->owner, owner))
+            socket_close(socket, code, reason);
+    }
+}
+
 /* ---- what the application reads ---- */
 
 bool socket_is_open(const struct socket *socket)

@@ -10,7 +10,7 @@ static struct worker *worker_for_next(struct jobs *jobs)
     int most = 0;
     for (int i = 0; i < jobs->worker_count; i++) {
         struct worker *w = jobs->workers[i];
-        if (w->claimed < JOBS_BATCH && w->capacity - w->used > most) {
+        if (!w->lost && w->claimed < JOBS_BATCH && w->capacity - w->used > most) {
             most = w->capacity - w->used;
             best = w;
         }

@@ -55,7 +55,7 @@ struct job_kind_options {
     int retries; /* so at most retries + 1 runs */
     int64_t backoff_ns, timeout_ns;
     int concurrency; /* 0 = no limit */
-    void *target;    /* not NULL; handed to `run` */
+    void *target;    /* handed to `run`; NULL = known, but held for now */
 };
 /* Replaces the whole table in one step: kinds that are missing are held from
  * now on.  Jobs that run keep their target. */
@@ -116,6 +116,13 @@ void jobs_finish(struct job_run *run, const struct job_outcome *outcome);
 /* Takes a job away from the lane that runs it (a stuck one): it is ready again
  * under a new fence, and its old run's finish will be stale.  False: not running. */
 bool jobs_reclaim(struct jobs *jobs, int64_t id);
+
+/* A lane does not answer any more: it gets no jobs, and those it has are taken away, to run
+ * elsewhere.  `guilty`, the one it is stuck in (0: none), has failed with this error, which
+ * counts as one of its attempts. */
+void jobs_lane_lost(struct jobs *jobs, const struct lane *lane, int64_t guilty, const char *error);
+/* Whether everything that ended or changed so far is on disk. */
+bool jobs_is_settled(struct jobs *jobs);
 
 /* Stops claiming, waits for what runs up to grace_ns, then asks it to end;
  * stopped(arg) on the lane when nothing runs any more, or half a second after

@@ -189,8 +189,8 @@ static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
     k->backoff_ns = o->backoff_ns > 0 ? o->backoff_ns : default_backoff_ns;
     k->timeout_ns = o->timeout_ns;
     k->limit.most = o->concurrency;
-    k->limit.closed = false;
-    k->target = target_ref(jobs, o->target);
+    k->limit.closed = !o->target;
+    k->target = o->target ? target_ref(jobs, o->target) : NULL;
     kind_metrics(k);
 }
 

@@ -171,7 +171,7 @@ struct worker {
     struct list inbox; /* claimed jobs */
     struct run *runs, *free_runs;
     struct lane_message message;
-    bool posted;
+    bool posted, lost;
     struct worker *next_post;
     /* lane only */
     bool in_batch;
@@ -352,6 +352,7 @@ void run_ask(struct run *run, enum job_end why);
 
 /* settle.c: an outcome becomes the job's next state */
 void settle(struct jobs *jobs, struct run *run, int64_t now_wall);
+void settle_failed(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall);
 void run_take_away(struct jobs *jobs, struct job *job); /* RUNNING → READY, its run is stale */
 
 /* batch.c */

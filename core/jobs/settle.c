@@ -60,7 +60,7 @@ static void come_back(struct jobs *jobs, struct job *job, const struct run *run,
         place_ready_front(jobs, job);
 }
 
-static void failed(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall)
+void settle_failed(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall)
 {
     jobs->failed_total++;
     job->queue->failed_total++;
@@ -96,7 +96,7 @@ void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
         case JOB_END_FAILED:
         case JOB_END_RETRY:
         case JOB_END_DISCARDED:
-            failed(jobs, job, run, now_wall);
+            settle_failed(jobs, job, run, now_wall);
             break;
         case JOB_END_INTERRUPTED:
             job->attempt--;

@@ -46,6 +46,7 @@ struct change *change_create(struct reload *r, const struct reload_request *requ
     c->forced = request->forced;
     c->allow = request->allow;
     c->dry = request->dry;
+    c->release = request->release;
     c->cause = request->cause;
     c->done = request->done;
     c->arg = request->arg;
@@ -200,6 +201,8 @@ static void load(struct change *c, struct item *item, struct bundle *bundle)
     struct reload *r = c->reload;
     char *config = r->options.config_json(r->options.arg, bundle->name);
     item->fresh = generation_create(&r->options.on, bundle, str_c(config));
+    if (!c->dry)
+        reload_meet(r, item->fresh, c->release);
     mem_free(config);
     c->loading++;
     generation_load(item->fresh, on_loaded, item);

@@ -77,6 +77,7 @@ static void swap(struct change *c)
             reload_forget(r, c->items[i].fresh->name);
         if (!c->items[i].fell_back)
             keep(r, c->items[i].fresh);
+        reload_welcome(r, c->items[i].fresh, c->release);
         generation_unref(c->items[i].fresh); /* the set holds it now */
     }
     r->loaded_once = true;

@@ -96,6 +96,7 @@ void generation_unref(struct generation *g)
     mem_free(g->config_json);
     mem_free(g->given);
     mem_free(g->attached);
+    mem_free(atomic_load(&g->hold));
     mem_free(g->vms);
     mem_free(g->slots);
     mem_free(g);
@@ -196,13 +197,19 @@ void generation_cancel(struct generation *g, struct lane *lane)
         vm_cancel_tasks(g->vms[lane->index]);
 }
 
+void generation_settle(struct generation *g)
+{
+    struct generation_lanes *on = g->on;
+    generation_unref(g);
+    settle(on);
+}
+
 static void discarded_on_control(void *arg)
 {
     struct hop *hop = arg;
-    struct generation_lanes *on = hop->generation->on;
-    generation_unref(hop->generation);
+    struct generation *g = hop->generation;
     mem_free(hop);
-    settle(on);
+    generation_settle(g);
 }
 
 static void discard_on_lane(void *arg)
@@ -246,11 +253,10 @@ static struct vm *fresh_vm(struct generation *g, struct lane *lane)
     return vm;
 }
 
-/* A VM of the generation was ended by force; what it still runs is cancelled. */
-static void discard_vm(struct generation *g, struct lane *lane)
+void generation_drop_vm(struct generation *g, struct lane *lane)
 {
     struct vm *vm = g->vms[lane->index];
-    if (!vm || !vm_broken(vm))
+    if (!vm)
         return;
     set_vm(g, lane, NULL);
     g->slots[lane->index].missing = true;
@@ -281,13 +287,16 @@ void generation_killed(struct generation *g, struct lane *lane, const char *reas
     atomic_fetch_add(&g->kills, 1);
     log_error("reload", "%s was ended by force on %s: %s", g->label, lane->name, reason);
     lane_call(g->on->control, killed_on_control, k);
-    discard_vm(g, lane);
+    if (g->vms[lane->index] && vm_broken(g->vms[lane->index]))
+        generation_drop_vm(g, lane);
 }
 
 struct vm *generation_vm(struct generation *g, struct lane *lane)
 {
     struct generation_slot *slot = &g->slots[lane->index];
     struct vm *vm = g->vms[lane->index];
+    if (generation_held(g))
+        return NULL;
     if (!vm && slot->missing && !slot->leaving && clock_ns() >= slot->retry_at)
         return fresh_vm(g, lane);
     return vm;

@@ -59,6 +59,14 @@ struct generation_slot {
     bool leaving;     /* it takes no new tasks */
 };
 
+/* Why nothing of a generation runs. */
+struct generation_hold {
+    bool restarting; /* only until this process has been replaced */
+    int kills;
+    int64_t since_wall;
+    char reason[200];
+};
+
 struct generation {
     /* immutable after it is ready */
     struct generation_lanes *on;
@@ -69,6 +77,7 @@ struct generation {
     struct plugin_decl *decl;
     int home; /* lane index where start, stop and health run */
     int64_t loaded_wall;
+    bool interpreted; /* nothing of it is compiled, whatever the plugin says */
     /* slot i belongs to lane i */
     struct vm **vms;
     struct generation_slot *slots;
@@ -80,6 +89,7 @@ struct generation {
     char *given;    /* what the predecessor's stop returned, JSON; NULL = nothing */
     /* any lane */
     _Atomic int kills; /* VMs of it that were ended by force */
+    _Atomic(struct generation_hold *) hold;
 };
 
 typedef void generation_fn(struct generation *generation, const struct err *failure, void *arg);
@@ -117,8 +127,14 @@ void generation_discard(struct generation *generation);
  * the generation on this lane makes a fresh one.  reason is copied. */
 void generation_killed(struct generation *generation, struct lane *lane, const char *reason);
 
+/* Holds it back from now on, for good; the first reason stays.  Its VMs, if it has any, go
+ * with generation_empty(); start and stop of it do nothing. */
+void generation_hold(struct generation *generation, const struct generation_hold *why);
+const struct generation_hold *generation_held(const struct generation *generation); /* any thread */
+void generation_empty(struct generation *generation);
+
 /* On a lane, before a handler runs: its VM there, made again if it was discarded.  NULL
- * when there is none to run it (it could not be made, or is leaving). */
+ * when there is none to run it (it could not be made, is leaving, or is held back). */
 struct vm *generation_vm(struct generation *generation, struct lane *lane);
 
 /* Sums over its VMs.  A VM is closed only after the control lane heard of it, so it is there. */

@@ -41,6 +41,7 @@ struct vm *generation_make_vm(struct generation *g, struct lane *lane, struct pl
         .bundle = g->bundle,
         .label = g->label,
         .config_json = str_c(g->config_json),
+        .interpreted = g->interpreted,
         .watchdog_ns = config_ns(g->on->host->config, "watchdog"),
         .owner = g,
         .idle = generation_idle,

@@ -65,8 +65,7 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
                    void *arg)
 {
     struct call *c = arg;
-    if (c->is_start)
-        vm_compile(task_vm(task), true);
+    vm_compile(task_vm(task), true);
     const struct task_failure *failure =
         outcome == TASK_FAILED || outcome == TASK_KILLED ? task_failure(task) : NULL;
     const char *who = c->generation->label;
@@ -100,8 +99,8 @@ static void call_on_lane(void *arg)
         .end = on_end,
         .arg = c,
     };
-    /* A start that loops must cost an error and not the process. */
-    if (vm && c->is_start)
+    /* A start or stop that loops must cost an error and not the process. */
+    if (vm)
         vm_compile(vm, false);
     if (!vm)
         err_set(&c->err, ERR_CLOSED, "%s has no VM on its home lane", g->label);
@@ -112,7 +111,7 @@ static void call_on_lane(void *arg)
 static void call_begin(struct call *c, int handler)
 {
     struct generation *g = c->generation;
-    if (handler < 0)
+    if (handler < 0 || generation_held(g))
         lane_call(g->on->control, finish_on_control, c);
     else
         lane_call(g->on->lanes[g->home], call_on_lane, c);

@@ -45,6 +45,19 @@ void generation_count_vm(void *generation);
 /* For struct vm_options: on the VM's lane, nothing of it runs any more. */
 void generation_idle(struct vm *vm, void *generation);
 
+/* On a lane: cancels what its VM there runs and lets it go. */
+void generation_drop_vm(struct generation *generation, struct lane *lane);
+/* Control lane: a lane that was asked has answered; gives back the reference and the count. */
+void generation_settle(struct generation *generation);
+
+/* -- hold.c: kills and quarantine -- */
+
+void reload_killed(void *reload, struct generation *generation, const char *reason);
+/* A generation that is to be loaded: whether it is held back, or interpreted. */
+void reload_meet(struct reload *reload, struct generation *fresh, bool release);
+/* One that serves from now on: forgets what its predecessors did. */
+void reload_welcome(struct reload *reload, struct generation *fresh, bool release);
+
 /* -- change.c and change_start.c: one transaction -- */
 
 /* One plugin that starts or is replaced. */
@@ -61,7 +74,7 @@ struct change {
     struct reload *reload;
     /* the request */
     char **names;
-    bool forced, first, allow, dry;
+    bool forced, first, allow, dry, release;
     const char *cause;
     reload_done_fn *done;
     void *arg;

@@ -139,17 +139,23 @@ void reload_release(void *reload, struct lane *lane, const struct http_set *http
 }
 
 struct vm *reload_find_export(void *reload, struct lane *lane, const char *plugin,
-                              const char *function, int *handler)
+                              const char *function, int *handler, struct err *err)
 {
     const struct set *set = reload_current(reload);
     struct generation *g = set ? set_plugin(set, str_c(plugin)) : NULL;
-    for (int i = 0; g && i < g->decl->export_count; i++) {
-        if (!strcmp(g->decl->exports[i], function)) {
-            *handler = g->decl->export_handlers[i];
-            return generation_vm(g, lane);
-        }
+    struct vm *vm = NULL;
+    for (int i = 0; g && i < g->decl->export_count && !vm; i++) {
+        if (strcmp(g->decl->exports[i], function))
+            continue;
+        *handler = g->decl->export_handlers[i];
+        vm = generation_vm(g, lane);
     }
-    return NULL;
+    const struct generation_hold *held = g ? generation_held(g) : NULL;
+    if (held)
+        err_set(err, ERR_QUARANTINED, "%s is held back: %s", plugin, held->reason);
+    else if (!vm)
+        err_set(err, ERR_NOT_FOUND, "%s.%s is not there", plugin, function);
+    return vm;
 }
 
 /* -- the swap ------------------------------------------------------------------------------- */
@@ -297,6 +303,8 @@ struct reload *reload_create(const struct reload_options *options)
     r->options = *options;
     r->options.on.vm_closed = maybe_stopped;
     r->options.on.vm_closed_arg = r;
+    r->options.on.killed = reload_killed;
+    r->options.on.killed_arg = r;
     list_init(&r->queue);
     r->lanes = mem_zero((size_t)options->on.count + 1, sizeof *r->lanes);
     for (int i = 0; i < options->on.count; i++) {
@@ -328,14 +336,35 @@ static void on_stop_result(struct generation *g, char *result, const struct err 
     stop_next(arg);
 }
 
+static bool is_lost(const struct reload *r, int lane)
+{
+    return atomic_load(&r->options.on.lanes[lane]->lost);
+}
+
+/* VMs on a lost lane are never closed, so nobody waits for any. */
+static void end_without_lanes(struct reload *r)
+{
+    void (*stopped)(void *arg) = r->stopped;
+    bool lost = false;
+    for (int i = 0; i < r->options.on.count; i++)
+        lost = lost || is_lost(r, i);
+    if (!lost || !stopped)
+        return;
+    r->stopped = NULL;
+    stopped(r->stopped_arg);
+}
+
 static void stop_next(struct stopping *s)
 {
     struct reload *r = s->reload;
-    if (s->at-- > 0) {
-        int i = s->order ? s->order[s->at] : s->at;
-        generation_stop(s->generations[i], r->options.start_ns, on_stop_result, s);
+    while (s->at-- > 0) {
+        struct generation *g = s->generations[s->order ? s->order[s->at] : s->at];
+        if (is_lost(r, g->home))
+            continue;
+        generation_stop(g, r->options.start_ns, on_stop_result, s);
         return;
     }
+    end_without_lanes(r);
     reload_swap(r, NULL, s->generations, s->count, s->drain_ns, NULL, NULL);
     mem_free(s->generations);
     mem_free(s->order);

@@ -26,6 +26,7 @@
 #include "base/str.h"
 #include "reload/generation.h"
 #include "reload/plan.h"
+#include "reload/quarantine.h"
 #include "reload/set.h"
 
 struct http_server;
@@ -50,6 +51,9 @@ struct reload_options {
     char *(*config_json)(void *arg, const char *plugin);
     /* Called before a set serves; may refuse it (a schedule that cannot be read). */
     bool (*check)(void *arg, const struct set *set, struct err *err);
+    struct quarantine *quarantine; /* or NULL: kills are not counted */
+    /* Called when a generation that serves is held back: kinds, sockets. */
+    void (*held)(void *arg, struct generation *generation);
     /* Called right after a set has become current: kinds, schedules, topics.  gone: the
      * generations it no longer has. */
     void (*swapped)(void *arg, const struct set *set, struct generation *const *gone, int count);
@@ -68,7 +72,7 @@ const struct http_set *reload_acquire(void *reload, struct lane *lane);
 void reload_release(void *reload, struct lane *lane, const struct http_set *set);
 /* For struct host. */
 struct vm *reload_find_export(void *reload, struct lane *lane, const char *plugin,
-                              const char *function, int *handler);
+                              const char *function, int *handler, struct err *err);
 
 struct reload_error {
     char plugin[64];
@@ -93,6 +97,7 @@ struct reload_request {
     bool forced;              /* named plugins reload even when unchanged */
     bool allow;               /* they may reach more than was accepted */
     bool dry;             /* only says what it would do: loads, checks and lets it all go again */
+    bool release;         /* what was held against the named ones is forgotten */
     const char *cause;    /* static text for the log: "file change" */
     reload_done_fn *done; /* or NULL; when every lane has switched, or on failure */
     void *arg;
@@ -100,9 +105,15 @@ struct reload_request {
 /* Queues a change; they run one after another. */
 void reload_run(struct reload *reload, const struct reload_request *request);
 
-/* Stops every generation; done when all VMs are closed.  Requests are answered
- * 503 from now on. */
+/* Stops every generation; done when all VMs are closed or, if a lane is lost, when those that
+ * can be stopped are.  Requests are answered 503 from now on. */
 void reload_stop(struct reload *reload, int64_t drain_ns, void (*done)(void *arg), void *arg);
+
+/* Holds the generation with this label back, if it serves, until the process has been
+ * replaced: one of its handlers cannot be stopped. */
+void reload_suspend(struct reload *reload, const char *label, const char *reason);
+/* What is known of a generation's kills. */
+struct quarantine_state reload_kills(const struct reload *reload, const struct generation *g);
 
 /* Plugins whose last change failed; newest message each. */
 const struct reload_error *reload_errors(const struct reload *reload, int *count);

@@ -10,6 +10,7 @@
 struct cache;
 struct channel_hub;
 struct config;
+struct err;
 struct http_client;
 struct jobs;
 struct lane;
@@ -35,6 +36,6 @@ struct host {
     /* app.call: finds the VM of another plugin's current generation on this
      * lane and the handler of its export; NULL with *err.  Set by reload. */
     struct vm *(*find_export)(void *reload, struct lane *lane, const char *plugin,
-                              const char *function, int *handler);
+                              const char *function, int *handler, struct err *err);
     void *reload;
 };

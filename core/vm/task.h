@@ -87,6 +87,7 @@ struct task_options {
     const char *label;    /* borrowed, for logs: "GET /api/live" */
     int64_t deadline_ns;  /* from now; 0 = the plugin's limits.task */
     const char *trace_id; /* borrowed until the end, or NULL */
+    int64_t job;          /* number of the job that it runs, or 0 */
     task_push_fn *push;   /* may be NULL: only app is passed */
     task_end_fn *end;
     void *arg; /* of push and end */

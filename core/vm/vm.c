@@ -257,12 +257,8 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
 
 void vm_compile(struct vm *vm, bool on)
 {
-    if (on && vm->decl->jit && !vm->options.interpreted) {
-        luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
-        return;
-    }
-    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
-    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    on = on && vm->decl->jit && !vm->options.interpreted;
+    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | (on ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
 }
 
 void vm_destroy(struct vm *vm)

@@ -42,8 +42,8 @@ struct vm_options {
  * bundle).  On success *decl (when not NULL) receives the declaration, to be
  * freed by plugin_decl_free. */
 struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl, struct err *err);
-/* Whether its code may be compiled from now on (if the plugin allows it): interpreted code
- * can always be stopped.  Lane thread, outside of its tasks. */
+/* Whether more of its code may be compiled from now on (if the plugin allows it at all):
+ * interpreted code can always be stopped.  Lane thread, outside of its tasks. */
 void vm_compile(struct vm *vm, bool on);
 /* Must have no tasks.  Any thread (a reaper closes big states). */
 void vm_destroy(struct vm *vm);

@@ -36,6 +36,7 @@ struct watch_slot {
     _Atomic int asked_stage;
     /* handler → watchdog: who `described` is */
     _Atomic uint64_t described;
+    int64_t job;
     char plugin[WATCH_TEXT_BYTES], handler[WATCH_TEXT_BYTES];
     /* watchdog's thread */
     struct lane *lane;
@@ -202,6 +203,7 @@ static void on_signal(int signal)
         if (atomic_load_explicit(&slot->described, memory_order_relaxed) != id) {
             copy_text(slot->plugin, vm->options.label);
             copy_text(slot->handler, slot->task->options.label);
+            slot->job = slot->task->options.job;
             atomic_store_explicit(&slot->described, id, memory_order_release);
         }
         vm->armed = atomic_load_explicit(&slot->asked_stage, memory_order_relaxed);
@@ -242,7 +244,7 @@ static void lose(struct watchdog *w, struct watch_slot *slot, int64_t held)
     slot->stage = STAGE_LOST;
     atomic_store(&slot->lane->lost, true);
     log_held(slot, LOG_ERROR, held, " and cannot be stopped");
-    struct watch_report report = {slot->lane, slot->plugin, slot->handler, held};
+    struct watch_report report = {slot->lane, slot->plugin, slot->handler, slot->job, held};
     if (w->options.runaway)
         w->options.runaway(w->options.arg, &report);
 }

@@ -44,6 +44,7 @@ struct watch_report {
     struct lane *lane;
     const char *plugin;  /* "name@hash12" */
     const char *handler; /* "GET /a" */
+    int64_t job;         /* the job that it runs, or 0 */
     int64_t held_ns;
 };
 

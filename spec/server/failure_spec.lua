@@ -36,7 +36,7 @@ describe("a plugin that errs while it serves", function()
   local maru
 
   setup(function()
-    maru = server.start({ plugins = { good = GOOD, bad = BAD } })
+    maru = server.start({ plugins = { good = GOOD, bad = BAD }, set = { "plugins.quarantine_kills=100" } })
   end)
 
   teardown(function()

@@ -40,6 +40,7 @@ TEST(every_code_has_a_name)
 {
     CHECK_STR(err_code_name(ERR_FORBIDDEN), "forbidden");
     CHECK_STR(err_code_name(ERR_BUSY), "busy");
+    CHECK_STR(err_code_name(ERR_QUARANTINED), "quarantined");
     for (int code = ERR_NONE; code <= ERR_BUSY; code++)
         CHECK(strcmp(err_code_name((enum err_code)code), "unknown") != 0);
 }

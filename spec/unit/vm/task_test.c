@@ -356,12 +356,15 @@ TEST(runs_clean_ups_at_the_end_and_refuses_other_waits_while_held)
 static struct fixture *called;
 
 static struct vm *find_test_export(void *reload, struct lane *lane, const char *plugin,
-                                   const char *function, int *handler)
+                                   const char *function, int *handler, struct err *err)
 {
     (void)reload;
     (void)lane;
     *handler = find_export(called, function);
-    return strcmp(plugin, "demo") == 0 && *handler ? called->vm : NULL;
+    if (strcmp(plugin, "demo") == 0 && *handler)
+        return called->vm;
+    err_set(err, ERR_NOT_FOUND, "%s.%s is not there", plugin, function);
+    return NULL;
 }
 
 TEST(calls_another_plugins_export)

@@ -1,0 +1,148 @@
+/* hold.c -- what kills lead to: the count, the quarantine, and the ways out of it. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/server.h"
+#include "loop/pool.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "reload/internal.h"
+#include "reload/quarantine.h"
+#include "vm/bundle.h"
+#include "vm/host.h"
+
+static struct metric *metric_of(const char *plugin, bool kills)
+{
+    struct buf labels = {0};
+    metrics_label(&labels, "plugin", str_c(plugin));
+    struct metric *m =
+        kills ? metrics_counter("maru_plugin_kills_total", "VMs of a plugin ended by force.",
+                                labels.p)
+              : metrics_gauge("maru_plugin_quarantined",
+                              "1 while a plugin is held back after too many kills.", labels.p);
+    buf_free(&labels);
+    return m;
+}
+
+/* -- the records go to disk ------------------------------------------------------------------- */
+
+struct saving {
+    struct pool_job job;
+    struct quarantine *quarantine;
+    struct err err;
+};
+
+static void save_work(struct pool_job *job)
+{
+    struct saving *s = list_entry(job, struct saving, job);
+    quarantine_save(s->quarantine, &s->err);
+}
+
+static void save_done(struct pool_job *job)
+{
+    struct saving *s = list_entry(job, struct saving, job);
+    if (s->err.code)
+        log_error("reload", "%s", s->err.message);
+    mem_free(s);
+}
+
+static void save(struct reload *r)
+{
+    struct saving *s = mem_zero(1, sizeof *s);
+    s->job.work = save_work;
+    s->job.done = save_done;
+    s->quarantine = r->options.quarantine;
+    pool_submit(r->options.on.host->pool, &s->job, r->options.on.control);
+}
+
+/* -- in --------------------------------------------------------------------------------------- */
+
+static void hold(struct reload *r, struct generation *g, const struct generation_hold *why)
+{
+    generation_hold(g, why);
+    if (r->options.http)
+        http_server_forget(r->options.http, g->name);
+    if (r->options.held && g->state == GENERATION_SERVING)
+        r->options.held(r->options.arg, g);
+    generation_empty(g);
+}
+
+static void hold_quarantined(struct reload *r, struct generation *g,
+                             const struct quarantine_state *state)
+{
+    struct generation_hold why = {.since_wall = state->since_wall, .kills = state->kills};
+    snprintf(why.reason, sizeof why.reason, "%s", state->reason);
+    metric_set(metric_of(g->name, false), 1);
+    hold(r, g, &why);
+}
+
+void reload_killed(void *reload, struct generation *g, const char *reason)
+{
+    struct reload *r = reload;
+    struct quarantine *q = r->options.quarantine;
+    metric_add(metric_of(g->name, true), 1);
+    if (!q)
+        return;
+    if (quarantine_count(q, g->name, g->bundle->hash, reason, false, clock_wall_ns())) {
+        struct quarantine_state state = quarantine_of(q, g->name, g->bundle->hash);
+        log_error("reload",
+                  "%s is quarantined after %d kills: its routes answer 503 and its jobs are held "
+                  "until its files change or `maru plugins release %s`",
+                  g->label, state.kills, g->name);
+        hold_quarantined(r, g, &state);
+    }
+    save(r);
+}
+
+void reload_suspend(struct reload *r, const char *label, const char *reason)
+{
+    struct generation_hold why = {.since_wall = clock_wall_ns(), .restarting = true};
+    const struct set *set = reload_current(r);
+    snprintf(why.reason, sizeof why.reason, "%s", reason);
+    for (int i = 0; set && i < set->count; i++) {
+        struct generation *g = set->generations[i];
+        if (!strcmp(g->label, label) && !generation_held(g))
+            hold(r, g, &why);
+    }
+}
+
+/* -- fresh generations, and out ---------------------------------------------------------------- */
+
+void reload_meet(struct reload *r, struct generation *fresh, bool release)
+{
+    struct quarantine *q = r->options.quarantine;
+    if (!q || release)
+        return;
+    struct quarantine_state state = quarantine_of(q, fresh->name, fresh->bundle->hash);
+    fresh->interpreted = state.interpreted;
+    if (state.interpreted)
+        log_warn("reload",
+                 "%s runs interpreted, since it took a process along (%s), until its files change "
+                 "or `maru plugins release %s`",
+                 fresh->label, state.reason, fresh->name);
+    if (!state.held)
+        return;
+    log_error("reload", "%s is in quarantine (%s)", fresh->label, state.reason);
+    hold_quarantined(r, fresh, &state);
+}
+
+void reload_welcome(struct reload *r, struct generation *fresh, bool release)
+{
+    struct quarantine *q = r->options.quarantine;
+    if (!q || generation_held(fresh) ||
+        !quarantine_forget(q, fresh->name, release ? NULL : fresh->bundle->hash))
+        return;
+    log_info("reload", "%s: what was held against %s is forgotten", fresh->label, fresh->name);
+    metric_set(metric_of(fresh->name, false), 0);
+    save(r);
+}
+
+struct quarantine_state reload_kills(const struct reload *r, const struct generation *g)
+{
+    if (!r->options.quarantine)
+        return (struct quarantine_state){0};
+    return quarantine_of(r->options.quarantine, g->name, g->bundle->hash);
+}
