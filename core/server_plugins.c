@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "admin/develop.h"
 #include "base/mem.h"
 #include "base/sys.h"
 #include "bind/bind.h"
@@ -67,6 +68,28 @@ static void refresh_config(void *arg)
     }
 }
 
+static void plugin_failed(void *arg, const struct reload_error *error, const struct bundle *bundle)
+{
+    struct server *s = arg;
+    if (s->shown.develop)
+        develop_failed(s->shown.develop, error, bundle);
+}
+
+static void plugin_recovered(void *arg, const char *plugin)
+{
+    struct server *s = arg;
+    if (s->shown.develop)
+        develop_recovered(s->shown.develop, plugin);
+}
+
+static void swapped(void *arg, const struct set *set, struct generation *const *gone, int count)
+{
+    struct server *s = arg;
+    work_swapped(s, set, gone, count);
+    if (s->shown.develop)
+        develop_swapped(s->shown.develop, set->number);
+}
+
 static void show_parts(struct server *s)
 {
     s->shown = (struct admin_parts){
@@ -80,6 +103,7 @@ static void show_parts(struct server *s)
         .store = s->store,
         .jobs = s->jobs,
         .cron = s->cron,
+        .develop = config_boolean(s->config, "development") ? develop_create(s->channels) : NULL,
         .supervisor = s->in.supervisor,
         .crashes = s->in.crashes,
         .admin_host = s->in.admin.host,
@@ -130,7 +154,9 @@ bool plugins_start(struct server *s, struct err *err)
         .quarantine = s->quarantine,
         .held = work_held,
         .check = work_check,
-        .swapped = work_swapped,
+        .swapped = swapped,
+        .failed = plugin_failed,
+        .recovered = plugin_recovered,
         .arg = s,
     };
     s->reload = reload_create(&options);
@@ -143,6 +169,7 @@ void plugins_stop(struct server *s)
 {
     reload_destroy(s->reload);
     admin_destroy(s->admin);
+    develop_destroy(s->shown.develop);
     for (int i = 0; s->plugin_dirs[i]; i++)
         mem_free(s->plugin_dirs[i]);
     mem_free(s->plugin_dirs);

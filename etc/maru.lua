@@ -80,7 +80,7 @@ return {
   -- Reload a plugin when its files change.
   -- ["plugins.watch"] = true,
 
-  -- Error answers say file and line; browsers do not cache.
+  -- Error answers and pages show file, line and source; browsers do not cache.
   -- ["development"] = true,
 
   -- Time for tasks of a replaced generation.

@@ -20,6 +20,7 @@
 struct admin;
 struct config;
 struct cron;
+struct develop;
 struct http_lane;
 struct http_request;
 struct http_route;
@@ -39,6 +40,7 @@ struct admin_parts {
     struct jobs *jobs;
     struct cron *cron;
     struct reload *reload;
+    struct develop *develop; /* NULL unless in development */
     int supervisor, crashes;
     const char *admin_host; /* of the admin port, as a URL has it */
     int admin_port;         /* 0 = none */

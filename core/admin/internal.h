@@ -69,6 +69,9 @@ bool audit_open(struct admin *admin, struct err *err);
 void audit_write(struct admin_call *call, const char *result);
 void audit_list(struct admin_call *call);
 
+/* develop.c: GET /dev/events. */
+void develop_events(struct http_request *request, void *admin);
+
 /* public.c: routes answered on the lane that got them. */
 void public_routes(struct admin *admin);
 void admin_add_route(struct admin *admin, const struct http_route *route);

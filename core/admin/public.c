@@ -52,13 +52,14 @@ static void on_openapi(struct http_request *r, void *arg)
 static const struct {
     const char *pattern;
     void (*handler)(struct http_request *r, void *arg);
-    bool unlimited;
+    bool unlimited, develop; /* develop: answered in development only */
 } routes[] = {
-    {"/healthz", on_health, true},
-    {"/readyz", on_ready, true},
-    {"/metrics", on_metrics, true},
-    {"/api/pages", on_pages, false},
-    {"/api/openapi.json", on_openapi, false},
+    {"/healthz", on_health, true, false},
+    {"/readyz", on_ready, true, false},
+    {"/metrics", on_metrics, true, false},
+    {"/api/pages", on_pages, false, false},
+    {"/api/openapi.json", on_openapi, false, false},
+    {"/dev/events", develop_events, true, true},
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
@@ -72,10 +73,13 @@ const char *const *admin_public_patterns(void)
 
 void public_routes(struct admin *a)
 {
-    for (int i = 0; i < ROUTES; i++)
+    for (int i = 0; i < ROUTES; i++) {
+        if (routes[i].develop && !a->parts->develop)
+            continue;
         admin_add_route(a, &(struct http_route){.method = "GET",
                                                 .pattern = routes[i].pattern,
                                                 .unlimited = routes[i].unlimited,
                                                 .c_handler = routes[i].handler,
                                                 .arg = a});
+    }
 }

@@ -67,6 +67,8 @@ static void answer_raised(struct http_request *r, struct task *task)
         return;
     }
     http_log_failure(task, r);
+    if (http_answer_page(r, task, failure->message, failure->traceback))
+        return;
     bool development = vm_host(task_vm(task))->development;
     respond_problem(r, 500, "error",
                     development ? str_c(failure->message)
@@ -112,6 +114,8 @@ static void answer_mistake(struct http_request *r, struct task *task, const char
     char message[256];
     snprintf(message, sizeof message, "%s: %s", task_label(task), mistake);
     log_line(task, r, message, "answer", NULL);
+    if (http_answer_page(r, task, message, ""))
+        return;
     bool development = vm_host(task_vm(task))->development;
     respond_problem(r, 500, "error",
                     development ? str_c(message) : STR("the handler's answer is not valid"),

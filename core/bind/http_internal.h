@@ -46,6 +46,10 @@ int l_http_body(lua_State *L); /* raw.http.body(req, optional) -> value | nil wh
 /* http_answer_lua.c: results on top of L become the answer. */
 void http_answer(struct http_request *r, struct task *task, lua_State *L, int results);
 void http_answer_failure(struct http_request *r, struct task *task, enum task_outcome outcome);
+/* http_page_lua.c: in development, a browser that asked for a page gets one that shows the line.
+ * False when the answer is to be a problem document.  traceback may be "". */
+bool http_answer_page(struct http_request *r, struct task *task, const char *message,
+                      const char *traceback);
 /* One log line of a handler that raised; request may be NULL. */
 void http_log_failure(struct task *task, struct http_request *request);
 

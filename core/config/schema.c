@@ -59,7 +59,7 @@ const struct config_key config_keys[] = {
      "Plugins that may reach more than before without `maru reload NAME --allow`; * = all."},
     {"plugins.watch", CONFIG_BOOLEAN, "true", 0, 0, "Reload a plugin when its files change."},
     {"development", CONFIG_BOOLEAN, "true", 0, 0,
-     "Error answers say file and line; browsers do not cache."},
+     "Error answers and pages show file, line and source; browsers do not cache."},
     {"reload.drain", CONFIG_DURATION, "30s", 0, DAY, "Time for tasks of a replaced generation."},
 
     {"lanes.web", CONFIG_INTEGER, "0", 0, 32, "Threads that serve; 0 = one a core."},

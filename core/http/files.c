@@ -311,11 +311,33 @@ static void send_found(struct http_request *r, const struct found *found)
         send_large(r, found, status, first, n);
 }
 
+/* In development every page watches for plugins that break: public/dev/overlay.js. */
+static void add_overlay(struct http_request *r, struct found *found)
+{
+    const struct str script = STR("<script type=\"module\" src=\"/dev/overlay.js\"></script>\n");
+    size_t n = found->bytes.n;
+    if (!found->bytes.p || found->coding.n > 0 || found->etag.n < 2 ||
+        !str_starts(mime_of(found->name), STR("text/html")))
+        return;
+    char *bytes = request_alloc(r, n + script.n);
+    memcpy(bytes, found->bytes.p, n);
+    memcpy(bytes + n, script.p, script.n);
+    char *etag = request_alloc(r, found->etag.n + 4); /* a kept page without it is another one */
+    memcpy(etag, "\"dev-", 5);
+    memcpy(etag + 5, found->etag.p + 1, found->etag.n - 1);
+    found->bytes = str_n(bytes, n + script.n);
+    found->size = n + script.n;
+    found->etag = str_n(etag, found->etag.n + 4);
+    found->modified = -1;
+}
+
 bool files_serve(const struct files *files, struct http_request *r)
 {
     struct found found;
     if (!find(files, r, &found))
         return false;
+    if (files->development)
+        add_overlay(r, &found);
     r->file = found.file; /* until the request is disposed of */
     struct str method = request_method(r);
     if (!r->head && !str_eq_c(method, "GET")) {

@@ -97,24 +97,6 @@ void change_end(struct change *c, bool ok)
     reload_next(r);
 }
 
-static void add_error(struct change *c, const char *plugin, const char *message, bool refused)
-{
-    const struct set *set = reload_current(c->reload);
-    struct generation *serving = set ? set_plugin(set, str_c(plugin)) : NULL;
-    struct reload_error e = {.at_wall = clock_wall_ns(), .refused = refused};
-    snprintf(e.plugin, sizeof e.plugin, "%s", plugin);
-    snprintf(e.message, sizeof e.message, "%s", message);
-    snprintf(e.kept, sizeof e.kept, "%s", serving ? serving->label : "");
-    c->errors = mem_realloc(c->errors, (size_t)(c->error_count + 1) * sizeof *c->errors);
-    c->errors[c->error_count++] = e;
-    if (!c->dry)
-        reload_note(c->reload, &e);
-    if (!c->dry && serving)
-        log_error("reload", "%s -- %s keeps serving", message, serving->label);
-    else if (!c->dry)
-        log_error("reload", "%s", message);
-}
-
 static void on_given_back(struct generation *g, const struct err *failure, void *arg)
 {
     (void)arg;
@@ -147,7 +129,7 @@ void change_fail(struct change *c)
 
 void change_fail_with(struct change *c, const char *plugin, const struct err *err)
 {
-    add_error(c, plugin, err->message, false);
+    change_add_error(c, plugin, err->message, false);
     change_fail(c);
 }
 
@@ -242,7 +224,7 @@ static bool permit_all(struct change *c)
         struct err err;
         if (item->fresh->state != GENERATION_READY || permit_check(c, item, &err))
             continue;
-        add_error(c, item->fresh->name, err.message, true);
+        change_add_error(c, item->fresh->name, err.message, true);
         item->refused = !c->dry && !fall_back(c, item);
     }
     return --c->loading > 0;
@@ -275,7 +257,7 @@ static void on_loaded(struct generation *g, const struct err *failure, void *arg
     struct item *item = arg;
     struct change *c = item->change;
     if (failure)
-        add_error(c, g->name, failure->message, false);
+        change_add_error(c, g->name, failure->message, false);
     /* A restarted server must come up again although a folder is broken by now. */
     if (failure && c->reload->options.fallback)
         fall_back(c, item);
@@ -344,7 +326,7 @@ static bool check_scan(struct change *c)
         struct scan_entry *e = &c->scan.entries[i];
         if (e->bundle)
             continue;
-        add_error(c, e->name, e->err.message, false);
+        change_add_error(c, e->name, e->err.message, false);
         ok = ok && c->first && is_listed(c->reload->options.tolerated, e->name);
         memmove(e, e + 1, (size_t)(c->scan.count-- - 1 - i) * sizeof *e);
     }
@@ -364,7 +346,7 @@ static bool check_names(struct change *c)
             continue;
         struct err err;
         err_set(&err, ERR_NOT_FOUND, "no plugin '%s' in plugins.path", c->names[i]);
-        add_error(c, c->names[i], err.message, false);
+        change_add_error(c, c->names[i], err.message, false);
         reload_forget(c->reload, c->names[i]);
         ok = false;
     }
@@ -381,6 +363,8 @@ void change_begin(struct change *c)
         return;
     }
     make_plan(c);
+    if (!c->dry)
+        change_forget_undone(c);
     if (!c->plan.changes && !c->first)
         change_end(c, true);
     else

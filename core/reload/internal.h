@@ -116,6 +116,10 @@ void permit_plan(struct change *change);
 bool permit_check(const struct change *change, const struct item *item, struct err *err);
 /* An item serves from now on: what it may reach is accepted, kept and, if it is news, logged. */
 void permit_accept(const struct change *change, const struct item *item);
+/* change_errors.c: notes and logs why the change fails for a plugin. */
+void change_add_error(struct change *change, const char *plugin, const char *message, bool refused);
+/* A broken folder that was put back to what serves, or taken away, is not broken any more. */
+void change_forget_undone(struct change *change);
 /* change_start.c: migrations, start(), swap; the set is verified. */
 void change_migrate(struct change *change);
 /* Reports everything that was made for the change as failed, or as done. */

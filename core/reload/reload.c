@@ -285,8 +285,11 @@ void reload_note(struct reload *r, const struct reload_error *error)
 void reload_forget(struct reload *r, const char *plugin)
 {
     int i = find_error(r, plugin);
-    if (i < r->error_count)
-        r->errors[i] = r->errors[--r->error_count];
+    if (i == r->error_count)
+        return;
+    r->errors[i] = r->errors[--r->error_count];
+    if (r->options.recovered)
+        r->options.recovered(r->options.arg, plugin);
 }
 
 const struct reload_error *reload_errors(const struct reload *r, int *count)

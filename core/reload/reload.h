@@ -29,8 +29,10 @@
 #include "reload/quarantine.h"
 #include "reload/set.h"
 
+struct bundle;
 struct http_server;
 struct reload;
+struct reload_error;
 struct store;
 
 struct reload_options {
@@ -57,6 +59,10 @@ struct reload_options {
     /* Called right after a set has become current: kinds, schedules, topics.  gone: the
      * generations it no longer has. */
     void (*swapped)(void *arg, const struct set *set, struct generation *const *gone, int count);
+    /* Called when a plugin's change failed, and when that is over.  bundle: what failed; NULL when
+     * it could not be read.  Either may be NULL. */
+    void (*failed)(void *arg, const struct reload_error *error, const struct bundle *bundle);
+    void (*recovered)(void *arg, const char *plugin);
     void *arg;
 };
 

@@ -316,6 +316,11 @@ const char *vm_plugin(const struct vm *vm)
     return vm->options.bundle->name;
 }
 
+const struct bundle *vm_bundle(const struct vm *vm)
+{
+    return vm->options.bundle;
+}
+
 void *vm_owner(const struct vm *vm)
 {
     return vm->options.owner;

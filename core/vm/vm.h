@@ -56,6 +56,7 @@ const struct host *vm_host(const struct vm *vm);
 const char *vm_label(const struct vm *vm);  /* "name@hash12" */
 const char *vm_plugin(const struct vm *vm); /* "name" */
 void *vm_owner(const struct vm *vm);
+const struct bundle *vm_bundle(const struct vm *vm); /* the files it runs */
 const struct plugin_decl *vm_decl(const struct vm *vm);
 
 /* Takes no new tasks; `idle` is called when the last one has ended (at once,

@@ -257,4 +257,11 @@ export const en = {
   "ops.no_audit": "Nobody has changed anything.",
   "ops.nothing": "Nothing here.",
   "ops.stale": "The last answer failed; showing what was known before.",
+
+  "develop.title": "{plugin} was not reloaded",
+  "develop.kept": "{kept} keeps serving.",
+  "develop.none": "Nothing serves in its place.",
+  "develop.hint": "Save a fix and this goes away by itself;",
+  "develop.check": "lists whatever else is wrong.",
+  "develop.hide": "Hide until the next error (Esc)",
 };

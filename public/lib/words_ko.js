@@ -262,4 +262,11 @@ export const ko = {
   "ops.no_audit": "바꾼 사람이 없습니다.",
   "ops.nothing": "아무것도 없습니다.",
   "ops.stale": "마지막 요청이 실패하여 그 전의 내용을 보여 줍니다.",
+
+  "develop.title": "{plugin} 플러그인을 다시 읽지 못했습니다",
+  "develop.kept": "{kept} 버전이 계속 서비스합니다.",
+  "develop.none": "대신 서비스하는 버전이 없습니다.",
+  "develop.hint": "고쳐서 저장하면 저절로 사라집니다.",
+  "develop.check": "명령이 나머지 문제도 모두 알려 줍니다.",
+  "develop.hide": "다음 오류까지 숨기기 (Esc)",
 };

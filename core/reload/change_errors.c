@@ -1,0 +1,66 @@
+/* change_errors.c -- why a plugin's change failed, and when that is over. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+#include "reload/internal.h"
+#include "vm/bundle.h"
+
+/* What the change has of a plugin's files. */
+static const struct bundle *bundle_of(const struct change *c, const char *plugin)
+{
+    for (int i = 0; i < c->item_count; i++) {
+        if (c->items[i].fresh && !strcmp(c->items[i].fresh->name, plugin))
+            return c->items[i].fresh->bundle;
+    }
+    for (int i = 0; i < c->scan.count; i++) {
+        if (!strcmp(c->scan.entries[i].name, plugin))
+            return c->scan.entries[i].bundle;
+    }
+    return NULL;
+}
+
+void change_add_error(struct change *c, const char *plugin, const char *message, bool refused)
+{
+    const struct set *set = reload_current(c->reload);
+    struct generation *serving = set ? set_plugin(set, str_c(plugin)) : NULL;
+    struct reload_error e = {.at_wall = clock_wall_ns(), .refused = refused};
+    snprintf(e.plugin, sizeof e.plugin, "%s", plugin);
+    snprintf(e.message, sizeof e.message, "%s", message);
+    snprintf(e.kept, sizeof e.kept, "%s", serving ? serving->label : "");
+    c->errors = mem_realloc(c->errors, (size_t)(c->error_count + 1) * sizeof *c->errors);
+    c->errors[c->error_count++] = e;
+    if (!c->dry)
+        reload_note(c->reload, &e);
+    if (!c->dry && c->reload->options.failed)
+        c->reload->options.failed(c->reload->options.arg, &e, bundle_of(c, plugin));
+    if (!c->dry && serving)
+        log_error("reload", "%s -- %s keeps serving", message, serving->label);
+    else if (!c->dry)
+        log_error("reload", "%s", message);
+}
+
+static bool is_planned(const struct change *c, const char *plugin)
+{
+    for (int i = 0; i < c->plan.count; i++) {
+        if (!strcmp(c->plan.steps[i].plugin, plugin))
+            return true;
+    }
+    return false;
+}
+
+void change_forget_undone(struct change *c)
+{
+    for (int i = 0; i < c->plan.count; i++) {
+        const struct plan_step *s = &c->plan.steps[i];
+        if (s->action == PLAN_KEEP && s->found >= 0)
+            reload_forget(c->reload, s->plugin);
+    }
+    for (int i = 0; c->names && c->names[i]; i++) {
+        if (!is_planned(c, c->names[i]))
+            reload_forget(c->reload, c->names[i]);
+    }
+}
