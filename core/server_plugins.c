@@ -15,8 +15,6 @@
 #include "server_parts.h"
 #include "share.h"
 
-enum { START_SECONDS = 10 }; /* start() and stop() of a plugin */
-
 static char *config_json(void *arg, const char *plugin)
 {
     struct server *s = arg;
@@ -145,7 +143,8 @@ bool plugins_start(struct server *s, struct err *err)
         .trusted = s->trusted,
         .accepted_dir = s->accepted_dir,
         .drain_ns = config_ns(c, "reload.drain"),
-        .start_ns = START_SECONDS * INT64_C(1000000000),
+        .generations = (int)config_integer(c, "reload.generations"),
+        .start_ns = config_ns(c, "reload.start_time"),
         .http = s->http,
         .store = s->store,
         .keep_dir = s->keep_dir,

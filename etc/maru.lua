@@ -86,6 +86,12 @@ return {
   -- Time for tasks of a replaced generation.
   -- ["reload.drain"] = "30s",
 
+  -- Live generations of one plugin, the one serving included; over it the oldest ends at once.
+  -- ["reload.generations"] = 4,
+
+  -- Time of a plugin's start(), and of its stop().
+  -- ["reload.start_time"] = "10s",
+
   -- Threads that serve; 0 = one a core.
   -- ["lanes.web"] = 0,
 

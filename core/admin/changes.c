@@ -22,6 +22,8 @@ static void write_errors(struct json *w, const struct reload_result *result)
         json_cstr(w, e->kept[0] ? e->kept : NULL);
         json_key(w, "refused");
         json_bool(w, e->refused);
+        json_key(w, "generation");
+        json_cstr(w, e->generation[0] ? e->generation : NULL);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -40,6 +42,10 @@ static void write_result(struct buf *out, const struct reload_result *result)
     buf_free(&plan);
     json_key(&w, "took_ms");
     json_num(&w, (double)(result->took_ns / 10000) / 100);
+    json_key(&w, "swap_ms"); /* until every lane saw the new set; a bench reads it */
+    json_num(&w, (double)(result->swap_ns / 10000) / 100);
+    json_key(&w, "warning");
+    json_cstr(&w, result->warning);
     if (!result->ok)
         write_errors(&w, result);
     json_close(&w, '}');
@@ -84,20 +90,24 @@ static bool is_ready(struct admin_call *call)
     return false;
 }
 
-static void show_plan(struct admin_call *call)
+static void run(struct admin_call *call, const struct reload_request *request)
 {
     struct admin_parts *p = call->admin->parts;
-    struct reload_request request = {.dry = true, .cause = "plan", .done = on_planned, .arg = call};
     if (!is_ready(call))
         return;
     if (p->refresh)
         p->refresh(p->arg);
-    reload_run(p->reload, &request);
+    reload_run(p->reload, request);
+}
+
+static void show_plan(struct admin_call *call)
+{
+    run(call,
+        &(struct reload_request){.dry = true, .cause = "plan", .done = on_planned, .arg = call});
 }
 
 static void change_reload(struct admin_call *call)
 {
-    struct admin_parts *p = call->admin->parts;
     const char *names[] = {call->first, NULL};
     bool one = *call->first;
     char *allow = admin_query(call, "allow", "");
@@ -108,13 +118,24 @@ static void change_reload(struct admin_call *call)
                                      .done = on_reloaded,
                                      .arg = call};
     mem_free(allow);
-    if (!is_ready(call))
-        return;
     if (request.allow)
         call->audit = "reload.allow";
-    if (p->refresh)
-        p->refresh(p->arg);
-    reload_run(p->reload, &request);
+    run(call, &request);
+}
+
+static void change_rollback(struct admin_call *call)
+{
+    const char *names[] = {call->first, NULL};
+    char *hash = admin_query(call, "hash", "");
+    struct reload_request request = {.names = names,
+                                     .rollback = true,
+                                     .hash = *hash ? hash : NULL,
+                                     .reason = "asked for by the operator",
+                                     .cause = "admin",
+                                     .done = on_reloaded,
+                                     .arg = call};
+    run(call, &request);
+    mem_free(hash);
 }
 
 struct job_change {
@@ -180,6 +201,7 @@ const struct admin_action admin_changes[] = {
     {"GET", "/admin/v1/plan", show_plan, NULL},
     {"POST", "/admin/v1/reload", change_reload, "reload"},
     {"POST", "/admin/v1/plugins/{name}/reload", change_reload, "reload"},
+    {"POST", "/admin/v1/plugins/{name}/rollback", change_rollback, "rollback"},
     {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},
     {"POST", "/admin/v1/jobs/{id}/cancel", change_cancel, "job.cancel"},
     {"POST", "/admin/v1/schedules/{plugin}/{id}/run", change_fire, "schedule.run"},

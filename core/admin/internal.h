@@ -59,6 +59,12 @@ char *admin_query(const struct admin_call *call, const char *name, const char *o
 int admin_query_int(const struct admin_call *call, const char *name, int otherwise, int least,
                     int most);
 
+/* views.c: the members of a plugin's object; false when nobody knows it.  Control lane. */
+struct reload;
+bool admin_write_plugin(struct json *w, const struct reload *reload, const char *plugin);
+/* view_plugin.c: one plugin, with what is kept of it and what happened to it. */
+void admin_view_plugin(struct admin_call *call);
+
 /* auth.c */
 bool admin_token_load(struct admin *admin, struct err *err);
 bool admin_same_origin(const struct http_request *request);

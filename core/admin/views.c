@@ -14,6 +14,7 @@
 #include "jobs/admin.h"
 #include "observe/log.h"
 #include "reload/reload.h"
+#include "reload/rollback.h"
 #include "vm/bundle.h"
 #include "vm/capability.h"
 #include "vm/vm.h"
@@ -157,7 +158,31 @@ static void write_allow(struct json *w, const struct plugin_decl *decl)
     json_close(w, '}');
 }
 
-static void write_plugin(struct json *w, const struct generation *g, const struct reload_error *e)
+/* Of the plugin, beside its generation's. */
+static void write_reloads(struct json *w, const struct reload *r, const char *plugin)
+{
+    const char *dir = reload_keep_dir(r);
+    struct rollback back;
+    json_key(w, "generations");
+    json_int(w, reload_live(r, plugin));
+    json_key(w, "rolled_back");
+    if (!dir || !rollback_read(dir, plugin, &back)) {
+        json_null(w);
+        return;
+    }
+    json_open(w, '{');
+    json_key(w, "from");
+    json_cstr(w, back.from);
+    json_key(w, "to");
+    json_cstr(w, back.to);
+    json_key(w, "reason");
+    json_cstr(w, back.reason);
+    json_time(w, "at", back.at_wall);
+    json_close(w, '}');
+}
+
+static void write_plugin(struct json *w, const struct reload *r, const struct generation *g,
+                         const struct reload_error *e)
 {
     struct generation_usage u = generation_usage(g);
     const struct {
@@ -168,7 +193,6 @@ static void write_plugin(struct json *w, const struct generation *g, const struc
         {"memory_bytes", u.memory_bytes}, {"tasks", u.tasks},
         {"requests", u.started},          {"errors", u.errors},
     };
-    json_open(w, '{');
     json_key(w, "name");
     json_cstr(w, g->name);
     json_key(w, "version");
@@ -185,14 +209,13 @@ static void write_plugin(struct json *w, const struct generation *g, const struc
     json_key(w, "cpu_seconds");
     json_num(w, (double)u.cpu_ns / 1e9);
     write_allow(w, g->decl);
+    write_reloads(w, r, g->name);
     write_last_error(w, e);
-    json_close(w, '}');
 }
 
 /* A plugin that never came up. */
-static void write_failed(struct json *w, const struct reload_error *e)
+static void write_failed(struct json *w, const struct reload *r, const struct reload_error *e)
 {
-    json_open(w, '{');
     json_key(w, "name");
     json_cstr(w, e->plugin);
     json_key(w, "version");
@@ -208,7 +231,26 @@ static void write_failed(struct json *w, const struct reload_error *e)
         json_key(w, zeros[i]);
         json_int(w, 0);
     }
+    write_reloads(w, r, e->plugin);
     write_last_error(w, e);
+}
+
+bool admin_write_plugin(struct json *w, const struct reload *r, const char *plugin)
+{
+    const struct set *set = reload_current(r);
+    struct generation *g = set ? set_plugin(set, str_c(plugin)) : NULL;
+    const struct reload_error *e = error_of(r, plugin);
+    if (g)
+        write_plugin(w, r, g, e);
+    else if (e)
+        write_failed(w, r, e);
+    return g || e;
+}
+
+static void write_row(struct json *w, const struct reload *r, const char *plugin)
+{
+    json_open(w, '{');
+    admin_write_plugin(w, r, plugin);
     json_close(w, '}');
 }
 
@@ -221,10 +263,10 @@ static void view_plugins(struct admin_call *call)
     const struct reload_error *list = reload_errors(r, &errors);
     json_open(&w, '[');
     for (int i = 0; set && i < set->count; i++)
-        write_plugin(&w, set->generations[i], error_of(r, set->generations[i]->name));
+        write_row(&w, r, set->generations[i]->name);
     for (int i = 0; i < errors; i++) {
         if (!set || !set_plugin(set, str_c(list[i].plugin)))
-            write_failed(&w, &list[i]);
+            write_row(&w, r, list[i].plugin);
     }
     json_close(&w, ']');
     admin_answer(call, 200);
@@ -332,6 +374,7 @@ static void view_config(struct admin_call *call)
 const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/status", view_status, NULL},
     {"GET", "/admin/v1/plugins", view_plugins, NULL},
+    {"GET", "/admin/v1/plugins/{name}", admin_view_plugin, NULL},
     {"GET", "/admin/v1/queues", view_queues, NULL},
     {"GET", "/admin/v1/jobs", view_jobs, NULL},
     {"GET", "/admin/v1/jobs/{id}", view_jobs, NULL},

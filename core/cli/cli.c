@@ -57,8 +57,17 @@ static const struct cli_command commands[] = {
      "                         a plugin is refused with the list of what is new, unless\n"
      "                         plugins.trust names it\n",
      "reload [NAME] [--allow]", cmd_reload},
+    {"rollback", "serve a kept generation of a plugin instead of its folder",
+     "Without a hash: the newest kept one that neither serves nor was rolled back. The last five\n"
+     "that served are kept; `maru plugins show NAME` lists them. The folder is passed over until\n"
+     "it changes, also by a restart; `maru reload NAME` takes it again at once. Migrations stay:\n"
+     "an older plugin meets the database as it is.\n",
+     "rollback NAME [HASH]", cmd_rollback},
     {"plugins", "list what serves: generation, state, memory, errors",
-     "  --json                 the admin API's answer as it is\n", "plugins [--json]", cmd_plugins},
+     "  maru plugins                   a line for each\n"
+     "  maru plugins show NAME         one with its kept generations and what happened to it\n"
+     "  --json                         the admin API's answer as it is\n",
+     "plugins [show NAME] [--json]", cmd_plugins},
     {"jobs", "look at the queue and change single jobs",
      "  maru jobs                      queues and what waits in them\n"
      "  maru jobs list [STATE]         ready, delayed, running, done, cancelled or dead\n"

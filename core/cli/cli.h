@@ -40,6 +40,7 @@ struct cli_command {
 int cmd_serve(const struct cli_options *options);
 int cmd_check(const struct cli_options *options);
 int cmd_reload(const struct cli_options *options);
+int cmd_rollback(const struct cli_options *options);
 int cmd_plugins(const struct cli_options *options);
 int cmd_jobs(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);

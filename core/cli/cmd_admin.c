@@ -1,19 +1,19 @@
-/* cmd_admin.c -- commands that ask a running server: reload, plugins, jobs. */
+/* cmd_admin.c -- commands that ask a running server: reload, jobs. */
 
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/admin.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/flat.h"
 #include "config/config.h"
 #include "reload/plan.h"
 
-/* One request; *status is 0 when there was no answer, and the exit code is returned. */
-static int ask(const struct cli_options *o, const char *method, const char *path, struct buf *body,
-               int *status)
+int cli_ask(const struct cli_options *o, const char *method, const char *path, struct buf *body,
+            int *status)
 {
     struct err err = {0};
     struct config *config = cli_config(o);
@@ -32,41 +32,30 @@ static void print_json(const struct buf *body)
     printf("%.*s\n", (int)body->n, body->p);
 }
 
-static int fail_by_problem(const struct flat *answer, int status)
+int cli_fail_by_problem(const struct flat *answer, int status)
 {
     const char *detail = flat_get(answer, "detail");
     return cli_fail(EXIT_FAILED, "%s (%d)", detail ? detail : "the server refused", status);
 }
 
-/* Asks, and prints one table of the answer. */
-static int show(const struct cli_options *o, const char *path, const char *prefix,
-                const char *const *columns)
+int cli_show(const struct cli_options *o, const char *path, const char *prefix,
+             const char *const *columns)
 {
     struct buf body = {0};
     struct flat answer = {0};
     struct err err = {0};
-    int status, code = ask(o, "GET", path, &body, &status);
+    int status, code = cli_ask(o, "GET", path, &body, &status);
     if (status && o->json)
         print_json(&body);
     else if (status && !flat_read(buf_str(&body), &answer, &err))
         code = cli_fail(EXIT_FAILED, "%s", err.message);
     else if (status >= 400)
-        code = fail_by_problem(&answer, status);
+        code = cli_fail_by_problem(&answer, status);
     else if (status)
         flat_print_table(&answer, prefix, columns);
     flat_free(&answer);
     buf_free(&body);
     return code;
-}
-
-int cmd_plugins(const struct cli_options *o)
-{
-    static const char *const columns[] = {
-        "name",     "version",      "generation",         "state", "tasks", "errors",
-        "requests", "memory_bytes", "last_error.message", NULL};
-    if (o->word_count)
-        return cli_fail(EXIT_USAGE, "plugins takes no '%s'", o->words[0]);
-    return show(o, "/plugins", "", columns);
 }
 
 /* -- reload --------------------------------------------------------------------------------- */
@@ -116,26 +105,39 @@ static void print_plan(const struct flat *answer)
     buf_free(&out);
 }
 
-static int print_reload(const struct flat *answer, int status)
+/* An answer's text that is there and not null. */
+static bool is_said(const char *text)
+{
+    return text && strcmp(text, "-");
+}
+
+int cli_print_change(const struct flat *answer, int status)
 {
     const char *took = flat_get(answer, "took_ms"), *message;
+    const char *warning = flat_get(answer, "warning");
     if (status == 200) {
         print_plan(answer);
         printf("done in %s ms\n", took ? took : "?");
+        if (is_said(warning))
+            fprintf(stderr, "maru: %s\n", warning);
         return EXIT_OK;
     }
     if (status != 422)
-        return fail_by_problem(answer, status);
+        return cli_fail_by_problem(answer, status);
     for (int i = 0; (message = flat_get(answer, "errors.%d.message", i)); i++) {
         const char *kept = flat_get(answer, "errors.%d.kept", i);
-        bool serves = kept && strcmp(kept, "-");
-        fprintf(stderr, "maru: %s%s%s%s\n", message, serves ? " -- " : "", serves ? kept : "",
-                serves ? " keeps serving" : "");
+        const char *refused = flat_get(answer, "errors.%d.generation", i);
+        fprintf(stderr, "maru: %s", message);
+        if (is_said(refused))
+            fprintf(stderr, " -- %s is refused", refused);
+        if (is_said(kept))
+            fprintf(stderr, "%s %s keeps serving", is_said(refused) ? "," : " --", kept);
+        fputc('\n', stderr);
     }
     return EXIT_PLUGIN;
 }
 
-static bool is_name(const char *name)
+bool cli_is_name(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
     return n && !name[n];
@@ -147,16 +149,16 @@ int cmd_reload(const struct cli_options *o)
     struct flat answer = {0};
     struct err err = {0};
     int status;
-    if (o->word_count > 1 || (o->word_count && !is_name(o->words[0])))
+    if (o->word_count > 1 || (o->word_count && !cli_is_name(o->words[0])))
         return cli_fail(EXIT_USAGE, "reload takes at most one plugin's name");
     const char *allow = o->allow ? "?allow=true" : "";
     char *path = o->word_count ? mem_printf("/plugins/%s/reload%s", o->words[0], allow)
                                : mem_printf("/reload%s", allow);
-    int code = ask(o, "POST", path, &body, &status);
+    int code = cli_ask(o, "POST", path, &body, &status);
     if (status && !flat_read(buf_str(&body), &answer, &err))
         code = cli_fail(EXIT_FAILED, "%s", err.message);
     else if (status)
-        code = print_reload(&answer, status);
+        code = cli_print_change(&answer, status);
     if (status && o->json)
         print_json(&body);
     flat_free(&answer);
@@ -172,10 +174,10 @@ static int jobs_list(const struct cli_options *o)
     static const char *const columns[] = {"id",      "kind",       "queue", "state",
                                           "attempt", "created_at", "error", NULL};
     const char *state = o->word_count > 1 ? o->words[1] : "";
-    if (*state && !is_name(state))
+    if (*state && !cli_is_name(state))
         return cli_fail(EXIT_USAGE, "'%s' is no state", state);
     char *path = mem_printf("/jobs%s%s", *state ? "?state=" : "", state);
-    int code = show(o, path, "jobs", columns);
+    int code = cli_show(o, path, "jobs", columns);
     mem_free(path);
     return code;
 }
@@ -190,11 +192,11 @@ static int jobs_one(const struct cli_options *o, const char *method, const char 
     if (o->word_count != 2 || !str_int64(str_c(o->words[1]), &id))
         return cli_fail(EXIT_USAGE, "jobs %s takes a job's number", o->words[0]);
     char *path = mem_printf("/jobs/%lld%s", id, verb);
-    int code = ask(o, method, path, &body, &status);
+    int code = cli_ask(o, method, path, &body, &status);
     if (status && status < 400)
         print_json(&body);
     else if (status && flat_read(buf_str(&body), &answer, &err))
-        code = fail_by_problem(&answer, status);
+        code = cli_fail_by_problem(&answer, status);
     flat_free(&answer);
     buf_free(&body);
     mem_free(path);
@@ -207,7 +209,7 @@ int cmd_jobs(const struct cli_options *o)
                                           "dead",  "done_total", "failed_total", NULL};
     const char *verb = o->word_count ? o->words[0] : "";
     if (!*verb)
-        return show(o, "/queues", "", columns);
+        return cli_show(o, "/queues", "", columns);
     if (!strcmp(verb, "list") && o->word_count <= 2)
         return jobs_list(o);
     if (!strcmp(verb, "show"))

@@ -16,6 +16,7 @@
 #include "loop/pool.h"
 #include "observe/log.h"
 #include "reload/plan.h"
+#include "reload/rollback.h"
 #include "share.h"
 #include "storage/scratch.h"
 #include "vm/inspect.h"
@@ -105,7 +106,7 @@ static int ask_serving(const struct check *c, struct flat *answer, struct plan_p
     for (int i = 0; n < 1000 && (name = flat_get(answer, "%d.name", i)); i++) {
         const char *hash = flat_get(answer, "%d.generation", i);
         if (hash && strcmp(hash, "-"))
-            out[n++] = (struct plan_plugin){name, hash, "", false};
+            out[n++] = (struct plan_plugin){name, hash, "", false, NULL};
     }
     return n;
 }
@@ -143,6 +144,21 @@ static void add_permissions(const struct check *c, const struct flat *answer, st
     }
 }
 
+/* What a reload would serve for a folder: a kept bundle, when it was rolled back. */
+static struct plan_plugin find_one(const struct check *c, const struct generation *g, char hash[13])
+{
+    char *kept = mem_printf("%s/generations", config_text(c->config, "state.dir"));
+    struct rollback r;
+    struct plan_plugin p = {g->name, hash, "", false, NULL};
+    snprintf(hash, 13, "%.12s", g->bundle->hash);
+    if (rollback_read(kept, g->name, &r) && rollback_hides(&r, g->bundle->hash)) {
+        snprintf(hash, 13, "%s", r.to);
+        p.note = rollback_text(&r);
+    }
+    mem_free(kept);
+    return p;
+}
+
 static void print_plan(struct check *c, bool json, struct buf *out)
 {
     struct flat answer = {0};
@@ -153,8 +169,7 @@ static void print_plan(struct check *c, bool json, struct buf *out)
     for (int i = 0; i < c->scan.count; i++) {
         if (!c->loaded[i])
             continue;
-        snprintf(hashes[n], sizeof hashes[n], "%.12s", c->loaded[i]->bundle->hash);
-        found[n] = (struct plan_plugin){c->loaded[i]->name, hashes[n], "", false};
+        found[n] = find_one(c, c->loaded[i], hashes[n]);
         n++;
     }
     struct plan plan = plan_make(serving, serving_count, found, n, NULL, false);
@@ -165,6 +180,8 @@ static void print_plan(struct check *c, bool json, struct buf *out)
         plan_print(&plan, out);
     plan_free(&plan);
     flat_free(&answer);
+    for (int i = 0; i < n; i++)
+        mem_free((void *)(uintptr_t)found[i].note);
     mem_free(hashes);
     mem_free(serving);
     mem_free(found);

@@ -61,6 +61,10 @@ const struct config_key config_keys[] = {
     {"development", CONFIG_BOOLEAN, "true", 0, 0,
      "Error answers and pages show file, line and source; browsers do not cache."},
     {"reload.drain", CONFIG_DURATION, "30s", 0, DAY, "Time for tasks of a replaced generation."},
+    {"reload.generations", CONFIG_INTEGER, "4", 1, 100,
+     "Live generations of one plugin, the one serving included; over it the oldest ends at once."},
+    {"reload.start_time", CONFIG_DURATION, "10s", 10 * MS, DAY,
+     "Time of a plugin's start(), and of its stop()."},
 
     {"lanes.web", CONFIG_INTEGER, "0", 0, 32, "Threads that serve; 0 = one a core."},
     {"lanes.job", CONFIG_INTEGER, "0", 0, 32, "Threads that run jobs; 0 = one a core."},

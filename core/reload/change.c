@@ -3,7 +3,8 @@
  *   scan → plan → load → verify → migrate → start → swap → done
  *
  * Every step either calls the next one or fails the change.  Until the swap the
- * set that serves is only read.  change_start.c has the steps from migrate on.
+ * set that serves is only read.  change_plan.c has the first two steps,
+ * change_start.c those from migrate on.
  */
 
 #include <stdio.h>
@@ -43,10 +44,14 @@ struct change *change_create(struct reload *r, const struct reload_request *requ
     list_init(&c->link);
     c->reload = r;
     c->names = copy_names(request->names);
-    c->forced = request->forced;
-    c->allow = request->allow;
+    c->forced = request->forced || request->rollback;
+    c->allow = request->allow || request->rollback; /* what served before was accepted then */
     c->dry = request->dry;
     c->release = request->release;
+    c->rollback = request->rollback;
+    c->automatic = request->automatic;
+    c->hash = mem_strdup(request->hash);
+    c->reason = mem_strdup(request->reason ? request->reason : "asked for");
     c->cause = request->cause;
     c->done = request->done;
     c->arg = request->arg;
@@ -54,7 +59,7 @@ struct change *change_create(struct reload *r, const struct reload_request *requ
     return c;
 }
 
-static bool is_listed(const char *const *list, const char *name)
+bool change_is_listed(const char *const *list, const char *name)
 {
     for (int i = 0; list && list[i]; i++) {
         if (!strcmp(list[i], name))
@@ -72,6 +77,9 @@ static void change_free(struct change *c)
     for (int i = 0; c->found && i < c->scan.count; i++)
         mem_free((void *)(uintptr_t)c->found[i].config_hash);
     mem_free(c->names);
+    mem_free(c->hash);
+    mem_free(c->reason);
+    buf_free(&c->warning);
     scan_free(&c->scan);
     plan_free(&c->plan);
     mem_free(c->serving);
@@ -89,6 +97,7 @@ void change_end(struct change *c, bool ok)
                                    .plan = c->plan,
                                    .errors = c->errors,
                                    .error_count = c->error_count,
+                                   .warning = c->warning.n ? c->warning.p : NULL,
                                    .took_ns = clock_ns() - c->since,
                                    .swap_ns = c->swapped ? clock_ns() - c->swapped : 0};
     if (c->done)
@@ -218,7 +227,7 @@ static bool permit_all(struct change *c)
 {
     permit_plan(c);
     c->judged = true;
-    c->loading++; /* as in load_all */
+    c->loading++; /* as in change_load */
     for (int i = 0; i < c->item_count; i++) {
         struct item *item = &c->items[i];
         struct err err;
@@ -239,7 +248,7 @@ static void after_loads(struct change *c)
         struct item *item = &c->items[i];
         if (item->fresh->state == GENERATION_READY && !item->refused)
             continue;
-        if (c->first && is_listed(c->reload->options.tolerated, item->fresh->name)) {
+        if (c->first && change_is_listed(c->reload->options.tolerated, item->fresh->name)) {
             generation_discard(item->fresh);
             drop_item(c, item);
         } else {
@@ -265,7 +274,7 @@ static void on_loaded(struct generation *g, const struct err *failure, void *arg
         after_loads(c);
 }
 
-static void load_all(struct change *c)
+void change_load(struct change *c)
 {
     const struct set *old = reload_current(c->reload);
     c->items = mem_zero((size_t)c->plan.count + 1, sizeof *c->items);
@@ -284,89 +293,4 @@ static void load_all(struct change *c)
     }
     if (--c->loading == 0)
         after_loads(c);
-}
-
-/* -- scan and plan -------------------------------------------------------------------------- */
-
-static char *config_hash(struct reload *r, const char *plugin)
-{
-    char hash[17];
-    char *config = r->options.config_json(r->options.arg, plugin);
-    generation_config_hash(str_c(config), hash);
-    mem_free(config);
-    return mem_strdup(hash);
-}
-
-static void make_plan(struct change *c)
-{
-    struct reload *r = c->reload;
-    const struct set *set = reload_current(r);
-    int serving = set ? set->count : 0;
-    c->serving = mem_zero((size_t)serving + 1, sizeof *c->serving);
-    c->found = mem_zero((size_t)c->scan.count + 1, sizeof *c->found);
-    for (int i = 0; i < serving; i++) {
-        const struct generation *g = set->generations[i];
-        c->serving[i] = (struct plan_plugin){g->name, g->bundle->hash, g->config_hash, false};
-    }
-    for (int i = 0; i < c->scan.count; i++) {
-        const struct scan_entry *e = &c->scan.entries[i];
-        c->found[i] =
-            (struct plan_plugin){e->name, e->bundle ? e->bundle->hash : "", config_hash(r, e->name),
-                                 is_listed(r->options.disabled, e->name)};
-    }
-    c->plan = plan_make(c->serving, serving, c->found, c->scan.count, (const char *const *)c->names,
-                        c->forced);
-}
-
-/* Folders that cannot be read fail the change, unless they may. */
-static bool check_scan(struct change *c)
-{
-    bool ok = true;
-    for (int i = c->scan.count - 1; i >= 0; i--) {
-        struct scan_entry *e = &c->scan.entries[i];
-        if (e->bundle)
-            continue;
-        change_add_error(c, e->name, e->err.message, false);
-        ok = ok && c->first && is_listed(c->reload->options.tolerated, e->name);
-        memmove(e, e + 1, (size_t)(c->scan.count-- - 1 - i) * sizeof *e);
-    }
-    return ok;
-}
-
-/* A plugin asked for by name must be somewhere; a file watch names any folder. */
-static bool check_names(struct change *c)
-{
-    const struct set *set = reload_current(c->reload);
-    bool ok = true;
-    for (int i = 0; c->forced && c->names && c->names[i]; i++) {
-        bool found = set && set_plugin(set, str_c(c->names[i]));
-        for (int k = 0; !found && k < c->scan.count; k++)
-            found = !strcmp(c->scan.entries[k].name, c->names[i]);
-        if (found)
-            continue;
-        struct err err;
-        err_set(&err, ERR_NOT_FOUND, "no plugin '%s' in plugins.path", c->names[i]);
-        change_add_error(c, c->names[i], err.message, false);
-        reload_forget(c->reload, c->names[i]);
-        ok = false;
-    }
-    return ok;
-}
-
-void change_begin(struct change *c)
-{
-    struct reload *r = c->reload;
-    c->first = !r->loaded_once;
-    c->scan = scan_read(r->options.dirs, (const char *const *)c->names);
-    if (!check_scan(c) || !check_names(c)) {
-        change_fail(c);
-        return;
-    }
-    make_plan(c);
-    if (!c->dry)
-        change_forget_undone(c);
-    if (!c->plan.changes && !c->first)
-        change_end(c, true);
-    else
-        load_all(c);
 }

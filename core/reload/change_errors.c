@@ -27,20 +27,24 @@ void change_add_error(struct change *c, const char *plugin, const char *message,
 {
     const struct set *set = reload_current(c->reload);
     struct generation *serving = set ? set_plugin(set, str_c(plugin)) : NULL;
+    const struct bundle *bundle = bundle_of(c, plugin);
     struct reload_error e = {.at_wall = clock_wall_ns(), .refused = refused};
     snprintf(e.plugin, sizeof e.plugin, "%s", plugin);
     snprintf(e.message, sizeof e.message, "%s", message);
     snprintf(e.kept, sizeof e.kept, "%s", serving ? serving->label : "");
+    if (bundle)
+        generation_label(bundle, e.generation);
     c->errors = mem_realloc(c->errors, (size_t)(c->error_count + 1) * sizeof *c->errors);
     c->errors[c->error_count++] = e;
-    if (!c->dry)
-        reload_note(c->reload, &e);
-    if (!c->dry && c->reload->options.failed)
-        c->reload->options.failed(c->reload->options.arg, &e, bundle_of(c, plugin));
-    if (!c->dry && serving)
-        log_error("reload", "%s -- %s keeps serving", message, serving->label);
-    else if (!c->dry)
-        log_error("reload", "%s", message);
+    if (c->dry)
+        return;
+    reload_note(c->reload, &e);
+    if (c->reload->options.failed)
+        c->reload->options.failed(c->reload->options.arg, &e, bundle);
+    reload_event(c->reload, plugin, "refused", bundle ? bundle->hash : "", "%s", message);
+    log_error("reload", "%s%s%s%s%s%s%s", message, bundle || serving ? " -- " : "", e.generation,
+              bundle ? " is refused" : "", bundle && serving ? ", " : "", e.kept,
+              serving ? " keeps serving" : "");
 }
 
 static bool is_planned(const struct change *c, const char *plugin)

@@ -15,16 +15,29 @@
 
 /* -- swap ----------------------------------------------------------------------------------- */
 
+static const char *event_kind(const struct change *c, const struct plan_step *step)
+{
+    if (step->action == PLAN_STOP)
+        return "stopped";
+    return c->rollback ? "rolled back" : "loaded";
+}
+
 static void on_swapped(void *arg)
 {
     struct change *c = arg;
     int64_t now = clock_ns();
     for (int i = 0; i < c->plan.count; i++) {
         const struct plan_step *s = &c->plan.steps[i];
-        if (s->action != PLAN_KEEP)
-            log_info("reload", "%s %s (%s, %s) %.1f ms", plan_action_name(s->action), s->plugin,
-                     s->reason, c->cause, (double)(now - c->since) / 1e6);
+        double ms = (double)(now - c->since) / 1e6;
+        if (s->action == PLAN_KEEP)
+            continue;
+        log_info("reload", "%s %s (%s, %s) %.1f ms", plan_action_name(s->action), s->plugin,
+                 s->reason, c->cause, ms);
+        reload_event(c->reload, s->plugin, event_kind(c, s), s->to ? s->to : s->from,
+                     "%s (%s), %.1f ms", s->reason, c->cause, ms);
     }
+    if (c->warning.n)
+        log_warn("reload", "%s", c->warning.p);
     change_end(c, true);
 }
 
@@ -38,7 +51,7 @@ struct keeping {
 static void keep_work(struct pool_job *job)
 {
     struct keeping *k = list_entry(job, struct keeping, job);
-    keep_save(k->dir, k->generation->bundle, &k->err);
+    keep_save(k->dir, k->generation->bundle, k->generation->decl->version, &k->err);
 }
 
 static void keep_done(struct pool_job *job)
@@ -80,6 +93,7 @@ static void swap(struct change *c)
         reload_welcome(r, c->items[i].fresh, c->release);
         generation_unref(c->items[i].fresh); /* the set holds it now */
     }
+    change_settle_rollbacks(c);
     r->loaded_once = true;
     c->swapped = clock_ns();
     struct set *set = c->set;
@@ -147,7 +161,7 @@ static void start_next(struct change *c)
 
 /* -- migrations ----------------------------------------------------------------------------- */
 
-static int list_migrations(const struct bundle *bundle, struct migration *out)
+int change_migrations(const struct bundle *bundle, struct migration *out)
 {
     static const char folder[] = "migrations/";
     int n = 0;
@@ -172,9 +186,9 @@ static bool migrate_all(struct change *c, bool for_good)
     bool ok = true;
     for (int i = 0; ok && i < c->item_count; i++) {
         const struct generation *g = c->items[i].fresh;
-        int count = list_migrations(g->bundle, NULL);
+        int count = change_migrations(g->bundle, NULL);
         struct migration *list = mem_zero((size_t)count + 1, sizeof *list);
-        list_migrations(g->bundle, list);
+        change_migrations(g->bundle, list);
         c->migrating = &c->items[i];
         ok = !count || (for_good ? store_migrate : store_migrate_check)(store, g->name, list, count,
                                                                         &c->migration_err);
@@ -186,8 +200,8 @@ static bool migrate_all(struct change *c, bool for_good)
 static void migrate_work(struct pool_job *job)
 {
     struct change *c = list_entry(job, struct change, migration);
-    if (migrate_all(c, false))
-        migrate_all(c, true);
+    if (migrate_all(c, false) && migrate_all(c, true) && c->rollback)
+        change_warn_ahead(c);
 }
 
 static void migrate_done(struct pool_job *job)
@@ -211,9 +225,9 @@ void change_migrate(struct change *c)
 {
     int count = 0;
     for (int i = 0; i < c->item_count; i++)
-        count += list_migrations(c->items[i].fresh->bundle, NULL);
+        count += change_migrations(c->items[i].fresh->bundle, NULL);
     c->migration = (struct pool_job){.work = migrate_work, .done = migrate_done};
-    if (count && c->reload->options.store)
+    if ((count || c->rollback) && c->reload->options.store)
         pool_submit(c->reload->options.on.host->pool, &c->migration, c->reload->options.on.control);
     else
         start_next(c);

@@ -152,7 +152,8 @@ static void reap_done(struct pool_job *job)
     struct generation *g = r->generation;
     struct generation_lanes *on = g->on;
     if (--g->vms_open == 0) {
-        g->state = GENERATION_STOPPED;
+        if (g->state != GENERATION_SERVING) /* all of them were killed; it gets others */
+            g->state = GENERATION_STOPPED;
         if (on->host->cache)
             cache_release(on->host->cache, g); /* its locks */
     }

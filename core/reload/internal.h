@@ -7,6 +7,7 @@
 #include "loop/lane.h"
 #include "loop/pool.h"
 #include "reload/reload.h"
+#include "reload/rollback.h"
 #include "reload/scan.h"
 
 struct change;
@@ -18,6 +19,7 @@ struct reload_lane {
     struct list held;    /* struct held_set: replaced sets with requests in flight here */
     struct list leaving; /* struct leaving: generations whose VM here is on its way out */
     struct timer check;
+    bool checking, again;
 };
 
 struct reload {
@@ -28,7 +30,9 @@ struct reload {
     struct list queue; /* struct change, the first one runs */
     bool busy, stopping, loaded_once;
     uint64_t sets;
-    int leaving; /* replaced sets and generations that a lane has not let go yet */
+    int leaving;          /* replaced sets and generations that a lane has not let go yet */
+    struct list draining; /* struct draining, the oldest first */
+    struct events *events;
     struct reload_error *errors;
     int error_count;
     void (*stopped)(void *arg);
@@ -74,7 +78,9 @@ struct change {
     struct reload *reload;
     /* the request */
     char **names;
-    bool forced, first, allow, dry, release;
+    bool forced, first, allow, dry, release, rollback, automatic;
+    char *hash, *reason; /* of a rollback */
+    struct rollback rolling;
     const char *cause;
     reload_done_fn *done;
     void *arg;
@@ -94,19 +100,36 @@ struct change {
     struct pool_job migration;
     struct item *migrating;
     struct err migration_err;
+    struct buf warning;
     int64_t swapped;
 };
 
 /* Makes `set` current and lets `gone` go; acked(arg) when every lane has seen it. */
 void reload_swap(struct reload *reload, struct set *set, struct generation *const *gone, int count,
                  int64_t drain_ns, void (*acked)(void *arg), void *arg);
-/* change.c: begins the first change of the queue. */
+/* change_plan.c: begins the first change of the queue. */
 void change_begin(struct change *change);
+/* change.c: the plan is made; loads what it says. */
+void change_load(struct change *change);
+bool change_is_listed(const char *const *list, const char *name);
 struct change *change_create(struct reload *reload, const struct reload_request *request);
 struct list *change_link(struct change *change);
 struct change *change_of(struct list *link);
 /* The change is over: takes the next one of the queue. */
 void reload_next(struct reload *reload);
+/* A lane is done with its part of something that stops. */
+void reload_check_stopped(struct reload *reload);
+/* On a lane: the generation's time is over there. */
+void reload_hurry_on_lane(struct reload_lane *lane, const struct generation *generation);
+
+/* -- draining.c: replaced generations on their way out -- */
+
+/* Follows it until its last VM is closed; ends the oldest when there are too many. */
+void draining_add(struct reload *reload, struct generation *generation);
+void draining_prune(struct reload *reload);
+
+/* -- report.c: what the operator is told -- */
+
 /* Remembers why a plugin's last change failed, until it is forgotten. */
 void reload_note(struct reload *reload, const struct reload_error *error);
 void reload_forget(struct reload *reload, const char *plugin);
@@ -120,8 +143,17 @@ void permit_accept(const struct change *change, const struct item *item);
 void change_add_error(struct change *change, const char *plugin, const char *message, bool refused);
 /* A broken folder that was put back to what serves, or taken away, is not broken any more. */
 void change_forget_undone(struct change *change);
+/* change_rollback.c: a kept bundle in the folder's place. */
+bool change_find_kept(struct change *change);
+/* The set that serves has it: whatever the folders hold now is passed over, or counts again. */
+void change_settle_rollbacks(struct change *change);
+/* On a pool thread: warns of migrations that a kept bundle does not know. */
+void change_warn_ahead(struct change *change);
 /* change_start.c: migrations, start(), swap; the set is verified. */
 void change_migrate(struct change *change);
+/* A bundle's migrations/ in order; returns how many, out may be NULL. */
+struct migration;
+int change_migrations(const struct bundle *bundle, struct migration *out);
 /* Reports everything that was made for the change as failed, or as done. */
 void change_fail(struct change *change);
 void change_fail_with(struct change *change, const char *plugin, const struct err *err);

@@ -55,6 +55,8 @@ static void decide(struct plan_step *step, const struct plan_plugin *was,
         step->action = forced ? PLAN_REPLACE : PLAN_KEEP;
         step->reason = forced ? "asked for" : "unchanged";
     }
+    if (now && now->note && asked && step->to)
+        step->reason = now->note;
 }
 
 static int by_name(const void *a, const void *b)

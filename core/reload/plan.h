@@ -19,12 +19,13 @@ struct plan_plugin {
     const char *hash;        /* of the folder's content */
     const char *config_hash; /* of its part of the configuration */
     bool disabled;           /* found, but plugins.disable names it */
+    const char *note;        /* found: why it is not the folder's content; NULL = it is */
 };
 
 struct plan_step {
     const char *plugin; /* borrowed from the input */
     enum plan_action action;
-    const char *reason;    /* "files changed"; static text */
+    const char *reason;    /* "files changed"; static text, or the note of what was found */
     const char *from, *to; /* content hashes, NULL when there is none; borrowed */
     int found;             /* index in what was found; -1 for a plugin that goes */
     int serving;           /* index in what serves; -1 for a new one */

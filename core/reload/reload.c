@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "http/server.h"
 #include "observe/log.h"
+#include "reload/events.h"
 #include "reload/internal.h"
 #include "vm/vm.h"
 
@@ -35,9 +36,8 @@ struct freed {
     struct generation *generation;
 };
 
-static void maybe_stopped(void *arg)
+void reload_check_stopped(struct reload *r)
 {
-    struct reload *r = arg;
     if (r->stopped && !r->leaving && !r->options.on.vms_open) {
         void (*stopped)(void *arg) = r->stopped;
         r->stopped = NULL;
@@ -53,7 +53,7 @@ static void freed_on_control(void *arg)
     if (f->generation)
         generation_unref(f->generation);
     f->reload->leaving--;
-    maybe_stopped(f->reload);
+    reload_check_stopped(f->reload);
     mem_free(f);
 }
 
@@ -84,7 +84,7 @@ static uint64_t drop_quiet_sets(struct reload_lane *l)
 
 /* A VM takes no new tasks once no request here could still be sent to it; its
  * tasks are cancelled at the deadline. */
-static void lane_check(struct reload_lane *l)
+static void check_once(struct reload_lane *l)
 {
     uint64_t oldest = drop_quiet_sets(l);
     int64_t now = clock_ns();
@@ -105,8 +105,32 @@ static void lane_check(struct reload_lane *l)
         tell_freed(l->reload, NULL, e->generation);
         mem_free(e);
     }
+}
+
+/* A task that is cancelled may let the last request of a set go, and so ask again. */
+static void lane_check(struct reload_lane *l)
+{
+    l->again = true;
+    if (l->checking)
+        return;
+    l->checking = true;
+    while (l->again) {
+        l->again = false;
+        check_once(l);
+    }
+    l->checking = false;
     if (!list_empty(&l->leaving) || !list_empty(&l->held))
         timer_start(l->lane, &l->check, LANE_CHECK_MS * NS_PER_MS);
+}
+
+void reload_hurry_on_lane(struct reload_lane *l, const struct generation *g)
+{
+    list_each (link, &l->leaving) {
+        struct leaving *e = list_entry(link, struct leaving, link);
+        if (e->generation == g)
+            e->deadline = 0;
+    }
+    lane_check(l);
 }
 
 static void on_check(struct timer *timer)
@@ -242,6 +266,8 @@ void reload_swap(struct reload *r, struct set *set, struct generation *const *go
         *note = (struct swap_note){s, &r->lanes[i]};
         lane_call(r->options.on.lanes[i], swap_on_lane, note);
     }
+    for (int i = 0; i < count; i++)
+        draining_add(r, gone[i]);
 }
 
 /* -- the queue of changes ------------------------------------------------------------------- */
@@ -266,49 +292,25 @@ void reload_run(struct reload *r, const struct reload_request *request)
         reload_next(r);
 }
 
-static int find_error(const struct reload *r, const char *plugin)
-{
-    int i = 0;
-    while (i < r->error_count && strcmp(r->errors[i].plugin, plugin))
-        i++;
-    return i;
-}
-
-void reload_note(struct reload *r, const struct reload_error *error)
-{
-    int i = find_error(r, error->plugin);
-    if (i == r->error_count)
-        r->errors = mem_realloc(r->errors, (size_t)++r->error_count * sizeof *r->errors);
-    r->errors[i] = *error;
-}
-
-void reload_forget(struct reload *r, const char *plugin)
-{
-    int i = find_error(r, plugin);
-    if (i == r->error_count)
-        return;
-    r->errors[i] = r->errors[--r->error_count];
-    if (r->options.recovered)
-        r->options.recovered(r->options.arg, plugin);
-}
-
-const struct reload_error *reload_errors(const struct reload *r, int *count)
-{
-    *count = r->error_count;
-    return r->errors;
-}
-
 /* -- life ----------------------------------------------------------------------------------- */
+
+static void on_vm_closed(void *arg)
+{
+    draining_prune(arg);
+    reload_check_stopped(arg);
+}
 
 struct reload *reload_create(const struct reload_options *options)
 {
     struct reload *r = mem_zero(1, sizeof *r);
     r->options = *options;
-    r->options.on.vm_closed = maybe_stopped;
+    r->options.on.vm_closed = on_vm_closed;
     r->options.on.vm_closed_arg = r;
     r->options.on.killed = reload_killed;
     r->options.on.killed_arg = r;
     list_init(&r->queue);
+    list_init(&r->draining);
+    r->events = events_create();
     r->lanes = mem_zero((size_t)options->on.count + 1, sizeof *r->lanes);
     for (int i = 0; i < options->on.count; i++) {
         struct reload_lane *l = &r->lanes[i];
@@ -372,7 +374,7 @@ static void stop_next(struct stopping *s)
     mem_free(s->generations);
     mem_free(s->order);
     mem_free(s);
-    maybe_stopped(r);
+    reload_check_stopped(r);
 }
 
 void reload_stop(struct reload *r, int64_t drain_ns, void (*done)(void *arg), void *arg)
@@ -404,6 +406,8 @@ void reload_destroy(struct reload *r)
 {
     for (int i = 0; i < r->options.on.count; i++)
         lane_call_wait(r->lanes[i].lane, leave_lane, &r->lanes[i]);
+    draining_prune(r);
+    events_destroy(r->events);
     mem_free(r->errors);
     mem_free(r->lanes);
     mem_free(r);

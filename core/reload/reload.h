@@ -30,6 +30,7 @@
 #include "reload/set.h"
 
 struct bundle;
+struct events;
 struct http_server;
 struct reload;
 struct reload_error;
@@ -44,6 +45,7 @@ struct reload_options {
     const char *const *trusted;   /* may reach more without being allowed to; "*" = all; or NULL */
     const char *accepted_dir;     /* where it is kept what each plugin may reach; or NULL */
     int64_t drain_ns;             /* how long old tasks may go on */
+    int generations;              /* of one plugin at a time: over it the oldest ends at once */
     int64_t start_ns;             /* deadline of start() and of stop() */
     struct http_server *http;     /* forgets kept answers of replaced plugins; or NULL */
     struct store *store;          /* for migrations; or NULL */
@@ -83,7 +85,8 @@ struct vm *reload_find_export(void *reload, struct lane *lane, const char *plugi
 struct reload_error {
     char plugin[64];
     char message[ERR_MESSAGE_BYTES];
-    char kept[GENERATION_LABEL_BYTES]; /* "" when nothing serves in its place */
+    char generation[GENERATION_LABEL_BYTES]; /* what was refused; "" when it was not read */
+    char kept[GENERATION_LABEL_BYTES];       /* "" when nothing serves in its place */
     bool refused; /* it would reach more than was accepted; `allow` accepts it */
     int64_t at_wall;
 };
@@ -93,8 +96,9 @@ struct reload_result {
     struct plan plan; /* borrowed, like the rest, until done returns */
     const struct reload_error *errors;
     int error_count;
-    int64_t took_ns; /* from the request to the answer */
-    int64_t swap_ns; /* from the pointer's store until every lane saw it */
+    const char *warning; /* what the operator must know although it was done; NULL = nothing */
+    int64_t took_ns;     /* from the request to the answer */
+    int64_t swap_ns;     /* from the pointer's store until every lane saw it */
 };
 typedef void reload_done_fn(const struct reload_result *result, void *arg);
 
@@ -102,9 +106,14 @@ struct reload_request {
     const char *const *names; /* NULL-terminated, copied; NULL = all */
     bool forced;              /* named plugins reload even when unchanged */
     bool allow;               /* they may reach more than was accepted */
-    bool dry;             /* only says what it would do: loads, checks and lets it all go again */
-    bool release;         /* what was held against the named ones is forgotten */
-    const char *cause;    /* static text for the log: "file change" */
+    bool dry;          /* only says what it would do: loads, checks and lets it all go again */
+    bool release;      /* what was held against the named ones is forgotten */
+    const char *cause; /* static text for the log: "file change" */
+    /* Serve a kept bundle instead of the folder: names[0], and the content hash it begins
+     * with, or NULL for the newest that neither serves nor failed.  Copied. */
+    bool rollback;
+    const char *hash, *reason;
+    bool automatic;       /* nobody asked: what the folder has become meanwhile is still loaded */
     reload_done_fn *done; /* or NULL; when every lane has switched, or on failure */
     void *arg;
 };
@@ -123,3 +132,13 @@ struct quarantine_state reload_kills(const struct reload *reload, const struct g
 
 /* Plugins whose last change failed; newest message each. */
 const struct reload_error *reload_errors(const struct reload *reload, int *count);
+
+/* Generations of a plugin that are not closed yet, the one that serves included. */
+int reload_live(const struct reload *reload, const char *plugin);
+/* Remembers what happened to a plugin, beside the log; generation: content hash or "". */
+void reload_event(struct reload *reload, const char *plugin, const char *kind,
+                  const char *generation, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+const struct events *reload_events(const struct reload *reload);
+/* Where bundles are kept (keep.h, rollback.h), or NULL. */
+const char *reload_keep_dir(const struct reload *reload);

@@ -69,6 +69,7 @@ void scan_free(struct scan *s)
     for (int i = 0; i < s->count; i++) {
         if (s->entries[i].bundle)
             bundle_free(s->entries[i].bundle);
+        mem_free(s->entries[i].note);
     }
     mem_free(s->entries);
     *s = (struct scan){0};

@@ -10,6 +10,7 @@ struct scan_entry {
     char name[64];
     struct bundle *bundle; /* NULL when it cannot be read; err says why */
     struct err err;
+    char *note; /* why the bundle is not the folder's content; NULL = it is */
 };
 
 struct scan {

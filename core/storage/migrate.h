@@ -28,7 +28,12 @@ bool store_migrate(struct store *store, const char *plugin, const struct migrati
 /* Tries them on a scratch copy of the schema in memory; changes nothing. */
 bool store_migrate_check(struct store *store, const char *plugin,
                          const struct migration *migrations, int count, struct err *err);
-/* The same without a running store: path is the database file, which need not exist. */
+/* Appends "0003_tags.sql, 0004_…" for the applied ones that are not among them: the database is
+ * ahead of an older bundle, for good.  False with *err. */
+bool store_migrations_ahead(struct store *store, const char *plugin,
+                            const struct migration *migrations, int count, struct buf *names,
+                            struct err *err);
+/* store_migrate_check without a running store: path is the database file, which need not exist. */
 bool migrate_check_file(const char *path, const char *plugin, const struct migration *migrations,
                         int count, struct err *err);
 

@@ -202,6 +202,7 @@ static const struct store_driver driver = {
     .tx_run = sqlite_tx_run,
     .tx_end = sqlite_tx_end,
     .migrate = sqlite_migrate,
+    .ahead = sqlite_migrations_ahead,
     .close = close_store,
 };
 

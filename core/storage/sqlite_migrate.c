@@ -269,6 +269,40 @@ bool sqlite_migrate(struct store *store, const char *plugin, const struct migrat
     return ok;
 }
 
+static bool is_among(const char *name, const struct migration *migrations, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(migrations[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+bool sqlite_migrations_ahead(struct store *store, const char *plugin,
+                             const struct migration *migrations, int count, struct buf *names,
+                             struct err *err)
+{
+    struct sqlite *db = (struct sqlite *)store;
+    struct sqlite_conn reader;
+    if (!conn_open(&reader, db, db->options.path, CONN_READER, err))
+        return false;
+    sqlite3_stmt *stmt = sqlite_prepared(
+        &reader, "select name from maru_migrations where plugin = $1 order by number", err);
+    int rc = stmt ? SQLITE_ROW : SQLITE_ERROR;
+    if (stmt)
+        sqlite3_bind_text(stmt, 1, plugin, -1, SQLITE_STATIC);
+    while (stmt && (rc = sqlite_step(&reader, stmt, err)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(stmt, 0);
+        const char *slash = strrchr(name, '/');
+        if (!is_among(name, migrations, count))
+            buf_printf(names, "%s%s", names->n ? ", " : "", slash ? slash + 1 : name);
+    }
+    if (stmt)
+        conn_done(stmt);
+    conn_close(&reader);
+    return rc == SQLITE_DONE;
+}
+
 /* Makes the objects of `from` in `to`; shadow tables of virtual ones are there
  * already and fail, which is fine. */
 static bool copy_schema(struct sqlite_conn *from, struct sqlite_conn *to, struct err *err)

@@ -134,3 +134,6 @@ bool sqlite_migrate(struct store *store, const char *plugin, const struct migrat
 /* On a connection of kind CONN_SCRATCH. */
 bool migrate_scratch(struct sqlite_conn *conn, const char *plugin,
                      const struct migration *migrations, int count, struct err *err);
+bool sqlite_migrations_ahead(struct store *store, const char *plugin,
+                             const struct migration *migrations, int count, struct buf *names,
+                             struct err *err);

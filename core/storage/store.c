@@ -45,6 +45,13 @@ bool store_migrate_check(struct store *store, const char *plugin,
     return store->driver->migrate(store, plugin, migrations, count, true, err);
 }
 
+bool store_migrations_ahead(struct store *store, const char *plugin,
+                            const struct migration *migrations, int count, struct buf *names,
+                            struct err *err)
+{
+    return store->driver->ahead(store, plugin, migrations, count, names, err);
+}
+
 void store_close(struct store *store)
 {
     if (store)

@@ -124,6 +124,8 @@ struct store_driver {
     void (*tx_end)(struct store_tx *tx, bool commit);
     bool (*migrate)(struct store *store, const char *plugin, const struct migration *migrations,
                     int count, bool dry_run, struct err *err);
+    bool (*ahead)(struct store *store, const char *plugin, const struct migration *migrations,
+                  int count, struct buf *names, struct err *err);
     void (*close)(struct store *store);
 };
 

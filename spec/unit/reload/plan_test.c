@@ -3,11 +3,11 @@
 #include "reload/set.h"
 #include "test.h"
 
-static const struct plan_plugin a1 = {"a", "hash-a1", "c1", false};
-static const struct plan_plugin a2 = {"a", "hash-a2", "c1", false};
-static const struct plan_plugin b1 = {"b", "hash-b1", "c1", false};
-static const struct plan_plugin b1_other_config = {"b", "hash-b1", "c2", false};
-static const struct plan_plugin c_disabled = {"c", "hash-c1", "c1", true};
+static const struct plan_plugin a1 = {"a", "hash-a1", "c1", false, NULL};
+static const struct plan_plugin a2 = {"a", "hash-a2", "c1", false, NULL};
+static const struct plan_plugin b1 = {"b", "hash-b1", "c1", false, NULL};
+static const struct plan_plugin b1_other_config = {"b", "hash-b1", "c2", false, NULL};
+static const struct plan_plugin c_disabled = {"c", "hash-c1", "c1", true, NULL};
 
 static void check_step(const struct plan *plan, int i, const char *plugin, enum plan_action action,
                        const char *reason)
@@ -43,7 +43,7 @@ TEST(replaces_by_content_and_by_configuration)
 
 TEST(stops_what_is_gone_or_disabled)
 {
-    struct plan_plugin c_serving = {"c", "hash-c1", "c1", false};
+    struct plan_plugin c_serving = {"c", "hash-c1", "c1", false, NULL};
     struct plan_plugin serving[] = {a1, c_serving}, found[] = {c_disabled};
     struct plan plan = plan_make(serving, 2, found, 1, NULL, false);
     check_step(&plan, 0, "a", PLAN_STOP, "its folder is gone");
@@ -111,4 +111,18 @@ TEST(compares_versions_number_by_number)
     CHECK(version_compare(STR("1.10.0"), STR("1.9")) > 0);
     CHECK(version_compare(STR("1"), STR("1.0.0")) == 0);
     CHECK(version_compare(STR("0.9.9"), STR("1")) < 0);
+}
+
+TEST(says_why_something_else_than_the_folder_serves)
+{
+    struct plan_plugin serving[] = {a1, b1}, found[] = {a1, b1};
+    found[0].note = "rolled back from x to y: why";
+    struct plan plan = plan_make(serving, 2, found, 2, NULL, false);
+    CHECK(plan.changes == 0);
+    check_step(&plan, 0, "a", PLAN_KEEP, "rolled back from x to y: why");
+    check_step(&plan, 1, "b", PLAN_KEEP, "unchanged");
+    plan_free(&plan);
+    plan = plan_make(serving + 1, 1, found, 2, NULL, false);
+    check_step(&plan, 0, "a", PLAN_START, "rolled back from x to y: why");
+    plan_free(&plan);
 }

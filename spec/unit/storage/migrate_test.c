@@ -36,6 +36,26 @@ TEST(each_is_applied_once)
     fixture_fini(&f);
 }
 
+TEST(an_older_bundle_is_told_what_it_lacks)
+{
+    struct fixture f = {0};
+    REQUIRE(fixture_init(&f));
+    struct migration list[] = {{"migrations/0001_a.sql", STR("create table a(x);")},
+                               {"migrations/0002_b.sql", STR("create table b(x);")},
+                               {"migrations/0003_c.sql", STR("create table c(x);")}};
+    struct buf names = {0};
+    CHECK(store_migrate(f.store, "p", list, 3, &f.err));
+    CHECK(store_migrations_ahead(f.store, "p", list, 3, &names, &f.err));
+    CHECK_EQ(names.n, 0);
+    CHECK(store_migrations_ahead(f.store, "p", list, 1, &names, &f.err));
+    CHECK_STR(names.p, "0002_b.sql, 0003_c.sql");
+    buf_clear(&names);
+    CHECK(store_migrations_ahead(f.store, "q", NULL, 0, &names, &f.err));
+    CHECK_EQ(names.n, 0);
+    buf_free(&names);
+    fixture_fini(&f);
+}
+
 TEST(a_changed_or_late_one_is_refused_by_name)
 {
     struct fixture f = {0};

@@ -1,0 +1,21 @@
+/* admin.h -- what the commands share that ask a running server. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/str.h"
+
+struct cli_options;
+struct flat;
+
+/* One request; *status is 0 when there was no answer, and the exit code is returned. */
+int cli_ask(const struct cli_options *options, const char *method, const char *path,
+            struct buf *body, int *status);
+/* Prints what a problem+json says. */
+int cli_fail_by_problem(const struct flat *answer, int status);
+/* Asks, and prints one table of the answer, or with --json all of it. */
+int cli_show(const struct cli_options *options, const char *path, const char *prefix,
+             const char *const *columns);
+/* Prints the answer of a reload or rollback. */
+int cli_print_change(const struct flat *answer, int status);
+bool cli_is_name(const char *name); /* of a plugin */
