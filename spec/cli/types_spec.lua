@@ -36,6 +36,25 @@ describe("maru.d.lua", function()
     assert(loadstring(TEXT))
   end)
 
+  it("names only classes that it declares, and parameters that the function behind has", function()
+    local params = {}
+    for line in TEXT:gmatch("([^\n]*)\n") do
+      for name in line:gmatch("maru%.%u%w*") do
+        local alias = TEXT:find("@alias " .. name .. " ", 1, true)
+        assert.truthy(declared.classes[name] or alias, line)
+      end
+      local param = line:match("^%-%-%-@param ([%w_]+)")
+      if param then
+        params[#params + 1] = param
+      elseif not line:find("^%-%-") then
+        for _, name in ipairs(params) do
+          assert.truthy(line:find("[(, ]" .. name .. "[,) ]"), "@param " .. name .. " above " .. line)
+        end
+        params = {}
+      end
+    end
+  end)
+
   it("declares every part of app and invents none", function()
     same("maru.App", registered.app, "app")
   end)

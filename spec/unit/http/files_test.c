@@ -81,8 +81,7 @@ TEST(serves_files_with_their_type)
     CHECK_STR(talk_header(a, "x-content-type-options"), "nosniff");
     CHECK_STR(talk_header(a, "cache-control"), "no-cache");
     a = talk_get(port, "GET /", NULL);
-    CHECK_STR(talk_body(a),
-              "<p>index<script type=\"module\" src=\"/dev/overlay.js\"></script>\n");
+    CHECK_STR(talk_body(a), "<p>index<script type=\"module\" src=\"/dev/overlay.js\"></script>\n");
     CHECK(strncmp(talk_header(a, "etag"), "\"dev-", 5) == 0);
     CHECK_STR(talk_header(a, "content-security-policy"),
               "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:");
