@@ -78,6 +78,13 @@ void audit_list(struct admin_call *call);
 /* develop.c: GET /dev/events. */
 void develop_events(struct http_request *request, void *admin);
 
+/* view_usage.c: "cpu_seconds", "p50_ms" … of an object that is open; zeros for NULL. */
+struct generation;
+struct set;
+void view_usage(struct json *w, const struct generation *g);
+/* maru_plugin_* of every generation that serves, as Prometheus text.  On any lane. */
+void usage_metrics(const struct set *set, struct buf *out);
+
 /* public.c: routes answered on the lane that got them. */
 void public_routes(struct admin *admin);
 void admin_add_route(struct admin *admin, const struct http_route *route);

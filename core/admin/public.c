@@ -23,13 +23,14 @@ static void on_ready(struct http_request *r, void *arg)
 static void on_metrics(struct http_request *r, void *arg)
 {
     struct str client = request_client(r);
+    struct admin *a = arg;
     struct buf out = {0};
-    (void)arg;
     if (!request_is_admin(r) && !str_eq_c(client, "::1") && !str_starts(client, STR("127."))) {
         respond_problemf(r, 404, "not_found", "metrics are for this machine and the admin port");
         return;
     }
     metrics_print(&out);
+    usage_metrics(reload_current(a->parts->reload), &out);
     respond_take(r, 200, STR("text/plain; version=0.0.4; charset=utf-8"), &out);
 }
 

@@ -206,8 +206,7 @@ static void write_plugin(struct json *w, const struct reload *r, const struct ge
         json_key(w, counts[i].key);
         json_int(w, counts[i].value);
     }
-    json_key(w, "cpu_seconds");
-    json_num(w, (double)u.cpu_ns / 1e9);
+    view_usage(w, g);
     write_allow(w, g->decl);
     write_reloads(w, r, g->name);
     write_last_error(w, e);
@@ -225,12 +224,13 @@ static void write_failed(struct json *w, const struct reload *r, const struct re
     json_key(w, "state");
     json_cstr(w, "failed");
     json_time(w, "loaded_at", 0);
-    static const char *const zeros[] = {"routes",   "jobs",   "memory_bytes", "tasks",
-                                        "requests", "errors", "cpu_seconds"};
+    static const char *const zeros[] = {"routes", "jobs",     "memory_bytes",
+                                        "tasks",  "requests", "errors"};
     for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++) {
         json_key(w, zeros[i]);
         json_int(w, 0);
     }
+    view_usage(w, NULL);
     write_reloads(w, r, e->plugin);
     write_last_error(w, e);
 }

@@ -76,6 +76,8 @@ static int l_handle(lua_State *L)
         add_labels(L, 3, labels);
     char full[METRIC_NAME_BYTES + 20];
     snprintf(full, sizeof full, "maru_plugin_%s", name.p);
+    if (vm_samples_have(full))
+        args_error(L, "%s: %s is the host's own metric", usage, full);
     static const char help[] = "Counted by a plugin.";
     struct metric *metric = str_eq_c(kind, "counter") ? metrics_counter(full, help, labels->p)
                             : str_eq_c(kind, "gauge") ? metrics_gauge(full, help, labels->p)

@@ -108,21 +108,31 @@ static void set_vm(struct generation *g, const struct lane *lane, struct vm *vm)
     __atomic_store_n(&g->vms[lane->index], vm, __ATOMIC_RELEASE);
 }
 
+struct vm_totals generation_totals(const struct generation *g)
+{
+    struct vm_totals totals = {0};
+    for (int i = 0; i < g->on->count; i++)
+        vm_totals_add(&totals, &g->slots[i].counters);
+    return totals;
+}
+
 struct generation_usage generation_usage(const struct generation *g)
 {
-    struct generation_usage sum = {0};
-    for (int i = 0; i < g->on->count; i++) {
-        struct vm *vm = __atomic_load_n(&g->vms[i], __ATOMIC_ACQUIRE);
-        if (!vm)
-            continue;
-        struct vm_usage u = vm_usage(vm);
-        sum.memory_bytes += u.memory_bytes;
-        sum.tasks += u.tasks;
-        sum.started += u.started;
-        sum.errors += u.errors;
-        sum.cpu_ns += u.cpu_ns;
-    }
-    return sum;
+    struct vm_totals t = generation_totals(g);
+    struct generation_usage usage = {
+        .memory_bytes = t.memory_bytes,
+        .tasks = t.tasks,
+        .started = t.started,
+        .ended = t.ended,
+        .errors = t.failed,
+        .cpu_ns = t.cpu_ns,
+        .p50 = vm_latency(&t, 0.5),
+        .p99 = vm_latency(&t, 0.99),
+        .hold_p50 = vm_hold(&t, 0.5),
+        .hold_p99 = vm_hold(&t, 0.99),
+    };
+    memcpy(usage.refused, t.refused, sizeof usage.refused);
+    return usage;
 }
 
 /* -- VMs leave ----------------------------------------------------------------------------- */

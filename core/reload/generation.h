@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "vm/counters.h"
 #include "vm/plugin.h"
 
 struct bundle;
@@ -54,9 +55,10 @@ struct generation_lanes {
 
 /* Of one lane; only that lane touches it. */
 struct generation_slot {
-    bool missing;     /* its VM was discarded; the next use makes one */
-    int64_t retry_at; /* not before: the last try failed */
-    bool leaving;     /* it takes no new tasks */
+    struct vm_counters counters; /* any thread may read them */
+    bool missing;                /* its VM was discarded; the next use makes one */
+    int64_t retry_at;            /* not before: the last try failed */
+    bool leaving;                /* it takes no new tasks */
 };
 
 /* Why nothing of a generation runs. */
@@ -137,10 +139,14 @@ void generation_empty(struct generation *generation);
  * when there is none to run it (it could not be made, is leaving, or is held back). */
 struct vm *generation_vm(struct generation *generation, struct lane *lane);
 
-/* Sums over its VMs.  A VM is closed only after the control lane heard of it, so it is there. */
+/* Sums over its VMs, also those that were discarded.  Any thread that holds it. */
 struct generation_usage {
-    int64_t memory_bytes, tasks, started, errors, cpu_ns;
+    int64_t memory_bytes, tasks, started, ended, errors, cpu_ns;
+    int64_t refused[CAP_COUNT];
+    double p50, p99;           /* seconds from the start of a task to its end */
+    double hold_p50, hold_p99; /* seconds that it holds a lane without waiting */
 };
+struct vm_totals generation_totals(const struct generation *generation);
 struct generation_usage generation_usage(const struct generation *generation);
 
 const char *generation_state_name(enum generation_state state);

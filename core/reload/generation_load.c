@@ -43,6 +43,7 @@ struct vm *generation_make_vm(struct generation *g, struct lane *lane, struct pl
         .config_json = str_c(g->config_json),
         .interpreted = g->interpreted,
         .watchdog_ns = config_ns(g->on->host->config, "watchdog"),
+        .counters = &g->slots[lane->index].counters,
         .owner = g,
         .idle = generation_idle,
         .killed = on_killed,

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "loop/lane.h"
 #include "vm/blocks.h"
+#include "vm/counters.h"
 #include "vm/task.h"
 #include "vm/vm.h"
 
@@ -28,11 +29,13 @@ struct vm {
     int64_t load_until;   /* clock time; while vm_create runs */
     int inside_ref;       /* registry: app and modules, for inspect.c */
     /* lane thread; read by others with relaxed loads */
-    _Atomic int64_t used, limit, task_count, started, errors, cpu_ns;
+    _Atomic int64_t used, limit, task_count;
     atomic_bool broken;
     /* lane thread */
-    bool enforced; /* allocations over the limit fail: true only where they can raise */
-    bool tight;    /* more than half full: the collector runs more often */
+    struct vm_counters *counters, *own_counters;
+    int64_t told_bytes; /* of `used` that counters->memory_bytes has */
+    bool enforced;      /* allocations over the limit fail: true only where they can raise */
+    bool tight;         /* more than half full: the collector runs more often */
     bool retired;
     bool told; /* options.killed was called */
     /* of watchdog.c */
@@ -62,14 +65,14 @@ enum vm_limits {
 #define VM_FAILURE  "maru.failure" /* metatable of app.fail's values */
 #define VM_HOST_ENV "maru.host"    /* environment of the host library's own files */
 
-static inline int64_t counter_get(const _Atomic int64_t *counter)
+/* vm.c: a retired VM has no task left.  The owner may destroy it: nothing follows. */
+void vm_idle(struct vm *vm);
+/* Adds what `used` has grown by to the counters. */
+static inline void vm_tell_memory(struct vm *vm)
 {
-    return atomic_load_explicit((_Atomic int64_t *)counter, memory_order_relaxed);
-}
-/* Only the lane writes, so a load and a store are enough. */
-static inline void counter_add(_Atomic int64_t *counter, int64_t by)
-{
-    atomic_store_explicit(counter, counter_get(counter) + by, memory_order_relaxed);
+    int64_t used = counter_get(&vm->used);
+    counter_add(&vm->counters->memory_bytes, used - vm->told_bytes);
+    vm->told_bytes = used;
 }
 
 /* task.c: frees what ended tasks left for reuse.  Needs no lua_State. */

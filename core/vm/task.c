@@ -16,12 +16,18 @@ static void pin(struct vm *vm)
     counter_add(&vm->task_count, 1);
 }
 
+static void count_task(struct vm *vm)
+{
+    counter_add(&vm->counters->tasks, 1);
+    counter_add(&vm->counters->started, 1);
+}
+
 /* The owner may destroy the VM inside its idle callback: nothing follows. */
 static void unpin(struct vm *vm)
 {
     counter_add(&vm->task_count, -1);
-    if (vm->retired && counter_get(&vm->task_count) == 0 && vm->options.idle)
-        vm->options.idle(vm, vm->options.owner);
+    if (vm->retired && counter_get(&vm->task_count) == 0)
+        vm_idle(vm);
 }
 
 /* ---- life -------------------------------------------------------------- */
@@ -104,12 +110,13 @@ static struct task *make(struct vm *vm, const struct task_options *options, stru
     task->waiting = false;
     task->stop = STOP_NO;
     task->refused = 0;
+    task->began = task->left_lane = 0;
     task->holder = NULL;
     int64_t limit = options->deadline_ns > 0 ? options->deadline_ns : vm->decl->task_ns;
     task->deadline = lane_now(vm->options.lane) + limit;
     list_push_back(&vm->tasks, &task->node);
     pin(vm);
-    counter_add(&vm->started, 1);
+    count_task(vm);
     return task;
 }
 
@@ -175,13 +182,26 @@ static void tell_killed(struct vm *vm)
         vm->options.killed(vm, vm->options.owner, reason);
 }
 
+static void count_end(struct task *task, enum task_outcome outcome)
+{
+    struct vm_counters *counters = task->vm->counters;
+    counter_add(&counters->tasks, -1);
+    counter_add(&counters->ended, 1);
+    if (outcome == TASK_FAILED || outcome == TASK_MEMORY || outcome == TASK_KILLED)
+        counter_add(&counters->failed, 1);
+    if (outcome == TASK_MEMORY || outcome == TASK_KILLED)
+        counter_add(&counters->killed, 1);
+    if (task->began)
+        spread_add(&counters->latency, task->left_lane - task->began);
+}
+
 void task_finish(struct task *task, enum task_outcome outcome)
 {
     struct vm *vm = task->vm;
+    count_end(task, outcome);
     if (task->timer.node.slot)
         timer_stop(vm->options.lane, &task->timer);
     if (outcome == TASK_FAILED || outcome == TASK_MEMORY || outcome == TASK_KILLED) {
-        counter_add(&vm->errors, 1);
         if (outcome == TASK_KILLED)
             failure_killed(task, &task->failure);
         else
@@ -248,6 +268,19 @@ static bool was_ended(struct vm *vm, struct task *task, enum task_outcome *outco
     return ended;
 }
 
+static void count_hold(struct task *task, int64_t began, bool nested)
+{
+    struct vm *vm = task->vm;
+    int64_t now = clock_steady_ns();
+    if (!task->began)
+        task->began = began;
+    task->left_lane = now;
+    if (!nested)
+        counter_add(&vm->counters->cpu_ns, now - began);
+    spread_add(&vm->counters->hold, now - began);
+    vm_tell_memory(vm);
+}
+
 void task_run(struct task *task, int args)
 {
     struct vm *vm = task->vm;
@@ -258,8 +291,7 @@ void task_run(struct task *task, int args)
     int status = enter(vm, task, args, began);
     vm->enforced = false;
     vm->running = outer;
-    if (!outer)
-        counter_add(&vm->cpu_ns, clock_steady_ns() - began);
+    count_hold(task, began, outer != NULL);
     enum task_outcome outcome;
     if (was_ended(vm, task, &outcome)) {
         task_drop_wait(task);

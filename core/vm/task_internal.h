@@ -22,8 +22,9 @@ struct task {
     void *cancel_arg;
     /* stopping */
     enum stop stop;
-    int refused;      /* waits since then */
-    int64_t deadline; /* lane time; the timer starts with the first wait */
+    int refused;              /* waits since then */
+    int64_t began, left_lane; /* steady clock: first entered, last left; 0 = not yet */
+    int64_t deadline;         /* lane time; the timer starts with the first wait */
     struct timer timer;
     struct timer sleep;       /* of task_sleep */
     struct lane_message turn; /* of task_start_soon */

@@ -223,6 +223,8 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
     struct vm *vm = mem_zero(1, sizeof *vm);
     vm->options = *options;
     vm->decl = mem_zero(1, sizeof *vm->decl);
+    vm->own_counters = options->counters ? NULL : mem_zero(1, sizeof *vm->own_counters);
+    vm->counters = options->counters ? options->counters : vm->own_counters;
     list_init(&vm->tasks);
     atomic_store(&vm->limit, options->memory_limit > 0 ? options->memory_limit : VM_MEMORY_DEFAULT);
     vm->L = lua_newstate(allocate, vm);
@@ -252,6 +254,7 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
                       : options->watchdog_ns > 0 ? options->watchdog_ns
                                                  : VM_WATCHDOG_NS_DEFAULT;
     vm_compile(vm, true);
+    vm_tell_memory(vm);
     return vm;
 }
 
@@ -275,16 +278,25 @@ void vm_destroy(struct vm *vm)
         mem_free(slot);
     }
     buf_free(&vm->scratch);
+    mem_free(vm->own_counters);
     mem_free(vm->kill_text);
     mem_free(vm->kill_trace);
     mem_free(vm);
 }
 
+void vm_idle(struct vm *vm)
+{
+    counter_add(&vm->counters->memory_bytes, -vm->told_bytes);
+    vm->told_bytes = 0;
+    if (vm->options.idle)
+        vm->options.idle(vm, vm->options.owner);
+}
+
 void vm_retire(struct vm *vm)
 {
     vm->retired = true;
-    if (counter_get(&vm->task_count) == 0 && vm->options.idle)
-        vm->options.idle(vm, vm->options.owner);
+    if (counter_get(&vm->task_count) == 0)
+        vm_idle(vm);
 }
 
 /* ---- asking ------------------------------------------------------------ */
@@ -337,9 +349,9 @@ struct vm_usage vm_usage(const struct vm *vm)
         .memory_bytes = counter_get(&vm->used),
         .memory_limit = counter_get(&vm->limit),
         .tasks = counter_get(&vm->task_count),
-        .started = counter_get(&vm->started),
-        .errors = counter_get(&vm->errors),
-        .cpu_ns = counter_get(&vm->cpu_ns),
+        .started = counter_get(&vm->counters->started),
+        .errors = counter_get(&vm->counters->failed),
+        .cpu_ns = counter_get(&vm->counters->cpu_ns),
     };
 }
 

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "vm/bundle.h"
+#include "vm/counters.h"
 #include "vm/plugin.h"
 
 struct host;
@@ -30,7 +31,8 @@ struct vm_options {
                                     the plugin's limits say; 0 = 1 s */
     bool interpreted;            /* nothing is compiled, whatever the plugin says */
     int64_t load_ns;             /* how long its files may take to run; 0 = 10 s */
-    void *owner;                 /* the generation, for end callbacks */
+    struct vm_counters *counters;             /* outlive the VM; NULL = its own */
+    void *owner;                              /* the generation, for end callbacks */
     void (*idle)(struct vm *vm, void *owner); /* lane: the last task of a retired VM ended */
     /* Lane, once: one of its tasks was ended by force, so the VM is to be discarded.  A task of
      * it is not over yet, so it does not become idle in here.  reason is borrowed. */
@@ -67,9 +69,9 @@ void vm_cancel_tasks(struct vm *vm);
 /* Counted by the lane's thread, readable from any (relaxed). */
 struct vm_usage {
     int64_t memory_bytes, memory_limit;
-    int64_t tasks; /* running now */
-    int64_t started, errors;
-    int64_t cpu_ns; /* spent inside this VM */
+    int64_t tasks;           /* running now */
+    int64_t started, errors; /* these and cpu_ns: of its counters, so of VMs before it too */
+    int64_t cpu_ns;          /* spent inside this VM */
 };
 struct vm_usage vm_usage(const struct vm *vm);
 bool vm_broken(const struct vm *vm); /* out of memory happened: discard and rebuild */

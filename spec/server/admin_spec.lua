@@ -113,6 +113,33 @@ describe("the admin API", function()
     assert.equal(cjson.null, good.last_error)
   end)
 
+  it("tells what a plugin takes, in its row and in the metrics", function()
+    for _ = 1, 20 do
+      maru:get("/good")
+    end
+    local good = maru:admin("/plugins")[1]
+    assert.is_true(good.p50_ms > 0 and good.p99_ms >= good.p50_ms and good.p99_ms < 60000)
+    assert.is_true(good.hold_p50_ms > 0 and good.hold_p99_ms >= good.hold_p50_ms)
+    assert.is_true(good.cpu_seconds > 0)
+    assert.equal(0, good.kills)
+    assert.same({ tasks = 0, timers = 0, sockets = 0, connections = 0 }, good.limited)
+    local metrics = server.shell(("curl -sS --unix-socket %s/state/admin.sock http://maru/metrics"):format(maru.dir))
+    local function value(name, more)
+      local labels = ('plugin="good",generation="%s"%s'):format(good.generation, more or "")
+      local at = metrics:match("\nmaru_plugin_" .. name .. "{" .. labels .. "} ([%d.e+-]+)\n")
+      return tonumber(at) or error(name .. " is not in\n" .. metrics)
+    end
+    assert.is_true(value("tasks_started_total") >= 20)
+    assert.equal(value("tasks_started_total"), value("tasks_ended_total") + value("tasks"))
+    assert.equal(0, value("tasks_failed_total"))
+    assert.equal(0, value("kills_total"))
+    assert.is_true(value("memory_bytes") > 1000)
+    assert.is_true(value("cpu_seconds_total") > 0)
+    assert.is_true(value("task_seconds", ',quantile="0.99"') > 0)
+    assert.is_true(value("hold_seconds_count") >= 20)
+    assert.equal(0, value("refused_total", ',limit="sockets"'))
+  end)
+
   it("answers a reload with its plan, and a failed one with file and line", function()
     local answer = maru:admin("/plugins/good/reload", "POST")
     assert.is_true(answer.ok)

@@ -91,7 +91,7 @@ TEST(a_bomb_while_loading_is_an_error)
     CHECK(!fixture_open(&f, "local t = {} for i = 1, 1e9 do t[i] = { i } end"));
     CHECK_EQ(f.err.code, ERR_MEMORY);
     CHECK_STR(f.err.message,
-              "plugins/demo: the memory limit of 65536 KiB was reached while loading");
+              "plugins/demo/plugin.lua: the memory limit of 65536 KiB was reached while loading");
     fixture_close(&f);
 }
 

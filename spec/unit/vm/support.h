@@ -14,6 +14,8 @@
 #include "vm/task.h"
 #include "vm/vm.h"
 
+static struct vm_counters *fixture_counters; /* of VMs made from now on; NULL: their own */
+
 struct fixture {
     struct lane *lane;
     struct host host;
@@ -73,6 +75,7 @@ static inline bool fixture_load(struct fixture *f, const char *config)
         .label = "demo@0123456789ab",
         .config_json = str_c(config),
         .load_ns = f->load_ns,
+        .counters = fixture_counters,
         .owner = f,
         .idle = on_idle,
     };
