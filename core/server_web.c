@@ -94,6 +94,8 @@ static struct http_limits limits(const struct config *c)
     l.body_bytes = config_bytes(c, "http.body_bytes");
     l.header_ns = config_ns(c, "http.header_timeout");
     l.body_ns = config_ns(c, "http.body_timeout");
+    l.send_ns = config_ns(c, "http.send_timeout");
+    l.unsent_bytes = config_bytes(c, "http.unsent_bytes");
     l.idle_ns = config_ns(c, "http.idle_timeout");
     l.streams = (int)config_integer(c, "http.tasks_per_connection");
     l.connections = (int)config_integer(c, "http.connections");

@@ -41,6 +41,12 @@ return {
   -- Keep-alive without a request.
   -- ["http.idle_timeout"] = "60s",
 
+  -- Patience with a client that does not take its answers; each KiB taken gives a second back.
+  -- ["http.send_timeout"] = "60s",
+
+  -- Answers that one connection has not taken; over it its next requests wait.
+  -- ["http.unsent_bytes"] = "4M",
+
   -- Requests of one connection at a time.
   -- ["http.tasks_per_connection"] = 128,
 

@@ -49,6 +49,11 @@ struct http_conn {
     const char *calm;         /* why it is doomed; NULL = a time ran out */
     int64_t cancel_window_ns; /* start of the second in which cancels are counted */
     int cancels;
+    struct list waiting; /* HTTP/2 requests, see unsent.c */
+    int answering;       /* requests in lane->sending */
+    size_t unsent;       /* bytes of their answers */
+    size_t taken;        /* bytes taken since the last sweep */
+    int64_t patience_ns;
     struct http_request *request; /* of HTTP/1.1: the one that is being answered */
     int refused;                  /* status the guard chose; the request that follows is ours */
     const char *refused_code, *refused_detail;
@@ -76,7 +81,6 @@ struct str conn_client(struct http_conn *conn);
 /* ---- HTTP/2 (http2.c) ---- */
 void http2_calm(struct http_conn *conn, const char *why); /* GOAWAY, then closes; why is static */
 uint64_t http2_errors(const struct http_lane *lane); /* that the library answered, all clients' */
-bool http2_reset(h2o_req_t *req); /* ends its stream; false = not now, within a frame */
 /* ---- */
 void conn_linger(struct http_conn *conn);      /* while open: duplicates the socket */
 void conn_linger_here(struct http_conn *conn); /* from the close callback */

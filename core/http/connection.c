@@ -96,6 +96,7 @@ void conn_accept(struct http_port *port)
     conn->linger_fd = -1;
     list_init(&conn->mark);
     list_init(&conn->fail);
+    list_init(&conn->waiting);
     if (!accept_handle(conn, port))
         return;
     conn->sock = h2o_uv_socket_create(&conn->stream, on_handle_closed);
@@ -265,9 +266,14 @@ static int sweep_http2_body(h2o_req_t *req, void *arg)
 
 void conn_sweep(struct http_lane *lane)
 {
-    int64_t now = lane_now(lane->lane);
-    list_each_safe (node, &lane->conns)
-        sweep_one(list_entry(node, struct http_conn, node), now);
+    int64_t now = lane_now(lane->lane), passed = now - lane->swept_ns;
+    lane->swept_ns = now;
+    unsent_count(lane);
+    list_each_safe (node, &lane->conns) {
+        struct http_conn *conn = list_entry(node, struct http_conn, node);
+        unsent_sweep(conn, passed);
+        sweep_one(conn, now);
+    }
     H2O_HTTP2_CALLBACKS.foreach_request(&lane->ctx, sweep_http2_body, lane);
     conn_close_doomed(lane);
 }

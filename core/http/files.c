@@ -279,8 +279,7 @@ static void send_large(struct http_request *r, const struct found *found, int st
     send->end = first + n;
     response_begin(r, status);
     r->state = REQUEST_ANSWERED;
-    if (!r->http2)
-        list_remove(&r->node);
+    unsent_begin(r, FILE_PIECE_BYTES);
     request_release(r);
     r->req->res.content_length = (size_t)n;
     h2o_start_response(r->req, &send->generator);

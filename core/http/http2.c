@@ -5,14 +5,13 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 
-/* What is done to HTTP/2 connections and streams, by frames that the library
- * takes for the client's: no state of the library is touched. */
+/* How a HTTP/2 connection is ended: by frames that the library takes for the
+ * client's, so that no state of the library is touched. */
 
 enum {
     FRAME_BYTES = 9,
     TYPE_PRIORITY = 2,
     TYPE_PUSH_PROMISE = 5,
-    TYPE_WINDOW_UPDATE = 8,
     IDLE_STREAMS = 16, /* that the library lets a client give a priority to */
     LAST_STREAM = 0x7fffffff,
 };
@@ -57,18 +56,6 @@ void http2_calm(struct http_conn *conn, const char *why)
     put_frame(&sock->input, TYPE_PUSH_PROMISE, 1, "\0\0\0\2", 4);
     conn_linger(conn);
     conn->read(sock, NULL);
-}
-
-bool http2_reset(h2o_req_t *req)
-{
-    struct http_conn *conn = conn_of(req);
-    h2o_iovec_t id = req->conn->callbacks->log_.http2.stream_id(req);
-    size_t stream = h2o_strtosize(id.base, id.len);
-    if (conn->sock->input->size > 0 || conn->frames.in_block || !conn->sock->_cb.read)
-        return false;
-    put_frame(&conn->sock->input, TYPE_WINDOW_UPDATE, (uint32_t)stream, "\0\0\0\0", 4);
-    conn->read(conn->sock, NULL);
-    return true;
 }
 
 uint64_t http2_errors(const struct http_lane *lane)

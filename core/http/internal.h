@@ -33,7 +33,7 @@ struct http_server {
     struct answer_table *answers; /* any thread */
     struct http_stats *stats;     /* of "host": what no route answers */
     struct frames_limits frames;  /* of the options */
-    struct metric *connections, *in_flight, *cancels, *refused, *floods;
+    struct metric *connections, *in_flight, *cancels, *refused, *floods, *slow;
 };
 
 bool server_open_tls(struct http_server *server, struct err *err); /* once */
@@ -65,6 +65,7 @@ struct http_lane {
     int port_count;
 
     struct list pending; /* requests to run at the end of the batch */
+    struct list sending; /* requests whose answer the library has */
     struct list running; /* HTTP/1.1 requests being handled: h2o does not watch their sockets */
     struct list conns;
     struct list unguarded;   /* HTTP/1.1 connections whose request just ended */
@@ -76,6 +77,7 @@ struct http_lane {
     struct list drained;     /* streams to tell that they may write again */
     struct list lingering;   /* half-closed ends of refused uploads */
     struct map *flights;     /* cacheable requests under way, by key */
+    int64_t swept_ns;        /* when connections were last looked at */
     int64_t flood_logged_ns; /* when a flood was last logged */
     uint64_t traces;         /* trace ids made */
     char trace_prefix[16];
@@ -102,7 +104,7 @@ enum request_state {
 };
 
 struct http_request {
-    struct list node; /* lane->pending, lane->running, or a flight's waiters */
+    struct list node; /* lane->pending, running or sending, conn->waiting, or a flight's waiters */
     h2o_req_t *req;
     struct http_conn *conn;
     struct http_lane *lane;
@@ -112,7 +114,9 @@ struct http_request {
     enum request_state state;
     int status;
     bool head, admin, http2;
-    bool left; /* the client went away */
+    bool left;            /* the client went away */
+    bool sending;         /* in lane->sending */
+    size_t unsent, taken; /* bytes of the answer; of those, taken by the client when last looked */
     int64_t start_ns;
     struct str raw_path, path, query; /* path is decoded when it was first asked for */
     int param_count;
@@ -169,6 +173,13 @@ void response_send(struct http_request *r, int status, struct str body);
 void response_begin(struct http_request *r, int status); /* common headers of every answer */
 void response_problem_filter(h2o_pathconf_t *path);      /* the library's own errors as problems */
 h2o_generator_t *response_generator(void);               /* of answers sent in one piece */
+
+/* ---- answers that wait for their client (unsent.c) ---- */
+void unsent_begin(struct http_request *r, size_t bytes); /* the library has the answer */
+void unsent_end(struct http_request *r);
+bool unsent_waits(struct http_request *r); /* until the connection's answers have gone */
+void unsent_count(struct http_lane *lane); /* what was taken since */
+void unsent_sweep(struct http_conn *conn, int64_t passed_ns);
 
 /* ---- CORS (cors.c) ---- */
 /* Adds the answer's headers; true when the request was a preflight, now answered. */

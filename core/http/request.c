@@ -45,6 +45,7 @@ static void on_dispose(void *arg)
     bool left = r->left || r->state == REQUEST_PENDING || r->state == REQUEST_RUNNING;
     if (left)
         count_cancel(r);
+    unsent_end(r);
     if (r->stream)
         stream_gone(r);
     request_cancel(r);
@@ -96,6 +97,8 @@ void request_run_pending(struct http_lane *lane)
     while (!list_empty(&lane->pending)) {
         struct http_request *r = list_entry(lane->pending.next, struct http_request, node);
         list_remove(&r->node);
+        if (unsent_waits(r))
+            continue;
         r->state = REQUEST_RUNNING;
         if (!r->http2)
             list_push_back(&lane->running, &r->node);
@@ -134,6 +137,8 @@ static void abandon(struct http_request *r)
 void request_left(struct http_conn *conn)
 {
     struct http_request *r = conn->request;
+    if (r) /* or the library would wait for a next request, where nothing can be read */
+        r->req->http1_is_persistent = 0;
     if (!r || (r->state != REQUEST_PENDING && r->state != REQUEST_RUNNING &&
                r->state != REQUEST_STREAMING))
         return;

@@ -152,8 +152,7 @@ void response_send(struct http_request *r, int status, struct str body)
 {
     response_begin(r, status);
     r->state = REQUEST_ANSWERED;
-    if (!r->http2)
-        list_remove(&r->node);
+    unsent_begin(r, r->answer || r->file ? 0 : body.n);
     bool bare = status == 204 || status == 304 || status < 200;
     if (!bare)
         r->req->res.content_length = body.n;

@@ -26,6 +26,7 @@ const struct http_limits http_limits_default = {
     .idle_ns = 75 * NS_PER_SECOND,
     .tls_ns = 10 * NS_PER_SECOND,
     .send_ns = 60 * NS_PER_SECOND,
+    .unsent_bytes = 4 << 20,
     .cache_bytes = 64 << 20,
 };
 
@@ -97,6 +98,8 @@ struct http_server *http_server_create(const struct http_options *options, struc
                                       "Connections closed at once: over the limit.", "");
     server->floods = metrics_counter("maru_http_floods_total",
                                      "Connections closed for what they sent too much of.", "");
+    server->slow = metrics_counter("maru_http_slow_connections_total",
+                                   "Connections closed for not taking their answers.", "");
     const struct http_limits *limits = &server->options.limits;
     /* Up to these a request over the limits is told so by its answer. */
     server->frames = (struct frames_limits){.control = limits->control_frames,

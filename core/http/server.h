@@ -22,19 +22,20 @@ struct http_server;
 struct lane;
 
 struct http_limits {
-    int header_bytes;    /* request line and headers; 431 */
-    int uri_bytes;       /* 414 */
-    int64_t body_bytes;  /* of a route that says nothing; 413 */
-    int streams;         /* requests of one connection in flight */
-    int connections;     /* of one lane; more are closed at once */
-    int control_frames;  /* of HTTP/2 a second, before a connection is closed */
-    int cancels;         /* cancelled requests a second before a connection is closed */
-    int64_t header_ns;   /* from the first byte to the last header; 408 */
-    int64_t body_ns;     /* without any progress of a body; 408 */
-    int64_t idle_ns;     /* keep-alive without a request */
-    int64_t tls_ns;      /* TLS handshake */
-    int64_t send_ns;     /* unacknowledged answer bytes; then the connection is dropped */
-    int64_t cache_bytes; /* kept answers of the process */
+    int header_bytes;     /* request line and headers; 431 */
+    int uri_bytes;        /* 414 */
+    int64_t body_bytes;   /* of a route that says nothing; 413 */
+    int streams;          /* requests of one connection in flight */
+    int connections;      /* of one lane; more are closed at once */
+    int control_frames;   /* of HTTP/2 a second, before a connection is closed */
+    int cancels;          /* cancelled requests a second before a connection is closed */
+    int64_t header_ns;    /* from the first byte to the last header; 408 */
+    int64_t body_ns;      /* without any progress of a body; 408 */
+    int64_t idle_ns;      /* keep-alive without a request */
+    int64_t tls_ns;       /* TLS handshake */
+    int64_t send_ns;      /* without taking an answer; then the connection is dropped */
+    int64_t unsent_bytes; /* answers of one connection; over it its next requests wait */
+    int64_t cache_bytes;  /* kept answers of the process */
 };
 extern const struct http_limits http_limits_default;
 

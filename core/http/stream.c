@@ -184,7 +184,10 @@ void stream_sweep(struct http_lane *lane)
     int64_t now = lane_now(lane->lane);
     list_each_safe (node, &lane->streams) {
         struct http_stream *stream = list_entry(node, struct http_stream, node);
-        if (stream->beat && !stream->in_flight && now - stream->last_ns >= stream->beat_every_ns)
+        if (stream->in_flight && now - stream->last_ns >= lane->server->options.limits.send_ns)
+            stream_break(stream->request);
+        else if (stream->beat && !stream->in_flight &&
+                 now - stream->last_ns >= stream->beat_every_ns)
             stream_write(stream->request, str_n(stream->beat, stream->beat_n));
     }
 }

@@ -6,7 +6,11 @@
 #include "http/internal.h"
 #include "observe/log.h"
 
-enum { WEB_BACKLOG = 1024 };
+enum {
+    WEB_BACKLOG = 1024,
+    /* What the kernel takes ahead of the network; the rest stays where it is counted. */
+    KERNEL_UNSENT_BYTES = 128 << 10,
+};
 static const int64_t sweep_ns = NS_PER_SECOND / 2, drain_sweep_ns = NS_PER_SECOND / 10;
 
 /* What a read batch brought: runs behind the reading (uv_check), and before
@@ -79,9 +83,10 @@ static void on_port_closed(uv_handle_t *handle)
 
 static void set_port_options(int fd, int64_t send_ns)
 {
-    int on = 1, ms = (int)(send_ns / NS_PER_MS);
+    int on = 1, ms = (int)(send_ns / NS_PER_MS), unsent = KERNEL_UNSENT_BYTES;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
 static bool open_port(struct http_port *port, const struct http_listener *listener, struct err *err)
@@ -133,7 +138,7 @@ static void init_lists(struct http_lane *lane)
 {
     struct list *lists[] = {&lane->pending,   &lane->running,     &lane->conns,   &lane->unguarded,
                             &lane->doomed,    &lane->sockets,     &lane->streams, &lane->drained,
-                            &lane->lingering, &lane->due_sockets, &lane->failed};
+                            &lane->lingering, &lane->due_sockets, &lane->failed,  &lane->sending};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         list_init(lists[i]);
     lane->flights = map_create();

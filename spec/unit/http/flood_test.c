@@ -204,6 +204,43 @@ TEST(lets_unknown_frames_pass_now_and_then)
     close_all();
 }
 
+TEST(bounds_answers_that_nobody_takes)
+{
+    if (!mkdtemp(state_dir))
+        abort();
+    struct http_options options = serving_options(state_dir);
+    options.h2c = true;
+    options.limits.send_ns = 500 * NS_PER_MS;
+    options.limits.unsent_bytes = 100; /* six answers of 19 bytes */
+    serving_open(&serving, &options, 1, NULL);
+    long before = atomic_load(&runs);
+    int fd = open_http2();
+    struct buf in = {0};
+    char frames[64 * 50];
+    size_t n = put_frame(frames, 4, 0, 0, "\0\4\0\0\0\0", 6); /* no window */
+    for (uint32_t stream = 1; stream < 100; stream += 2)
+        n += put_request(frames + n, stream);
+    talk_send(fd, frames, n);
+    CHECK(talk_until_end(fd, 3000, &in));
+    CHECK(!in.p || !memmem(in.p, in.n, "hello", 5));
+    CHECK_EQ(atomic_load(&runs) - before, 6);
+    close(fd);
+    buf_clear(&in);
+    fd = open_http2();
+    n = put_frame(frames, 4, 0, 0, "\0\4\0\0\0\x0a", 6); /* ten bytes for each */
+    for (uint32_t stream = 1; stream < 100; stream += 2) {
+        n += put_request(frames + n, stream);
+        n += put_frame(frames + n, 8, 0, stream, "\0\0\1\0", 4);
+    }
+    talk_send(fd, frames, n);
+    for (int i = 0; i < 100 && atomic_load(&runs) - before < 56; i++)
+        talk_hear(fd, 20, &in);
+    CHECK_EQ(atomic_load(&runs) - before, 56);
+    buf_free(&in);
+    close(fd);
+    close_all();
+}
+
 TEST(drops_a_header_block_that_never_ends)
 {
     if (!mkdtemp(state_dir))
