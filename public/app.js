@@ -17,6 +17,7 @@ const PAGES = {
   channel: () => import("./pages/channel.js"),
   events: () => import("./pages/events.js"),
   operations: () => import("./pages/operations.js"),
+  reference: () => import("./pages/reference.js"),
   plugin: () => import("./pages/plugin.js"),
 };
 

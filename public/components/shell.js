@@ -5,7 +5,7 @@ import { pick, t } from "../lib/i18n.js";
 import { ago, clock } from "../lib/format.js";
 import { lang, showsDark, theme, toggleLanguage, toggleTheme } from "../lib/settings.js";
 
-const LINKS = [["live", "#/live"], ["events", "#/events"], ["operations", "#/operations"]];
+const LINKS = [["live", "#/live"], ["events", "#/events"], ["operations", "#/operations"], ["reference", "#/reference"]];
 const KEYS = [["/", "search"], ["j k", "walk"], ["Enter", "open"], ["Esc", "back"], ["← → + −", "chart"], ["?", "help"]];
 
 /**

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {Object} Route
- * @property {string} page                    "live", "channel", "events", "operations" or "plugin"
+ * @property {string} page                    "live", "channel", "events", "operations", "reference" or "plugin"
  * @property {Record<string,string>} params   path parameters, decoded
  * @property {URLSearchParams} query
  * @property {string} path                    the path without query, as it came
@@ -14,6 +14,8 @@ const PATTERNS = [
   ["events", /^\/events$/, []],
   ["events", /^\/events\/(\d+)$/, ["id"]],
   ["operations", /^\/operations$/, []],
+  ["reference", /^\/reference$/, []],
+  ["reference", /^\/reference\/([^/]+)$/, ["id"]],
 ];
 
 /**
