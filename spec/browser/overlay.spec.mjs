@@ -1,14 +1,11 @@
 /** The development overlay, on the real server: a plugin breaks, every page shows the line, the fix takes it away. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { launch, open as openPage, serve, shotsFolder, write } from "./real.mjs";
 import { eventually } from "./stage.mjs";
 
-const BINARY = `build/${process.env.MARU_PRESET ?? "release"}/maru`;
 const GOOD = `--- A plugin that is broken and mended while pages look at it.
 local M = { name = "sample", version = "1.0.0" }
 
@@ -28,59 +25,21 @@ const FIXED = GOOD.replace("number = 1", "number = 2").replace("nothing.here", "
 
 let server, browser, shots;
 
-/** Writes as an editor does: beside, then over. */
-function write(dir, file, text) {
-  const target = path.join(dir, file);
-  mkdirSync(path.dirname(target), { recursive: true });
-  writeFileSync(`${target}.new`, text);
-  renameSync(`${target}.new`, target);
-}
-
-async function start(settings) {
-  const dir = mkdtempSync(path.join(tmpdir(), "maru-overlay-"));
-  write(dir, "plugins/sample/plugin.lua", GOOD);
-  write(dir, "plugins/sample/public/own.html", "<!doctype html><html lang=ko><title>own</title><h1>자기 페이지</h1></html>\n");
-  const set = { "state.dir": `${dir}/state`, "http.listen": "127.0.0.1:0", "https.listen": "", "plugins.path": `${dir}/plugins`,
-    "log.file": `${dir}/log`, ...settings };
-  const child = spawn(BINARY, ["serve", ...Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`])],
-    { stdio: ["ignore", "pipe", "inherit"] });
-  let output = "";
-  child.stdout.on("data", (piece) => { output += piece; });
-  await eventually(() => output.includes("\n"), 20000, "the ready line");
-  return {
-    dir, url: JSON.parse(output).http,
-    save: (text) => write(dir, "plugins/sample/plugin.lua", text),
-    async stop() {
-      const gone = new Promise((done) => child.on("exit", done));
-      child.kill("SIGTERM");
-      await gone;
-      rmSync(dir, { recursive: true });
-    },
-  };
-}
-
-async function open(route, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", colorScheme: "light", ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15000);
-  page.troubles = [];
-  page.on("pageerror", (error) => page.troubles.push(String(error.stack ?? error)));
-  page.on("console", (message) => message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()) && page.troubles.push(message.text()));
-  await page.goto(server.url + route);
-  return page;
-}
-
+const start = (settings) => serve(settings, (plugins) => {
+  write(plugins, "sample/plugin.lua", GOOD);
+  write(plugins, "sample/public/own.html", "<!doctype html><html lang=ko><title>own</title><h1>자기 페이지</h1></html>\n");
+});
+const save = (text) => write(server.dir, "plugins/sample/plugin.lua", text);
+const open = (route, options) => openPage(browser, server.url + route, options);
 const overlay = (page) => page.locator("maru-overlay dialog");
 const shown = (page) => overlay(page).waitFor({ state: "visible" });
 const gone = (page) => page.locator("maru-overlay").waitFor({ state: "detached" });
 const shoot = (page, name) => page.screenshot({ path: path.join(shots, `overlay-${name}.png`) });
 
 before(async () => {
-  assert.ok(existsSync(BINARY), `${BINARY} is built`);
-  shots = process.env.SHOTS ?? mkdtempSync(path.join(tmpdir(), "maru-shots-"));
-  mkdirSync(shots, { recursive: true });
+  shots = shotsFolder();
   server = await start({});
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+  browser = await launch();
 });
 
 after(async () => {
@@ -91,7 +50,7 @@ after(async () => {
 test("every open page shows the line that broke, and what serves on; the fix takes it away", async () => {
   const dashboard = await open("/#/events");
   const own = await open("/plugins/sample/own.html", { locale: "ko-KR" });
-  server.save(BROKEN);
+  save(BROKEN);
   await Promise.all([shown(dashboard), shown(own)]);
 
   assert.equal(await overlay(dashboard).getAttribute("role"), "alertdialog");
@@ -108,7 +67,7 @@ test("every open page shows the line that broke, and what serves on; the fix tak
   assert.match(await overlay(own).innerText(), /sample 플러그인을 다시 읽지 못했습니다/);
   assert.equal((await (await fetch(`${server.url}/sample`)).json()).number, 1);
 
-  server.save(FIXED);
+  save(FIXED);
   await Promise.all([gone(dashboard), gone(own)]);
   assert.equal((await (await fetch(`${server.url}/sample`)).json()).number, 2);
   assert.deepEqual([...dashboard.troubles, ...own.troubles], []);
@@ -117,12 +76,12 @@ test("every open page shows the line that broke, and what serves on; the fix tak
 });
 
 test("a page that is opened while a plugin is broken shows it, and so does putting the old text back", async () => {
-  server.save(GOOD);
-  server.save(BROKEN);
+  save(GOOD);
+  save(BROKEN);
   await eventually(async () => (await fetch(`${server.url}/sample`)).ok && readFileSync(`${server.dir}/log`, "utf8").includes("keeps serving"), 15000, "the failed reload");
   const page = await open("/#/events");
   await shown(page);
-  server.save(GOOD);
+  save(GOOD);
   await gone(page);
   await page.context().close();
 });
@@ -130,22 +89,22 @@ test("a page that is opened while a plugin is broken shows it, and so does putti
 test("Esc hides it until the next error, and gives the focus back", async () => {
   const page = await open("/#/events");
   await page.locator("[data-theme-toggle]").focus();
-  server.save(BROKEN);
+  save(BROKEN);
   await shown(page);
   assert.equal(await page.evaluate(() => document.querySelector("maru-overlay").shadowRoot.activeElement?.className), "close");
   await page.keyboard.press("Escape");
   await gone(page);
   assert.ok(await page.evaluate(() => document.activeElement?.hasAttribute("data-theme-toggle")));
-  server.save(BROKEN.replace("a comment", "another comment"));
+  save(BROKEN.replace("a comment", "another comment"));
   await shown(page);
   await page.locator("maru-overlay [data-hide]").click();
   await gone(page);
-  server.save(GOOD);
+  save(GOOD);
   await page.context().close();
 });
 
 test("a handler that raises answers a browser with its line, and comes back with the fix", async () => {
-  server.save(GOOD);
+  save(GOOD);
   const page = await open("/fails", { locale: "ko-KR" });
   assert.match(await page.locator("h1").innerText(), /핸들러가 실패했습니다/);
   assert.match(await page.locator(".message").innerText(), /attempt to index local 'nothing' \(a nil value\)/);
@@ -156,14 +115,14 @@ test("a handler that raises answers a browser with its line, and comes back with
   await page.emulateMedia({ colorScheme: "dark" });
   assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
   await shoot(page, "handler-phone-dark-ko");
-  server.save(FIXED);
+  save(FIXED);
   await page.locator("text=fine").waitFor();
   assert.deepEqual(page.troubles, []);
   await page.context().close();
 
   const api = await fetch(`${server.url}/nowhere`, { headers: { accept: "text/html" } });
   assert.equal(api.status, 404);
-  server.save(GOOD);
+  save(GOOD);
   await eventually(async () => (await (await fetch(`${server.url}/sample`)).json()).number === 1, 15000, "the old version");
   const json = await fetch(`${server.url}/fails`, { headers: { accept: "application/json" } });
   assert.equal(json.status, 500);
@@ -171,7 +130,7 @@ test("a handler that raises answers a browser with its line, and comes back with
 });
 
 test("it reads well on a desk and in a hand, by day and by night, in both languages", async () => {
-  server.save(BROKEN);
+  save(BROKEN);
   for (const [name, size] of [["desktop", { width: 1280, height: 900 }], ["phone", { width: 390, height: 780 }]]) {
     for (const scheme of ["light", "dark"]) {
       for (const locale of ["en-GB", "ko-KR"]) {
@@ -186,7 +145,7 @@ test("it reads well on a desk and in a hand, by day and by night, in both langua
       }
     }
   }
-  server.save(GOOD);
+  save(GOOD);
 });
 
 test("in production no page has it, and nothing answers under /dev/events", async () => {

@@ -63,7 +63,7 @@ function page(ctx) {
     };
 
     return html`
-      <section class="section" aria-labelledby="NAME-title">
+      <section aria-labelledby="NAME-title">
         <div class="section-head"><h1 id="NAME-title">${say.title}</h1></div>
         <form class="toolbar" onSubmit=${send}>
           <input class="field" style="flex:1" value=${text} maxlength="280" required aria-label=${say.write}
@@ -91,7 +91,7 @@ function page(ctx) {
   return function Page() {
     const say = TEXT[useSignal(ctx.lang)];
     return html`
-      <section class="section" aria-labelledby="NAME-title">
+      <section aria-labelledby="NAME-title">
         <div class="section-head"><h1 id="NAME-title">${say.title}</h1></div>
         <p class="muted">${say.body}</p>
       </section>`;
