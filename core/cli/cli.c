@@ -42,9 +42,10 @@ static const struct cli_command commands[] = {
      "serve [--demo] [--tolerate NAME]…", cmd_serve},
     {"check", "find what is wrong with plugins, and say what a reload would do",
      "Nothing is served or reached: syntax, contract, requirements, routes, schedules, migrations\n"
-     "and every source are checked.  A name of app.* or a global that is not there is found, and\n"
-     "each SQL statement is prepared against tables made in memory.  Everything found is printed,\n"
-     "with file, line and the lines around; then the plan.\n\n"
+     "and every source are checked.  A name of app.* or a global that is not there is found (a\n"
+     "parameter called app is taken for the host's), and each SQL statement is prepared against\n"
+     "tables made in memory.  Everything found is printed, with file, line and the lines around;\n"
+     "then the plan.\n\n"
      "  --plan                 only what a reload would do\n"
      "  --strict               warnings fail, too\n"
      "  --json                 one JSON object: ok, errors, warnings, findings, plan\n",

@@ -126,6 +126,19 @@ describe("maru check finds", function()
     }, { ["migrations/0001_lines.sql"] = TABLE })
   end)
 
+  it("SQL of a transaction that is handed on, without judging what else is called tx", function()
+    expect([[
+local function add(tx, text)
+  tx:exec("insert into liens(text, at) values ($1, 1)", text)
+end
+local function show(tx)
+  return tx.hash, tx:describe()
+end
+]] .. route("  return app.store:tx(function(tx) return add(tx, 'a'), show end)"), {
+      "plugin.lua:3:24 no such table: liens; did you mean 'lines'?",
+    }, { ["migrations/0001_lines.sql"] = TABLE })
+  end)
+
   it("syntax errors in files that nothing loads, and everything else besides", function()
     expect(route("return app.stor"), {
       "late.lua:2:- unexpected symbol near '='",
@@ -328,6 +341,17 @@ describe("the reading of sources", function()
       count = count + 1
     end
     assert.is_true(count > 50)
+  end)
+
+  it("knows goto as a statement and as a name", function()
+    local parser = require("maru.check.parser")
+    local text = "local t = { goto = 1 }\nfor i = 1, 2 do if i == 1 then goto next end t.goto = i ::next:: end\n"
+      .. "local function f(goto) return goto end\nlocal x = goto\ngoto = f(x)\nreturn t, goto\n"
+    local seen = {}
+    for _, node in ipairs(parser.read(text).names) do
+      seen[node.name] = not node.binding or seen[node.name] or nil
+    end
+    assert.same(compiled_globals(text), seen)
   end)
 
   it("knows every way to write a string, a number and a comment", function()

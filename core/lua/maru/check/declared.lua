@@ -244,7 +244,8 @@ end
 
 local function check_names(units, declared, context)
   local lists = { ["app.jobs:push"] = "jobs", ["app.jobs:push_many"] = "jobs", ["tx.jobs:push"] = "jobs",
-    ["tx.jobs:push_many"] = "jobs", ["app.series:append"] = "series", ["app.series:latest"] = "series",
+    ["tx.jobs:push_many"] = "jobs", ["maybe_tx.jobs:push"] = "jobs", ["app.series:append"] = "series",
+    ["app.series:latest"] = "series",
     ["app.series:window"] = "series", ["app.series:downsample"] = "series", ["app.series:stats"] = "series",
     ["app.series:export"] = "series" }
   for _, unit in ipairs(units) do

@@ -13,6 +13,9 @@ local RIGHT = { [".."] = 4, ["^"] = 9 }
 local UNARY_POWER = 8
 local BLOCK_END = { ["end"] = true, ["else"] = true, ["elseif"] = true, ["until"] = true, ["end of file"] = true }
 
+-- `goto` is a name wherever no statement begins with it.
+local NAME = { name = true, ["goto"] = true }
+
 local Parser = {}
 Parser.__index = Parser
 
@@ -87,7 +90,7 @@ function Parser:index_node(object, key, pos)
 end
 
 function Parser:table_item()
-  if self:is("name") and self:is("=", 1) then
+  if NAME[self.tokens[self.at].kind] and self:is("=", 1) then
     local token = self:next()
     self:next()
     return { key = { k = "str", value = token.value, pos = token.pos }, value = self:expression() }
@@ -138,7 +141,7 @@ function Parser:function_body(pos, own)
   end
   while not self:accept(")") do
     local token = self:next()
-    if token.kind == "name" then
+    if NAME[token.kind] then
       node.params[#node.params + 1] = self:bind(token, "param")
       node.params[#node.params].number = #node.params
     end
@@ -152,7 +155,7 @@ end
 
 function Parser:primary()
   local token = self:next()
-  if token.kind == "name" then
+  if NAME[token.kind] then
     return self:name_node(token)
   end
   local inner = self:expression() -- "("
@@ -195,7 +198,7 @@ function Parser:simple()
     return self:table_node()
   elseif token.kind == "function" then
     return self:function_body(self:next().pos)
-  elseif token.kind == "name" or token.kind == "(" then
+  elseif NAME[token.kind] or token.kind == "(" then
     return self:suffixed()
   end
   self:next() -- nil true false number ...

@@ -42,7 +42,7 @@ end
 function M.check(unit, context)
   for _, call in ipairs(unit.parsed.calls) do
     local object = call.k == "method" and RUNS[call.name] and values.kind(call.object)
-    if object == "app.store" or object == "tx" then
+    if object == "app.store" or object == "tx" or object == "maybe_tx" then
       local constant = values.text(call.args[1])
       if not constant then
         context.unchecked = context.unchecked + 1

@@ -74,7 +74,8 @@ end
 
 local PASSED = { ["app.store:tx"] = "tx", ["app.sse"] = "stream" } -- function given there → its parameter
 local RESULTS = { ["app.channels:subscribe"] = "subscription" }
-local BY_NAME = { app = "app", tx = "tx" }
+-- A parameter called tx may be a transaction that is handed on: its SQL is read, its names are not judged.
+local BY_NAME = { app = "app", tx = "maybe_tx" }
 local AFTER_APP = { socket = "socket", stream = "stream" }
 
 local kind_of
