@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/still.h"
 #include "cron/memory.h"
 #include "cron/schedule.h"
 #include "cron/zone.h"
@@ -191,7 +192,6 @@ static void entry_begin(struct cron *cron, struct entry *e, int64_t t)
  * of the right one.  What fired already does not fire again (primary key). */
 static void look_anew(struct cron *cron, int64_t t)
 {
-    log_warn("cron", "the clock was set back by %lld s", (long long)(cron->seen - t));
     for (int i = 0; i < cron->count; i++)
         if (cron->entries[i].enabled)
             cron->entries[i].next =
@@ -202,8 +202,10 @@ int64_t cron_tick(struct cron *cron)
 {
     int64_t t = now(cron), next = SCHEDULE_NEVER;
     memories_prune(cron->memories, t);
-    if (t < cron->seen - SET_BACK_SECONDS)
+    if (t < cron->seen - SET_BACK_SECONDS) {
+        log_warn("cron", "the clock was set back by %lld s", (long long)(cron->seen - t));
         look_anew(cron, t);
+    }
     cron->seen = t;
     for (int i = 0; i < cron->count && !cron->stopped; i++) {
         struct entry *e = &cron->entries[i];
@@ -222,7 +224,7 @@ int64_t cron_tick(struct cron *cron)
 
 static void arm(struct cron *cron, int64_t next)
 {
-    int64_t wait = sleep_most_ns;
+    int64_t wait = still_stands() ? INT64_MAX / 2 : sleep_most_ns;
     if (cron->stopped)
         return;
     if (next != SCHEDULE_NEVER) {
@@ -236,6 +238,13 @@ static void arm(struct cron *cron, int64_t next)
 static void on_timer(struct timer *timer)
 {
     struct cron *cron = (struct cron *)(void *)((char *)timer - offsetof(struct cron, timer));
+    arm(cron, cron_tick(cron));
+}
+
+void cron_begin_anew(struct cron *cron)
+{
+    cron->seen = now(cron);
+    look_anew(cron, cron->seen);
     arm(cron, cron_tick(cron));
 }
 

@@ -80,5 +80,8 @@ void cron_print(struct cron *cron, struct buf *out);
 /* Fires what is due; returns the next instant, seconds (SCHEDULE_NEVER: none).
  * The lane's timer calls it; tests with their own clock do. */
 int64_t cron_tick(struct cron *cron);
+/* For tests of plugins, after the wall clock was set where time stands still: what was due
+ * meanwhile is not made up for. */
+void cron_begin_anew(struct cron *cron);
 /* Takes no more part: no fire after it. */
 void cron_stop(struct cron *cron);

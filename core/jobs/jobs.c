@@ -87,12 +87,15 @@ static void stop_step(struct jobs *jobs, int64_t now)
 }
 
 /* Lock held: how long the control lane may sleep.  Wall time may jump, so delays
- * are looked at every second (time that stands still only jumps with jobs_hold()). */
+ * are looked at every second (where time stands still, jobs_hold() tells of jumps, and
+ * upkeep waits for delays). */
 static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
 {
-    int64_t delay = jobs->next_upkeep_ns - now;
     const struct heap_node *first = heap_first(&jobs->due);
-    int64_t most = still_stands() ? delay : LOOK_MS * NS_PER_MS;
+    bool still = still_stands();
+    int64_t delay = first && still ? INT64_MAX : jobs->next_upkeep_ns - now;
+    int64_t most = still ? INT64_MAX : LOOK_MS * NS_PER_MS;
+    jobs->timer.upkeep = !first && !jobs->retry_at_ns && !jobs->stopping;
     if (first && first->key - now_wall < delay)
         delay = first->key - now_wall < most ? first->key - now_wall : most;
     if (jobs->upkeep && delay > JOBS_TICK_MS * NS_PER_MS)

@@ -34,7 +34,9 @@ struct standstill {
     struct still_ask *ask;
     uv_timer_t pause; /* of real time */
     bool stopping;
-    uv_sem_t stopped;
+    struct lane *stop_lane;
+    lane_fn *stopped;
+    void *stop_arg;
 };
 
 static void round_begin(struct standstill *s);
@@ -163,7 +165,8 @@ static void finish(struct standstill *s)
     still_flow(true);
     tell_moved(s);
     uv_close((uv_handle_t *)&s->pause, NULL);
-    uv_sem_post(&s->stopped);
+    lane_stop(s->lane);
+    lane_call(s->stop_lane, s->stopped, s->stop_arg);
 }
 
 static void round_end(struct standstill *s)
@@ -234,12 +237,10 @@ struct standstill *standstill_start(const struct standstill_options *options, st
     s->looks = mem_zero((size_t)options->count, sizeof *s->looks);
     for (int i = 0; i < options->count; i++)
         s->looks[i] = (struct look){.owner = s, .lane = options->lanes[i]};
-    uv_sem_init(&s->stopped, 0);
     s->lane = lane_create(options->count, LANE_CONTROL, "clock", err);
     if (s->lane && lane_start(s->lane, on_ready, s, err))
         return s;
     lane_destroy(s->lane);
-    uv_sem_destroy(&s->stopped);
     mem_free(s->looks);
     mem_free(s);
     return NULL;
@@ -273,14 +274,18 @@ static void stop_on_lane(void *arg)
     ((struct standstill *)arg)->stopping = true;
 }
 
-void standstill_stop(struct standstill *s)
+void standstill_stop(struct standstill *s, struct lane *lane, lane_fn *stopped, void *arg)
 {
+    s->stop_lane = lane;
+    s->stopped = stopped;
+    s->stop_arg = arg;
     lane_call(s->lane, stop_on_lane, s);
-    uv_sem_wait(&s->stopped);
-    lane_stop(s->lane);
+}
+
+void standstill_free(struct standstill *s)
+{
     lane_join(s->lane);
     lane_destroy(s->lane);
-    uv_sem_destroy(&s->stopped);
     mem_free(s->looks);
     mem_free(s);
 }

@@ -45,5 +45,8 @@ struct still_ask {
 /* The lanes' loops run already, or will.  NULL with *err. */
 struct standstill *standstill_start(const struct standstill_options *options, struct err *err);
 void standstill_ask(struct standstill *s, struct still_ask *ask); /* any thread */
-/* Time flows from now on.  Waits for the thread; no ask may be pending.  The lanes still run. */
-void standstill_stop(struct standstill *s);
+/* Time flows from now on; stopped(arg) on the lane, to call standstill_free().  No ask may be
+ * pending, and the lanes run until then. */
+void standstill_stop(struct standstill *s, struct lane *lane, lane_fn *stopped, void *arg);
+void standstill_free(
+    struct standstill *s); /* waits for its thread, which has ended or is about to */

@@ -46,9 +46,19 @@ __attribute__((constructor)) static void begin(void)
         abort();
 }
 
+static void on_stopped(void *arg)
+{
+    uv_sem_post(arg);
+}
+
 __attribute__((destructor)) static void end(void)
 {
-    standstill_stop(still);
+    uv_sem_t stopped;
+    uv_sem_init(&stopped, 0);
+    standstill_stop(still, lanes[0], on_stopped, &stopped);
+    uv_sem_wait(&stopped);
+    uv_sem_destroy(&stopped);
+    standstill_free(still);
     for (int i = 0; i < LANES; i++) {
         lane_stop(lanes[i]);
         lane_join(lanes[i]);
