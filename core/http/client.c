@@ -143,3 +143,12 @@ void http_client_destroy(struct http_client *client)
     timer_stop(client->lane, &client->timer);
     mem_free(client);
 }
+
+bool http_client_is_outside(const struct http_client *client)
+{
+    list_each (node, &client->fetches) {
+        if (list_entry(node, struct http_fetch, in_client)->easy)
+            return true;
+    }
+    return false;
+}

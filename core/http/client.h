@@ -77,6 +77,8 @@ void http_client_destroy(struct http_client *client); /* cancels what is under w
  * Options are copied.  NULL with *err for a wrong URL, header or bound. */
 struct http_fetch *http_fetch(struct http_client *client, const struct fetch_options *options,
                               fetch_done_fn *done, void *arg, struct err *err);
+/* Whether a request of its is out in the network. */
+bool http_client_is_outside(const struct http_client *client);
 /* done will not be called. */
 void http_fetch_cancel(struct http_fetch *fetch);
 

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "http/tape.h"
 
 /* A pooled connection was checked when it was opened, but perhaps for another plugin's entry,
  * so its address is checked again before each request (fetch_attempt.c). */
@@ -210,15 +211,17 @@ static bool retry(struct http_fetch *fetch, const struct fetch_result *result)
 void fetch_attempt_ended(struct http_fetch *fetch, CURLcode code)
 {
     struct fetch_result result = {.code = FETCH_OK};
-    long status = 0;
-    if (code == CURLE_OK) {
-        curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
-        result.status = (int)status;
-        if (redirect(fetch, result.status))
-            return;
-    } else {
+    long status = fetch->played;
+    if (code != CURLE_OK)
         judge(fetch, code, &result);
-    }
+    else if (fetch->easy)
+        curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (code == CURLE_OK)
+        result.status = (int)status;
+    if (tape_mode() == TAPE_RECORDS)
+        fetch_record(fetch, &result);
+    if (code == CURLE_OK && redirect(fetch, result.status))
+        return;
     if (!retry(fetch, &result))
         finish(fetch, &result);
 }

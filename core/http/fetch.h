@@ -39,6 +39,8 @@ struct http_fetch {
     enum allow_reach reach;
     bool forbidden, too_large;
     struct timer retry;
+    void (*again)(struct timer *timer); /* what retry.fire was before an answer was played */
+    int played;                         /* status of an answer from the tape */
     /* the answer so far */
     struct buf answer, header_text;
     struct fetch_header answer_headers[FETCH_HEADERS];
@@ -54,3 +56,11 @@ void fetch_attempt_ended(struct http_fetch *fetch, CURLcode code);
  * with the result's code and message when the URL may not be reached. */
 bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure);
 void fetch_attempt_drop(struct http_fetch *fetch);
+/* False when it is too much. */
+bool fetch_take_header(struct http_fetch *fetch, struct str line);
+bool fetch_take_body(struct http_fetch *fetch, struct str bytes);
+
+/* fetch_tape.c: answers the attempt from the tape, in a later turn; false like fetch_attempt_start.
+ * And notes how one ended. */
+bool fetch_play(struct http_fetch *fetch, struct fetch_result *failure);
+void fetch_record(struct http_fetch *fetch, const struct fetch_result *result);

@@ -7,17 +7,21 @@
 
 #include "base/mem.h"
 #include "http/fetch.h"
+#include "http/tape.h"
+
+bool fetch_take_body(struct http_fetch *fetch, struct str bytes)
+{
+    if ((int64_t)(fetch->answer.n + bytes.n) > fetch->max_bytes) {
+        fetch->too_large = true;
+        return false;
+    }
+    buf_add_str(&fetch->answer, bytes);
+    return true;
+}
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 {
-    struct http_fetch *fetch = arg;
-    size_t n = size * count;
-    if ((int64_t)(fetch->answer.n + n) > fetch->max_bytes) {
-        fetch->too_large = true;
-        return 0;
-    }
-    buf_add(&fetch->answer, bytes, n);
-    return n;
+    return fetch_take_body(arg, str_n(bytes, size * count)) ? size * count : 0;
 }
 
 /* Seconds, or an HTTP date (RFC 9110 §10.2.3). */
@@ -47,21 +51,19 @@ static void note_header(struct http_fetch *fetch, struct str name, struct str va
 
 /* Header lines are kept one after another, NUL-separated, in header_text; the
  * slices are cut when the answer is complete, because the buffer may move. */
-static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
+bool fetch_take_header(struct http_fetch *fetch, struct str line)
 {
-    struct http_fetch *fetch = arg;
-    struct str line = str_n(bytes, size * count);
     if (str_starts(line, STR("HTTP/"))) { /* a new answer, after 1xx */
         buf_clear(&fetch->header_text);
         fetch->answer_header_count = 0;
-        return line.n;
+        return true;
     }
     size_t colon = str_find(line, ':');
     if (colon == line.n)
-        return line.n;
+        return true;
     if (fetch->answer_header_count == FETCH_HEADERS || fetch->header_text.n > 64 * 1024) {
         fetch->too_large = true;
-        return 0;
+        return false;
     }
     struct str name = str_n(line.p, colon);
     struct str value = str_trim(str_n(line.p + colon + 1, line.n - colon - 1));
@@ -74,7 +76,12 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
     buf_add_str(&fetch->header_text, value);
     buf_add_char(&fetch->header_text, '\0');
     fetch->answer_header_count++;
-    return line.n;
+    return true;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
+{
+    return fetch_take_header(arg, str_n(bytes, size * count)) ? size * count : 0;
 }
 
 /* The address is known here and nothing has been sent yet.  Each attempt of curl's (IPv6, IPv4,
@@ -215,6 +222,8 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     mem_free(fetch->location);
     fetch->location = NULL;
     fetch->attempts++;
+    if (tape_mode() == TAPE_PLAYS)
+        return fetch_play(fetch, failure);
     CURL *easy = fetch->easy = curl_easy_init();
     set_request(fetch, easy);
     set_callbacks(fetch, easy);
