@@ -18,9 +18,11 @@ struct lua_State;
 struct pool;
 struct series_store;
 struct store;
+struct test_host;
 
 struct host {
     const struct config *config;
+    struct test_host *test; /* maru test only (bind/test.h); NULL where it serves */
     struct pool *pool;
     struct store *store;
     struct series_store *series;

@@ -9,6 +9,7 @@
 #include "loop/lane.h"
 #include "vm/blocks.h"
 #include "vm/counters.h"
+#include "vm/library.h"
 #include "vm/task.h"
 #include "vm/vm.h"
 
@@ -104,15 +105,6 @@ void sandbox_push_file(lua_State *L, const struct bundle *bundle, const struct b
  * raises "<who>: stack overflow". */
 bool vm_stack_has_room(void);
 void vm_stack_check(lua_State *L, const char *who);
-
-/* library.c: pushes the host library's file as a function. */
-void library_load(lua_State *L, const char *name);
-/* Pushes what the host library's file "maru.boot" … returns, running it
- * once.  Raises when there is no such file. */
-void library_push(lua_State *L, const char *name);
-/* Whether "maru/app.lua" or "maru/app.lua:7: …" is a place in the host library (a
- * plugin's files have a folder more). */
-bool library_is_source(const char *source);
 
 /* plugin.c: reads the normalised table on top of the stack into *decl, which
  * is zeroed and owned by the caller, also when this raises. */

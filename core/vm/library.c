@@ -4,6 +4,7 @@
 
 #include "vm/embedded.h"
 #include "vm/internal.h"
+#include "vm/library.h"
 
 static const struct embedded_file *find(const char *name)
 {
@@ -28,7 +29,10 @@ void library_load(lua_State *L, const char *name)
     if (!file)
         luaL_error(L, "the host library has no file %s", name);
     char chunk[80];
-    snprintf(chunk, sizeof chunk, "@maru/%s.lua", name + sizeof "maru." - 1);
+    snprintf(chunk, sizeof chunk, "@%s.lua", name);
+    for (char *c = chunk; c < chunk + 1 + strlen(name); c++)
+        if (*c == '.')
+            *c = '/';
     if (luaL_loadbuffer(L, (const char *)file->bytes, file->n, chunk) != 0)
         lua_error(L);
 }
@@ -57,10 +61,12 @@ void library_push(lua_State *L, const char *name)
 
 bool library_is_source(const char *source)
 {
-    if (strncmp(source, "maru/", 5) != 0)
+    char name[80];
+    size_t n = strcspn(source, ".");
+    if (strncmp(source, "maru/", 5) != 0 || n >= sizeof name || strncmp(source + n, ".lua", 4) != 0)
         return false;
-    const char *rest = source + 5;
-    while ((*rest >= 'a' && *rest <= 'z') || *rest == '_')
-        rest++;
-    return strncmp(rest, ".lua", 4) == 0 && (rest[4] == '\0' || rest[4] == ':');
+    for (size_t i = 0; i < n; i++)
+        name[i] = source[i] == '/' ? '.' : source[i];
+    name[n] = '\0';
+    return (source[n + 4] == '\0' || source[n + 4] == ':') && find(name);
 }

@@ -112,6 +112,8 @@ struct task *task_current(lua_State *L); /* the running task, or NULL while load
  * loading), inside coroutine.wrap of the plugin's own, inside a C callback
  * (table.sort, gsub), or inside store:tx (see task_hold). */
 struct task *task_check(lua_State *L, const char *who);
+/* Whether task_check() would not raise now. */
+bool task_may_wait(const struct task *task, lua_State *L);
 /* `return task_wait(…)`: the C side is armed and does not call back before the
  * binding returned.  In a task that was stopped the wait fails at once: cancel
  * runs, and nil, message, code are the results.  The 17th such wait drops the

@@ -30,6 +30,11 @@ struct task *task_check(lua_State *L, const char *who)
     return task;
 }
 
+bool task_may_wait(const struct task *task, lua_State *L)
+{
+    return L == task->L && lua_isyieldable(L) && !task->holder;
+}
+
 int task_wait(struct task *task, task_cancel_fn *cancel, void *arg)
 {
     if (task->stop != STOP_NO) {

@@ -162,7 +162,7 @@ static void on_load_steps(lua_State *L, lua_Debug *event)
 {
     struct vm *vm = vm_of(L);
     (void)event;
-    if (clock_ns() < vm->load_until)
+    if (clock_steady_ns() < vm->load_until)
         return;
     lua_sethook(L, on_load_steps, LUA_MASKCOUNT, 1);
     push_place(L);
@@ -176,7 +176,7 @@ static void limit_loading(struct vm *vm, bool on)
 {
     if (vm->options.load_ns <= 0)
         vm->options.load_ns = VM_LOAD_NS_DEFAULT;
-    vm->load_until = clock_ns() + vm->options.load_ns;
+    vm->load_until = clock_steady_ns() + vm->options.load_ns;
     luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | (on ? LUAJIT_MODE_OFF : LUAJIT_MODE_ON));
     lua_sethook(vm->L, on ? on_load_steps : NULL, on ? LUA_MASKCOUNT : 0, on ? LOAD_STEPS : 0);
 }
@@ -187,7 +187,7 @@ static int build(lua_State *L)
     struct vm *vm = b->vm;
     sandbox_open(L); /* opening the libraries turns the compiler on */
     limit_loading(vm, true);
-    library_push(L, "maru.boot");
+    library_push(L, vm->options.boot ? vm->options.boot : "maru.boot");
     push_parts(L, &vm->options);
     lua_call(L, 1, 3); /* declaration run inside */
     vm->inside_ref = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -262,6 +262,19 @@ void vm_compile(struct vm *vm, bool on)
 {
     on = on && vm->decl->jit && !vm->options.interpreted;
     luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | (on ? LUAJIT_MODE_ON : LUAJIT_MODE_OFF));
+}
+
+void vm_declare(struct vm *vm, lua_State *L)
+{
+    bool enforced = vm->enforced;
+    struct plugin_decl *decl = mem_zero(1, sizeof *decl);
+    vm->enforced = false; /* reading cannot raise */
+    plugin_read(L, decl);
+    vm->enforced = enforced;
+    if (decl->task_ns <= 0)
+        decl->task_ns = VM_TASK_NS_DEFAULT;
+    plugin_decl_free(vm->decl);
+    vm->decl = decl;
 }
 
 void vm_destroy(struct vm *vm)

@@ -30,6 +30,7 @@ struct vm_options {
     int64_t watchdog_ns;         /* how long a handler may hold its lane without waiting, unless
                                     the plugin's limits say; 0 = 1 s */
     bool interpreted;            /* nothing is compiled, whatever the plugin says */
+    const char *boot;            /* first file of the host library; NULL = "maru.boot" (a plugin) */
     int64_t load_ns;             /* how long its files may take to run; 0 = 10 s */
     struct vm_counters *counters;             /* outlive the VM; NULL = its own */
     void *owner;                              /* the generation, for end callbacks */
@@ -47,6 +48,9 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
 /* Whether more of its code may be compiled from now on (if the plugin allows it at all):
  * interpreted code can always be stopped.  Lane thread, outside of its tasks. */
 void vm_compile(struct vm *vm, bool on);
+/* Takes the normalised declaration on top of L's stack as the VM's own, where plugin.lua is read
+ * later than at the start (maru test). */
+void vm_declare(struct vm *vm, lua_State *L);
 /* Must have no tasks.  Any thread (a reaper closes big states). */
 void vm_destroy(struct vm *vm);
 /* vm_destroy on a thread of its own, waited for: its memory is everybody's again.  Any thread. */
