@@ -150,30 +150,45 @@ static void on_plugins_loaded(const struct reload_result *result, void *arg)
     server_drain(s);
 }
 
+static int run(struct server *s)
+{
+    struct err err = {0};
+    int started = 0;
+    s->state_dir = config_text(s->config, "state.dir");
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* a terminal's are meant for the supervisor, */
+    signal(SIGINT, SIG_IGN); /* which tells by the control socket */
+    lanes_count(s);
+    s->control = lane_create(s->lane_count, LANE_CONTROL, "control", &err);
+    while (s->control && started < PARTS && parts[started].start(s, &err))
+        started++;
+    if (started == PARTS) {
+        if (s->guest)
+            s->guest->begin(s);
+        else
+            plugins_load(s, on_plugins_loaded);
+        lane_run(s->control);
+    } else {
+        fprintf(stderr, "maru: %s: %s\n", parts[started].name, err.message);
+        s->exit_code = parts[started].exit_code;
+    }
+    while (started-- > 0)
+        parts[started].stop(s);
+    if (s->control)
+        lane_destroy(s->control);
+    return s->exit_code;
+}
+
 int server_run(const struct config *config, const struct server_config *source,
                const struct inherited *in)
 {
     struct server s = {.config = config, .source = source, .in = *in};
-    struct err err = {0};
-    int started = 0;
-    s.state_dir = config_text(config, "state.dir");
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* a terminal's are meant for the supervisor, */
-    signal(SIGINT, SIG_IGN); /* which tells by the control socket */
-    lanes_count(&s);
-    s.control = lane_create(s.lane_count, LANE_CONTROL, "control", &err);
-    while (s.control && started < PARTS && parts[started].start(&s, &err))
-        started++;
-    if (started == PARTS) {
-        plugins_load(&s, on_plugins_loaded);
-        lane_run(s.control);
-    } else {
-        fprintf(stderr, "maru: %s: %s\n", parts[started].name, err.message);
-        s.exit_code = parts[started].exit_code;
-    }
-    while (started-- > 0)
-        parts[started].stop(&s);
-    if (s.control)
-        lane_destroy(s.control);
-    return s.exit_code;
+    return run(&s);
+}
+
+int server_run_guest(const struct config *config, const struct inherited *in,
+                     struct server_guest *guest)
+{
+    struct server s = {.config = config, .in = *in, .guest = guest};
+    return run(&s);
 }

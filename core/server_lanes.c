@@ -22,7 +22,7 @@ void lanes_count(struct server *s)
     if (!s->web_count)
         s->web_count = 1;
     s->job_count = count_or_cores(s->config, "lanes.job");
-    s->lane_count = s->web_count + s->job_count;
+    s->lane_count = s->web_count + s->job_count + (s->guest ? 1 : 0);
 }
 
 bool lanes_start(struct server *s, struct err *err)
@@ -30,13 +30,18 @@ bool lanes_start(struct server *s, struct err *err)
     s->lanes = mem_zero((size_t)s->lane_count + 1, sizeof *s->lanes);
     s->clients = mem_zero((size_t)s->lane_count + 1, sizeof *s->clients);
     for (int i = 0; i < s->lane_count; i++) {
-        bool web = i < s->web_count;
+        bool web = i < s->web_count, guest = i == s->web_count + s->job_count;
         char name[16];
-        snprintf(name, sizeof name, "%s%d", web ? "web" : "job", web ? i : i - s->web_count);
-        s->lanes[i] = lane_create(i, web ? LANE_WEB : LANE_JOB, name, err);
+        snprintf(name, sizeof name, "%s%d",
+                 web     ? "web"
+                 : guest ? "test"
+                         : "job",
+                 web ? i : i - s->web_count);
+        s->lanes[i] = lane_create(i, web || guest ? LANE_WEB : LANE_JOB, name, err);
         if (!s->lanes[i] || !lane_start(s->lanes[i], NULL, NULL, err))
             return false;
     }
+    s->guest_lane = s->guest ? s->lanes[s->lane_count - 1] : NULL;
     return true;
 }
 

@@ -15,11 +15,16 @@
 #include "vm/host.h"
 #include "vm/watchdog.h"
 
+struct job_run;
+struct server_guest;
+
 struct server {
     /* immutable after start */
     const struct config *config;
     const struct server_config *source;
     struct inherited in;
+    struct server_guest *guest;
+    struct lane *guest_lane; /* the last of lanes[]; NULL without a guest */
     const char *state_dir;
     int web_count, job_count, lane_count; /* lanes[] holds web lanes, then job lanes */
     struct lane **lanes, *control;
@@ -58,6 +63,15 @@ struct server {
     int exit_code;
 };
 
+/* What `maru test` puts into a server (server_test.c): a lane more, on which specs run; jobs
+ * that are noted; settings of the spec's.  NULL in a server that serves. */
+struct server_guest {
+    void (*begin)(struct server *s); /* instead of loading plugins; the control lane runs next */
+    void (*run_job)(struct job_run *run, void *arg);            /* instead of jobs_run_task */
+    char *(*config_json)(struct server *s, const char *plugin); /* NULL = as configured */
+    void *arg;
+};
+
 /* One part: stop undoes start, and is only called when start succeeded. */
 struct server_part {
     const char *name;
@@ -65,6 +79,10 @@ struct server_part {
     void (*stop)(struct server *s);
     int exit_code; /* of the process when start fails */
 };
+
+/* server.c: server_run() with a guest. */
+int server_run_guest(const struct config *config, const struct inherited *in,
+                     struct server_guest *guest);
 
 /* server_lanes.c: threads, and what each of them has of its own. */
 void lanes_count(struct server *s); /* how many of each kind there will be */

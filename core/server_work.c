@@ -19,14 +19,15 @@ bool jobs_part_start(struct server *s, struct err *err)
         .store = s->store,
         .lane = s->control,
         .flight_path = flight,
-        .run = jobs_run_task,
+        .run = s->guest ? s->guest->run_job : jobs_run_task,
         .cancel = jobs_cancel_task,
+        .arg = s,
         .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
     };
     int capacity = (int)config_integer(s->config, "jobs.concurrency");
     s->jobs = jobs_open(&options, err);
     mem_free(flight);
-    for (int i = s->web_count; s->jobs && i < s->lane_count; i++) {
+    for (int i = s->web_count; s->jobs && i < s->web_count + s->job_count; i++) {
         if (!jobs_add_worker(s->jobs, s->lanes[i], capacity, err))
             return false;
     }

@@ -50,6 +50,19 @@ static const struct cli_command commands[] = {
      "  --strict               warnings fail, too\n"
      "  --json                 one JSON object: ok, errors, warnings, findings, plan\n",
      "check [NAME] [--plan] [--strict] [--json]", cmd_check},
+    {"test", "run the specs of plugins in the host, on the real thing",
+     "Runs NAME/spec/*_spec.lua, or those of every plugin, with busted: each file in a host of "
+     "its\n"
+     "own with an empty database, the real plugin and what it requires, and time that stands "
+     "still\n"
+     "until all is quiet.  Nothing outside is reached: requests are answered from cassettes.\n\n"
+     "  --reload               each test three times: the plugin is reloaded before it, during it\n"
+     "                         and after it\n"
+     "  --filter PATTERN       only tests whose full name matches the Lua pattern\n"
+     "  --record               reach other hosts for real and write spec/cassettes/*.json\n"
+     "  --output HANDLER       one of busted's: plainTerminal, utfTerminal, gtest, TAP, junit\n"
+     "  --json                 the same as --output json\n",
+     "test [NAME] [--reload] [--filter PATTERN] [--record] [--output HANDLER]", cmd_test},
     {"reload", "make a running server load plugins again",
      "Without a name: every plugin whose files or configuration changed. With one: that plugin,\n"
      "changed or not. Answers when every lane has switched; a plugin that does not load keeps\n"
@@ -169,6 +182,10 @@ enum {
     OPTION_SOCKET,
     OPTION_PAGE,
     OPTION_ALLOW,
+    OPTION_RELOAD,
+    OPTION_RECORD,
+    OPTION_FILTER,
+    OPTION_OUTPUT,
 };
 
 static const struct option long_options[] = {
@@ -184,6 +201,10 @@ static const struct option long_options[] = {
     {"socket", no_argument, NULL, OPTION_SOCKET},
     {"page", no_argument, NULL, OPTION_PAGE},
     {"allow", no_argument, NULL, OPTION_ALLOW},
+    {"reload", no_argument, NULL, OPTION_RELOAD},
+    {"record", no_argument, NULL, OPTION_RECORD},
+    {"filter", required_argument, NULL, OPTION_FILTER},
+    {"output", required_argument, NULL, OPTION_OUTPUT},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
     {NULL, 0, NULL, 0},
 };
@@ -202,9 +223,11 @@ static void set_flag(struct cli_options *o, int option)
     struct {
         int option;
         bool *flag;
-    } flags[] = {{OPTION_DEMO, &o->demo},     {OPTION_JSON, &o->json},   {OPTION_PLAN, &o->plan},
-                 {OPTION_STRICT, &o->strict}, {OPTION_ROUTE, &o->route}, {OPTION_JOB, &o->job},
-                 {OPTION_SOCKET, &o->socket}, {OPTION_PAGE, &o->page},   {OPTION_ALLOW, &o->allow}};
+    } flags[] = {
+        {OPTION_DEMO, &o->demo},     {OPTION_JSON, &o->json},   {OPTION_PLAN, &o->plan},
+        {OPTION_STRICT, &o->strict}, {OPTION_ROUTE, &o->route}, {OPTION_JOB, &o->job},
+        {OPTION_SOCKET, &o->socket}, {OPTION_PAGE, &o->page},   {OPTION_RELOAD, &o->reload},
+        {OPTION_RECORD, &o->record}, {OPTION_ALLOW, &o->allow}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (flags[i].option == option)
             *flags[i].flag = true;
@@ -226,6 +249,10 @@ static int parse(int argc, char **argv, struct cli_options *o, bool *help)
             o->sets[o->set_count++] = optarg;
         else if (c == 'h')
             *help = true;
+        else if (c == OPTION_FILTER)
+            o->filter = optarg;
+        else if (c == OPTION_OUTPUT)
+            o->output = optarg;
         else if (c == OPTION_TOLERATE)
             tolerate(tolerated, sizeof tolerated, optarg);
         else

@@ -25,6 +25,8 @@ struct cli_options {
     bool plan, strict;             /* check */
     bool allow;                    /* reload */
     bool route, job, socket, page; /* new: the parts of the plugin */
+    bool reload, record;           /* test */
+    const char *filter, *output;   /* test; NULL = not given */
     char **words;                  /* what is no option */
     int word_count;
 };
@@ -43,6 +45,7 @@ int cmd_reload(const struct cli_options *options);
 int cmd_rollback(const struct cli_options *options);
 int cmd_plugins(const struct cli_options *options);
 int cmd_jobs(const struct cli_options *options);
+int cmd_test(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);
 int cmd_types(const struct cli_options *options);
 int cmd_admin_url(const struct cli_options *options);
