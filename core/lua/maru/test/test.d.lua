@@ -64,7 +64,8 @@ function test:request(method, path, options) end
 local TestSocket = {}
 --- Text as it is, a table as JSON. @return maru.TestSocket
 function TestSocket:send(message) end
---- The next message, within so much of the test's time (default "5s"). @return string|nil, string? "timeout" or "closed"
+--- The next message, within so much of the test's time (default "5s").
+---@return string|nil text, string? why "timeout" or "closed"
 function TestSocket:receive(timeout) end
 --- The same, decoded. @return any|nil, string?
 function TestSocket:receive_json(timeout) end
