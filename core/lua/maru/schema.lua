@@ -21,6 +21,7 @@ local WHOLE_MOST = fields.WHOLE_MOST
 local NUMBER_MOST = 1.7976931348623157e308 -- neither infinity nor NaN is between this and its negative
 local ERRORS_KEPT = 50
 local NAME_BYTES = 60 -- of a field that is not ours, in an error
+local SUGGESTIONS = 5 -- for one object: each compares a name with all that are declared
 local MODES = {
   config = { text = true },
   text = { text = true, split = true, strict = true },
@@ -216,9 +217,9 @@ local function is_array(value, run)
 end
 
 local function check_items(value, out, check, run, unique)
-  local seen = unique and {}
+  local seen, errors = unique and {}, run.errors
+  local kept, count = #errors, run.count
   for i = 1, #value do
-    local before = #run.errors
     local item = check(value[i], run)
     if seen and item ~= nil then
       if seen[item] then
@@ -229,8 +230,9 @@ local function check_items(value, out, check, run, unique)
     if item ~= value[i] or out ~= value then
       out[i] = item
     end
-    if #run.errors > before then
-      put_before(run, before + 1, format("[%d]", i), format("/%d", i - 1))
+    if run.count > count then
+      put_before(run, kept + 1, format("[%d]", i), format("/%d", i - 1))
+      kept, count = #errors, run.count
     end
   end
 end
@@ -305,7 +307,8 @@ local function refuse_unknown(value, members, run, out)
       break
     end
     local place, pointer = step_to(key)
-    wrong(run, "unknown", "unknown field" .. words.suggest(key, members), nil, place, pointer)
+    local near = i <= SUGGESTIONS and words.suggest(key, members) or ""
+    wrong(run, "unknown", "unknown field" .. near, nil, place, pointer)
   end
   return out
 end

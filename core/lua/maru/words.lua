@@ -51,9 +51,11 @@ function M.suggest(word, known)
   end
   local best, least = nil, math.max(1, math.min(3, math.floor(#word / 2))) + 1
   for _, candidate in ipairs(M.sorted_keys(known)) do
-    local edits = distance(word, candidate)
-    if edits < least then
-      best, least = candidate, edits
+    if math.abs(#word - #candidate) < least then
+      local edits = distance(word, candidate)
+      if edits < least then
+        best, least = candidate, edits
+      end
     end
   end
   return best and format("; did you mean '%s'?", best) or ""
