@@ -202,6 +202,7 @@ const struct admin_action admin_changes[] = {
     {"POST", "/admin/v1/reload", change_reload, "reload"},
     {"POST", "/admin/v1/plugins/{name}/reload", change_reload, "reload"},
     {"POST", "/admin/v1/plugins/{name}/rollback", change_rollback, "rollback"},
+    {"POST", "/admin/v1/plugins/{name}/release", admin_release, "release"},
     {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},
     {"POST", "/admin/v1/jobs/{id}/cancel", change_cancel, "job.cancel"},
     {"POST", "/admin/v1/schedules/{plugin}/{id}/run", change_fire, "schedule.run"},

@@ -64,6 +64,10 @@ struct reload;
 bool admin_write_plugin(struct json *w, const struct reload *reload, const char *plugin);
 /* view_plugin.c: one plugin, with what is kept of it and what happened to it. */
 void admin_view_plugin(struct admin_call *call);
+/* kills.c */
+struct generation;
+void admin_write_kills(struct json *w, const struct reload *reload, const struct generation *g);
+void admin_release(struct admin_call *call);
 
 /* auth.c */
 bool admin_token_load(struct admin *admin, struct err *err);

@@ -209,6 +209,7 @@ static void write_plugin(struct json *w, const struct reload *r, const struct ge
     view_usage(w, g);
     write_allow(w, g->decl);
     write_reloads(w, r, g->name);
+    admin_write_kills(w, r, g);
     write_last_error(w, e);
 }
 

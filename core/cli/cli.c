@@ -80,8 +80,10 @@ static const struct cli_command commands[] = {
     {"plugins", "list what serves: generation, state, memory, errors",
      "  maru plugins                   a line for each\n"
      "  maru plugins show NAME         one with its kept generations and what happened to it\n"
+     "  maru plugins release NAME      load one anew that was held back for being killed too "
+     "often\n"
      "  --json                         the admin API's answer as it is\n",
-     "plugins [show NAME] [--json]", cmd_plugins},
+     "plugins [show NAME|release NAME] [--json]", cmd_plugins},
     {"jobs", "look at the queue and change single jobs",
      "  maru jobs                      queues and what waits in them\n"
      "  maru jobs list [STATE]         ready, delayed, running, done, cancelled or dead\n"

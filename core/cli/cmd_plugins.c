@@ -21,6 +21,10 @@ static void print_notes(const struct flat *f, int row)
     if (from)
         printf("%s: rolled back from %s to %s: %s\n", name, from, text_at(f, row, "rolled_back.to"),
                text_at(f, row, "rolled_back.reason"));
+    if (text_at(f, row, "quarantine.since"))
+        printf("%s: quarantined since %s, after %s kills: %s (maru plugins release %s)\n", name,
+               text_at(f, row, "quarantine.since"), text_at(f, row, "quarantine.kills"),
+               text_at(f, row, "quarantine.reason"), name);
 }
 
 static void print_all(const struct flat *f)
@@ -36,9 +40,9 @@ static void print_all(const struct flat *f)
 static void print_one(const struct flat *f)
 {
     static const char *const keys[] = {
-        "name",  "version",  "generation", "state",        "loaded_at",   "generations",
-        "tasks", "requests", "errors",     "memory_bytes", "cpu_seconds", "last_error.message",
-        NULL};
+        "name",  "version",     "generation", "state",        "loaded_at",   "generations",
+        "tasks", "requests",    "errors",     "memory_bytes", "cpu_seconds", "last_error.message",
+        "kills", "interpreted", NULL};
     static const char *const kept[] = {"hash", "version", "at", "serving", "failed", NULL};
     static const char *const events[] = {"at", "kind", "generation", "text", NULL};
     for (int i = 0; keys[i]; i++) {
@@ -73,12 +77,36 @@ static int print(const struct cli_options *o, const char *path,
     return code;
 }
 
+static int plugins_release(const struct cli_options *o)
+{
+    struct buf body = {0};
+    struct flat answer = {0};
+    struct err err = {0};
+    int status;
+    char *path = mem_printf("/plugins/%s/release", o->words[1]);
+    int code = cli_ask(o, "POST", path, &body, &status);
+    if (status && !flat_read(buf_str(&body), &answer, &err))
+        code = cli_fail(EXIT_FAILED, "%s", err.message);
+    else if (status >= 400)
+        code = cli_fail_by_problem(&answer, status);
+    else if (status)
+        printf("%s is released\n", o->words[1]);
+    flat_free(&answer);
+    buf_free(&body);
+    mem_free(path);
+    return code;
+}
+
 int cmd_plugins(const struct cli_options *o)
 {
     if (!o->word_count)
         return print(o, "/plugins", print_all);
-    if (o->word_count != 2 || strcmp(o->words[0], "show") || !cli_is_name(o->words[1]))
-        return cli_fail(EXIT_USAGE, "plugins takes nothing, or: show NAME");
+    bool release = o->word_count == 2 && !strcmp(o->words[0], "release");
+    if (o->word_count != 2 || (!release && strcmp(o->words[0], "show")) ||
+        !cli_is_name(o->words[1]))
+        return cli_fail(EXIT_USAGE, "plugins takes nothing, or: show NAME, release NAME");
+    if (release)
+        return plugins_release(o);
     char *path = mem_printf("/plugins/%s", o->words[1]);
     int code = print(o, path, print_one);
     mem_free(path);

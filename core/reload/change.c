@@ -221,6 +221,21 @@ static bool fall_back(struct change *c, struct item *item)
     return true;
 }
 
+bool change_start_kept(struct change *c, struct item *item, const struct err *failure)
+{
+    if (!c->first || !c->reload->options.fallback || item->fell_back)
+        return false;
+    change_add_error(c, item->fresh->name, failure->message, false);
+    set_free(c->set);
+    mem_free(c->order);
+    c->set = NULL;
+    c->order = NULL;
+    c->at = 0;
+    if (!fall_back(c, item))
+        change_fail(c);
+    return true;
+}
+
 /* What would reach more than was accepted is refused; at a first load the bundle that was
  * accepted serves in its place.  True when some of those are on their way. */
 static bool permit_all(struct change *c)

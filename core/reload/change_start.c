@@ -120,10 +120,15 @@ static struct item *item_of(struct change *c, const struct generation *g)
 static void on_started(struct generation *g, const struct err *failure, void *arg)
 {
     struct change *c = arg;
-    if (failure)
+    struct item *item = item_of(c, g);
+    if (failure && change_start_kept(c, item, failure))
+        return;
+    if (failure) {
         change_fail_with(c, g->name, failure);
-    else
-        start_next(c);
+        return;
+    }
+    item->started = true;
+    start_next(c);
 }
 
 static void on_handed_over(struct generation *old, char *result, const struct err *failure,
@@ -151,7 +156,7 @@ static void start_next(struct change *c)
     }
     struct generation *g = c->set->generations[c->order[c->at++]];
     struct item *item = item_of(c, g);
-    if (!item)
+    if (!item || item->started)
         start_next(c);
     else if (item->old && item->old->decl->stop >= 0)
         generation_stop(item->old, r->options.start_ns, on_handed_over, item);

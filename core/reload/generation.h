@@ -87,6 +87,7 @@ struct generation {
     enum generation_state state;
     int refs;       /* sets that contain it, the change that makes it, VMs that are open */
     int vms_open;   /* still to go idle */
+    int emptying;   /* lanes that were asked to let its VM go */
     void *attached; /* of who runs its jobs: one block, freed with the generation */
     char *given;    /* what the predecessor's stop returned, JSON; NULL = nothing */
     /* any lane */
@@ -133,7 +134,9 @@ void generation_killed(struct generation *generation, struct lane *lane, const c
  * with generation_empty(); start and stop of it do nothing. */
 void generation_hold(struct generation *generation, const struct generation_hold *why);
 const struct generation_hold *generation_held(const struct generation *generation); /* any thread */
-void generation_empty(struct generation *generation);
+/* emptied comes when nothing of it runs on any lane (those that are lost apart). */
+void generation_empty(struct generation *generation,
+                      void (*emptied)(void *arg, struct generation *generation), void *arg);
 
 /* On a lane, before a handler runs: its VM there, made again if it was discarded.  NULL
  * when there is none to run it (it could not be made, is leaving, or is held back). */

@@ -9,6 +9,8 @@
 struct hop {
     struct generation *generation;
     struct lane *lane;
+    void (*emptied)(void *arg, struct generation *generation);
+    void *arg;
 };
 
 void generation_hold(struct generation *g, const struct generation_hold *why)
@@ -28,6 +30,8 @@ static void emptied_on_control(void *arg)
 {
     struct hop *hop = arg;
     struct generation *g = hop->generation;
+    if (--g->emptying == 0)
+        hop->emptied(hop->arg, g);
     mem_free(hop);
     generation_settle(g);
 }
@@ -39,14 +43,16 @@ static void empty_on_lane(void *arg)
     lane_call(hop->generation->on->control, emptied_on_control, hop);
 }
 
-void generation_empty(struct generation *g)
+void generation_empty(struct generation *g, void (*emptied)(void *arg, struct generation *g),
+                      void *arg)
 {
     for (int i = 0; i < g->on->count; i++) {
         struct lane *lane = g->on->lanes[i];
         if (atomic_load(&lane->lost))
             continue;
         struct hop *hop = mem_zero(1, sizeof *hop);
-        *hop = (struct hop){g, lane};
+        *hop = (struct hop){g, lane, emptied, arg};
+        g->emptying++;
         generation_ref(g);
         g->on->vms_open++;
         lane_call(lane, empty_on_lane, hop);

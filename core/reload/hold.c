@@ -60,14 +60,20 @@ static void save(struct reload *r)
 
 /* -- in --------------------------------------------------------------------------------------- */
 
+/* What its last handlers answered may have been kept. */
+static void on_emptied(void *reload, struct generation *g)
+{
+    struct reload *r = reload;
+    if (r->options.http)
+        http_server_forget(r->options.http, g->name);
+}
+
 static void hold(struct reload *r, struct generation *g, const struct generation_hold *why)
 {
     generation_hold(g, why);
-    if (r->options.http)
-        http_server_forget(r->options.http, g->name);
     if (r->options.held && g->state == GENERATION_SERVING)
         r->options.held(r->options.arg, g);
-    generation_empty(g);
+    generation_empty(g, on_emptied, r);
 }
 
 static void hold_quarantined(struct reload *r, struct generation *g,
@@ -86,12 +92,14 @@ void reload_killed(void *reload, struct generation *g, const char *reason)
     metric_add(metric_of(g->name, true), 1);
     if (!q)
         return;
+    reload_event(r, g->name, "killed", g->bundle->hash, "%s", reason);
     if (quarantine_count(q, g->name, g->bundle->hash, reason, false, clock_wall_ns())) {
         struct quarantine_state state = quarantine_of(q, g->name, g->bundle->hash);
         log_error("reload",
                   "%s is quarantined after %d kills: its routes answer 503 and its jobs are held "
                   "until its files change or `maru plugins release %s`",
                   g->label, state.kills, g->name);
+        reload_event(r, g->name, "quarantined", g->bundle->hash, "after %d kills", state.kills);
         hold_quarantined(r, g, &state);
     }
     save(r);
@@ -132,12 +140,17 @@ void reload_meet(struct reload *r, struct generation *fresh, bool release)
 void reload_welcome(struct reload *r, struct generation *fresh, bool release)
 {
     struct quarantine *q = r->options.quarantine;
-    if (!q || generation_held(fresh) ||
-        !quarantine_forget(q, fresh->name, release ? NULL : fresh->bundle->hash))
+    if (!q || generation_held(fresh))
         return;
-    log_info("reload", "%s: what was held against %s is forgotten", fresh->label, fresh->name);
-    metric_set(metric_of(fresh->name, false), 0);
-    save(r);
+    const char *spared = release ? NULL : fresh->bundle->hash;
+    enum quarantine_forgot forgot = quarantine_forget(q, fresh->name, spared);
+    if (forgot == FORGOT_HOLD) {
+        log_info("reload", "%s is released: nothing is held against it", fresh->label);
+        reload_event(r, fresh->name, "released", fresh->bundle->hash, "nothing is held against it");
+        metric_set(metric_of(fresh->name, false), 0);
+    }
+    if (forgot != FORGOT_NOTHING)
+        save(r);
 }
 
 struct quarantine_state reload_kills(const struct reload *r, const struct generation *g)

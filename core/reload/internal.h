@@ -71,6 +71,7 @@ struct item {
     bool fell_back;                 /* fresh is not the folder's content but a kept one */
     bool refused; /* it would reach more than was accepted, and nothing serves instead */
     bool stopped; /* old has handed its state over */
+    bool started; /* fresh has run its start() */
 };
 
 struct change {
@@ -149,6 +150,9 @@ bool change_find_kept(struct change *change);
 void change_settle_rollbacks(struct change *change);
 /* On a pool thread: warns of migrations that a kept bundle does not know. */
 void change_warn_ahead(struct change *change);
+/* change.c: a restarted server comes up again although a start() fails: the kept bundle is
+ * loaded instead, and the set made anew.  False: that cannot help. */
+bool change_start_kept(struct change *change, struct item *item, const struct err *failure);
 /* change_start.c: migrations, start(), swap; the set is verified. */
 void change_migrate(struct change *change);
 /* A bundle's migrations/ in order; returns how many, out may be NULL. */

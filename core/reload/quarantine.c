@@ -105,16 +105,20 @@ struct quarantine_state quarantine_of(struct quarantine *q, const char *plugin, 
     return state;
 }
 
-bool quarantine_forget(struct quarantine *q, const char *plugin, const char *but_hash)
+enum quarantine_forgot quarantine_forget(struct quarantine *q, const char *plugin,
+                                         const char *but_hash)
 {
-    bool found = false;
+    enum quarantine_forgot found = FORGOT_NOTHING;
     pthread_mutex_lock(&q->lock);
     const struct record *kept = but_hash ? find(q, plugin, but_hash) : NULL;
     for (int i = q->count - 1; i >= 0; i--) {
         struct record *r = q->records[i];
         if (r == kept || strcmp(r->plugin, plugin))
             continue;
-        found = true;
+        if (r->state.held || r->state.interpreted)
+            found = FORGOT_HOLD;
+        else if (found == FORGOT_NOTHING)
+            found = FORGOT_KILLS;
         record_free(r);
         q->records[i] = q->records[--q->count];
     }

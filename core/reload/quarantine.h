@@ -48,9 +48,14 @@ bool quarantine_count(struct quarantine *quarantine, const char *plugin, const c
                       const char *reason, bool with_process, int64_t now_wall);
 struct quarantine_state quarantine_of(struct quarantine *quarantine, const char *plugin,
                                       const char *hash);
-/* Forgets what is known of the plugin, but for this content (NULL: of all).  True when
- * there was something. */
-bool quarantine_forget(struct quarantine *quarantine, const char *plugin, const char *but_hash);
+enum quarantine_forgot {
+    FORGOT_NOTHING,
+    FORGOT_KILLS, /* some of them, which had led to nothing */
+    FORGOT_HOLD,  /* it was held back, or interpreted */
+};
+/* Forgets what is known of the plugin, but for this content (NULL: of all). */
+enum quarantine_forgot quarantine_forget(struct quarantine *quarantine, const char *plugin,
+                                         const char *but_hash);
 /* Puts the records on disk.  Blocks. */
 bool quarantine_save(struct quarantine *quarantine, struct err *err);
 

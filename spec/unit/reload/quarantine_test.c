@@ -88,12 +88,12 @@ TEST(forgetting_spares_the_content_that_serves)
     quarantine_count(q, "a", "aaaaaaaaaaaa", "x", true, 1 * S);
     quarantine_count(q, "a", "bbbbbbbbbbbb", "x", false, 1 * S);
     quarantine_count(q, "b", "aaaaaaaaaaaa", "x", false, 1 * S);
-    CHECK(quarantine_forget(q, "a", "bbbbbbbbbbbb"));
+    CHECK_EQ(quarantine_forget(q, "a", "bbbbbbbbbbbb"), FORGOT_HOLD);
     CHECK_EQ(quarantine_of(q, "a", "aaaaaaaaaaaa").kills, 0);
     CHECK_EQ(quarantine_of(q, "a", "bbbbbbbbbbbb").kills, 1);
-    CHECK(!quarantine_forget(q, "a", "bbbbbbbbbbbb"));
-    CHECK(quarantine_forget(q, "a", NULL));
-    CHECK(!quarantine_forget(q, "a", NULL));
+    CHECK_EQ(quarantine_forget(q, "a", "bbbbbbbbbbbb"), FORGOT_NOTHING);
+    CHECK_EQ(quarantine_forget(q, "a", NULL), FORGOT_KILLS);
+    CHECK_EQ(quarantine_forget(q, "a", NULL), FORGOT_NOTHING);
     CHECK_EQ(quarantine_of(q, "b", "aaaaaaaaaaaa").kills, 1);
     quarantine_close(q);
     unlink(path);
