@@ -370,7 +370,8 @@ static void stop_next(struct stopping *s)
         return;
     }
     end_without_lanes(r);
-    reload_swap(r, NULL, s->generations, s->count, s->drain_ns, NULL, NULL);
+    if (reload_current(r)) /* else nothing ever served, and nobody waits for the lanes' answers */
+        reload_swap(r, NULL, s->generations, s->count, s->drain_ns, NULL, NULL);
     mem_free(s->generations);
     mem_free(s->order);
     mem_free(s);

@@ -11,9 +11,12 @@ M.config = {
 }
 M.allow = { net = { "config:base" } }
 M.routes = {
-  ["GET /notes"] = function(app) return 200, { notes = app.json.array(app.store:all("select text, at from notes")) } end,
+  ["GET /notes"] = function(app)
+    return 200, { notes = app.json.array(app.store:all("select text, at from notes")) }
+  end,
   ["POST /notes"] = { body = { text = "string(1,20)" }, function(app, req)
-    local note = app.store:one("insert into notes(text, at) values ($1, $2) returning text, at", req.body.text, app.now())
+    local note = app.store:one("insert into notes(text, at) values ($1, $2) returning text, at",
+      req.body.text, app.now())
     app.channels:publish("notes.new", note)
     app.jobs:push("index", { text = note.text })
     app.log:info("kept", { text = note.text })
@@ -134,7 +137,8 @@ describe("maru test", function()
       'assert.same({}, test:get("/notes").json.notes) test:post("/notes", { text = "a" }) end) end)'
     local dir = make({ ["a_spec.lua"] = text, ["b_spec.lua"] = text })
     server.shell("mkdir " .. dir .. "/tmp")
-    local output, status = server.shell(("TMPDIR=%s/tmp %s test --set plugins.path=%s"):format(dir, server.binary(), dir))
+    local output, status = server.shell(("TMPDIR=%s/tmp %s test --set plugins.path=%s"):format(dir, server.binary(),
+      dir))
     assert.equal(0, status, output)
     assert.truthy(output:find("2 successes", 1, true), output)
     assert.equal("", (server.shell("ls " .. dir .. "/tmp")))
@@ -322,7 +326,9 @@ describe("a failing spec", function()
   it("does not stop the next file", function()
     local dir = make({
       ["a_spec.lua"] = 'describe("a", function() it("dies", function() os.exit(3) end) end)',
-      ["b_spec.lua"] = 'describe("b", function() it("lives", function() assert.equal(200, test:get("/notes").status) end) end)',
+      ["b_spec.lua"] = [[
+        describe("b", function() it("lives", function() assert.equal(200, test:get("/notes").status) end) end)
+      ]],
     })
     local output, status = run(dir, "notes --json")
     server.shell("rm -rf " .. dir)
@@ -336,7 +342,9 @@ end)
 
 describe("the choice of specs", function()
   it("is by plugin and by pattern; without a plugin, or specs, it says so", function()
-    local dir = make({ ["a_spec.lua"] = 'describe("a", function() it("one", function() end) it("two", function() end) end)' })
+    local dir = make({ ["a_spec.lua"] = [[
+      describe("a", function() it("one", function() end) it("two", function() end) end)
+    ]] })
     local output, status = run(dir, "--filter two --output TAP")
     assert.equal(0, status, output)
     assert.truthy(output:find("ok 1 - a two", 1, true) and output:find("1..1", 1, true), output)
@@ -361,7 +369,9 @@ describe("the choice of specs", function()
         routes = { ["GET /far"] = function(app) return 200, { count = app.call("other.count") } end } }
     ]])
     server.write_plugins(dir, {
-      other = { ["plugin.lua"] = 'return { name = "other", version = "1.0.0", exports = { count = function() return 0 end } }' },
+      other = { ["plugin.lua"] = [[
+        return { name = "other", version = "1.0.0", exports = { count = function() return 0 end } }
+      ]] },
       broken = { ["plugin.lua"] = "return {" },
     })
     local output, status = run(dir, "notes")
@@ -426,7 +436,8 @@ describe("a server that serves", function()
         found[#found + 1] = (pcall(require, name)) and name or nil
       end
       return { name = "nosy", version = "1.0.0", routes = { ["GET /nosy"] = function(app)
-        return 200, { found = app.json.array(found), test = pcall(function() return test end), raw = pcall(function() return app.test end) }
+        return 200, { found = app.json.array(found), test = pcall(function() return test end),
+          raw = pcall(function() return app.test end) }
       end } }
     ]] } } })
     local answer = maru:get("/nosy").json

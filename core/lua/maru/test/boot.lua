@@ -44,6 +44,9 @@ return function(parts)
   local raw, shared = parts.raw, loading.shared(parts)
   local declaration = loading.contract(with(parts, {}), { name = parts.name, version = "0.0.0" })
   parts.globals.os.time, parts.globals.os.date = os.time, os.date
+  function parts.globals.os.exit(code)
+    raw.test.exit(type(code) == "number" and code or (code == false and 1 or 0))
+  end
   add_searcher(parts)
 
   local function make_app(settings)
