@@ -92,6 +92,15 @@ return {
   -- Time for tasks of a replaced generation.
   -- ["reload.drain"] = "30s",
 
+  -- Per cent of failed tasks over which a new generation is rolled back; 0 = never.
+  -- ["reload.guard"] = 50,
+
+  -- So many tasks have ended before their share of failures means anything.
+  -- ["reload.guard_tasks"] = 20,
+
+  -- How long after a reload that is looked at; two kills in it are too many as well.
+  -- ["reload.guard_time"] = "60s",
+
   -- Live generations of one plugin, the one serving included; over it the oldest ends at once.
   -- ["reload.generations"] = 4,
 

@@ -49,7 +49,7 @@ struct change *change_create(struct reload *r, const struct reload_request *requ
     c->dry = request->dry;
     c->release = request->release;
     c->rollback = request->rollback;
-    c->automatic = request->automatic;
+    c->from = mem_strdup(request->from);
     c->hash = mem_strdup(request->hash);
     c->reason = mem_strdup(request->reason ? request->reason : "asked for");
     c->cause = request->cause;
@@ -79,6 +79,7 @@ static void change_free(struct change *c)
     mem_free(c->names);
     mem_free(c->hash);
     mem_free(c->reason);
+    mem_free(c->from);
     buf_free(&c->warning);
     scan_free(&c->scan);
     plan_free(&c->plan);

@@ -85,6 +85,10 @@ void change_begin(struct change *c)
 {
     struct reload *r = c->reload;
     c->first = !r->loaded_once;
+    if (change_is_late(c)) {
+        change_end(c, true);
+        return;
+    }
     if (!c->rollback)
         read_folders(c);
     if ((c->rollback && !change_find_kept(c)) || !check_scan(c) || !check_names(c)) {

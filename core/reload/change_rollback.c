@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
+#include "observe/metrics.h"
 #include "reload/internal.h"
 #include "reload/keep.h"
 #include "reload/rollback.h"
@@ -56,13 +57,20 @@ static struct rollback describe(struct change *c, const struct bundle *to)
     snprintf(r.from, sizeof r.from, "%.*s", KEEP_HASH, serving ? serving->bundle->hash : "0");
     snprintf(r.to, sizeof r.to, "%.*s", KEEP_HASH, to->hash);
     snprintf(r.reason, sizeof r.reason, "%s", c->reason);
-    if (!c->automatic) {
+    if (!c->from) {
         struct scan now = scan_read(c->reload->options.dirs, (const char *const *)c->names);
         if (now.count && now.entries[0].bundle)
             snprintf(r.folder, sizeof r.folder, "%.*s", KEEP_HASH, now.entries[0].bundle->hash);
         scan_free(&now);
     }
     return r;
+}
+
+/* A guard's, and something else has come to serve meanwhile. */
+bool change_is_late(const struct change *c)
+{
+    const struct generation *serving = c->from ? serving_of(c, c->names[0]) : NULL;
+    return c->from && (!serving || strcmp(serving->bundle->hash, c->from));
 }
 
 bool change_find_kept(struct change *c)
@@ -83,6 +91,17 @@ bool change_find_kept(struct change *c)
     return true;
 }
 
+static struct metric *rollbacks_of(const char *plugin, const char *cause)
+{
+    struct buf labels = {0};
+    metrics_label(&labels, "plugin", str_c(plugin));
+    metrics_label(&labels, "cause", str_c(cause));
+    struct metric *m = metrics_counter("maru_plugin_rollbacks_total",
+                                       "Kept generations that were put back.", labels.p);
+    buf_free(&labels);
+    return m;
+}
+
 static void settle_back(struct change *c)
 {
     const struct rollback *r = &c->rolling;
@@ -91,6 +110,7 @@ static void settle_back(struct change *c)
     char *text = rollback_text(r);
     if (!rollback_write(dir, r, &err))
         log_error("reload", "%s: a restart will load the folder again: %s", r->plugin, err.message);
+    metric_add(rollbacks_of(r->plugin, c->from ? "guard" : "operator"), 1);
     if (serving_of(c, r->plugin) && !keep_fail(dir, r->plugin, r->from, r->reason, &err))
         log_warn("reload", "%s", err.message);
     log_warn("reload", "%s %s", r->plugin, text);

@@ -74,6 +74,17 @@ static void keep(struct reload *r, struct generation *g)
     pool_submit(r->options.on.host->pool, &k->job, r->options.on.control);
 }
 
+/* Whether an earlier rollback decided what of the plugin is loaded. */
+static bool is_put_back(const struct change *c, const char *plugin)
+{
+    for (int i = 0; i < c->plan.count; i++) {
+        const struct plan_step *s = &c->plan.steps[i];
+        if (!strcmp(s->plugin, plugin))
+            return s->found >= 0 && c->found[s->found].note;
+    }
+    return false;
+}
+
 static void swap(struct change *c)
 {
     struct reload *r = c->reload;
@@ -94,6 +105,11 @@ static void swap(struct change *c)
         generation_unref(c->items[i].fresh); /* the set holds it now */
     }
     change_settle_rollbacks(c);
+    for (int i = 0; i < c->item_count && !c->rollback; i++) {
+        struct item *item = &c->items[i];
+        if (item->old && !is_put_back(c, item->fresh->name))
+            guard_begin(r, item->fresh, item->old);
+    }
     r->loaded_once = true;
     c->swapped = clock_ns();
     struct set *set = c->set;

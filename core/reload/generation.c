@@ -124,6 +124,8 @@ struct generation_usage generation_usage(const struct generation *g)
         .tasks = t.tasks,
         .started = t.started,
         .ended = t.ended,
+        .cancelled = t.cancelled,
+        .faults = t.faults,
         .errors = t.failed,
         .cpu_ns = t.cpu_ns,
         .p50 = vm_latency(&t, 0.5),

@@ -33,6 +33,8 @@ struct reload {
     int leaving;          /* replaced sets and generations that a lane has not let go yet */
     struct list draining; /* struct draining, the oldest first */
     struct events *events;
+    struct list guards; /* struct guard */
+    struct timer guard_timer;
     struct reload_error *errors;
     int error_count;
     void (*stopped)(void *arg);
@@ -79,8 +81,8 @@ struct change {
     struct reload *reload;
     /* the request */
     char **names;
-    bool forced, first, allow, dry, release, rollback, automatic;
-    char *hash, *reason; /* of a rollback */
+    bool forced, first, allow, dry, release, rollback;
+    char *hash, *reason, *from; /* of a rollback */
     struct rollback rolling;
     const char *cause;
     reload_done_fn *done;
@@ -146,6 +148,7 @@ void change_add_error(struct change *change, const char *plugin, const char *mes
 void change_forget_undone(struct change *change);
 /* change_rollback.c: a kept bundle in the folder's place. */
 bool change_find_kept(struct change *change);
+bool change_is_late(const struct change *change);
 /* The set that serves has it: whatever the folders hold now is passed over, or counts again. */
 void change_settle_rollbacks(struct change *change);
 /* On a pool thread: warns of migrations that a kept bundle does not know. */

@@ -310,6 +310,7 @@ struct reload *reload_create(const struct reload_options *options)
     r->options.on.killed_arg = r;
     list_init(&r->queue);
     list_init(&r->draining);
+    list_init(&r->guards);
     r->events = events_create();
     r->lanes = mem_zero((size_t)options->on.count + 1, sizeof *r->lanes);
     for (int i = 0; i < options->on.count; i++) {
@@ -384,6 +385,7 @@ void reload_stop(struct reload *r, int64_t drain_ns, void (*done)(void *arg), vo
     struct stopping *s = mem_zero(1, sizeof *s);
     struct err ignored;
     r->stopping = true;
+    guard_end_all(r);
     r->stopped = done;
     r->stopped_arg = arg;
     s->reload = r;

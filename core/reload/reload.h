@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "reload/generation.h"
+#include "reload/guard.h"
 #include "reload/plan.h"
 #include "reload/quarantine.h"
 #include "reload/set.h"
@@ -45,6 +46,7 @@ struct reload_options {
     const char *const *trusted;   /* may reach more without being allowed to; "*" = all; or NULL */
     const char *accepted_dir;     /* where it is kept what each plugin may reach; or NULL */
     int64_t drain_ns;             /* how long old tasks may go on */
+    struct guard_rule guard;      /* when a new generation is rolled back by itself */
     int generations;              /* of one plugin at a time: over it the oldest ends at once */
     int64_t start_ns;             /* deadline of start() and of stop() */
     struct http_server *http;     /* forgets kept answers of replaced plugins; or NULL */
@@ -113,7 +115,8 @@ struct reload_request {
      * with, or NULL for the newest that neither serves nor failed.  Copied. */
     bool rollback;
     const char *hash, *reason;
-    bool automatic;       /* nobody asked: what the folder has become meanwhile is still loaded */
+    const char *from;     /* nobody asked: only while this content serves, and what the folder has
+                             become meanwhile is still loaded; NULL = the operator asked */
     reload_done_fn *done; /* or NULL; when every lane has switched, or on failure */
     void *arg;
 };

@@ -31,6 +31,8 @@ void vm_totals_add(struct vm_totals *t, const struct vm_counters *c)
     t->ended += counter_get(&c->ended);
     t->failed += counter_get(&c->failed);
     t->killed += counter_get(&c->killed);
+    t->cancelled += counter_get(&c->cancelled);
+    t->faults += counter_get(&c->faults);
     t->cpu_ns += counter_get(&c->cpu_ns);
     for (int i = 0; i < CAP_COUNT; i++)
         t->refused[i] += counter_get(&c->refused[i]);

@@ -37,6 +37,8 @@ const char *vm_cap_name(enum vm_cap cap); /* "tasks" … */
 struct vm_counters {
     _Atomic int64_t memory_bytes, tasks;            /* now */
     _Atomic int64_t started, ended, failed, killed; /* tasks; killed ones have failed, too */
+    _Atomic int64_t cancelled; /* ended because nobody waited or the VM had to go */
+    _Atomic int64_t faults;    /* ended by a fault: raised (but app.fail below 500), late, killed */
     _Atomic int64_t cpu_ns;
     _Atomic int64_t refused[CAP_COUNT]; /* for being one too many */
     struct spread latency;              /* of tasks, from their start to their end */
@@ -45,7 +47,7 @@ struct vm_counters {
 
 /* Sums of several, as plain numbers. */
 struct vm_totals {
-    int64_t memory_bytes, tasks, started, ended, failed, killed, cpu_ns;
+    int64_t memory_bytes, tasks, started, ended, failed, killed, cancelled, faults, cpu_ns;
     int64_t refused[CAP_COUNT];
     struct {
         int64_t buckets[SPREAD_BUCKETS], sum_ns, count;

@@ -195,6 +195,14 @@ static void count_end(struct task *task, enum task_outcome outcome)
         spread_add(&counters->latency, task->left_lane - task->began);
 }
 
+/* app.fail(404), app.retry and app.discard are what a handler says, not what went wrong with it. */
+static bool is_fault(const struct task *task, enum task_outcome outcome)
+{
+    if (outcome != TASK_FAILED)
+        return outcome != TASK_DONE && outcome != TASK_CANCELLED;
+    return task->failure.status ? task->failure.status >= 500 : !strcmp(task->failure.code, "lua");
+}
+
 void task_finish(struct task *task, enum task_outcome outcome)
 {
     struct vm *vm = task->vm;
@@ -209,6 +217,8 @@ void task_finish(struct task *task, enum task_outcome outcome)
         if (outcome == TASK_MEMORY)
             task->failure.code = "memory";
     }
+    counter_add(&vm->counters->cancelled, outcome == TASK_CANCELLED);
+    counter_add(&vm->counters->faults, is_fault(task, outcome));
     int results = outcome == TASK_DONE ? lua_gettop(task->L) : 0;
     if (task->options.end)
         task->options.end(task, outcome, outcome == TASK_DONE ? task->L : vm->L, results,
