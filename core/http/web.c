@@ -165,6 +165,7 @@ struct http_lane *http_lane_start(struct http_server *server, struct lane *lane,
     struct http_lane *web = mem_zero(1, sizeof *web);
     web->server = server;
     web->lane = lane;
+    web->swept_ns = lane_now(lane); /* or the first sweep would take all time since the boot */
     init_lists(web);
     init_library(web);
     init_handles(web);
