@@ -39,7 +39,7 @@ file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded.list CONTENT "${embed_names}\
 file(GLOB_RECURSE embed_texts CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR}
   ${CMAKE_CURRENT_SOURCE_DIR}/core/cli/scaffold/*)
 list(SORT embed_texts)
-list(APPEND embed_texts core/lua/maru/maru.d.lua)
+list(APPEND embed_texts core/lua/maru/maru.d.lua core/lua/maru/test/test.d.lua)
 list(TRANSFORM embed_texts PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIABLE embed_text_paths)
 list(JOIN embed_texts "\n" embed_names)
 file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded_text.list CONTENT "${embed_names}\n")

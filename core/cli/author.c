@@ -94,10 +94,15 @@ static bool write_luacheckrc(struct inspector *inspector, const char *dir, bool 
 
 static bool write_types(const char *plugins, bool create, struct err *err)
 {
-    char *dir = mem_printf("%s/.maru", plugins), *path = mem_printf("%s/maru.d.lua", dir);
-    bool ok = (!create || dir_make(dir, 0755, err)) && renew(path, inspect_types(), create, err);
+    char *dir = mem_printf("%s/.maru", plugins);
+    char *host = mem_printf("%s/maru.d.lua", dir), *test = mem_printf("%s/test.d.lua", dir);
+    bool begun = access(host, F_OK) == 0; /* test.d.lua may be newer than what is there */
+    bool ok =
+        (!create || dir_make(dir, 0755, err)) && renew(host, inspect_types(), create, err) &&
+        renew(test, embedded_text_find("core/lua/maru/test/test.d.lua"), create || begun, err);
     mem_free(dir);
-    mem_free(path);
+    mem_free(host);
+    mem_free(test);
     return ok;
 }
 

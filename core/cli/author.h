@@ -2,6 +2,7 @@
  * luacheck.
  *
  *   plugins/.maru/maru.d.lua   the host's types, of this program's version
+ *   plugins/.maru/test.d.lua   those of `test` in a spec
  *   plugins/.luarc.json        for an editor that opens the folder of plugins
  *   plugins/.luacheckrc
  *   plugins/NAME/.luarc.json   the same for one that opens the plugin's folder

@@ -72,11 +72,33 @@ static void add_named(struct buf *out, struct str text, const char *name)
     }
 }
 
+/* Whether the line only closes what others opened: nothing stands free before it. */
+static bool is_closing(struct str line)
+{
+    struct str text = str_trim(line);
+    return str_starts(text, STR("end")) || str_starts(text, STR("}"));
+}
+
+/* A blank line is kept back until something follows it that it may stand before. */
+static void add_line(struct buf *out, struct str line, const char *name, bool *blank)
+{
+    if (line.n == 0) {
+        *blank = true;
+        return;
+    }
+    if (*blank && !is_closing(line))
+        buf_add_char(out, '\n');
+    *blank = false;
+    add_named(out, line, name);
+    buf_add_char(out, '\n');
+}
+
 /* Lines between "--@if WORDS" (or "//@if") and "--@end" stand only where the parts are; they nest.
  */
 static void fill(struct str text, const struct parts *parts, struct buf *out)
 {
     int depth = 0, hidden = 0; /* hidden: the depth at which the text is left out; 0 = it is not */
+    bool blank = false;
     while (text.n > 0) {
         struct str line = str_split(&text, '\n');
         struct str mark = line.n > 2 ? str_n(line.p + 2, line.n - 2) : line;
@@ -88,8 +110,7 @@ static void fill(struct str text, const struct parts *parts, struct buf *out)
             hidden = hidden == depth ? 0 : hidden;
             depth--;
         } else if (!hidden) {
-            add_named(out, line, parts->name);
-            buf_add_char(out, '\n');
+            add_line(out, line, parts->name, &blank);
         }
     }
 }
@@ -156,7 +177,7 @@ static int make(const char *plugins, const struct parts *parts)
     else if (!write_plugin(plugins, parts, &err))
         code = cli_fail(EXIT_FAILED, "%s", err.message);
     else
-        printf("next: maru check %s, maru serve\n", parts->name);
+        printf("next: maru check %s, maru test %s, maru serve\n", parts->name, parts->name);
     mem_free(dir);
     return code;
 }

@@ -57,8 +57,9 @@ describe("maru new plugin", function()
         output, status = server.shell("node --check --input-type=module <" .. dir .. "/hello/public/page.js")
         assert.equal(0, status, output)
       end
-      output, status = server.shell("cd " .. dir .. " && busted --lua=/usr/bin/luajit hello/spec")
+      output, status = server.maru("test hello" .. set)
       assert.equal(0, status, output)
+      assert.truthy(output:find("0 failures / 0 errors", 1, true), output)
     end)
   end
 
@@ -99,6 +100,7 @@ describe("maru new plugin", function()
     local settings = cjson.decode(server.read_file(dir .. "/hello/.luarc.json"))
     assert.equal("LuaJIT", settings["runtime.version"])
     assert.equal(types, server.read_file(dir .. "/hello/" .. settings["workspace.library"][1] .. "/maru.d.lua"))
+    assert.equal(server.read_file("core/lua/maru/test/test.d.lua"), server.read_file(dir .. "/.maru/test.d.lua"))
     assert.same({ ".maru" }, cjson.decode(server.read_file(dir .. "/.luarc.json"))["workspace.library"])
 
     server.write_file(dir .. "/.maru/maru.d.lua", "---@meta maru\n")

@@ -1,64 +1,59 @@
---- The handlers of NAME are plain functions; `app` is a table made here.
---- Run with: busted --lua=luajit NAME/spec
-package.path = "NAME/?.lua;" .. package.path
-
+--- What NAME promises; run by `maru test NAME`.
+--- `test` is a server of its own, with an empty database and a clock that stands still.
 describe("NAME", function()
-  local plugin = dofile("NAME/plugin.lua")
 --@if route
+  it("keeps a line and shows it", function()
+    assert.equal(201, test:post("/api/NAME", { text = "hello" }).status)
+    local answer = test:get("/api/NAME?limit=1")
+    assert.equal(200, answer.status)
+    assert.equal("hello", answer.json.lines[1].text)
+  end)
 
-  it("answers with the newest lines", function()
-    local app = {
-      store = { all = function(_, _, limit) return { { id = 1, text = "hello", at = limit } } end },
-      json = { array = function(t) return t end },
-    }
-    local status, body = plugin.routes["GET /api/NAME"][1](app, { query = { limit = 7 } })
-    assert.equal(200, status)
-    assert.same({ { id = 1, text = "hello", at = 7 } }, body.lines)
+  it("refuses a line without text, and says which field is wrong", function()
+    local answer = test:post("/api/NAME", { text = "" })
+    assert.equal(422, answer.status)
+    assert.equal("body.text", answer.json.errors[1].field)
   end)
 
   it("tells everybody about a new line", function()
-    local told
-    local app = {
-      now = function() return 1000 end,
-      store = { one = function(_, _, text, at) return { id = 1, text = text, at = at } end },
-      channels = { publish = function(_, topic, line) told = { topic, line } end },
-    }
-    local post = plugin.routes["POST /api/NAME"][1]
-    local status, line = post(app, { body = { text = "hello" } })
-    assert.equal(201, status)
-    assert.same({ "NAME.lines", line }, told)
+    test:post("/api/NAME", { text = "news" })
+    assert.equal("news", test:published("NAME.lines")[1].text)
   end)
+
 --@end
 --@if job
-
   it("forgets old lines", function()
-    local before
-    local app = {
-      now = function() return 100 * 86400 end, config = { keep_days = 30 }, log = { info = function() end },
-      store = { exec = function(_, _, at)
-        before = at
-        return 3
-      end },
-    }
-    assert.equal(3, plugin.jobs.expire[1](app))
-    assert.equal(70 * 86400, before)
+--@if route
+    test:post("/api/NAME", { text = "old" })
+--@end
+--@if !route
+    assert.equal(1, test:job("add", { text = "old" }).id)
+--@end
+    test.clock:advance("31d") -- the schedule fires every day
+    local left = test:app().store:one("select count(*) as n from NAME_lines")
+    assert.equal(0, left.n)
   end)
+
 --@end
 --@if socket
-
   it("answers every message with its time", function()
-    local sent
-    local socket = { send = function(_, message) sent = message end }
-    plugin.sockets["/ws/NAME"].message({ now = function() return 5 end }, socket, "hello")
-    assert.same({ text = "hello", at = 5 }, sent)
+    local socket = test:socket("/ws/NAME")
+    assert.equal("NAME", socket:receive_json().hello)
+    socket:send("hello")
+    local answer = socket:receive_json()
+    assert.equal("hello", answer.text)
+    assert.is_number(answer.at)
+    socket:close()
   end)
+
 --@end
 --@if page
-
-  it("has its page in both languages", function()
-    local page = plugin.pages[1]
+  it("has a page in both languages", function()
+    local page = test:get("/api/pages").json[1]
+    assert.equal("/NAME", page.path)
     assert.truthy(page.title.ko and page.title.en)
-    assert(io.open("NAME/public/" .. page.module)):close()
+    assert.equal(200, test:get(page.module).status)
   end)
+
 --@end
 end)
