@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -75,12 +76,23 @@ static bool place_bodies(const char *state_dir, struct err *err)
     return ok;
 }
 
+/* Each connection is a descriptor, and what a shell allows is for people. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 struct http_server *http_server_create(const struct http_options *options, struct err *err)
 {
     if (!place_bodies(options->state_dir, err)) {
         err_wrap(err, "http");
         return NULL;
     }
+    raise_descriptors();
     /* Otherwise a lane's heap is given back and taken again at every batch. */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     OPENSSL_init_ssl(0, NULL); /* here, so that its clean-up at exit comes after our threads */
