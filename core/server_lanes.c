@@ -1,4 +1,4 @@
-/* server_lanes.c -- the threads, and the HTTP client that each of them has. */
+/* server_lanes.c -- the threads, and what each of them has of its own: programs, an HTTP client. */
 
 #include <stdio.h>
 #include <unistd.h>
@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "http/client.h"
+#include "loop/program.h"
 #include "server_parts.h"
 
 static int count_or_cores(const struct config *config, const char *key)
@@ -55,6 +56,19 @@ void lanes_stop(struct server *s)
     }
     mem_free(s->lanes);
     mem_free(s->clients);
+}
+
+bool programs_part_start(struct server *s, struct err *err)
+{
+    char *dir = mem_printf("%s/programs", s->state_dir);
+    s->programs = programs_create(dir, s->lanes, s->lane_count, s->pool, err);
+    mem_free(dir);
+    return s->programs != NULL;
+}
+
+void programs_part_stop(struct server *s)
+{
+    programs_destroy(s->programs);
 }
 
 struct client_start {

@@ -38,6 +38,7 @@ struct server {
     struct channel_hub *channels;
     struct jobs *jobs;
     struct cron *cron;
+    struct programs *programs;
     struct http_client **clients; /* by lane index, as struct host wants them */
     struct http_server *http;
     struct http_lane **web; /* by web lane */
@@ -88,6 +89,8 @@ int server_run_guest(const struct config *config, const struct inherited *in,
 void lanes_count(struct server *s); /* how many of each kind there will be */
 bool lanes_start(struct server *s, struct err *err);
 void lanes_stop(struct server *s);
+bool programs_part_start(struct server *s, struct err *err);
+void programs_part_stop(struct server *s);
 bool clients_start(struct server *s, struct err *err);
 void clients_stop(struct server *s);
 

@@ -47,6 +47,7 @@ static void fill_host(struct server *s)
         .jobs = s->jobs,
         .channels = s->channels,
         .clients = s->clients,
+        .programs = s->programs,
         .state_dir = s->state_dir,
         .development = config_boolean(s->config, "development"),
         .bind = bind_all,

@@ -16,6 +16,7 @@ struct jobs;
 struct lane;
 struct lua_State;
 struct pool;
+struct programs;
 struct series_store;
 struct store;
 struct test_host;
@@ -30,6 +31,7 @@ struct host {
     struct jobs *jobs;
     struct channel_hub *channels;
     struct http_client **clients; /* per lane index: the curl multi handle of that lane */
+    struct programs *programs;
     const char *state_dir;
     bool development;
     /* Pushes one table with the raw functions of every noun: bind_all of bind/bind.h, which lies

@@ -79,6 +79,9 @@ return function(parts, shared, plugin, declaration, config)
   if raw.files then
     app.read = raw.files.read
   end
+  if raw.program then
+    app.exec = raw.program.exec
+  end
   app.schema = schema_part()
   return setmetatable(app, { __index = misspelt, __metatable = "locked" })
 end

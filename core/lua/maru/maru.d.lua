@@ -237,6 +237,14 @@ function app.redirect(url, status) end                   --- 302 unless status s
 --- (waits) A whole file of at most 32 MiB, only one that M.allow.fs names. Links are followed as long as they stay in the
 --- folder that is named (for a file: in its folder). @return string|nil, string?, string?  code: "not_found" "forbidden" "limit" "io"
 function app.read(path) end
+--- (waits) Runs a program that M.allow.exec names, without a shell: each of args is one argument. It gets the environment
+--- of options.env and nothing else (no PATH), an empty folder of its own that is removed behind it, no other descriptor
+--- and no new privileges, but it is not held to M.allow: it can reach what the server's user can. At its end, at the
+--- time-out and when the task is cancelled everything it started is ended too (SIGTERM, a second later SIGKILL).
+--- options: input (its standard input), env (table), timeout (default "10s"), max_bytes (of both outputs, default "1M",
+--- at most "64M"). At most 8 programs of a plugin run at once. Answer: { status or signal, stdout, stderr }.
+---@return table|nil answer, string? message, string? code   code: "forbidden" "missing" "timeout" "limit" "io"
+function app.exec(program, args, options) end
 --- Calls another plugin's export, which this one lists in `allow.exports`. (waits)
 function app.call(name, ...) end
 
