@@ -74,8 +74,10 @@ static void change_free(struct change *c)
 {
     for (int i = 0; c->names && c->names[i]; i++)
         mem_free(c->names[i]);
-    for (int i = 0; c->found && i < c->scan.count; i++)
+    for (int i = 0; c->found && i < c->scan.count; i++) {
         mem_free((void *)(uintptr_t)c->found[i].config_hash);
+        mem_free((void *)(uintptr_t)c->found[i].hash);
+    }
     mem_free(c->names);
     mem_free(c->hash);
     mem_free(c->reason);
@@ -205,6 +207,18 @@ static void drop_item(struct change *c, struct item *item)
     *item = c->items[--c->item_count];
 }
 
+/* The plan tells of what really serves. */
+static void plan_kept(struct change *c, const struct bundle *bundle)
+{
+    for (int i = 0; i < c->plan.count; i++) {
+        struct plan_step *s = &c->plan.steps[i];
+        if (strcmp(s->plugin, bundle->name) || s->found < 0)
+            continue;
+        mem_free((void *)(uintptr_t)c->found[s->found].hash);
+        s->to = c->found[s->found].hash = mem_strdup(bundle->hash);
+    }
+}
+
 /* The kept bundle that served last instead of what does not do. */
 static bool fall_back(struct change *c, struct item *item)
 {
@@ -217,6 +231,7 @@ static bool fall_back(struct change *c, struct item *item)
         return false;
     log_warn("reload", "%s serves its kept generation %.12s", bundle->name, bundle->hash);
     item->fell_back = true;
+    plan_kept(c, bundle);
     generation_discard(item->fresh);
     load(c, item, bundle);
     return true;

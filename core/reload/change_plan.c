@@ -28,9 +28,9 @@ static void make_plan(struct change *c)
     }
     for (int i = 0; i < c->scan.count; i++) {
         const struct scan_entry *e = &c->scan.entries[i];
-        c->found[i] =
-            (struct plan_plugin){e->name, e->bundle ? e->bundle->hash : "", config_hash(r, e->name),
-                                 change_is_listed(r->options.disabled, e->name), e->note};
+        c->found[i] = (struct plan_plugin){e->name, mem_strdup(e->bundle ? e->bundle->hash : ""),
+                                           config_hash(r, e->name),
+                                           change_is_listed(r->options.disabled, e->name), e->note};
     }
     c->plan = plan_make(c->serving, serving, c->found, c->scan.count, (const char *const *)c->names,
                         c->forced);
