@@ -57,7 +57,7 @@ describe("maru new plugin", function()
         output, status = server.shell("node --check --input-type=module <" .. dir .. "/hello/public/page.js")
         assert.equal(0, status, output)
       end
-      output, status = server.maru("test hello" .. set)
+      output, status = server.maru("test hello --reload" .. set)
       assert.equal(0, status, output)
       assert.truthy(output:find("0 failures / 0 errors", 1, true), output)
     end)
