@@ -253,7 +253,8 @@ void reload_swap(struct reload *r, struct set *set, struct generation *const *go
     r->leaving += s->old ? lanes : 0;
     for (int i = 0; i < count; i++) {
         s->gone[i] = gone[i];
-        gone[i]->state = GENERATION_DRAINING;
+        /* One that was held back has nothing left to drain. */
+        gone[i]->state = gone[i]->vms_open ? GENERATION_DRAINING : GENERATION_STOPPED;
         gone[i]->refs += lanes;
         r->leaving += lanes;
         if (r->options.http)
