@@ -64,6 +64,13 @@ static void on_socket(void *arg, struct socket *socket, const struct http_route 
     http_socket_lua(socket, route, event, request, data);
 }
 
+static bool may_open(void *arg, struct http_request *request, const struct http_route *route,
+                     int open)
+{
+    (void)arg;
+    return http_socket_may_open(request, route, open);
+}
+
 /* Who may pass a route that asks for somebody: the operator, until a plugin knows users. */
 static bool authorize(void *arg, struct http_request *request, const struct http_route *route,
                       bool *answered)
@@ -132,7 +139,8 @@ bool http_start(struct server *s, struct err *err)
                 .release = release,
                 .dispatch = dispatch,
                 .authorize = authorize,
-                .socket = on_socket},
+                .socket = on_socket,
+                .may_open = may_open},
         .state_dir = s->state_dir,
         .cert_file = text_or_null(c, "https.certificate"),
         .key_file = text_or_null(c, "https.key"),

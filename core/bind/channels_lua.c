@@ -4,6 +4,7 @@
 
 #include <lauxlib.h>
 
+#include "bind/listen.h"
 #include "channels/channel.h"
 #include "loop/lane.h"
 #include "vm/args.h"
@@ -21,7 +22,10 @@ struct subscription {
     struct channel_sub *sub;      /* NULL when closed */
     struct subscription **handle; /* the userdata, NULL when collected */
     struct task *waiting;         /* in receive, or NULL */
+    bool timed;                   /* with a timeout that counts */
     struct timer timeout;
+    struct vm *vm;
+    struct task *task; /* that made it */
     struct lane *lane;
 };
 
@@ -33,11 +37,19 @@ static struct subscription *check_subscription(lua_State *L)
     return *handle;
 }
 
+static void give_timer(struct subscription *s)
+{
+    if (s->timed)
+        vm_give(s->vm, CAP_TIMERS);
+    s->timed = false;
+}
+
 static void stop_waiting(void *arg)
 {
     struct subscription *s = arg;
     s->waiting = NULL;
     timer_stop(s->lane, &s->timeout);
+    give_timer(s);
 }
 
 /* Pushes message JSON and the number lost before it; false when nothing waits. */
@@ -77,6 +89,7 @@ static void on_timeout(struct timer *timer)
     struct task *task = s->waiting;
     struct err err = {.code = ERR_TIMEOUT, .message = "timeout"};
     s->waiting = NULL;
+    give_timer(s);
     if (task)
         task_resume_error(task, &err);
 }
@@ -90,7 +103,7 @@ static void close_subscription(void *arg)
     if (!s->sub)
         return;
     stop_waiting(s);
-    channel_unsubscribe(s->sub);
+    listen_end(s->vm, s->sub);
     s->sub = NULL;
 }
 
@@ -110,8 +123,14 @@ static int l_receive(lua_State *L)
     struct subscription *s = check_subscription(L);
     int64_t timeout = args_opt_duration(L, 2, -1, RECEIVE, "timeout");
     struct task *task = task_check(L, "subscription:receive");
+    if (task != s->task)
+        return args_error(L, RECEIVE ": the subscription belongs to another task");
     if (push_message(L, s))
         return 2;
+    struct err err;
+    if (timeout >= 0 && !vm_take(s->vm, CAP_TIMERS, &err))
+        return push_error(L, &err);
+    s->timed = timeout >= 0;
     s->waiting = task;
     if (timeout >= 0)
         timer_start(s->lane, &s->timeout, timeout);
@@ -129,15 +148,19 @@ static int l_subscribe(lua_State *L)
     struct vm *vm = task_vm(task);
     struct err err = {0};
     bind_part(L, vm_host(vm)->channels, "app.channels:subscribe", "channels");
+    if (!listen_may_begin(vm, &err))
+        return push_error(L, &err);
     struct subscription **handle = lua_newuserdata(L, sizeof *handle);
     *handle = NULL;
     luaL_getmetatable(L, SUB_TYPE);
     lua_setmetatable(L, -2);
     struct subscription *s = task_alloc(task, sizeof *s);
-    *s = (struct subscription){.lane = vm_lane(vm), .timeout.fire = on_timeout};
+    *s = (struct subscription){
+        .vm = vm, .task = task, .lane = vm_lane(vm), .timeout.fire = on_timeout};
     s->sub = channel_subscribe(vm_host(vm)->channels, s->lane, topic, 0, on_message, s, &err);
     if (!s->sub)
         return push_error(L, &err);
+    listen_begin(vm, s->sub);
     s->handle = handle;
     *handle = s;
     task_defer(task, close_subscription, s);
@@ -166,6 +189,7 @@ int bind_channels(lua_State *L)
     static const luaL_Reg methods[] = {{"receive", l_receive}, {"close", l_close}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
         {"subscribe", l_subscribe}, {"publish", l_publish}, {NULL, NULL}};
+    listen_open(L);
     bind_class(L, SUB_TYPE, methods, l_close);
     lua_createtable(L, 0, 2);
     luaL_register(L, NULL, functions);

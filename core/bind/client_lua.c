@@ -24,6 +24,7 @@ struct call {
 static void cancel_call(void *arg)
 {
     struct call *call = arg;
+    vm_give(task_vm(call->task), CAP_CONNECTIONS);
     http_fetch_cancel(call->fetch);
 }
 
@@ -78,6 +79,7 @@ static void on_done(void *arg, const struct fetch_result *result)
 {
     struct call *call = arg;
     struct task *task = call->task;
+    vm_give(task_vm(task), CAP_CONNECTIONS);
     if (result->code == FETCH_OK) {
         task_wake_with(task, push_answer, (void *)(uintptr_t)result);
         return;
@@ -152,12 +154,16 @@ static int l_request(lua_State *L)
         lua_pushnil(L);
     options.header_count = read_headers(L, 3, headers);
     bind_part(L, vm_host(vm)->clients, "app.http:request", "an HTTP client");
+    if (!vm_take(vm, CAP_CONNECTIONS, &err))
+        return push_error(L, &err);
     struct call *call = task_alloc(task, sizeof *call);
     call->task = task;
     struct http_client *client = vm_host(vm)->clients[vm_lane(vm)->index];
     call->fetch = http_fetch(client, &options, on_done, call, &err);
-    if (!call->fetch)
+    if (!call->fetch) {
+        vm_give(vm, CAP_CONNECTIONS);
         return push_error(L, &err);
+    }
     return task_wait(task, cancel_call, call);
 }
 

@@ -43,6 +43,9 @@ void http_request_release(lua_State *L, struct lua_request *of);
 int l_http_set(lua_State *L);  /* raw.http.set(req, field, table) */
 int l_http_body(lua_State *L); /* raw.http.body(req, optional) -> value | nil when there is none */
 
+/* http_lua.c: 503 for what could not begin; `cap` names the limit when it was one. */
+void http_refuse(struct http_request *r, const struct err *err, enum vm_cap cap);
+
 /* http_answer_lua.c: results on top of L become the answer. */
 void http_answer(struct http_request *r, struct task *task, lua_State *L, int results);
 void http_answer_failure(struct http_request *r, struct task *task, enum task_outcome outcome);

@@ -1,6 +1,7 @@
 /* http_lua.c -- requests to Lua handlers: from the route to the task, and what is raw.http. */
 #include "bind/http_lua.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -84,6 +85,28 @@ static void refuse(struct http_request *r, const char *code, const char *detail)
     respond_problem(r, 503, code, str_c(detail), str_n(NULL, 0));
 }
 
+void http_refuse(struct http_request *r, const struct err *err, enum vm_cap cap)
+{
+    if (err->code != ERR_LIMIT) {
+        refuse(r, "unavailable", err->message);
+        return;
+    }
+    char extra[40];
+    snprintf(extra, sizeof extra, "\"limit\":\"%s\"", vm_cap_name(cap));
+    respond_header(r, STR("retry-after"), STR("1"));
+    respond_problem(r, 503, "limit", str_c(err->message), str_c(extra));
+}
+
+bool http_socket_may_open(struct http_request *r, const struct http_route *route, int open)
+{
+    struct vm *vm = http_route_vm(route, request_lane(r));
+    struct err err;
+    if (!vm || vm_may_have(vm, CAP_SOCKETS, open, &err))
+        return true;
+    http_refuse(r, &err, CAP_SOCKETS);
+    return false;
+}
+
 void http_dispatch_lua(struct http_request *r, const struct http_route *route)
 {
     struct vm *vm = http_route_vm(route, request_lane(r));
@@ -114,7 +137,7 @@ void http_dispatch_lua(struct http_request *r, const struct http_route *route)
         return;
     request_on_cancel(r, NULL, NULL);
     unref(of);
-    refuse(r, "busy", err.message);
+    http_refuse(r, &err, CAP_TASKS);
 }
 
 int bind_http(lua_State *L)

@@ -13,3 +13,5 @@
 void http_dispatch_lua(struct http_request *request, const struct http_route *route);
 void http_socket_lua(struct socket *socket, const struct http_route *route, enum socket_event event,
                      struct http_request *request, struct str data);
+/* What its may_open comes to: the plugin's limits.sockets. */
+bool http_socket_may_open(struct http_request *request, const struct http_route *route, int open);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "bind/bind.h"
 #include "bind/http_internal.h"
+#include "bind/listen.h"
 #include "channels/channel.h"
 #include "vm/args.h"
 #include "vm/host.h"
@@ -154,6 +155,15 @@ static struct lua_stream *check_stream(lua_State *L, const char *usage)
     return *handle;
 }
 
+/* Only the stream's own task is woken for it. */
+static struct task *check_task(lua_State *L, const struct lua_stream *s, const char *who)
+{
+    struct task *task = task_check(L, who);
+    if (task != s->task)
+        args_error(L, "%s: the stream belongs to another task", who);
+    return task;
+}
+
 static void stop_sending(void *arg)
 {
     ((struct lua_stream *)arg)->in_send = false;
@@ -195,7 +205,7 @@ static int l_send(lua_State *L)
     }
     if (event.n > STREAM_EVENT_BYTES || !is_line(event) || !is_line(id))
         return luaL_error(L, "%s: event and id are one short line", usage);
-    struct task *task = task_check(L, "stream:send");
+    struct task *task = check_task(L, s, "stream:send");
     buf_clear(&s->out);
     if (retry >= 0)
         buf_printf(&s->out, "retry: %.0f\n", retry * 1000);
@@ -219,7 +229,7 @@ static void stop_following(void *arg)
 {
     struct lua_stream *s = arg;
     if (s->sub)
-        channel_unsubscribe(s->sub);
+        listen_end(task_vm(s->task), s->sub);
     s->sub = NULL;
 }
 
@@ -259,18 +269,21 @@ static int l_follow(lua_State *L)
     struct str event = args_opt_string(L, 3, str_n(topic.p + word, topic.n - word), usage, "event");
     if (event.n > STREAM_EVENT_BYTES || !is_line(event))
         return luaL_error(L, "%s: event is one short line", usage);
-    struct task *task = task_check(L, "stream:follow");
+    struct task *task = check_task(L, s, "stream:follow");
     bind_part(L, vm_host(task_vm(task))->channels, "stream:follow", "channels");
     if (!s->request) {
         lua_pushboolean(L, 0);
         return 1;
     }
     struct err err = {0};
+    if (!listen_may_begin(task_vm(task), &err))
+        return push_error(L, &err);
     snprintf(s->event, sizeof s->event, "%.*s", (int)event.n, event.p);
     s->sub = channel_subscribe(vm_host(task_vm(task))->channels, task_lane(task), topic, 0,
                                on_message, s, &err);
     if (!s->sub)
         return push_error(L, &err);
+    listen_begin(task_vm(task), s->sub);
     return task_wait(task, stop_following, s);
 }
 
@@ -335,8 +348,7 @@ void http_stream_begin(struct http_request *r, struct task *task, lua_State *L, 
     if (!s->task) {
         luaL_unref(L, LUA_REGISTRYINDEX, s->function);
         unref(s);
-        respond_header(r, STR("retry-after"), STR("1"));
-        respond_problem(r, 503, "busy", str_c(err.message), str_n(NULL, 0));
+        http_refuse(r, &err, CAP_TASKS);
         return;
     }
     stream_start(r, 200, STR("text/event-stream"), &events, s);

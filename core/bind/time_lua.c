@@ -77,7 +77,7 @@ static void end_spawned(struct task *task, enum task_outcome outcome, lua_State 
     mem_free(s);
 }
 
-/* app.spawn(fn, …) */
+/* app.spawn(fn, …) -> true | nil, message, code */
 static int l_spawn(lua_State *L)
 {
     static const char usage[] = "app.spawn(fn, …)";
@@ -103,11 +103,13 @@ static int l_spawn(lua_State *L)
         .arg = s,
     };
     struct err err;
-    if (task_start_soon(vm_of(L), &options, &err))
-        return 0;
+    if (task_start_soon(vm_of(L), &options, &err)) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
     mem_free(s);
     luaL_unref(L, LUA_REGISTRYINDEX, ref);
-    return args_error(L, "app.spawn: %s", err.message);
+    return push_error(L, &err);
 }
 
 /* ---- call -------------------------------------------------------------- */

@@ -34,6 +34,7 @@ struct channel_hub {
     struct lane *lanes[CHANNEL_LANES]; /* under lock: those that ever listened */
     void (*heard)(void *arg, struct str topic, struct str json); /* under lock; or NULL */
     void *heard_arg;
+    _Atomic int64_t sent_bytes; /* posted to lanes, not yet delivered */
     struct metric *published, *dropped;
 };
 
@@ -52,6 +53,7 @@ struct channel_sub {
     struct shared_message **ring;
     int size, first, used;
     int64_t lost;
+    struct channel_budget *budget; /* or NULL */
 };
 
 struct delivery {
@@ -61,6 +63,11 @@ struct delivery {
     struct lane *lane;
     struct shared_message *shared;
 };
+
+static int64_t cost_of(const struct shared_message *shared)
+{
+    return (int64_t)(sizeof *shared + shared->message.topic.n + shared->message.json.n);
+}
 
 struct channel_hub *channel_hub_create(void)
 {
@@ -166,6 +173,8 @@ const struct channel_message *channel_receive(struct channel_sub *sub, int64_t *
     struct shared_message *shared = sub->ring[sub->first];
     sub->first = (sub->first + 1) % sub->size;
     sub->used--;
+    if (sub->budget)
+        sub->budget->bytes -= cost_of(shared);
     if (lost) {
         *lost = sub->lost;
         sub->lost = 0;
@@ -180,14 +189,32 @@ void channel_release(const struct channel_message *message)
         mem_free(shared);
 }
 
+void channel_set_budget(struct channel_sub *sub, struct channel_budget *budget)
+{
+    sub->budget = budget;
+}
+
+static bool has_room(const struct channel_sub *sub, const struct shared_message *shared)
+{
+    const struct channel_budget *b = sub->budget;
+    return sub->used < sub->size && (!b || b->bytes + cost_of(shared) <= b->most);
+}
+
 static void sub_push(struct channel_sub *sub, struct shared_message *shared)
 {
-    if (sub->used == sub->size) {
+    while (sub->used > 0 && !has_room(sub, shared)) {
         int64_t lost;
         channel_release(channel_receive(sub, &lost));
         sub->lost = lost + 1;
         metric_add(sub->hub->dropped, 1);
     }
+    if (!has_room(sub, shared)) {
+        sub->lost++;
+        metric_add(sub->hub->dropped, 1);
+        return;
+    }
+    if (sub->budget)
+        sub->budget->bytes += cost_of(shared);
     atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
     sub->ring[(sub->first + sub->used) % sub->size] = shared;
     if (sub->used++ == 0)
@@ -209,6 +236,8 @@ static void deliver(struct lane_message *message)
         list_push_back(subs, node);
         sub_push(list_entry(node, struct channel_sub, in_topic), delivery->shared);
     }
+    atomic_fetch_sub_explicit(&delivery->hub->sent_bytes, cost_of(delivery->shared),
+                              memory_order_relaxed);
     channel_release(&delivery->shared->message);
     pthread_mutex_lock(&delivery->hub->lock);
     topic_release(delivery->hub, delivery->topic);
@@ -246,6 +275,7 @@ static int post_deliveries(struct channel_hub *hub, struct topic *topic,
                                       .shared = shared};
         topic->users++;
         atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&hub->sent_bytes, cost_of(shared), memory_order_relaxed);
         lane_post(hub->lanes[i], &delivery->message);
     }
     return listeners;
@@ -258,6 +288,11 @@ int channel_publish(struct channel_hub *hub, struct str topic, struct str json, 
     if (json.n > CHANNEL_MESSAGE_BYTES) {
         err_set(err, ERR_LIMIT, "message on channel %.*s is longer than %d bytes", (int)topic.n,
                 topic.p, CHANNEL_MESSAGE_BYTES);
+        return -1;
+    }
+    if (atomic_load_explicit(&hub->sent_bytes, memory_order_relaxed) > CHANNEL_SENT_BYTES) {
+        err_set(err, ERR_BUSY, "channels: more than %d MiB are on their way to listeners",
+                CHANNEL_SENT_BYTES >> 20);
         return -1;
     }
     metric_add(hub->published, 1);

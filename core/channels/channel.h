@@ -25,8 +25,9 @@ struct lane;
 enum {
     CHANNEL_TOPIC_BYTES = 200,
     CHANNEL_MESSAGE_BYTES = 1 << 20,
-    CHANNEL_QUEUE_DEFAULT = 256, /* messages a listener may be behind */
-    CHANNEL_LANES = 64,          /* lanes that may listen */
+    CHANNEL_QUEUE_DEFAULT = 256,   /* messages a listener may be behind */
+    CHANNEL_LANES = 64,            /* lanes that may listen */
+    CHANNEL_SENT_BYTES = 64 << 20, /* on their way to lanes; then publishing answers ERR_BUSY */
 };
 
 /* A published message, shared by all who receive it. */
@@ -48,6 +49,12 @@ void channel_hub_destroy(struct channel_hub *hub);
  * long.  On the lane's thread. */
 struct channel_sub *channel_subscribe(struct channel_hub *hub, struct lane *lane, struct str topic,
                                       int queue, channel_wake_fn *wake, void *arg, struct err *err);
+/* What may wait in several subscriptions of one lane together, in bytes of messages.  Over it
+ * those of them that get a message lose their oldest ones, or that one.  Outlives them. */
+struct channel_budget {
+    int64_t bytes, most;
+};
+void channel_set_budget(struct channel_sub *sub, struct channel_budget *budget);
 /* Takes the oldest waiting message, to be given back by channel_release, or
  * NULL.  *lost says how many were dropped before it. */
 const struct channel_message *channel_receive(struct channel_sub *sub, int64_t *lost);
@@ -55,7 +62,7 @@ void channel_release(const struct channel_message *message); /* any thread */
 void channel_unsubscribe(struct channel_sub *sub);
 
 /* Delivers to every listener; returns how many there were, or -1 with *err
- * when topic or message are over their bounds.  Any thread. */
+ * when topic or message are over their bounds, or too much is on its way.  Any thread. */
 int channel_publish(struct channel_hub *hub, struct str topic, struct str json, struct err *err);
 int channel_listeners(struct channel_hub *hub, struct str topic); /* any thread */
 

@@ -52,6 +52,10 @@ struct http_app {
     bool (*authorize)(void *arg, struct http_request *request, const struct http_route *route,
                       bool *answered);
     socket_event_fn *socket;
+    /* Whether a WebSocket may be opened while its owner has `open` of them on this lane;
+     * false = it has answered.  NULL = always. */
+    bool (*may_open)(void *arg, struct http_request *request, const struct http_route *route,
+                     int open);
 };
 
 struct http_options {

@@ -15,6 +15,7 @@ enum {
 
 static _Atomic uint64_t last_id;
 static _Thread_local struct map *by_id; /* the lane's sockets */
+static _Thread_local struct socket_owner *owners;
 
 /* ---- life ---- */
 
@@ -25,7 +26,7 @@ static void destroy(struct socket *socket)
     wslay_event_context_free(socket->ws);
     buf_free(&socket->out);
     mem_free(socket->path);
-    mem_free(socket->owner);
+    socket->owner->open--;
     mem_free(socket->client);
     mem_free(socket->subject);
     mem_free(socket->request_id);
@@ -215,7 +216,8 @@ static const struct http_route *find_route(struct socket *socket)
     if (socket->set && socket->set->router &&
         router_match(socket->set->router, STR("GET"), str_c(socket->path), true, &match) ==
             ROUTER_FOUND &&
-        match.route->kind == HTTP_ROUTE_SOCKET && strcmp(match.route->owner, socket->owner) == 0)
+        match.route->kind == HTTP_ROUTE_SOCKET &&
+        strcmp(match.route->owner, socket->owner->name) == 0)
         return match.route;
     return NULL;
 }
@@ -326,7 +328,7 @@ void http_lane_close_sockets(struct http_lane *lane, const char *owner, int code
 {
     list_each_safe (node, &lane->sockets) {
         struct socket *socket = list_entry(node, struct socket, node);
-        if (!strcmp(socket->owner, owner))
+        if (!strcmp(socket->owner->name, owner))
             socket_close(socket, code, reason);
     }
 }
@@ -382,6 +384,20 @@ void socket_register(struct socket *socket)
     socket->lane->socket_count++;
 }
 
+struct socket_owner *socket_owner(const char *name)
+{
+    struct socket_owner *owner = owners;
+    while (owner && strcmp(owner->name, name) != 0)
+        owner = owner->next;
+    if (owner)
+        return owner;
+    owner = mem_zero(1, sizeof *owner);
+    owner->name = mem_strdup(name);
+    owner->next = owners;
+    owners = owner;
+    return owner;
+}
+
 struct socket *socket_find(uint64_t id)
 {
     return by_id ? map_get(by_id, str_n((const char *)&id, sizeof id)) : NULL;
@@ -391,4 +407,9 @@ void socket_forget_lane(void)
 {
     map_destroy(by_id);
     by_id = NULL;
+    for (struct socket_owner *owner; (owner = owners);) {
+        owners = owner->next;
+        mem_free(owner->name);
+        mem_free(owner);
+    }
 }

@@ -73,7 +73,8 @@ static struct socket *create(struct http_request *r)
     list_init(&socket->inbox);
     list_push_back(&r->lane->sockets, &socket->node);
     socket->path = str_dup(r->raw_path);
-    socket->owner = mem_strdup(r->route->owner);
+    socket->owner = socket_owner(r->route->owner);
+    socket->owner->open++;
     socket->client = str_dup(request_client(r));
     socket->subject = str_dup(r->subject);
     socket->request_id = str_dup(request_id(r));
@@ -106,7 +107,10 @@ static void on_upgraded(void *arg, h2o_socket_t *sock, size_t request_bytes)
 void socket_accept(struct http_request *r)
 {
     struct str key = request_header(r, STR("sec-websocket-key"));
+    const struct http_app *app = &r->lane->server->options.app;
     if (refuse(r, key))
+        return;
+    if (app->may_open && !app->may_open(app->arg, r, r->route, socket_owner(r->route->owner)->open))
         return;
     struct socket *socket = r->lane->draining ? NULL : create(r);
     if (!socket) {
@@ -124,7 +128,6 @@ void socket_accept(struct http_request *r)
     socket->busy = true;
     socket->set = r->set;
     r->set = NULL;
-    const struct http_app *app = &r->lane->server->options.app;
     app->socket(app->arg, socket, r->route, SOCKET_OPEN, r, str_n(NULL, 0));
     h2o_http1_upgrade(r->req, NULL, 0, on_upgraded, socket);
 }

@@ -6,6 +6,13 @@
 #include "http/internal.h"
 #include "http/socket.h"
 
+/* A plugin's sockets on this lane, also across its generations. */
+struct socket_owner {
+    struct socket_owner *next;
+    char *name;
+    int open;
+};
+
 struct message {
     struct list node;
     size_t n;
@@ -18,7 +25,8 @@ struct socket {
     h2o_socket_t *sock; /* NULL before the upgrade and after the end */
     wslay_event_context_ptr ws;
     struct list node, due;
-    char *path, *owner, *client, *subject, *request_id;
+    struct socket_owner *owner;
+    char *path, *client, *subject, *request_id;
     const struct http_set *set; /* pinned while an event is handled */
     struct list inbox;
     int inbox_count;
@@ -33,6 +41,8 @@ struct socket {
 
 extern const struct wslay_event_callbacks socket_callbacks;
 
+/* Of this lane, made when it is not there. */
+struct socket_owner *socket_owner(const char *name);
 void socket_register(struct socket *socket); /* gives it an id by which it can be found */
 void socket_end(struct socket *socket);      /* the connection is over; SOCKET_CLOSE follows */
 /* Parses what is there; stops the reading while the handler is behind. */

@@ -34,9 +34,10 @@ struct vm {
     atomic_bool broken;
     /* lane thread */
     struct vm_counters *counters, *own_counters;
-    int64_t told_bytes; /* of `used` that counters->memory_bytes has */
-    bool enforced;      /* allocations over the limit fail: true only where they can raise */
-    bool tight;         /* more than half full: the collector runs more often */
+    int taken[CAP_COUNT]; /* by vm_take */
+    int64_t told_bytes;   /* of `used` that counters->memory_bytes has */
+    bool enforced;        /* allocations over the limit fail: true only where they can raise */
+    bool tight;           /* more than half full: the collector runs more often */
     bool retired;
     bool told; /* options.killed was called */
     /* of watchdog.c */
@@ -54,8 +55,7 @@ struct vm {
 };
 
 enum vm_limits {
-    VM_TASKS = 20000, /* at once */
-    VM_POOLED = 256,  /* coroutines kept for reuse */
+    VM_POOLED = 256, /* coroutines kept for reuse */
 };
 #define VM_MEMORY_DEFAULT      ((int64_t)64 << 20)
 #define VM_TASK_NS_DEFAULT     (30 * NS_PER_SECOND)

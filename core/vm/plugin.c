@@ -189,6 +189,15 @@ static void read_allow(lua_State *L, struct plugin_decl *decl)
     }
 }
 
+static void read_caps(lua_State *L, struct plugin_decl *decl)
+{
+    for (int cap = 0; cap < CAP_COUNT; cap++) {
+        char key[32];
+        snprintf(key, sizeof key, "limit_%s", vm_cap_name((enum vm_cap)cap));
+        decl->caps[cap] = (int64_t)number(L, key, 0);
+    }
+}
+
 void plugin_read(lua_State *L, struct plugin_decl *decl)
 {
     decl->name = text(L, "name");
@@ -205,6 +214,7 @@ void plugin_read(lua_State *L, struct plugin_decl *decl)
     read_exports(L, decl);
     read_allow(L, decl);
     decl->secrets = texts(L, "secrets", &decl->secret_count);
+    read_caps(L, decl);
     decl->memory_limit = (int64_t)number(L, "memory_limit", 0);
     decl->task_ns = duration(L, "task");
     decl->watchdog_ns = duration(L, "watchdog");

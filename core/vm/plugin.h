@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "vm/counters.h"
 
 struct route_decl {
     char *method, *pattern; /* "GET", "/api/channels/{platform}/{id}" */
@@ -100,6 +101,7 @@ struct plugin_decl {
     struct allow_decl allow[CAPABILITY_KINDS];
     char **secrets;
     int secret_count;                           /* config keys that are never shown or logged */
+    int64_t caps[CAP_COUNT];                    /* at once on one lane, by enum vm_cap */
     int64_t memory_limit, task_ns, watchdog_ns; /* watchdog_ns 0 = the configuration's */
     bool jit;                                   /* its code may be compiled */
     int start, stop, health;                    /* handlers; -1 = none */

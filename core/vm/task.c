@@ -98,10 +98,9 @@ static struct task *make(struct vm *vm, const struct task_options *options, stru
                 vm->options.label);
         return NULL;
     }
-    if (counter_get(&vm->task_count) >= VM_TASKS) {
-        err_set(err, ERR_LIMIT, "%s: %d tasks are running", vm->options.label, VM_TASKS);
+    bool always = options->kind == TASK_START || options->kind == TASK_STOP;
+    if (!always && !vm_may_have(vm, CAP_TASKS, counter_get(&vm->task_count), err))
         return NULL;
-    }
     bool enforced = vm->enforced;
     vm->enforced = false;
     struct task *task = task_take(vm);

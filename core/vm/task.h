@@ -119,7 +119,8 @@ bool task_may_wait(const struct task *task, lua_State *L);
  * runs, and nil, message, code are the results.  The 17th such wait drops the
  * task, so that a loop around app.sleep ends too. */
 int task_wait(struct task *task, task_cancel_fn *cancel, void *arg);
-int task_sleep(struct task *task, int64_t ns); /* `return task_sleep(…)`: true after ns */
+/* `return task_sleep(…)`: true after ns; nil, message, "limit" over limits.timers. */
+int task_sleep(struct task *task, int64_t ns);
 bool task_waiting(const struct task *task);
 /* Takes the wait slot before results are pushed.  NULL when the task no longer
  * waits (it was cancelled): the caller then only frees its own things. */

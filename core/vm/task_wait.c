@@ -60,6 +60,7 @@ static void on_slept(struct timer *timer)
 {
     struct task *task = list_entry(timer, struct task, sleep);
     lua_State *L = task_wake(task);
+    vm_give(task->vm, CAP_TIMERS);
     lua_pushboolean(L, 1);
     task_run(task, 1);
 }
@@ -68,11 +69,15 @@ static void stop_sleep(void *arg)
 {
     struct task *task = arg;
     timer_stop(task->vm->options.lane, &task->sleep);
+    vm_give(task->vm, CAP_TIMERS);
 }
 
 int task_sleep(struct task *task, int64_t ns)
 {
     struct lane *lane = task->vm->options.lane;
+    struct err err;
+    if (!vm_take(task->vm, CAP_TIMERS, &err))
+        return push_error(task->L, &err);
     int64_t late = clock_ns() - lane_now(lane); /* timers count from the turn's begin */
     task->sleep.fire = on_slept;
     timer_start(lane, &task->sleep, ns + (late > 0 ? late : 0));

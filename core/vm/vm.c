@@ -373,6 +373,28 @@ bool vm_broken(const struct vm *vm)
     return atomic_load_explicit((atomic_bool *)&vm->broken, memory_order_relaxed);
 }
 
+bool vm_may_have(struct vm *vm, enum vm_cap cap, int64_t count, struct err *err)
+{
+    if (count < vm->decl->caps[cap])
+        return true;
+    counter_add(&vm->counters->refused[cap], 1);
+    return err_set(err, ERR_LIMIT, "%s has %lld %s at once on this lane (limits.%s)",
+                   vm->options.bundle->name, (long long)count, vm_cap_name(cap), vm_cap_name(cap));
+}
+
+bool vm_take(struct vm *vm, enum vm_cap cap, struct err *err)
+{
+    if (!vm_may_have(vm, cap, vm->taken[cap], err))
+        return false;
+    vm->taken[cap]++;
+    return true;
+}
+
+void vm_give(struct vm *vm, enum vm_cap cap)
+{
+    vm->taken[cap]--;
+}
+
 struct buf *vm_scratch(struct vm *vm)
 {
     if (vm->scratch.cap > SCRATCH_KEPT)

@@ -80,6 +80,14 @@ struct vm_usage {
 struct vm_usage vm_usage(const struct vm *vm);
 bool vm_broken(const struct vm *vm); /* out of memory happened: discard and rebuild */
 
+/* One more of what the plugin may have only so many of (timers, connections), until
+ * vm_give.  False with *err (ERR_LIMIT, naming the limit) and counted when it has all
+ * it may have.  Lane thread. */
+bool vm_take(struct vm *vm, enum vm_cap cap, struct err *err);
+void vm_give(struct vm *vm, enum vm_cap cap);
+/* The same refusal for what is counted elsewhere: false when `count` are there already. */
+bool vm_may_have(struct vm *vm, enum vm_cap cap, int64_t count, struct err *err);
+
 /* Bytes for one call of a binding: empty, valid until the next vm_scratch.  It has an
  * owner, so a Lua error in between loses nothing. */
 struct buf *vm_scratch(struct vm *vm);

@@ -16,6 +16,11 @@ local M = {}
 local KNOWN = { name = true, version = true, requires = true, config = true, limits = true, jit = true,
   allow = true, series = true, routes = true, jobs = true, cron = true, on = true, sockets = true,
   pages = true, exports = true, start = true, stop = true, health = true }
+-- What a plugin may have at once on each lane.
+local CAPS = { tasks = 1000, timers = 1000, sockets = 10000, connections = 64 }
+local MOST = 1000000
+local LIMITS = { memory = true, task = true, watchdog = true, tasks = true, timers = true, sockets = true,
+  connections = true }
 local DEFAULT_TASK_SECONDS, LEAST_WATCHDOG_SECONDS = 30, 0.05
 
 local function table_of(keys, value)
@@ -92,9 +97,21 @@ local function read_config(plugin, context)
   return config, secrets
 end
 
+local function read_caps(limits, out)
+  for name, default in pairs(CAPS) do
+    local count = limits[name] == nil and default or limits[name]
+    if type(count) ~= "number" or count < 1 or count > MOST or count % 1 ~= 0 then
+      refuse({ "limits", name }, "must be a whole number from 1 to %d, got %s", MOST,
+        type(count) == "number" and tostring(count) or type(count))
+    end
+    out["limit_" .. name] = count
+  end
+end
+
 local function read_limits(plugin, out)
   local limits = table_of({ "limits" }, plugin.limits)
-  words.only({ "limits" }, limits, { memory = true, task = true, watchdog = true }, "limit")
+  words.only({ "limits" }, limits, LIMITS, "limit")
+  read_caps(limits, out)
   if limits.memory ~= nil then
     out.memory_limit = units.size(limits.memory)
     if not out.memory_limit or out.memory_limit < 4 * 1024 ^ 2 then

@@ -39,6 +39,10 @@
 ---@field memory? string         of one VM, default "64M"
 ---@field task? string           how long one handler may take, default "30s"
 ---@field watchdog? string       how long one handler may hold its lane without waiting, default the configuration's `watchdog` ("1s")
+---@field tasks? integer         that run or wait at once on one lane, also those of app.spawn and app.sse; over it routes answer 503, app.spawn and app.call nil, message, "limit", and jobs wait; default 1000. As many subscriptions may be open
+---@field timers? integer        app.sleep and timeouts of subscription:receive at once on one lane; over it nil, message, "limit"; default 1000
+---@field sockets? integer       open WebSockets on one lane; over it 503; default 10000
+---@field connections? integer   requests of app.http at once on one lane; over it nil, message, "limit"; default 64
 
 --- What a plugin may reach. A reload that would let it reach more is refused until the operator says
 --- `maru reload NAME --allow`. "config:KEY" stands for what that config value names.
@@ -220,9 +224,9 @@ local app = {}
 
 --- Wall time now, seconds since the epoch. @return number
 function app.now() end
---- Suspends the task. (waits) @return true|nil, string?, string?   nil, "cancelled", "cancelled"
+--- Suspends the task. (waits) @return true|nil, string?, string?   code: "cancelled" "timeout" "limit"
 function app.sleep(seconds) end
---- Runs fn(app, …) as another task of the same generation. Errors are logged. @return nil
+--- Runs fn(app, …) as another task of the same generation. Errors are logged. @return true|nil, string?, string?   code: "limit" "closed"
 function app.spawn(fn, ...) end
 --- Makes an error value; error(app.fail(404, "not_found", "no such channel", {…})) answers with it
 --- as problem+json; in a job it is the recorded error.

@@ -171,3 +171,76 @@ TEST(topics_and_messages_have_bounds)
     CHECK(channel_publish(hub, STR("nobody"), STR("1"), &err) == 0);
     channel_hub_destroy(hub);
 }
+
+/* A lane that the test turns by hand. */
+static void turn_lane(struct lane *lane)
+{
+    for (int i = 0; i < 10; i++)
+        uv_run(&lane->loop, UV_RUN_NOWAIT);
+}
+
+static void ignore(struct channel_sub *sub, void *arg)
+{
+    (void)sub;
+    (void)arg;
+}
+
+TEST(what_waits_in_many_subscriptions_keeps_to_their_budget)
+{
+    struct err err = {0};
+    struct lane *lane = lane_create(0, LANE_WEB, "web", &err);
+    struct channel_hub *hub = channel_hub_create();
+    struct channel_budget budget = {.most = 1000};
+    struct channel_sub *subs[3];
+    char text[200];
+    memset(text, 'x', sizeof text);
+    for (int i = 0; i < 3; i++) {
+        subs[i] = channel_subscribe(hub, lane, STR("lines"), 0, ignore, NULL, &err);
+        channel_set_budget(subs[i], &budget);
+    }
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(channel_publish(hub, STR("lines"), str_n(text, sizeof text), &err), 3);
+        turn_lane(lane);
+        CHECK(budget.bytes > 0 && budget.bytes <= budget.most);
+    }
+    int64_t lost = 0, kept = 0;
+    for (int i = 0; i < 3; i++) {
+        int64_t before = 0;
+        const struct channel_message *message;
+        while ((message = channel_receive(subs[i], &before))) {
+            lost += before;
+            kept++;
+            channel_release(message);
+        }
+    }
+    CHECK(kept > 0 && kept <= 4);
+    CHECK(lost > 0 && kept + lost <= 60);
+    CHECK_EQ(budget.bytes, 0);
+    for (int i = 0; i < 3; i++)
+        channel_unsubscribe(subs[i]);
+    lane_destroy(lane);
+    channel_hub_destroy(hub);
+}
+
+TEST(a_publisher_that_is_faster_than_the_lanes_is_told_so)
+{
+    struct err err = {0};
+    struct lane *lane = lane_create(0, LANE_WEB, "web", &err);
+    struct channel_hub *hub = channel_hub_create();
+    struct channel_sub *sub = channel_subscribe(hub, lane, STR("lines"), 0, ignore, NULL, &err);
+    char *text = malloc(CHANNEL_MESSAGE_BYTES);
+    memset(text, 'x', CHANNEL_MESSAGE_BYTES);
+    int sent = 0;
+    while (sent < 1000 &&
+           channel_publish(hub, STR("lines"), str_n(text, CHANNEL_MESSAGE_BYTES), &err) == 1)
+        sent++;
+    CHECK(sent >= 64 && sent <= 66);
+    CHECK_EQ(err.code, ERR_BUSY);
+    turn_lane(lane);
+    CHECK_EQ(channel_publish(hub, STR("lines"), str_n(text, 100), &err), 1);
+    turn_lane(lane);
+    channel_unsubscribe(sub);
+    lane_destroy(lane);
+    channel_hub_destroy(hub);
+    free(text);
+}

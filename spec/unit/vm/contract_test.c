@@ -221,7 +221,7 @@ static const struct {
     {"M.exports = { f = 5 }", "exports.f: must be a function, got number"},
     {"M.start = 5", "start: must be a function, got number"},
     {"M.limits = { memory = '1K' }", "limits.memory: must be a size of at least 4M"},
-    {"M.limits = { tasks = '1s' }", "limits.tasks: unknown limit; did you mean 'task'?"},
+    {"M.limits = { taks = '1s' }", "limits.taks: unknown limit; did you mean 'task'?"},
     {"M.allow = { net = { 'example.com' } }",
      "allow.net[1]: must be \"host:port\", \"*.host:port\" or \"config:KEY\", got \"example.com\""},
     {"M.allow = { net = { 'config:bsae' } } M.config = { base = 'string?' }",
