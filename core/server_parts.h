@@ -70,6 +70,7 @@ struct server_guest {
     void (*begin)(struct server *s); /* instead of loading plugins; the control lane runs next */
     void (*run_job)(struct job_run *run, void *arg);            /* instead of jobs_run_task */
     char *(*config_json)(struct server *s, const char *plugin); /* NULL = as configured */
+    void (*runaway)(struct server *s, const char *reason); /* watchdog's thread; does not return */
     void *arg;
 };
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/still.h"
@@ -42,6 +43,32 @@ struct spec_run {
     int exit_code;
 };
 
+/* -- what cannot go on --------------------------------------------------------------------------
+ */
+
+/* Any thread.  The report is the last word: other threads may be lost, so nothing is torn down. */
+_Noreturn static void give_up(const struct spec_run *r, const char *message)
+{
+    struct buf line = {0};
+    buf_add_c(&line, "return {event=\"gone\",message=");
+    json_write_string(&line, str_c(message));
+    buf_add_c(&line, "}\n");
+    ssize_t ignored = write(r->options->report_fd, line.p, line.n); /* silence says it, too */
+    (void)ignored;
+    fflush(NULL);
+    _exit(SERVER_TEST_TOLD);
+}
+
+static void runaway(struct server *s, const char *reason)
+{
+    give_up(s->guest->arg, reason);
+}
+
+static void stuck(void *arg)
+{
+    give_up(arg, "the test waits for what cannot come: nothing is going on and no timer is set");
+}
+
 /* -- what time asks -------------------------------------------------------------------------- */
 
 static bool background(void *arg)
@@ -67,6 +94,7 @@ static bool start_time(struct spec_run *r, struct err *err)
                                          .count = s->lane_count + 1,
                                          .background = background,
                                          .outside = outside,
+                                         .stuck = stuck,
                                          .arg = r};
     r->test.still = standstill_start(&options, err);
     return r->test.still != NULL;
@@ -363,7 +391,7 @@ int server_test_run(const struct server_test *options)
     struct inherited in;
     struct err err = {0};
     int pair[2] = {-1, -1};
-    r.guest = (struct server_guest){begin, run_job, config_json, &r};
+    r.guest = (struct server_guest){begin, run_job, config_json, runaway, &r};
     r.test.run_json = options->run_json;
     r.test.report_fd = options->report_fd;
     r.test.control = control;

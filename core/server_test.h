@@ -10,6 +10,8 @@
 
 #include "base/str.h"
 
+enum { SERVER_TEST_TOLD = 98 }; /* exit code: the reason was reported */
+
 struct bundle;
 struct config;
 

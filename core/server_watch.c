@@ -83,6 +83,8 @@ static void on_runaway(void *arg, const struct watch_report *report)
     snprintf(l->plugin, sizeof l->plugin, "%s", report->plugin);
     snprintf(l->reason, sizeof l->reason, "%s held %s for %.2f s in code that cannot be stopped",
              report->handler, report->lane->name, (double)report->held_ns / 1e9);
+    if (l->server->guest)
+        l->server->guest->runaway(l->server, l->reason);
     remember(l->server, l);
     supervisor_tell(l->server, "stuck\n");
     lane_call(l->server->control, on_loss, l);

@@ -10,6 +10,7 @@ enum {
     ROUND_EAGER = 20, /* rounds in a row before the first pause */
     ROUND_PAUSE_MS = 1,
     ROUND_FLOW_MS = 5, /* while time flows, or nothing can ever happen */
+    STUCK_ROUNDS = 40, /* of these in a row before it is told */
 };
 /* Timers later than this are nobody's hope. */
 static const int64_t horizon_ns = INT64_C(20) * 365 * 86400 * NS_PER_SECOND;
@@ -31,6 +32,7 @@ struct standstill {
     int left;    /* looks that are not back */
     int eager;   /* rounds since something was asked for or happened */
     bool second; /* the round before this one was quiet */
+    int stuck;   /* pairs of quiet rounds since there was something to do */
     struct still_ask *ask;
     uv_timer_t pause; /* of real time */
     bool stopping;
@@ -183,9 +185,13 @@ static void round_end(struct standstill *s)
     } else if (quiet && !was_second) {
         round_begin(s);
     } else if (quiet) {
+        bool more = act(s);
         s->eager = 0;
-        pause_for(s, act(s) ? 0 : ROUND_FLOW_MS);
-    } else if (s->eager++ < ROUND_EAGER) {
+        s->stuck = more ? 0 : s->stuck + 1;
+        if (s->stuck == STUCK_ROUNDS && s->options.stuck)
+            s->options.stuck(s->options.arg);
+        pause_for(s, more ? 0 : ROUND_FLOW_MS);
+    } else if (s->stuck = 0, s->eager++ < ROUND_EAGER) {
         pause_for(s, 0);
     } else {
         pause_for(s, ROUND_PAUSE_MS);

@@ -21,6 +21,7 @@ struct standstill_options {
     int count;
     bool (*background)(void *arg); /* any thread: whether threads that are no lanes work */
     bool (*outside)(void *arg, struct lane *lane); /* lane: it waits for the world outside */
+    void (*stuck)(void *arg); /* its own thread, once: nothing can ever happen any more; or NULL */
     void *arg;
 };
 

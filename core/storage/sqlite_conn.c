@@ -69,7 +69,7 @@ bool conn_open(struct sqlite_conn *conn, struct sqlite *owner, const char *path,
     list_init(&conn->cache->used);
     int flags =
         kind == CONN_READER ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    int rc = sqlite3_open_v2(path, &conn->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(path, &conn->db, flags | SQLITE_OPEN_NOMUTEX, conn_vfs());
     if (rc == SQLITE_OK && configure(conn, kind, err))
         return true;
     if (rc != SQLITE_OK)

@@ -64,6 +64,10 @@ struct sqlite {
 
 extern const char sqlite_base_schema[]; /* sqlite.c: the tables of migrations and owners */
 
+/* sqlite_still.c: SQLite's name for what it asks for the time, NULL where time is real.  While the
+ * store is being opened. */
+const char *conn_vfs(void);
+
 /* sqlite_lock.c */
 int lock_take(const char *path, int64_t wait_ns, struct err *err); /* fd or -1 */
 void lock_give(int fd);

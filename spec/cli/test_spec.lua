@@ -159,6 +159,10 @@ describe("maru test", function()
         assert.equal(504, test:get("/never").status)
         assert.equal(before + 30, test.clock:now())
       end)
+      it("stands still for SQL too", function()
+        local row = test:app().store:one("select cast(strftime('%s', 'now') as integer) as now")
+        assert.equal(test.clock:now(), row.now)
+      end)
       it("can be set", function()
         test.clock:set("2030-02-01T00:00:00Z")
         assert.equal(1896134400, test:post("/notes", { text = "x" }).json.at)
@@ -321,6 +325,31 @@ describe("a failing spec", function()
     output, status = run_body("it('x', function()\n test:get('/notes', { heders = {} })\nend)")
     assert.equal(1, status)
     assert.truthy(output:find("did you mean headers", 1, true) or output:find("headers", 1, true), output)
+  end)
+
+  it("ends at once when nothing can happen any more, or a handler cannot be stopped", function()
+    local output, status = run_body([[
+      it("waits", function() test:app().channels:subscribe("nobody"):receive() end)
+    ]], "", 'return { name = "notes", version = "1.0.0" }')
+    assert.equal(1, status)
+    assert.truthy(output:find('nothing is going on and no timer is set (in "waits")', 1, true), output)
+    output, status = run_body([[
+      it("hangs", function() test:get("/hang") end)
+    ]], "", [[return { name = "notes", version = "1.0.0", routes = { ["GET /hang"] = function()
+      local n = 0
+      while true do n = n + 1 end
+    end } }]])
+    assert.truthy(output:find("GET /hang", 1, true) or output:find("hangs", 1, true), output)
+    assert.equal(status, output:find("not ok", 1, true) and 1 or 0)
+  end)
+
+  it("says what to install where busted is not", function()
+    local dir = make({ ["a_spec.lua"] = "" })
+    local output, status = server.shell(("LUA_PATH=/nowhere/?.lua %s test --set plugins.path=%s"):format(
+      server.binary(), dir))
+    server.shell("rm -rf " .. dir)
+    assert.equal(1, status)
+    assert.truthy(output:find("apt-get install lua-busted", 1, true), output)
   end)
 
   it("does not stop the next file", function()

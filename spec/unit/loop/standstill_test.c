@@ -16,6 +16,13 @@ static struct lane *lanes[LANES];
 static struct pool *pool;
 static struct standstill *still;
 static atomic_bool reaching_out;
+static atomic_int stuck_count;
+
+static void on_stuck(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&stuck_count, 1);
+}
 
 static bool background(void *arg)
 {
@@ -39,8 +46,11 @@ __attribute__((constructor)) static void begin(void)
             abort();
     }
     pool = pool_create("still", 2, &err);
-    struct standstill_options options = {
-        .lanes = lanes, .count = LANES, .background = background, .outside = outside};
+    struct standstill_options options = {.lanes = lanes,
+                                         .count = LANES,
+                                         .background = background,
+                                         .outside = outside,
+                                         .stuck = on_stuck};
     still = standstill_start(&options, &err);
     if (!still)
         abort();
@@ -229,6 +239,16 @@ TEST(a_step_without_any_timer_says_so)
     int64_t before = clock_ns();
     CHECK(!ask(STILL_STEP, 0));
     CHECK_EQ(clock_ns(), before);
+}
+
+TEST(that_nothing_can_ever_happen_is_told_once)
+{
+    int before = atomic_load(&stuck_count);
+    ask(STILL_SETTLE, 0); /* something happened: it is looked at anew */
+    while (atomic_load(&stuck_count) == before)
+        usleep(1000);
+    usleep(400000);
+    CHECK_EQ(atomic_load(&stuck_count), before + 1);
 }
 
 TEST(time_flows_while_a_lane_waits_for_the_world_outside)

@@ -141,6 +141,9 @@ return function(handler)
     error = function(line)
       bad("error", line)
     end,
+    gone = function(line)
+      report.failure(line.message)
+    end,
   }
 
   local function end_file()
@@ -171,8 +174,11 @@ return function(handler)
 
   function report.failure(message)
     if current then
-      message = context.get().name and message .. " (in \"" .. tostring(current.name) .. "\")" or message
+      message = ("%s (in \"%s\")"):format(message, tostring(current.name))
       current = nil
+    end
+    while context.get().descriptor ~= "file" and context.get() ~= root do
+      context.pop()
     end
     bad("error", { descriptor = "file", name = context.get().name, message = message })
   end
