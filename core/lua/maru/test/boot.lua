@@ -5,7 +5,7 @@ local loading = require "maru.loading"
 local run = require "maru.test.run"
 
 local FOREVER = 1e9 -- seconds; a spec is ended by whoever started it
-local SPEC_MEMORY = 2 ^ 31
+local SPEC_MEMORY, SPEC_COUNT = 2 ^ 31, 10 ^ 6
 
 local function with(parts, settings)
   return setmetatable({ settings = settings }, { __index = parts })
@@ -13,6 +13,11 @@ end
 
 local function unbounded(declaration)
   declaration.memory_limit, declaration.task, declaration.watchdog = SPEC_MEMORY, FOREVER, FOREVER
+  for name in pairs(declaration) do
+    if string.find(name, "^limit_") then
+      declaration[name] = SPEC_COUNT
+    end
+  end
   return declaration
 end
 
