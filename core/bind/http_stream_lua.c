@@ -18,7 +18,7 @@
 #define SSE_TYPE    "maru.sse"
 #define STREAM_TYPE "maru.stream"
 
-enum { STREAM_EVENT_BYTES = 100, STREAM_MESSAGE_BYTES = 1 << 20 };
+enum { STREAM_EVENT_BYTES = 100, STREAM_MESSAGE_BYTES = 1 << 20, STREAM_WAITING_BYTES = 2 << 20 };
 static const int64_t heartbeat_ns = 15 * NS_PER_SECOND;
 static const int64_t longest_ns =
     365 * 86400 * NS_PER_SECOND; /* a stream has no deadline of its own */
@@ -32,6 +32,8 @@ struct lua_stream {
     struct buf out;               /* one event under construction */
     char event[STREAM_EVENT_BYTES + 1];
     bool in_send;
+    struct channel_budget budget; /* of sub when it is detached */
+    bool detached; /* its VM is gone or going: what the channel says is still forwarded */
     int refs;
     int function; /* registry reference of fn */
     struct lane_message message;
@@ -70,14 +72,28 @@ bool http_is_sse(lua_State *L, int index)
     return same;
 }
 
+static void stop_following(void *arg)
+{
+    struct lua_stream *s = arg;
+    if (s->sub && s->detached)
+        channel_unsubscribe(s->sub);
+    else if (s->sub)
+        listen_end(task_vm(s->task), s->sub);
+    s->sub = NULL;
+}
+
 /* ---- the client leaves ---- */
 
 static void on_turn(struct lane_message *message)
 {
     struct lua_stream *s =
         (struct lua_stream *)(void *)((char *)message - offsetof(struct lua_stream, message));
-    if (s->task)
+    if (s->task) {
         task_cancel(s->task);
+    } else if (s->detached) {
+        stop_following(s);
+        unref(s);
+    }
     unref(s);
 }
 
@@ -210,7 +226,7 @@ static int l_send(lua_State *L)
     if (retry >= 0)
         buf_printf(&s->out, "retry: %.0f\n", retry * 1000);
     write_event(L, s, usage, event, id);
-    if (!s->request) {
+    if (!s->request || s->detached) {
         lua_pushboolean(L, 0);
         return 1;
     }
@@ -224,14 +240,6 @@ static int l_send(lua_State *L)
 }
 
 /* ---- following a channel ---- */
-
-static void stop_following(void *arg)
-{
-    struct lua_stream *s = arg;
-    if (s->sub)
-        listen_end(task_vm(s->task), s->sub);
-    s->sub = NULL;
-}
 
 /* Writes what waits in the subscription until the client is behind. */
 static void forward(struct lua_stream *s)
@@ -256,6 +264,29 @@ static void on_message(struct channel_sub *sub, void *arg)
     forward(arg);
 }
 
+/* A stream that follows a channel needs no Lua, so it outlives the generation that began it. */
+static int push_reloaded(lua_State *L, void *arg)
+{
+    (void)arg;
+    lua_pushnil(L);
+    lua_pushliteral(L, "the plugin was reloaded; the stream goes on without this task");
+    lua_pushliteral(L, "reloaded");
+    return 3;
+}
+
+static void detach(struct lua_stream *s)
+{
+    s->detached = true;
+    listen_pass(task_vm(s->task), s->sub, &s->budget);
+}
+
+static void on_retired(void *arg)
+{
+    struct lua_stream *s = arg;
+    detach(s);
+    task_wake_with(s->task, push_reloaded, NULL);
+}
+
 /* stream:follow(topic, [event]) -> nil, message, code when the client has gone (waits) */
 static int l_follow(lua_State *L)
 {
@@ -271,7 +302,7 @@ static int l_follow(lua_State *L)
         return luaL_error(L, "%s: event is one short line", usage);
     struct task *task = check_task(L, s, "stream:follow");
     bind_part(L, vm_host(task_vm(task))->channels, "stream:follow", "channels");
-    if (!s->request) {
+    if (!s->request || s->detached) {
         lua_pushboolean(L, 0);
         return 1;
     }
@@ -284,6 +315,11 @@ static int l_follow(lua_State *L)
     if (!s->sub)
         return push_error(L, &err);
     listen_begin(task_vm(task), s->sub);
+    if (vm_retired(task_vm(task))) {
+        detach(s);
+        return push_reloaded(L, NULL);
+    }
+    task_when_retired(task, on_retired, s);
     return task_wait(task, stop_following, s);
 }
 
@@ -313,11 +349,17 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
     if (outcome == TASK_FAILED)
         http_log_failure(task, s->request);
     luaL_unref(L, LUA_REGISTRYINDEX, s->function);
-    stop_following(s);
     if (s->handle) {
         *s->handle = NULL;
         luaL_unref(L, LUA_REGISTRYINDEX, s->anchor);
     }
+    s->handle = NULL;
+    if (s->detached && s->request) {
+        s->task = NULL;
+        return; /* until on_turn */
+    }
+    stop_following(s);
+    s->detached = false;
     s->task = NULL;
     if (s->request)
         stream_close(s->request);
@@ -331,6 +373,7 @@ void http_stream_begin(struct http_request *r, struct task *task, lua_State *L, 
     struct vm *vm = task_vm(task);
     struct lua_stream *s = mem_zero(1, sizeof *s);
     s->refs = 1;
+    s->budget.most = STREAM_WAITING_BYTES;
     s->request = r;
     lua_getfenv(L, index);
     lua_rawgeti(L, -1, 1);

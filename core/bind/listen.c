@@ -35,6 +35,12 @@ void listen_begin(struct vm *vm, struct channel_sub *sub)
     channel_set_budget(sub, &l->budget);
 }
 
+void listen_pass(struct vm *vm, struct channel_sub *sub, struct channel_budget *budget)
+{
+    ((struct listening *)vm_get_slot(vm, slot))->count--;
+    channel_set_budget(sub, budget);
+}
+
 void listen_end(struct vm *vm, struct channel_sub *sub)
 {
     ((struct listening *)vm_get_slot(vm, slot))->count--;

@@ -17,4 +17,7 @@ void listen_open(lua_State *L);
 /* False with *err: there are as many subscriptions as the plugin may have tasks. */
 bool listen_may_begin(struct vm *vm, struct err *err);
 void listen_begin(struct vm *vm, struct channel_sub *sub);
+/* The subscription goes on without the VM, on a budget of its own. */
+struct channel_budget;
+void listen_pass(struct vm *vm, struct channel_sub *sub, struct channel_budget *budget);
 void listen_end(struct vm *vm, struct channel_sub *sub); /* unsubscribes */

@@ -191,6 +191,13 @@ void channel_release(const struct channel_message *message)
 
 void channel_set_budget(struct channel_sub *sub, struct channel_budget *budget)
 {
+    int64_t waiting = 0;
+    for (int i = 0; i < sub->used; i++)
+        waiting += cost_of(sub->ring[(sub->first + i) % sub->size]);
+    if (sub->budget)
+        sub->budget->bytes -= waiting;
+    if (budget)
+        budget->bytes += waiting;
     sub->budget = budget;
 }
 

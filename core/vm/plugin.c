@@ -136,6 +136,7 @@ static void read_socket(lua_State *L, void *item)
     socket->open = integer(L, "open", -1);
     socket->message = integer(L, "message", -1);
     socket->close = integer(L, "close", -1);
+    socket->upgrade = integer(L, "upgrade", -1);
 }
 
 static void read_series(lua_State *L, void *item)

@@ -48,7 +48,7 @@ struct topic_decl {
 };
 struct socket_decl {
     char *path;
-    int open, message, close; /* handlers; -1 = none */
+    int open, message, close, upgrade; /* handlers; -1 = none */
 };
 struct series_decl {
     char *name;

@@ -107,6 +107,7 @@ static struct task *make(struct vm *vm, const struct task_options *options, stru
     vm->enforced = enforced;
     task->options = *options;
     task->waiting = false;
+    task->retired = NULL;
     task->stop = STOP_NO;
     task->refused = 0;
     task->began = task->left_lane = 0;
@@ -363,6 +364,28 @@ static struct task *first_unstopped(struct vm *vm)
             return task;
     }
     return NULL;
+}
+
+static struct task *first_told(struct vm *vm)
+{
+    list_each (node, &vm->tasks) {
+        struct task *task = list_entry(node, struct task, node);
+        if (task->waiting && task->retired)
+            return task;
+    }
+    return NULL;
+}
+
+void vm_retire(struct vm *vm)
+{
+    vm->retired = true;
+    pin(vm);
+    for (struct task *task; (task = first_told(vm));) {
+        void (*fn)(void *arg) = task->retired;
+        task->retired = NULL;
+        fn(task->retired_arg); /* may end it, and others with it */
+    }
+    unpin(vm);
 }
 
 void vm_cancel_tasks(struct vm *vm)

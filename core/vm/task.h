@@ -119,6 +119,9 @@ bool task_may_wait(const struct task *task, lua_State *L);
  * runs, and nil, message, code are the results.  The 17th such wait drops the
  * task, so that a loop around app.sleep ends too. */
 int task_wait(struct task *task, task_cancel_fn *cancel, void *arg);
+/* For the wait that follows: fn(arg) is called as soon as the VM takes no more tasks, long
+ * before this one is cancelled; it may wake the task.  Not called in a VM that is retired. */
+void task_when_retired(struct task *task, void (*fn)(void *arg), void *arg);
 /* `return task_sleep(…)`: true after ns; nil, message, "limit" over limits.timers. */
 int task_sleep(struct task *task, int64_t ns);
 bool task_waiting(const struct task *task);

@@ -20,6 +20,8 @@ struct task {
     bool waiting;
     task_cancel_fn *cancel;
     void *cancel_arg;
+    void (*retired)(void *arg); /* of task_when_retired, or NULL */
+    void *retired_arg;
     /* stopping */
     enum stop stop;
     int refused;              /* waits since then */

@@ -84,6 +84,12 @@ int task_sleep(struct task *task, int64_t ns)
     return task_wait(task, stop_sleep, task);
 }
 
+void task_when_retired(struct task *task, void (*fn)(void *arg), void *arg)
+{
+    task->retired = fn;
+    task->retired_arg = arg;
+}
+
 bool task_waiting(const struct task *task)
 {
     return task->waiting;
@@ -95,6 +101,7 @@ lua_State *task_wake(struct task *task)
         return NULL;
     task->waiting = false;
     task->cancel = NULL;
+    task->retired = NULL;
     task->vm->enforced = false; /* the caller's pushes cannot raise; task_run() looks again */
     return task->L;
 }

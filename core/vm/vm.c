@@ -305,13 +305,6 @@ void vm_idle(struct vm *vm)
         vm->options.idle(vm, vm->options.owner);
 }
 
-void vm_retire(struct vm *vm)
-{
-    vm->retired = true;
-    if (counter_get(&vm->task_count) == 0)
-        vm_idle(vm);
-}
-
 /* ---- asking ------------------------------------------------------------ */
 
 struct vm *vm_of(lua_State *L)
@@ -366,6 +359,11 @@ struct vm_usage vm_usage(const struct vm *vm)
         .errors = counter_get(&vm->counters->failed),
         .cpu_ns = counter_get(&vm->counters->cpu_ns),
     };
+}
+
+bool vm_retired(const struct vm *vm)
+{
+    return vm->retired;
 }
 
 bool vm_broken(const struct vm *vm)

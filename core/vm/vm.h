@@ -69,6 +69,7 @@ const struct plugin_decl *vm_decl(const struct vm *vm);
  * on the lane, if there is none).  vm_cancel_tasks cancels those left. */
 void vm_retire(struct vm *vm);
 void vm_cancel_tasks(struct vm *vm);
+bool vm_retired(const struct vm *vm);
 
 /* Counted by the lane's thread, readable from any (relaxed). */
 struct vm_usage {

@@ -216,7 +216,7 @@ function M.routes(routes, context)
   return out
 end
 
-local SOCKET = { open = true, message = true, close = true }
+local SOCKET = { open = true, message = true, close = true, upgrade = true }
 
 function M.sockets(sockets, context)
   local out = {}
@@ -230,7 +230,7 @@ function M.sockets(sockets, context)
     words.only(keys, socket, SOCKET, "socket handler")
     parameters(keys, path)
     local entry = { path = path }
-    for _, event in ipairs({ "open", "message", "close" }) do
+    for _, event in ipairs({ "open", "message", "close", "upgrade" }) do
       if socket[event] ~= nil then
         if type(socket[event]) ~= "function" then
           refuse(under(keys, event), "must be a function, got %s", type(socket[event]))

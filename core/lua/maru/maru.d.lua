@@ -161,6 +161,7 @@ local Stream = {}
 ---@return boolean ok
 function Stream:send(event, data, options) end
 --- Sends every message of a channel until the client goes: event = topic's last word. (waits)
+--- When the plugin is reloaded meanwhile the stream goes on without this task: nil, message, "reloaded".
 function Stream:follow(topic, event) end
 
 ---@class maru.JobDeclaration
@@ -199,10 +200,14 @@ function Stream:follow(topic, event) end
 ---@field open? fun(app, socket: maru.SocketHandle, req: maru.Request)   req may be read until the first wait
 ---@field message? fun(app, socket: maru.SocketHandle, text: string)
 ---@field close? fun(app, socket: maru.SocketHandle)
+---@field upgrade? fun(app, old_version: string, state: any): any   after a reload with another M.version: the new state.
+---Once for each open socket, before its next event; raising closes it (1011)
 
 --- An open WebSocket. Events of one socket come one after another, after a reload to the new handlers. A handle
 --- may be kept in a variable of its lane; once the socket is closed, sending answers false.
 ---@class maru.SocketHandle
+---@field state any   JSON of at most 64 KiB, kept by the host: the next event finds it, also after a reload. A table may
+---be changed in place while an event of this socket is handled; elsewhere it is a copy, and is assigned to be kept
 local SocketHandle = {}
 --- Text as it is, anything else as JSON. False when the socket is closed or its client too slow.
 ---@return boolean sent
