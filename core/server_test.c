@@ -20,6 +20,7 @@
 #include "jobs/admin.h"
 #include "jobs/job.h"
 #include "loop/pool.h"
+#include "loop/program.h"
 #include "loop/standstill.h"
 #include "server_parts.h"
 #include "storage/sqlite.h"
@@ -80,7 +81,8 @@ static bool background(void *arg)
 static bool outside(void *arg, struct lane *lane)
 {
     const struct server *s = ((struct spec_run *)arg)->server;
-    return lane != s->control && http_client_is_outside(s->clients[lane->index]);
+    return lane != s->control &&
+           (http_client_is_outside(s->clients[lane->index]) || programs_running(s->programs, lane));
 }
 
 static bool start_time(struct spec_run *r, struct err *err)
