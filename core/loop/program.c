@@ -33,7 +33,7 @@ static void program_free(struct program *p)
     buf_free(&p->input);
     buf_free(&p->output[0]);
     buf_free(&p->output[1]);
-    programs_count_out(all, p->owner);
+    programs_count_out(all);
     mem_free(p);
 }
 
@@ -84,6 +84,7 @@ static void finish(struct program *p, struct program_result *result)
         stream_close(&p->streams[i]);
     timer_stop(p->lane, &p->timer);
     p->running = false;
+    programs_count_ended(p->all, p->owner);
     program_done_fn *done = p->done;
     p->done = NULL;
     if (done)

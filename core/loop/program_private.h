@@ -58,6 +58,7 @@ struct program {
 
 /* programs.c: false when too many of the owner's run.  Any thread. */
 bool programs_count_in(struct programs *all, const char *owner);
-void programs_count_out(struct programs *all, const char *owner);
+void programs_count_ended(struct programs *all, const char *owner); /* it runs no more */
+void programs_count_out(struct programs *all);                      /* nothing is left of it */
 /* program.c: SIGKILL for all of its group; on its lane, while it runs. */
 void program_kill(struct program *program);

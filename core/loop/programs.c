@@ -30,10 +30,16 @@ bool programs_count_in(struct programs *all, const char *name)
     return ok;
 }
 
-void programs_count_out(struct programs *all, const char *name)
+void programs_count_ended(struct programs *all, const char *name)
 {
     pthread_mutex_lock(&all->lock);
     find_owner(all, name)->count--;
+    pthread_mutex_unlock(&all->lock);
+}
+
+void programs_count_out(struct programs *all)
+{
+    pthread_mutex_lock(&all->lock);
     if (--all->total == 0)
         pthread_cond_signal(&all->ended);
     pthread_mutex_unlock(&all->lock);

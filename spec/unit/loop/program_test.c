@@ -389,7 +389,7 @@ TEST(so_many_run_at_once_and_no_more)
         lane_call_wait(s.lanes[0], cancel_on_lane, &runs[i]);
         sem_destroy(&runs[i].ended);
     }
-    for (int i = 0; i < 2000 && !again.program; i++) { /* their folders go behind them */
+    for (int i = 0; i < 2000 && !again.program; i++) { /* they take a moment to end */
         again = (struct run){0};
         begin(&s, &again, "echo again");
         if (!again.program)
@@ -397,6 +397,18 @@ TEST(so_many_run_at_once_and_no_more)
     }
     await(&again);
     CHECK_STR(again.out, "again\n");
+    stage_close(&s);
+}
+
+TEST(one_that_has_ended_is_no_longer_counted)
+{
+    struct stage s;
+    REQUIRE(stage_open(&s));
+    for (int i = 0; i < 4 * PROGRAMS_PER_OWNER; i++) {
+        struct run run = {0};
+        perform(&s, &run, "exit 0");
+        REQUIRE(run.program && run.code == PROGRAM_DONE);
+    }
     stage_close(&s);
 }
 
