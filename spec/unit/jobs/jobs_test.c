@@ -379,6 +379,58 @@ TEST(a_stale_finish_changes_nothing)
     close_host(&h);
 }
 
+/* Those of one lane, on it. */
+static void end_waiting_here(void *lane)
+{
+    for (int i = waiting_n - 1; i >= 0; i--) {
+        struct job_run *run = waiting[i];
+        if (run->lane != lane)
+            continue;
+        waiting[i] = waiting[--waiting_n];
+        running--;
+        jobs_finish(run, &(struct job_outcome){.end = JOB_END_DONE});
+    }
+}
+
+/* One job is what its lane is stuck in, the other only had the bad luck to wait there. */
+TEST(what_a_lost_lane_had_runs_elsewhere)
+{
+    struct host h = open_host();
+    host_kind(&h, "p.k", 3, NS_PER_MS, 0);
+    host_start(&h, 2, 2);
+    int64_t ids[4];
+    for (int i = 0; i < 4; i++)
+        ids[i] = push(&h, "\"wait\"", (struct job_spec){0}, NULL);
+    CHECK_EQ(wait_runs(4), 4);
+    struct job_run *guilty = waiting[0], *other = NULL;
+    for (int i = 1; i < 4; i++) {
+        if (waiting[i]->lane == guilty->lane)
+            other = waiting[i];
+    }
+    REQUIRE(other);
+    struct lane *lost = guilty->lane, *left = h.lanes[h.lanes[0] == lost];
+    int64_t guilty_id = guilty->id, other_id = other->id;
+    jobs_lane_lost(h.jobs, lost, guilty_id, "stuck");
+    lane_call_wait(left, end_waiting_here, left);
+    CHECK_EQ(wait_runs(6), 6);
+    for (int i = 0; i < waiting_n; i++) {
+        if (waiting[i]->lane == lost)
+            continue;
+        CHECK_EQ(waiting[i]->attempt, waiting[i]->id == guilty_id ? 2 : 1);
+        CHECK(waiting[i]->id == guilty_id || waiting[i]->id == other_id);
+    }
+    lane_call_wait(left, end_waiting_here, left);
+    CHECK(host_drain(&h, 3000));
+    while (!jobs_is_settled(h.jobs))
+        host_sleep(1);
+    for (int i = 0; i < 4; i++)
+        CHECK(host_is(&h, ids[i], "done"));
+    lane_call_wait(lost, end_waiting_here, lost); /* it came back after all */
+    CHECK_EQ(jobs_counts(h.jobs).stale_total, 2);
+    CHECK_EQ(jobs_counts(h.jobs).done_total, 4);
+    close_host(&h);
+}
+
 static void set_flag(void *arg)
 {
     atomic_store((_Atomic int *)arg, 1);
