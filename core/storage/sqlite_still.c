@@ -1,4 +1,5 @@
-/* sqlite_still.c -- where time stands still, `current_timestamp` and datetime('now') stand with it. */
+/* sqlite_still.c -- where time stands still, `current_timestamp` and datetime('now') stand with it.
+ */
 #include "base/clock.h"
 #include "base/still.h"
 #include "storage/sqlite_private.h"
