@@ -54,7 +54,7 @@ static void on_socket(void *arg, struct socket *socket, const struct http_route 
                       enum socket_event event, struct http_request *request, struct str data)
 {
     (void)arg;
-    if (route && generation_held(route->arg)) {
+    if (route && event != SOCKET_CLOSE && generation_held(route->arg)) {
         socket_close(socket, SOCKET_TRY_LATER, STR("the plugin is held back"));
         socket_done(socket);
         return;

@@ -29,24 +29,28 @@ static struct metric *metric_of(const char *plugin, bool kills)
 
 /* -- the records go to disk ------------------------------------------------------------------- */
 
+/* The server does not stop before it is done. */
 struct saving {
     struct pool_job job;
-    struct quarantine *quarantine;
+    struct reload *reload;
     struct err err;
 };
 
 static void save_work(struct pool_job *job)
 {
     struct saving *s = list_entry(job, struct saving, job);
-    quarantine_save(s->quarantine, &s->err);
+    quarantine_save(s->reload->options.quarantine, &s->err);
 }
 
 static void save_done(struct pool_job *job)
 {
     struct saving *s = list_entry(job, struct saving, job);
+    struct reload *r = s->reload;
     if (s->err.code)
         log_error("reload", "%s", s->err.message);
     mem_free(s);
+    r->leaving--;
+    reload_check_stopped(r);
 }
 
 static void save(struct reload *r)
@@ -54,7 +58,8 @@ static void save(struct reload *r)
     struct saving *s = mem_zero(1, sizeof *s);
     s->job.work = save_work;
     s->job.done = save_done;
-    s->quarantine = r->options.quarantine;
+    s->reload = r;
+    r->leaving++;
     pool_submit(r->options.on.host->pool, &s->job, r->options.on.control);
 }
 
