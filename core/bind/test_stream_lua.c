@@ -70,6 +70,7 @@ static void on_read(uv_stream_t *pipe, ssize_t n, const uv_buf_t *room)
 {
     struct stream *s = (struct stream *)(void *)pipe;
     (void)room;
+    s->lane->heard++;
     if (n > 0)
         s->input.n += (size_t)n;
     else if (n < 0)

@@ -153,6 +153,7 @@ static void guarded_read(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *conn = sock->on_close.data;
     bool head = conn->phase == CONN_IDLE || conn->phase == CONN_HEAD;
+    conn->lane->lane->heard++;
     if (error) {
         conn_failed(conn);
     } else if (head) {
@@ -201,6 +202,7 @@ static void watched_read(h2o_socket_t *sock, const char *error)
     struct http_lane *lane = conn->lane;
     const struct frames_limits *limits = &lane->server->frames;
     int64_t now = lane_now(lane->lane);
+    lane->lane->heard++;
     if (error) {
         conn_failed(conn);
         conn->read(sock, error);

@@ -68,6 +68,7 @@ static void stop_reading(struct http_conn *conn)
 static void parked_read(h2o_socket_t *sock, const char *error)
 {
     struct http_conn *conn = sock->on_close.data;
+    conn->lane->lane->heard++;
     stop_reading(conn);
     if (!error)
         return;

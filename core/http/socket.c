@@ -191,6 +191,7 @@ void socket_receive(struct socket *socket)
 static void on_read(h2o_socket_t *sock, const char *error)
 {
     struct socket *socket = sock->data;
+    socket->lane->lane->heard++;
     socket->heard_ns = lane_now(socket->lane->lane);
     socket->pinged = false;
     if (error) {

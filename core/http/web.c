@@ -71,8 +71,10 @@ static void on_sweep(struct timer *timer)
 
 static void on_connection(uv_stream_t *stream, int status)
 {
+    struct http_port *port = (struct http_port *)(void *)stream;
+    port->lane->lane->heard++;
     if (status == 0)
-        conn_accept((struct http_port *)(void *)stream);
+        conn_accept(port);
 }
 
 static void on_port_closed(uv_handle_t *handle)

@@ -18,8 +18,11 @@ struct lane_private {
     _Atomic(struct lane_message *) inbox;
     uv_async_t wake;
     uv_timer_t clock;
-    uv_check_t turn; /* where time stands still only */
+    uv_prepare_t turn; /* where time stands still only */
     uint64_t turns, handled;
+    struct lane_rest *look; /* to be filled at the end of this turn, or NULL */
+    lane_fn *look_fn;
+    void *look_arg;
     struct heap timers; /* key: fire time, ns of uv_hrtime */
     int64_t clock_at;   /* what `clock` is set to; 0 = stopped */
     bool firing;
@@ -207,7 +210,7 @@ static int64_t next_wanted(const struct heap *timers)
     return next;
 }
 
-void lane_look(struct lane *lane, struct lane_rest *out)
+static void look(struct lane *lane, struct lane_rest *out)
 {
     struct lane_private *p = lane->p;
     const struct heap_node *first = heap_first(&p->timers);
@@ -220,6 +223,16 @@ void lane_look(struct lane *lane, struct lane_rest *out)
     out->next_ns = next_wanted(&p->timers);
     out->turns = p->turns;
     out->handled = p->handled;
+    out->heard = lane->heard;
+}
+
+void lane_look(struct lane *lane, struct lane_rest *out, lane_fn *fn, void *arg)
+{
+    struct lane_private *p = lane->p;
+    invariant(!p->look);
+    p->look = out;
+    p->look_fn = fn;
+    p->look_arg = arg;
 }
 
 void lane_time_moved(struct lane *lane)
@@ -228,17 +241,25 @@ void lane_time_moved(struct lane *lane)
     set_clock(lane, 0);
 }
 
-static void on_turn(uv_check_t *check)
+/* The first prepare handle of the loop is the last that runs. */
+static void on_turn(uv_prepare_t *turn)
 {
-    struct lane *lane = check->data;
-    lane->p->turns++;
+    struct lane *lane = turn->data;
+    struct lane_private *p = lane->p;
+    struct lane_rest *out = p->look;
+    p->turns++;
+    if (!out)
+        return;
+    p->look = NULL;
+    look(lane, out);
+    p->look_fn(p->look_arg);
 }
 
 static void count_turns(struct lane *lane)
 {
-    uv_check_init(&lane->loop, &lane->p->turn);
+    uv_prepare_init(&lane->loop, &lane->p->turn);
     lane->p->turn.data = lane;
-    uv_check_start(&lane->p->turn, on_turn);
+    uv_prepare_start(&lane->p->turn, on_turn);
     uv_unref((uv_handle_t *)&lane->p->turn);
 }
 

@@ -24,6 +24,8 @@ struct lane {
     /* any thread */
     atomic_bool lost; /* its thread is inside something that does not end: wait for nothing there */
     void *watch;      /* of vm/watchdog.c; NULL = not watched */
+    /* lane thread */
+    uint64_t heard; /* reads and new connections so far, counted by those who take them */
     /* private to lane.c */
     struct lane_private *p;
 };
@@ -68,9 +70,11 @@ void timer_stop(struct lane *lane, struct timer *timer);                    /* n
 /* -- where time stands still (base/still.h), on the lane's thread -- */
 
 struct lane_rest {
-    bool idle;               /* nothing to run and nothing to read or write */
-    int64_t next_ns;         /* the first timer that is not upkeep; INT64_MAX = none */
-    uint64_t turns, handled; /* of the loop, and messages, so far */
+    bool idle;                      /* nothing to run and nothing to read or write */
+    int64_t next_ns;                /* the first timer that is not upkeep; INT64_MAX = none */
+    uint64_t turns, handled, heard; /* of the loop, messages, lane->heard, so far */
 };
-void lane_look(struct lane *lane, struct lane_rest *out);
+/* Fills *out just before the loop looks for events again, when all that this turn brought has
+ * run; then fn(arg).  One at a time. */
+void lane_look(struct lane *lane, struct lane_rest *out, lane_fn *fn, void *arg);
 void lane_time_moved(struct lane *lane); /* timers that are due now run in the next turn */

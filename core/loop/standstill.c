@@ -130,7 +130,7 @@ static bool act(struct standstill *s)
 static bool nothing_since(const struct look *look)
 {
     return look->rest.turns == look->before.turns + 1 &&
-           look->rest.handled == look->before.handled + 1;
+           look->rest.handled == look->before.handled + 1 && look->rest.heard == look->before.heard;
 }
 
 static bool is_quiet(const struct standstill *s)
@@ -205,14 +205,19 @@ static void on_look_back(struct lane_message *message)
         round_end(look->owner);
 }
 
+static void looked_on_lane(void *arg)
+{
+    struct look *look = arg;
+    const struct standstill_options *o = &look->owner->options;
+    look->outside = o->outside && o->outside(o->arg, look->lane);
+    look->message.fn = on_look_back;
+    lane_post(look->owner->lane, &look->message);
+}
+
 static void look_on_lane(struct lane_message *message)
 {
     struct look *look = (struct look *)message;
-    struct standstill *s = look->owner;
-    lane_look(look->lane, &look->rest);
-    look->outside = s->options.outside && s->options.outside(s->options.arg, look->lane);
-    message->fn = on_look_back;
-    lane_post(s->lane, message);
+    lane_look(look->lane, &look->rest, looked_on_lane, look);
 }
 
 static void round_begin(struct standstill *s)

@@ -7,8 +7,9 @@
  * time passes while anything runs.  While a lane waits for the world outside
  * (a real HTTP answer) time flows.
  *
- * Nothing is missed: two rounds of looks with nothing between them on any lane,
- * and a quiet background in the middle, mean that all were quiet at that moment.
+ * Nothing is missed: two rounds of looks with nothing between them on any lane, no
+ * message and nothing read, and a quiet background in the middle, mean that all
+ * were quiet at that moment.
  */
 #pragma once
 
