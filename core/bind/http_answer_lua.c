@@ -9,7 +9,10 @@
 #include "vm/host.h"
 #include "vm/json.h"
 
-enum { ANSWER_COPIED_BYTES = 16 << 10 }; /* larger bodies are handed over instead */
+enum {
+    ANSWER_COPIED_BYTES = 16 << 10, /* larger bodies are handed over instead */
+    ANSWER_HEADER_BYTES = 64 << 10, /* names and values together */
+};
 
 /* Of this thread's lane; answers are built and copied within one call. */
 
@@ -145,34 +148,56 @@ static bool read_text(lua_State *L, int index, char number[32], struct str *out)
     return true;
 }
 
-/* Adds one header; its value may be an array of texts (set-cookie).  NULL or the mistake. */
-static const char *add_header(struct http_request *r, lua_State *L, struct str name,
-                              struct str *type)
+/* The headers of one answer. */
+struct headers {
+    struct http_request *request;
+    struct str type; /* content-type; the table keeps it */
+    size_t bytes;
+};
+
+static bool has_control(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* The value on top of the stack.  NULL or the mistake. */
+static const char *add_value(struct headers *h, lua_State *L, struct str name)
 {
     char number[32];
     struct str value;
-    if (lua_istable(L, -1)) {
-        int count = (int)lua_objlen(L, -1);
-        for (int i = 1; i <= count; i++) {
-            lua_rawgeti(L, -1, i);
-            bool ok = read_text(L, -1, number, &value) && respond_header(r, name, value);
-            lua_pop(L, 1);
-            if (!ok)
-                return "a header's value has a control character or is no text";
-        }
-        return NULL;
-    }
     if (!read_text(L, -1, number, &value))
         return "a header's value must be text";
-    if (str_eq_c(name, "content-type")) {
-        *type = value; /* the table keeps it */
+    h->bytes += name.n + value.n;
+    if (h->bytes > ANSWER_HEADER_BYTES)
+        return "the headers are longer than 64 KiB";
+    if (str_eq_c(name, "content-type") && value.p != number && !has_control(value)) {
+        h->type = value;
         return NULL;
     }
-    return respond_header(r, name, value) ? NULL
-                                          : "a header has a name or value that is not allowed";
+    return respond_header(h->request, name, value)
+               ? NULL
+               : "a header has a name or value that is not allowed";
 }
 
-static const char *add_headers(struct http_request *r, lua_State *L, int index, struct str *type)
+/* Adds one header; its value may be an array of texts (set-cookie).  NULL or the mistake. */
+static const char *add_header(struct headers *h, lua_State *L, struct str name)
+{
+    if (!lua_istable(L, -1))
+        return add_value(h, L, name);
+    const char *mistake = NULL;
+    int count = (int)lua_objlen(L, -1);
+    for (int i = 1; i <= count && !mistake; i++) {
+        lua_rawgeti(L, -1, i);
+        mistake = add_value(h, L, name);
+        lua_pop(L, 1);
+    }
+    return mistake;
+}
+
+static const char *add_headers(struct headers *h, lua_State *L, int index)
 {
     const char *mistake = NULL;
     lua_pushnil(L);
@@ -183,7 +208,7 @@ static const char *add_headers(struct http_request *r, lua_State *L, int index, 
             name.p = lua_tolstring(L, -2, &name.n);
             name = lower(name, small);
         }
-        mistake = name.n > 0 ? add_header(r, L, name, type) : "a header's name must be text";
+        mistake = name.n > 0 ? add_header(h, L, name) : "a header's name must be text";
         lua_pop(L, 1);
     }
     return mistake;
@@ -211,13 +236,13 @@ static void answer_status(struct http_request *r, struct task *task, lua_State *
 {
     double number = lua_tonumber(L, first);
     int body = results > 1 ? first + 1 : 0;
-    struct str type = {NULL, 0};
+    struct headers headers = {.request = r};
     if (number != floor(number) || number < 200 || number > 599) {
         answer_mistake(r, task, "the status must be from 200 to 599");
         return;
     }
     if (results > 2 && lua_istable(L, first + 2)) {
-        const char *mistake = add_headers(r, L, first + 2, &type);
+        const char *mistake = add_headers(&headers, L, first + 2);
         if (mistake) {
             answer_mistake(r, task, mistake);
             return;
@@ -231,14 +256,14 @@ static void answer_status(struct http_request *r, struct task *task, lua_State *
         return;
     }
     if (lua_type(L, body) != LUA_TSTRING) {
-        answer_json(r, task, L, body, (int)number, type);
+        answer_json(r, task, L, body, (int)number, headers.type);
         return;
     }
     struct str text;
     text.p = lua_tolstring(L, body, &text.n);
-    if (type.n == 0 && text.n > 0)
-        type = STR("text/plain; charset=utf-8");
-    respond(r, (int)number, type, text);
+    if (headers.type.n == 0 && text.n > 0)
+        headers.type = STR("text/plain; charset=utf-8");
+    respond(r, (int)number, headers.type, text);
 }
 
 void http_answer(struct http_request *r, struct task *task, lua_State *L, int results)

@@ -18,6 +18,7 @@
 struct pushing {
     struct jobs_push push; /* first */
     struct task *task;     /* NULL when nobody waits */
+    size_t charged;        /* to its VM, while the task waits */
 };
 
 static int push_ids(lua_State *L, void *arg)
@@ -40,10 +41,18 @@ static int push_refusal(lua_State *L, void *arg)
     return 3;
 }
 
+/* Nobody waits any more. */
+static void let_go(struct pushing *p)
+{
+    if (p->task)
+        vm_uncharge(task_vm(p->task), p->charged);
+    p->task = NULL;
+}
+
 static void wake(struct pushing *p)
 {
     struct task *task = p->task;
-    p->task = NULL;
+    let_go(p);
     if (task && p->push.err.code != ERR_NONE)
         task_wake_with(task, push_refusal, &p->push.err);
     else if (task)
@@ -64,7 +73,7 @@ static void on_ran(struct jobs_push *push)
 
 static void forget(void *arg)
 {
-    ((struct pushing *)arg)->task = NULL;
+    let_go(arg);
 }
 
 static int read_priority(lua_State *L, int index)
@@ -136,6 +145,15 @@ static struct str *read_args(lua_State *L, int index, struct task *task, int *co
     return args;
 }
 
+/* What the queue keeps of them until they are on disk. */
+static size_t bytes_of(const struct str *args, int count)
+{
+    size_t bytes = (size_t)count * 64;
+    for (int i = 0; i < count; i++)
+        bytes += args[i].n;
+    return bytes;
+}
+
 static int start_push(lua_State *L, struct task *task, struct store_tx *tx, int first)
 {
     struct vm *vm = task_vm(task);
@@ -149,13 +167,18 @@ static int start_push(lua_State *L, struct task *task, struct store_tx *tx, int 
         lua_newtable(L);
         return 1;
     }
+    size_t bytes = bytes_of(args, count);
+    if (!vm_charge(vm, bytes, &err))
+        return push_refusal(L, &err);
     struct pushing *p = mem_zero(1, sizeof *p);
     p->task = task;
+    p->charged = bytes;
     p->push.done = on_done;
     p->push.lane = vm_lane(vm);
     bool ok = tx ? jobs_push_tx(jobs, &p->push, tx, on_ran, &spec, args, count, &err)
                  : jobs_push(jobs, &p->push, &spec, args, count, &err);
     if (!ok) {
+        let_go(p);
         mem_free(p);
         return push_refusal(L, &err);
     }

@@ -8,7 +8,7 @@
 #include "vm/args.h"
 #include "vm/vm.h"
 
-enum { METRIC_NAME_BYTES = 100, METRIC_LABELS = 8 };
+enum { METRIC_NAME_BYTES = 100, METRIC_LABELS = 8, METRIC_VALUE_BYTES = 200 };
 
 static const char usage[] = "app.metrics:count(name, [value], [labels])";
 
@@ -57,6 +57,9 @@ static void add_labels(lua_State *L, int index, struct buf *out)
         else if (!(value.p = lua_tolstring(L, -1, &value.n)))
             args_error(L, "%s: label %s must be text, got %s", usage, names[i].p,
                        luaL_typename(L, -1));
+        if (value.n > METRIC_VALUE_BYTES)
+            args_error(L, "%s: label %s has more than %d bytes", usage, names[i].p,
+                       METRIC_VALUE_BYTES);
         metrics_label(out, names[i].p, value);
         lua_pop(L, 1);
     }
@@ -79,9 +82,12 @@ static int l_handle(lua_State *L)
     if (vm_samples_have(full))
         args_error(L, "%s: %s is the host's own metric", usage, full);
     static const char help[] = "Counted by a plugin.";
-    struct metric *metric = str_eq_c(kind, "counter") ? metrics_counter(full, help, labels->p)
-                            : str_eq_c(kind, "gauge") ? metrics_gauge(full, help, labels->p)
-                                                      : metrics_histogram(full, help, labels->p);
+    enum metric_kind which = str_eq_c(kind, "counter") ? METRIC_COUNTER
+                             : str_eq_c(kind, "gauge") ? METRIC_GAUGE
+                                                       : METRIC_HISTOGRAM;
+    struct metric *metric = metrics_get(which, full, help, labels->p);
+    if (!metric)
+        args_error(L, "%s: %s is a metric of another kind", usage, full);
     lua_pushlightuserdata(L, metric);
     return 1;
 }

@@ -146,14 +146,18 @@ int series_lua_append(lua_State *L)
         lua_pushstring(L, columns.names[i]);
     lua_pushliteral(L, "at");
     size_t bytes = check_rows(L, count, &columns, 3);
+    size_t frame = bytes + (size_t)count * (size_t)(columns.count + 1) * sizeof(struct str);
+    struct series_ask *a = series_ask_make(L, SERIES_APPEND, name, 0, frame, &err);
+    if (!a)
+        return push_error(L, &err);
     char *text;
     struct series_frame *rows = series_rows(series, plugin, name, count, bytes, &text, &err);
     if (!rows || !same_columns(&columns, rows, &err)) {
         series_frame_free(rows);
+        series_ask_drop(L, a);
         return push_error(L, &err);
     }
     fill_rows(L, rows, text, 3);
-    struct series_ask *a = series_ask_make(L, SERIES_APPEND, name, 0);
     a->call.rows = rows;
     return series_ask_run(task, a, series);
 }

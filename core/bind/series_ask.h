@@ -13,13 +13,17 @@ struct task;
 struct series_ask {
     struct series_call call; /* first */
     struct task *task;       /* NULL when nobody waits */
+    size_t charged;          /* to its VM, while the task waits */
     struct series_where where[SERIES_COLUMNS];
     char plugin[80];
     char text[];
 };
-/* Room for text_bytes behind the name, which is copied. */
+/* Room for text_bytes behind the name, which is copied.  Its bytes and `charged` more, which
+ * the call holds beside it, count against the plugin's memory.  NULL with *err when there
+ * is no room. */
 struct series_ask *series_ask_make(lua_State *L, enum series_op op, struct str name,
-                                   size_t text_bytes);
+                                   size_t text_bytes, size_t charged, struct err *err);
+void series_ask_drop(lua_State *L, struct series_ask *ask); /* one that was not run */
 /* Runs it and waits: the binding's last act. */
 int series_ask_run(struct task *task, struct series_ask *ask, struct series_store *series);
 

@@ -134,6 +134,8 @@ static void on_done(struct series_call *call)
 {
     struct series_ask *ask = (struct series_ask *)call;
     struct task *task = ask->task;
+    if (task)
+        vm_uncharge(task_vm(task), ask->charged);
     if (task && call->err.code != ERR_NONE)
         task_resume_error(task, &call->err);
     else if (task)
@@ -146,22 +148,34 @@ static void on_done(struct series_call *call)
 
 static void forget(void *arg)
 {
-    ((struct series_ask *)arg)->task = NULL;
+    struct series_ask *ask = arg;
+    vm_uncharge(task_vm(ask->task), ask->charged);
+    ask->task = NULL;
 }
 
 /* ---- questions --------------------------------------------------------- */
 
 struct series_ask *series_ask_make(lua_State *L, enum series_op op, struct str name,
-                                   size_t text_bytes)
+                                   size_t text_bytes, size_t charged, struct err *err)
 {
-    struct series_ask *ask = mem_alloc(sizeof *ask + name.n + text_bytes);
+    size_t bytes = sizeof(struct series_ask) + name.n + text_bytes;
+    if (!vm_charge(vm_of(L), bytes + charged, err))
+        return NULL;
+    struct series_ask *ask = mem_alloc(bytes);
     *ask = (struct series_ask){
+        .charged = bytes + charged,
         .call = {.op = op, .from_us = SERIES_NO_TIME, .to_us = SERIES_NO_TIME, .done = on_done}};
     snprintf(ask->plugin, sizeof ask->plugin, "%s", vm_plugin(vm_of(L)));
     ask->call.plugin = ask->plugin;
     ask->call.where = ask->where;
     ask->call.name = (struct str){memcpy(ask->text, name.p, name.n), name.n};
     return ask;
+}
+
+void series_ask_drop(lua_State *L, struct series_ask *ask)
+{
+    vm_uncharge(vm_of(L), ask->charged);
+    mem_free(ask);
 }
 
 int series_ask_run(struct task *task, struct series_ask *ask, struct series_store *series)
@@ -262,7 +276,10 @@ static int ask(lua_State *L, enum series_op op, const char *usage, const char *w
     size_t bytes = check_where(L, 2, &where_count, usage);
     struct series_store *series = series_check_part(L, usage);
     struct task *task = task_check(L, who);
-    struct series_ask *a = series_ask_make(L, op, name, bytes);
+    struct err err;
+    struct series_ask *a = series_ask_make(L, op, name, bytes, 0, &err);
+    if (!a)
+        return push_error(L, &err);
     char *text = a->text + name.n;
     for (lua_pushnil(L); where_count > 0 && lua_next(L, 3); lua_pop(L, 1)) {
         struct series_where *w = &a->where[a->call.where_count++];

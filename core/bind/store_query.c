@@ -149,6 +149,8 @@ static void on_done(struct store_call *call)
 {
     struct query *q = (struct query *)call;
     struct task *task = q->task;
+    if (task)
+        vm_uncharge(task_vm(task), q->charged);
     if (task && call->err.code != ERR_NONE)
         task_resume_error(task, &call->err);
     else if (task)
@@ -159,7 +161,9 @@ static void on_done(struct store_call *call)
 
 void query_forget(void *arg)
 {
-    ((struct query *)arg)->task = NULL;
+    struct query *q = arg;
+    vm_uncharge(task_vm(q->task), q->charged);
+    q->task = NULL;
 }
 
 static struct query *query_make(lua_State *L, int64_t values, struct str sql, size_t bytes,
@@ -167,10 +171,14 @@ static struct query *query_make(lua_State *L, int64_t values, struct str sql, si
 {
     const char *plugin = vm_plugin(vm_of(L));
     size_t at = sizeof(struct query) + (size_t)values * sizeof(struct value);
-    size_t plugin_n = strlen(plugin) + 1;
-    struct query *q = mem_alloc(at + plugin_n + sql.n + bytes);
+    size_t plugin_n = strlen(plugin) + 1, whole = at + plugin_n + sql.n + bytes;
+    struct err err;
+    if (!vm_charge(vm_of(L), whole, &err))
+        args_error(L, "app.store: the statement and its values: %s", err.message);
+    struct query *q = mem_alloc(whole);
     char *p = (char *)q + at;
-    *q = (struct query){.call = {.params = (struct value *)(void *)(q + 1), .done = on_done}};
+    *q = (struct query){.call = {.params = (struct value *)(void *)(q + 1), .done = on_done},
+                        .charged = whole};
     q->call.plugin = memcpy(p, plugin, plugin_n);
     q->call.sql = (struct str){memcpy(p + plugin_n, sql.p, sql.n), sql.n};
     *rest = p + plugin_n + sql.n;

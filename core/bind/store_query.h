@@ -15,6 +15,7 @@ struct task;
 struct query {
     struct store_call call; /* first */
     struct task *task;      /* NULL when nobody waits */
+    size_t charged;         /* to its VM, while the task waits */
 };
 
 /* sql at index and its values behind it, or for STORE_MANY an array of rows.

@@ -11,8 +11,6 @@
 #include "base/map.h"
 #include "base/mem.h"
 
-enum kind { COUNTER, GAUGE, HISTOGRAM };
-
 static const double bounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                 0.1,    0.25,    0.5,    1,     2.5,    5,     10,   30,    60};
 enum { BUCKETS = sizeof bounds / sizeof *bounds };
@@ -20,7 +18,7 @@ enum { BUCKETS = sizeof bounds / sizeof *bounds };
 struct metric {
     struct list in_family;
     char *labels;
-    enum kind kind;
+    enum metric_kind kind;
     _Atomic double value;      /* of a histogram: the sum */
     _Atomic uint64_t *buckets; /* histogram: BUCKETS + 1 counts, not cumulative */
 };
@@ -28,9 +26,13 @@ struct metric {
 struct family {
     struct list in_all;
     char *name, *help;
-    enum kind kind;
+    enum metric_kind kind;
     struct list metrics;
     struct metric *overflow;
+};
+
+struct owner {
+    int series;
 };
 
 struct hook {
@@ -43,20 +45,20 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* all under lock */
 static struct list families = {&families, &families};
 static struct map *by_name, *by_series; /* name -> family, name{labels} -> metric */
+static struct map *by_owner;            /* first label -> struct owner */
 static struct hook *hooks;
 
 /* Under lock. */
-static struct family *family_get(const char *name, const char *help, enum kind kind)
+static struct family *family_get(const char *name, const char *help, enum metric_kind kind)
 {
     if (!by_name) {
         by_name = map_create();
         by_series = map_create();
+        by_owner = map_create();
     }
     struct family *family = map_get(by_name, str_c(name));
-    if (family) {
-        invariant(family->kind == kind);
-        return family;
-    }
+    if (family)
+        return family->kind == kind ? family : NULL;
     family = mem_zero(1, sizeof *family);
     family->name = mem_strdup(name);
     family->help = mem_strdup(help);
@@ -73,24 +75,42 @@ static struct metric *metric_add_to(struct family *family, const char *labels)
     struct metric *m = mem_zero(1, sizeof *m);
     m->labels = mem_strdup(labels);
     m->kind = family->kind;
-    if (m->kind == HISTOGRAM)
+    if (m->kind == METRIC_HISTOGRAM)
         m->buckets = mem_zero(BUCKETS + 1, sizeof *m->buckets);
     list_push_back(&family->metrics, &m->in_family);
     return m;
 }
 
+/* Under lock: whether there may be one more series with these labels, which is counted. */
+static bool has_room(const char *labels)
+{
+    struct str first = str_n(labels, strcspn(labels, ","));
+    struct owner *owner = map_get(by_owner, first);
+    if (map_count(by_series) >= METRICS_SERIES_MAX)
+        return false;
+    if (!owner) {
+        owner = mem_zero(1, sizeof *owner);
+        map_set(by_owner, first, owner);
+    }
+    if (owner->series >= METRICS_OWNER_MAX)
+        return false;
+    owner->series++;
+    return true;
+}
+
 /* Labels may come from a plugin, so their number is bounded. */
-static struct metric *get(const char *name, const char *help, const char *labels, enum kind kind)
+struct metric *metrics_get(enum metric_kind kind, const char *name, const char *help,
+                           const char *labels)
 {
     char *series = mem_printf("%s{%s}", name, labels);
     pthread_mutex_lock(&lock);
     struct family *family = family_get(name, help, kind);
-    struct metric *m = map_get(by_series, str_c(series));
-    if (!m && map_count(by_series) >= METRICS_SERIES_MAX) {
+    struct metric *m = family ? map_get(by_series, str_c(series)) : NULL;
+    if (family && !m && !has_room(labels)) {
         if (!family->overflow)
             family->overflow = metric_add_to(family, "overflow=\"true\"");
         m = family->overflow;
-    } else if (!m) {
+    } else if (family && !m) {
         m = metric_add_to(family, labels);
         map_set(by_series, str_c(series), m);
     }
@@ -99,19 +119,27 @@ static struct metric *get(const char *name, const char *help, const char *labels
     return m;
 }
 
+static struct metric *get(const char *name, const char *help, const char *labels,
+                          enum metric_kind kind)
+{
+    struct metric *m = metrics_get(kind, name, help, labels);
+    invariant(m);
+    return m;
+}
+
 struct metric *metrics_counter(const char *name, const char *help, const char *labels)
 {
-    return get(name, help, labels, COUNTER);
+    return get(name, help, labels, METRIC_COUNTER);
 }
 
 struct metric *metrics_gauge(const char *name, const char *help, const char *labels)
 {
-    return get(name, help, labels, GAUGE);
+    return get(name, help, labels, METRIC_GAUGE);
 }
 
 struct metric *metrics_histogram(const char *name, const char *help, const char *labels)
 {
-    return get(name, help, labels, HISTOGRAM);
+    return get(name, help, labels, METRIC_HISTOGRAM);
 }
 
 void metric_add(struct metric *m, double by)
@@ -217,7 +245,7 @@ void metrics_print(struct buf *out)
                    kinds[family->kind]);
         list_each (at, &family->metrics) {
             struct metric *m = list_entry(at, struct metric, in_family);
-            if (m->kind == HISTOGRAM)
+            if (m->kind == METRIC_HISTOGRAM)
                 print_histogram(out, family->name, m);
             else
                 print_simple(out, family->name, m);

@@ -13,8 +13,17 @@
 
 struct metric;
 
-enum { METRICS_SERIES_MAX = 10000 }; /* over it a shared `overflow` series counts */
+/* Over these a shared `overflow` series counts. */
+enum {
+    METRICS_SERIES_MAX = 10000,
+    METRICS_OWNER_MAX = 1000, /* with the same first label (a plugin) */
+};
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM }; /* ORDER metric_kind */
 
+/* NULL when the name is another kind's. */
+struct metric *metrics_get(enum metric_kind kind, const char *name, const char *help,
+                           const char *labels);
+/* The same for names that are nobody else's. */
 struct metric *metrics_counter(const char *name, const char *help, const char *labels);
 struct metric *metrics_gauge(const char *name, const char *help, const char *labels);
 /* Seconds; buckets 100 us … 60 s in steps of about 2.5. */

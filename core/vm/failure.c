@@ -5,7 +5,12 @@
 #include "vm/internal.h"
 #include "vm/json.h"
 
-enum { TRACEBACK_BYTES = 4000 };
+enum {
+    TRACEBACK_BYTES = 4000,
+    MESSAGE_BYTES = 8000,    /* of an error; the rest is cut off */
+    DELAY_MOST = 1000000000, /* seconds */
+    EXTRA_BYTES = 256 << 10, /* of app.fail's fourth argument as JSON; a longer one is left out */
+};
 
 void failure_open(lua_State *L)
 {
@@ -20,6 +25,17 @@ static char *keep(struct task *task, const char *p, size_t n)
     char *copy = task_alloc(task, n + 1);
     memcpy(copy, p, n);
     return copy;
+}
+
+/* At most so many bytes, whole characters of UTF-8. */
+static size_t cut(const char *p, size_t n)
+{
+    if (n <= MESSAGE_BYTES)
+        return n;
+    n = MESSAGE_BYTES;
+    while (n > 0 && ((unsigned char)p[n] & 0xc0) == 0x80)
+        n--;
+    return n;
 }
 
 static bool is_failure(lua_State *L, int index)
@@ -48,7 +64,7 @@ static const char *text_field(struct task *task, lua_State *L, int index, const 
     if (lua_type(L, -1) == LUA_TSTRING) {
         size_t n;
         const char *p = lua_tolstring(L, -1, &n);
-        text = keep(task, p, n);
+        text = keep(task, p, cut(p, n));
     }
     lua_pop(L, 1);
     return text;
@@ -62,17 +78,26 @@ static double number_field(lua_State *L, int index, const char *key, double othe
     return value;
 }
 
+/* The plugin may have changed what app.fail made. */
+static bool is_error_status(double status)
+{
+    return status >= 400 && status <= 599 && status == (double)(int)status;
+}
+
 static void read_table(struct task *task, lua_State *L, struct task_failure *out)
 {
     int index = lua_gettop(L);
-    out->status = (int)number_field(L, index, "status", 0);
+    double status = number_field(L, index, "status", 0);
+    out->status = status == 0 ? 0 : is_error_status(status) ? (int)status : 500;
     out->code = text_field(task, L, index, "code", "lua");
     out->message = text_field(task, L, index, "message", "");
-    out->delay = number_field(L, index, "delay", -1);
+    double delay = number_field(L, index, "delay", -1);
+    out->delay = !(delay >= 0) ? -1 : delay < DELAY_MOST ? delay : DELAY_MOST;
     push_field(L, index, "extra");
     struct buf json = {0};
     struct err err;
-    if (!lua_isnil(L, -1) && lua_json_encode(L, lua_gettop(L), &json, &err))
+    if (!lua_isnil(L, -1) && lua_json_encode(L, lua_gettop(L), &json, &err) &&
+        json.n <= EXTRA_BYTES)
         out->extra_json = str_n(keep(task, json.p, json.n), json.n);
     buf_free(&json);
     lua_pop(L, 1);
@@ -130,7 +155,7 @@ void failure_read(struct task *task, lua_State *co, struct task_failure *out)
     } else if (lua_type(L, top + 1) == LUA_TSTRING) {
         size_t n;
         const char *p = lua_tolstring(L, top + 1, &n);
-        out->message = keep(task, p, n);
+        out->message = keep(task, p, cut(p, n));
         if (!strstr(out->message, "stack overflow"))
             out->traceback = traceback(task, co);
     } else {

@@ -60,6 +60,7 @@ struct encoder {
     struct buf *out;
     struct err *err;
     bool lenient;
+    size_t most; /* of out->n */
     int depth;
     struct step path[JSON_DEPTH_DEFAULT];
 };
@@ -102,8 +103,16 @@ static bool is_plain(const char *p, size_t n)
     return true;
 }
 
+/* The same long text a thousand times takes no memory of the VM's, but as JSON it does. */
+static bool is_too_long(const struct encoder *e, size_t more)
+{
+    return e->out->n > e->most || more > e->most - e->out->n;
+}
+
 static bool write_string(struct encoder *e, struct str s)
 {
+    if (is_too_long(e, s.n))
+        return fail(e, "the JSON text would be longer than the plugin's memory");
     if (is_plain(s.p, s.n)) {
         buf_reserve(e->out, s.n + 2);
         char *to = e->out->p + e->out->n;
@@ -266,6 +275,8 @@ static bool write_value(struct encoder *e, int index)
     int type = lua_type(L, index);
     struct str s;
     char why[80];
+    if (is_too_long(e, 0))
+        return fail(e, "the JSON text would be longer than the plugin's memory");
     switch (type) {
     case LUA_TSTRING:
         s.p = lua_tolstring(L, index, &s.n);
@@ -310,6 +321,7 @@ static bool encode(lua_State *L, int index, struct buf *out, bool lenient, struc
     if (index < 0 && index > LUA_REGISTRYINDEX)
         index = top + 1 + index;
     struct vm *vm = vm_of(L);
+    e.most = start + (size_t)counter_get(&vm->limit);
     bool enforced = vm->enforced;
     vm->enforced = false; /* growing the stack is all that takes memory here */
     bool ok = write_value(&e, index);

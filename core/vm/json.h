@@ -16,8 +16,8 @@
 #include "base/str.h"
 
 /* Appends the value at index.  False with *err naming the path, "lives[3].title:
- * not valid UTF-8", for functions, cycles, NaN, mixed or sparse tables; *out is
- * then as it was. */
+ * not valid UTF-8", for functions, cycles, NaN, mixed or sparse tables, and for a
+ * text longer than the VM's memory limit; *out is then as it was. */
 bool lua_json_encode(lua_State *L, int index, struct buf *out, struct err *err);
 
 /* The same for people: what JSON cannot hold becomes text, so it fails only for depth. */

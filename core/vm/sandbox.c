@@ -86,6 +86,8 @@ static int l_load(lua_State *L)
     static const char usage[] = "load(chunk, [name], [mode], [env])";
     lua_settop(L, 4);
     const char *name = luaL_optstring(L, 2, "=(load)");
+    if (name[0] == '@' && library_is_source(name + 1)) /* frames so called are not shown */
+        name = "=(load)";
     if (lua_isfunction(L, 1)) {
         luaL_Buffer pieces;
         luaL_buffinit(L, &pieces);

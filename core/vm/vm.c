@@ -393,6 +393,21 @@ void vm_give(struct vm *vm, enum vm_cap cap)
     vm->taken[cap]--;
 }
 
+bool vm_charge(struct vm *vm, size_t bytes, struct err *err)
+{
+    int64_t used = counter_get(&vm->used), limit = counter_get(&vm->limit);
+    if ((int64_t)bytes > limit - used)
+        return err_set(err, ERR_LIMIT, "%zu bytes are more than %s has left of its memory", bytes,
+                       vm->options.bundle->name);
+    counter_add(&vm->used, (int64_t)bytes);
+    return true;
+}
+
+void vm_uncharge(struct vm *vm, size_t bytes)
+{
+    counter_add(&vm->used, -(int64_t)bytes);
+}
+
 struct buf *vm_scratch(struct vm *vm)
 {
     if (vm->scratch.cap > SCRATCH_KEPT)

@@ -89,6 +89,12 @@ void vm_give(struct vm *vm, enum vm_cap cap);
 /* The same refusal for what is counted elsewhere: false when `count` are there already. */
 bool vm_may_have(struct vm *vm, enum vm_cap cap, int64_t count, struct err *err);
 
+/* Bytes outside of the Lua state that a call holds for the plugin (a statement's values on
+ * their way) count against its memory until vm_uncharge.  False with *err (ERR_LIMIT)
+ * when there is no room.  Lane thread. */
+bool vm_charge(struct vm *vm, size_t bytes, struct err *err);
+void vm_uncharge(struct vm *vm, size_t bytes);
+
 /* Bytes for one call of a binding: empty, valid until the next vm_scratch.  It has an
  * owner, so a Lua error in between loses nothing. */
 struct buf *vm_scratch(struct vm *vm);

@@ -61,7 +61,7 @@ end
 return function(parts, shared, plugin, declaration, config)
   local raw = parts.raw
   local app = { name = parts.name, generation = parts.generation, config = config }
-  app.env = setmetatable(environment(declaration.allow_env), { __newindex = is_read_only })
+  app.env = setmetatable(environment(declaration.allow_env), { __newindex = is_read_only, __metatable = "locked" })
   failure.add(app, parts.failure)
   local info = { name = parts.name, generation = parts.generation, config = config, env = app.env,
     raw = raw, declared = plugin, declaration = declaration, fail = app.fail, app = app }

@@ -89,6 +89,27 @@ TEST(no_update_is_lost_between_threads)
     CHECK(printed("g_seconds_count 200000\n"));
 }
 
+TEST(one_plugin_leaves_series_for_the_others)
+{
+    char labels[64];
+    for (int i = 0; i < METRICS_OWNER_MAX + 10; i++) {
+        snprintf(labels, sizeof labels, "plugin=\"greedy\",n=\"%d\"", i);
+        metric_add(metrics_counter("greedy_total", "Many.", labels), 1);
+    }
+    metric_add(metrics_counter("greedy_total", "Many.", "plugin=\"modest\""), 5);
+    CHECK(printed("greedy_total{plugin=\"greedy\",n=\"999\"} 1\n"));
+    CHECK(!printed("greedy_total{plugin=\"greedy\",n=\"1000\"}"));
+    CHECK(printed("greedy_total{overflow=\"true\"} 10\n"));
+    CHECK(printed("greedy_total{plugin=\"modest\"} 5\n"));
+}
+
+TEST(a_name_belongs_to_one_kind)
+{
+    CHECK(metrics_get(METRIC_GAUGE, "kind_of", "A gauge.", "") != NULL);
+    CHECK(metrics_get(METRIC_COUNTER, "kind_of", "A gauge.", "") == NULL);
+    CHECK(metrics_get(METRIC_HISTOGRAM, "kind_of", "A gauge.", "") == NULL);
+}
+
 TEST(too_many_series_share_one) /* the last: it fills the registry */
 {
     char labels[32];
