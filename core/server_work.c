@@ -151,7 +151,7 @@ bool work_check(void *server, const struct set *set, struct err *err)
     struct cron_schedule *list = list_schedules(set, &count);
     for (int i = 0; ok && i < count; i++) {
         ok = cron_check(s->cron, list[i].pattern, list[i].tz, err) ||
-             err_wrap(err, "plugins/%s/plugin.lua: cron[\"%s\"]", list[i].plugin, list[i].pattern);
+             err_wrap(err, "plugin %s: cron[\"%s\"]", list[i].plugin, list[i].pattern);
     }
     mem_free(list);
     return ok && series_check(s, set, err);

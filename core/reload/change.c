@@ -163,6 +163,57 @@ static struct generation **next_generations(struct change *c, int *count)
     return list;
 }
 
+/* What of a declaration stands in the message, the longest: where it is written is where to look.
+ */
+static void consider(const char *message, const char *text, const char **best)
+{
+    if (text && strstr(message, text) && (!*best || strlen(text) > strlen(*best)))
+        *best = text;
+}
+
+static const char *find_named(const struct plugin_decl *d, const char *message)
+{
+    const char *best = NULL;
+    for (int i = 0; i < d->require_count; i++)
+        consider(message, d->requires[i], &best);
+    for (int i = 0; i < d->schedule_count; i++)
+        consider(message, d->schedules[i].pattern, &best);
+    for (int i = 0; i < d->socket_count; i++)
+        consider(message, d->sockets[i].path, &best);
+    for (int i = 0; i < d->page_count; i++)
+        consider(message, d->pages[i].path, &best);
+    for (int i = 0; i < d->series_count; i++)
+        consider(message, d->series[i].name, &best);
+    for (int i = 0; i < d->route_count; i++)
+        consider(message, d->routes[i].pattern, &best);
+    return best;
+}
+
+/* "… clashes with …" → "plugins/shop/plugin.lua:3: … clashes with …" */
+static void add_place(const struct generation *g, struct err *err)
+{
+    char place[300], file[300];
+    const char *named = find_named(g->decl, err->message);
+    bundle_place(g->bundle, named ? named : "", place, sizeof place);
+    snprintf(file, sizeof file, "%s/plugin.lua: ", g->bundle->dir);
+    char *rest = err->message;
+    if (!strncmp(rest, file, strlen(file)))
+        memmove(rest, rest + strlen(file), strlen(rest + strlen(file)) + 1);
+    err_wrap(err, "%s", place);
+}
+
+/* Whose fault it is that the set does not hold together. */
+static const struct item *blame(const struct change *c, const char *message)
+{
+    const struct item *blamed = c->item_count ? &c->items[0] : NULL;
+    for (int i = 0; i < c->item_count; i++) {
+        if (find_named(c->items[i].fresh->decl, message) &&
+            strstr(message, c->items[i].fresh->name))
+            blamed = &c->items[i];
+    }
+    return blamed;
+}
+
 static void verify(struct change *c)
 {
     const struct reload_options *o = &c->reload->options;
@@ -172,18 +223,16 @@ static void verify(struct change *c)
     c->set = set_create(list, count, &o->fixed, o->on.count, &err);
     bool ok = c->set && set_requirements(c->set->generations, count, &c->order, &err) &&
               (!o->check || o->check(o->arg, c->set, &err));
-    const char *blamed = c->item_count ? c->items[0].fresh->name : "";
-    for (int i = 0; i < c->item_count; i++) {
-        if (strstr(err.message, c->items[i].fresh->name))
-            blamed = c->items[i].fresh->name;
-    }
+    const struct item *blamed = ok ? NULL : blame(c, err.message);
+    if (blamed)
+        add_place(blamed->fresh, &err);
     mem_free(list);
     if (ok && c->dry)
         give_up(c, !c->error_count);
     else if (ok)
         change_migrate(c);
     else
-        change_fail_with(c, blamed, &err);
+        change_fail_with(c, blamed ? blamed->fresh->name : "", &err);
 }
 
 /* -- load ----------------------------------------------------------------------------------- */

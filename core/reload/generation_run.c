@@ -1,5 +1,6 @@
 /* generation_run.c -- start(app, previous) and stop(app), as tasks in the home lane. */
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -69,16 +70,20 @@ static void on_end(struct task *task, enum task_outcome outcome, lua_State *L, i
     const struct task_failure *failure =
         outcome == TASK_FAILED || outcome == TASK_KILLED ? task_failure(task) : NULL;
     const char *who = c->generation->label;
+    char place[256];
+    vm_place(task_vm(task), c->is_start ? c->generation->decl->start : c->generation->decl->stop,
+             place, sizeof place);
+    if (!*place)
+        snprintf(place, sizeof place, "%s/plugin.lua", c->generation->bundle->dir);
     if (outcome == TASK_DONE)
         take_result(c, L, results);
     else if (failure)
         err_set(&c->err, ERR_LUA, "%s", failure->message);
     else if (outcome == TASK_TIMEOUT)
-        err_set(&c->err, ERR_TIMEOUT, "%s/plugin.lua: %s() took longer than %lld ms",
-                c->generation->bundle->dir, call_name(c), (long long)(c->deadline_ns / 1000000));
+        err_set(&c->err, ERR_TIMEOUT, "%s: %s() took longer than %lld ms", place, call_name(c),
+                (long long)(c->deadline_ns / 1000000));
     else if (outcome == TASK_MEMORY)
-        err_set(&c->err, ERR_MEMORY, "%s/plugin.lua: %s() ran out of memory",
-                c->generation->bundle->dir, call_name(c));
+        err_set(&c->err, ERR_MEMORY, "%s: %s() ran out of memory", place, call_name(c));
     else
         err_set(&c->err, ERR_CANCELLED, "%s of %s was cancelled", call_name(c), who);
     lane_call(c->generation->on->control, finish_on_control, c);

@@ -1,5 +1,7 @@
 #include "vm/bundle.h"
 
+#include <stdio.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <sodium.h>
@@ -180,4 +182,38 @@ const struct bundle_file *bundle_find(const struct bundle *bundle, struct str na
             low = middle + 1;
     }
     return NULL;
+}
+
+/* The line that has the text; 0 = none. */
+static int line_with(const struct bundle_file *file, struct str text)
+{
+    int line = 1;
+    for (size_t i = 0; text.n && i + text.n <= file->n; i++) {
+        if (!memcmp(file->bytes + i, text.p, text.n))
+            return line;
+        line += file->bytes[i] == '\n';
+    }
+    return 0;
+}
+
+static bool is_lua(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 4 && !strcmp(name + n - 4, ".lua") && strncmp(name, "public/", 7);
+}
+
+void bundle_place(const struct bundle *bundle, const char *text, char *out, size_t size)
+{
+    const struct bundle_file *found = bundle_find(bundle, STR("plugin.lua"));
+    int line = found ? line_with(found, str_c(text)) : 0;
+    for (int i = 0; i < bundle->count && !line; i++) {
+        if (!is_lua(bundle->files[i].name))
+            continue;
+        line = line_with(&bundle->files[i], str_c(text));
+        found = line ? &bundle->files[i] : found;
+    }
+    if (line)
+        snprintf(out, size, "%s/%s:%d", bundle->dir, found->name, line);
+    else
+        snprintf(out, size, "%s/plugin.lua", bundle->dir);
 }

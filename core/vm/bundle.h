@@ -30,4 +30,7 @@ struct bundle {
  * NULL with *err naming the file and the limit. */
 struct bundle *bundle_read(const char *dir, struct err *err);
 void bundle_free(struct bundle *bundle);
+/* "plugins/guestbook/plugin.lua:7" of the first line of its Lua files that has the text, plugin.lua
+ * before the others; without the line when none has it. */
+void bundle_place(const struct bundle *bundle, const char *text, char *out, size_t size);
 const struct bundle_file *bundle_find(const struct bundle *bundle, struct str name);

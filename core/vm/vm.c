@@ -4,6 +4,7 @@
 #include <lua.h>
 #include <luajit.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -303,6 +304,33 @@ void vm_idle(struct vm *vm)
     vm->told_bytes = 0;
     if (vm->options.idle)
         vm->options.idle(vm, vm->options.owner);
+}
+
+/* The table of handlers is what the function that runs them closes over. */
+static bool push_handlers(lua_State *L, int run)
+{
+    const char *name;
+    for (int i = 1; (name = lua_getupvalue(L, run, i)); i++) {
+        if (!strcmp(name, "functions") && lua_istable(L, -1))
+            return true;
+        lua_pop(L, 1);
+    }
+    return false;
+}
+
+void vm_place(struct vm *vm, int handler, char *out, size_t size)
+{
+    lua_State *L = vm->L;
+    lua_Debug at;
+    int top = lua_gettop(L);
+    *out = '\0';
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->run_ref);
+    if (push_handlers(L, top + 1)) {
+        lua_rawgeti(L, -1, handler);
+        if (lua_isfunction(L, -1) && lua_getinfo(L, ">S", &at) && at.linedefined > 0)
+            snprintf(out, size, "%s:%d", at.source + (*at.source == '@'), at.linedefined);
+    }
+    lua_settop(L, top);
 }
 
 /* ---- asking ------------------------------------------------------------ */

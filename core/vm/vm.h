@@ -94,6 +94,9 @@ bool vm_may_have(struct vm *vm, enum vm_cap cap, int64_t count, struct err *err)
  * when there is no room.  Lane thread. */
 bool vm_charge(struct vm *vm, size_t bytes, struct err *err);
 void vm_uncharge(struct vm *vm, size_t bytes);
+/* Where a handler begins: "plugins/guestbook/plugin.lua:7"; "" when that is not known.  On the
+ * lane, outside of Lua. */
+void vm_place(struct vm *vm, int handler, char *out, size_t size);
 
 /* Bytes for one call of a binding: empty, valid until the next vm_scratch.  It has an
  * owner, so a Lua error in between loses nothing. */
