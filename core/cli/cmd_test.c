@@ -108,6 +108,7 @@ _Noreturn static void child(const struct tests *t, const struct test_spec *spec,
                             int fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGTERM, SIG_DFL);
     dup2(STDERR_FILENO, STDOUT_FILENO);
     exit(test_host_run(t->options, spec, t->dirs, t->names, dir, fd));
 }
@@ -124,7 +125,22 @@ static bool take_lines(struct tests *t, struct buf *text)
     return done;
 }
 
-/* Reads until the end; false when nothing was said for too long. */
+/* An interrupted run still ends its process and removes its folder. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    interrupted = number;
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt}; /* poll and read end by it */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* Reads until the end; false when nothing was said for too long, or no more is wanted. */
 static bool listen_to(struct tests *t, int fd, bool *done)
 {
     struct pollfd ready = {.fd = fd, .events = POLLIN};
@@ -132,7 +148,7 @@ static bool listen_to(struct tests *t, int fd, bool *done)
     char bytes[4096];
     ssize_t n = 1;
     bool alive = true;
-    while (n > 0 && (alive = poll(&ready, 1, SILENCE_SECONDS * 1000) != 0)) {
+    while (n > 0 && (alive = poll(&ready, 1, SILENCE_SECONDS * 1000) > 0)) {
         n = read(fd, bytes, sizeof bytes);
         if (n > 0)
             buf_add(&text, bytes, (size_t)n);
@@ -147,7 +163,9 @@ static void tell_end(struct tests *t, bool alive, bool done, int status)
     char message[120];
     if (alive && WIFEXITED(status) && WEXITSTATUS(status) == SERVER_TEST_TOLD)
         return;
-    if (!alive)
+    if (interrupted)
+        snprintf(message, sizeof message, "interrupted");
+    else if (!alive)
         snprintf(message, sizeof message, "nothing happened for %d s: it hangs", SILENCE_SECONDS);
     else if (WIFSIGNALED(status))
         snprintf(message, sizeof message, "the process ended by signal %d (%s)", WTERMSIG(status),
@@ -200,7 +218,7 @@ static void run_plugin(struct tests *t, int i)
     glob_t found = {0};
     glob(pattern, 0, NULL, &found);
     for (size_t k = 0; k < found.gl_pathc; k++) {
-        for (int p = 0; p < phase_count; p++) {
+        for (int p = 0; p < phase_count && !interrupted; p++) {
             struct test_spec spec = {.plugin = t->names[i],
                                      .dir = t->folders[i],
                                      .path = found.gl_pathv[k],
@@ -222,7 +240,8 @@ static int run_all(struct tests *t)
     t->report = report_open(o->json ? "json" : o->output, &err);
     if (!t->report)
         return cli_fail(EXIT_FAILED, "%s", err.message);
-    for (int i = 0; i < t->count; i++) {
+    catch_interrupts();
+    for (int i = 0; i < t->count && !interrupted; i++) {
         if (!only || !strcmp(only, t->names[i]))
             run_plugin(t, i);
     }

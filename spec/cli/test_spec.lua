@@ -343,6 +343,21 @@ describe("a failing spec", function()
     assert.equal(status, output:find("not ok", 1, true) and 1 or 0)
   end)
 
+  it("leaves nothing behind when it is interrupted", function()
+    local dir = make({ ["a_spec.lua"] = 'describe("a", function() it("b", function() while true do end end) end)' })
+    server.shell("mkdir " .. dir .. "/tmp")
+    local output, status = server.shell(([[
+      TMPDIR=%s/tmp %s test --set plugins.path=%s & pid=$!
+      until ls %s/tmp/*/http.sock; do sleep 0.05; done
+      sleep 0.3
+      kill -TERM $pid
+      wait $pid]]):format(dir, server.binary(), dir, dir))
+    assert.equal(1, status, output)
+    assert.truthy(output:find("interrupted", 1, true), output)
+    assert.equal("", (server.shell("ls " .. dir .. "/tmp")))
+    server.shell("rm -rf " .. dir)
+  end)
+
   it("says what to install where busted is not", function()
     local dir = make({ ["a_spec.lua"] = "" })
     local output, status = server.shell(("LUA_PATH=/nowhere/?.lua %s test --set plugins.path=%s"):format(
