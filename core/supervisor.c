@@ -168,7 +168,8 @@ static void on_line(struct supervisor *s, struct child *child, struct str line)
 {
     if (str_eq_c(line, "waiting")) {
         child->state = CHILD_WAITING;
-        child_drain(s, &s->server);
+        if (child == &s->successor) /* else the predecessor is gone already */
+            child_drain(s, &s->server);
     } else if (str_eq_c(line, "stuck")) {
         on_stuck(s, child);
     } else if (str_eq_c(line, "ready")) {
