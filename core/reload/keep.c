@@ -96,6 +96,7 @@ struct kept *keep_list(const char *dir, const char *plugin, int *count)
 static bool write_bytes(const char *path, const char *bytes, size_t n, struct err *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    errno = fd < 0 ? errno : ENOSPC; /* of a write that is cut short */
     bool ok = fd >= 0 && write(fd, bytes, n) == (ssize_t)n;
     if (!ok)
         err_sys(err, errno, "keep %s", path);
@@ -142,27 +143,6 @@ static void clean(const char *dir, const char *plugin)
     mem_free(list);
 }
 
-bool keep_save(const char *dir, const struct bundle *bundle, const char *version, struct err *err)
-{
-    char *path = root_of(dir, bundle->name, bundle->hash);
-    char *part = mem_printf("%s.part", path), *failed = mem_printf("%s/failed", path);
-    bool ok = true;
-    err_clear(err);
-    if (access(path, F_OK) < 0) {
-        remove_tree(part);
-        ok = write_files(part, bundle, err) && write_note(part, "version", version, err) &&
-             (rename(part, path) == 0 || err_sys(err, errno, "keep %s", path));
-    } else {
-        unlink(failed);
-        ok = write_note(path, "version", version, err);
-    }
-    clean(dir, bundle->name);
-    mem_free(part);
-    mem_free(path);
-    mem_free(failed);
-    return ok;
-}
-
 /* The whole hash of the only one that begins so. */
 static bool find(const char *dir, const char *plugin, const char *hash, char out[KEEP_HASH + 1],
                  struct err *err)
@@ -202,6 +182,38 @@ struct bundle *keep_read(const char *dir, const char *plugin, const char *hash, 
     mem_free(root);
     mem_free(path);
     return bundle;
+}
+
+/* A crash may have left less than what was kept. */
+static bool is_whole(const char *dir, const struct bundle *bundle)
+{
+    struct err err;
+    struct bundle *kept = keep_read(dir, bundle->name, bundle->hash, &err);
+    if (kept)
+        bundle_free(kept);
+    return kept != NULL;
+}
+
+bool keep_save(const char *dir, const struct bundle *bundle, const char *version, struct err *err)
+{
+    char *path = root_of(dir, bundle->name, bundle->hash);
+    char *part = mem_printf("%s.part", path), *failed = mem_printf("%s/failed", path);
+    bool ok = true;
+    err_clear(err);
+    if (!is_whole(dir, bundle)) {
+        remove_tree(path);
+        remove_tree(part);
+        ok = write_files(part, bundle, err) && write_note(part, "version", version, err) &&
+             (rename(part, path) == 0 || err_sys(err, errno, "keep %s", path));
+    } else {
+        unlink(failed);
+        ok = write_note(path, "version", version, err);
+    }
+    clean(dir, bundle->name);
+    mem_free(part);
+    mem_free(path);
+    mem_free(failed);
+    return ok;
 }
 
 struct bundle *keep_newest(const char *dir, const char *plugin, struct err *err)

@@ -78,6 +78,25 @@ TEST(keeps_the_newest_five_in_the_order_they_served)
     fixture_fini(&f);
 }
 
+TEST(writes_anew_what_a_crash_cut_short)
+{
+    struct fixture f;
+    char hash[KEEP_HASH + 1];
+    fixture_init(&f);
+    save(&f, "-- 1", hash);
+    char *kept = mem_printf("%s/shop.%s/shop/plugin.lua", f.kept, hash);
+    CHECK_EQ(truncate(kept, 0), 0);
+    mem_free(kept);
+    CHECK(!keep_read(f.kept, "shop", hash, &f.err));
+    CHECK_EQ(f.err.code, ERR_CORRUPT);
+    save(&f, "-- 1", hash);
+    struct bundle *bundle = keep_read(f.kept, "shop", hash, &f.err);
+    CHECK(bundle);
+    if (bundle)
+        bundle_free(bundle);
+    fixture_fini(&f);
+}
+
 TEST(finds_one_by_how_its_hash_begins)
 {
     struct fixture f;
