@@ -23,8 +23,6 @@ void view_usage(struct json *w, const struct generation *g)
     write_ms(w, "p99_ms", u.p99);
     write_ms(w, "hold_p50_ms", u.hold_p50);
     write_ms(w, "hold_p99_ms", u.hold_p99);
-    json_key(w, "kills");
-    json_int(w, g ? atomic_load_explicit(&g->kills, memory_order_relaxed) : 0);
     json_key(w, "limited");
     json_open(w, '{');
     for (int cap = 0; cap < CAP_COUNT; cap++) {

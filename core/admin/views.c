@@ -232,6 +232,10 @@ static void write_failed(struct json *w, const struct reload *r, const struct re
         json_int(w, 0);
     }
     view_usage(w, NULL);
+    json_key(w, "kills");
+    json_int(w, 0);
+    json_key(w, "quarantine");
+    json_null(w);
     write_reloads(w, r, e->plugin);
     write_last_error(w, e);
 }

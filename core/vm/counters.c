@@ -96,7 +96,7 @@ static const struct {
      offsetof(struct vm_sample, totals.failed), 1},
     {FAMILY("tasks_killed_total"), "counter", "Tasks that were ended by force.",
      offsetof(struct vm_sample, totals.killed), 1},
-    {FAMILY("kills_total"), "counter", "VMs that were ended by force.",
+    {FAMILY("vms_killed_total"), "counter", "VMs that were ended by force.",
      offsetof(struct vm_sample, kills), 1},
     {FAMILY("cpu_seconds_total"), "counter", "Time that a plugin's code held its lanes.",
      offsetof(struct vm_sample, totals.cpu_ns), 1e9},

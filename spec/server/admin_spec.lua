@@ -132,7 +132,12 @@ describe("the admin API", function()
     assert.is_true(value("tasks_started_total") >= 20)
     assert.equal(value("tasks_started_total"), value("tasks_ended_total") + value("tasks"))
     assert.equal(0, value("tasks_failed_total"))
-    assert.equal(0, value("kills_total"))
+    assert.equal(0, value("vms_killed_total"))
+    local families = {}
+    for family in metrics:gmatch("# TYPE (%S+)") do
+      assert.is_nil(families[family], family .. " is described twice")
+      families[family] = true
+    end
     assert.is_true(value("memory_bytes") > 1000)
     assert.is_true(value("cpu_seconds_total") > 0)
     assert.is_true(value("task_seconds", ',quantile="0.99"') > 0)

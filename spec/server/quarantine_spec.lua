@@ -111,6 +111,8 @@ describe("the third kill within the window", function()
     local text = maru:get("/metrics").body
     assert.truthy(text:find('maru_plugin_quarantined{plugin="bad"} 1', 1, true), text)
     assert.truthy(text:find('maru_plugin_kills_total{plugin="bad"} 3', 1, true))
+    local _, described = text:gsub("# TYPE maru_plugin_kills_total ", "")
+    assert.equal(1, described)
     local output, status = maru:command_output("plugins")
     assert.equal(0, status)
     assert.truthy(output:find("bad: quarantined since", 1, true), output)

@@ -7,7 +7,7 @@ import { lang } from "../../lib/settings.js";
 import { Failure, Pill } from "../bits.js";
 
 const REACH = ["net", "fs", "env", "exec", "exports"];
-const BAD_EVENTS = new Set(["failed", "refused", "guard", "kill", "quarantine"]);
+const BAD_EVENTS = new Set(["refused", "guard", "killed", "quarantined", "ended"]);
 
 /** A generation's hash as far as people compare it. @param {string|null|undefined} generation */
 export const short = (generation) => (generation ? String(generation).replace(/^.*@/, "").slice(0, 8) : "–");

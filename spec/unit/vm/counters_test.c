@@ -102,7 +102,7 @@ TEST(prints_families_for_prometheus)
                         "maru_plugin_tasks{plugin=\"a\",generation=\"1\"} 0\n"
                         "maru_plugin_tasks{plugin=\"b\",generation=\"2\"} 0\n"));
     CHECK(strstr(out.p, "\nmaru_plugin_cpu_seconds_total{plugin=\"b\",generation=\"2\"} 1.5\n"));
-    CHECK(strstr(out.p, "\nmaru_plugin_kills_total{plugin=\"b\",generation=\"2\"} 3\n"));
+    CHECK(strstr(out.p, "\nmaru_plugin_vms_killed_total{plugin=\"b\",generation=\"2\"} 3\n"));
     CHECK(strstr(
         out.p, "\nmaru_plugin_refused_total{plugin=\"b\",generation=\"2\",limit=\"timers\"} 7\n"));
     CHECK(strstr(out.p,
