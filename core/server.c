@@ -136,6 +136,8 @@ static void on_plugins_loaded(const struct reload_result *result, void *arg)
 {
     struct server *s = arg;
     struct err err = {0};
+    if (s->draining)
+        return;
     if (result->ok && web_open(s, &err)) {
         atomic_store(&s->shown.ready, true);
         plugins_watch(s);

@@ -52,7 +52,7 @@ void admin_release(struct admin_call *call)
         err_set(&err, ERR_CLOSED, "the server is starting or draining");
     else if (!g)
         err_set(&err, ERR_NOT_FOUND, "no plugin '%s' serves", call->first);
-    else if (!generation_held(g) && !reload_kills(p->reload, g).kills)
+    else if (!generation_held(g) && !reload_has_kills(p->reload, g->name))
         err_set(&err, ERR_CONFLICT, "nothing is held against %s", call->first);
     if (err.code) {
         admin_answer_err(call, &err);

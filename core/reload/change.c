@@ -311,10 +311,15 @@ static bool permit_all(struct change *c)
     for (int i = 0; i < c->item_count; i++) {
         struct item *item = &c->items[i];
         struct err err;
-        if (item->fresh->state != GENERATION_READY || permit_check(c, item, &err))
+        if (item->fresh->state != GENERATION_READY)
             continue;
-        change_add_error(c, item->fresh->name, err.message, true);
-        item->refused = !c->dry && !fall_back(c, item);
+        if (!reload_may_replace(item->fresh, item->old, &err)) {
+            change_add_error(c, item->fresh->name, err.message, false);
+            item->refused = true;
+        } else if (!permit_check(c, item, &err)) {
+            change_add_error(c, item->fresh->name, err.message, true);
+            item->refused = !c->dry && !fall_back(c, item);
+        }
     }
     return --c->loading > 0;
 }
@@ -322,6 +327,10 @@ static bool permit_all(struct change *c)
 static void after_loads(struct change *c)
 {
     bool failed = false;
+    if (change_is_unwanted(c)) {
+        change_fail(c);
+        return;
+    }
     if (!c->judged && permit_all(c))
         return;
     for (int i = c->item_count - 1; i >= 0; i--) {

@@ -23,6 +23,12 @@ static const struct bundle *bundle_of(const struct change *c, const char *plugin
     return NULL;
 }
 
+/* Whoever asked for it is told; the plugin itself has not failed. */
+static bool is_refused_rollback(const struct change *c)
+{
+    return c->rollback && !c->item_count;
+}
+
 void change_add_error(struct change *c, const char *plugin, const char *message, bool refused)
 {
     const struct set *set = reload_current(c->reload);
@@ -36,7 +42,7 @@ void change_add_error(struct change *c, const char *plugin, const char *message,
         generation_label(bundle, e.generation);
     c->errors = mem_realloc(c->errors, (size_t)(c->error_count + 1) * sizeof *c->errors);
     c->errors[c->error_count++] = e;
-    if (c->dry)
+    if (c->dry || c->reload->stopping || is_refused_rollback(c))
         return;
     reload_note(c->reload, &e);
     if (c->reload->options.failed)
@@ -45,6 +51,14 @@ void change_add_error(struct change *c, const char *plugin, const char *message,
     log_error("reload", "%s%s%s%s%s%s%s", message, bundle || serving ? " -- " : "", e.generation,
               bundle ? " is refused" : "", bundle && serving ? ", " : "", e.kept,
               serving ? " keeps serving" : "");
+}
+
+bool change_is_unwanted(struct change *c)
+{
+    if (c->reload->stopping)
+        change_add_error(c, c->names && c->names[0] ? c->names[0] : "", "the server is stopping",
+                         false);
+    return c->reload->stopping;
 }
 
 static bool is_planned(const struct change *c, const char *plugin)

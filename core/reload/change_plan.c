@@ -71,20 +71,25 @@ static bool check_names(struct change *c)
     return ok;
 }
 
-/* What an operator names is read from its folder, whatever it was rolled back from. */
+/* What an operator names is read from its folder, whatever it was rolled back from; a release
+ * is about what serves. */
 static void read_folders(struct change *c)
 {
     const struct reload_options *o = &c->reload->options;
     const char *const *names = (const char *const *)c->names;
     c->scan = scan_read(o->dirs, names);
     if (o->keep_dir)
-        rollback_apply(o->keep_dir, &c->scan, c->forced ? names : NULL);
+        rollback_apply(o->keep_dir, &c->scan, c->forced && !c->release ? names : NULL);
 }
 
 void change_begin(struct change *c)
 {
     struct reload *r = c->reload;
     c->first = !r->loaded_once;
+    if (change_is_unwanted(c)) {
+        change_fail(c);
+        return;
+    }
     if (change_is_late(c)) {
         change_end(c, true);
         return;

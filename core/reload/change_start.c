@@ -43,6 +43,7 @@ static void on_swapped(void *arg)
 
 struct keeping {
     struct pool_job job;
+    struct reload *reload;
     struct generation *generation;
     const char *dir;
     struct err err;
@@ -57,10 +58,13 @@ static void keep_work(struct pool_job *job)
 static void keep_done(struct pool_job *job)
 {
     struct keeping *k = list_entry(job, struct keeping, job);
+    struct reload *r = k->reload;
     if (k->err.code)
         log_warn("reload", "%s", k->err.message);
     generation_unref(k->generation);
     mem_free(k);
+    r->leaving--;
+    reload_check_stopped(r);
 }
 
 static void keep(struct reload *r, struct generation *g)
@@ -69,8 +73,11 @@ static void keep(struct reload *r, struct generation *g)
     if (!k)
         return;
     generation_ref(g);
-    *k = (struct keeping){
-        .job = {.work = keep_work, .done = keep_done}, .generation = g, .dir = r->options.keep_dir};
+    r->leaving++;
+    *k = (struct keeping){.job = {.work = keep_work, .done = keep_done},
+                          .reload = r,
+                          .generation = g,
+                          .dir = r->options.keep_dir};
     pool_submit(r->options.on.host->pool, &k->job, r->options.on.control);
 }
 

@@ -252,7 +252,7 @@ static struct vm *fresh_vm(struct generation *g, struct lane *lane)
 {
     struct plugin_decl *decl = NULL;
     struct err err = {0};
-    struct vm *vm = generation_make_vm(g, lane, &decl, &err);
+    struct vm *vm = generation_make_vm(g, lane, NULL, &decl, &err);
     if (!vm) {
         log_error("reload", "%s: rebuild on %s: %s", g->label, lane->name, err.message);
         g->slots[lane->index].retry_at = clock_ns() + retry_ns;

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,6 +45,7 @@ struct generation_lanes {
     int count;
     struct lane *control;
     const struct host *host;
+    atomic_bool stopping; /* set once: what is being loaded is not wanted any more */
     /* control lane */
     int vms_open;                 /* VMs that are not closed yet, and lanes asked to let one go */
     void (*vm_closed)(void *arg); /* told after each; may be NULL */

@@ -32,8 +32,8 @@ static void on_killed(struct vm *vm, void *owner, const char *reason)
     generation_killed(owner, vm_lane(vm), reason);
 }
 
-struct vm *generation_make_vm(struct generation *g, struct lane *lane, struct plugin_decl **decl,
-                              struct err *err)
+struct vm *generation_make_vm(struct generation *g, struct lane *lane, const atomic_bool *unwanted,
+                              struct plugin_decl **decl, struct err *err)
 {
     struct vm_options options = {
         .lane = lane,
@@ -42,6 +42,7 @@ struct vm *generation_make_vm(struct generation *g, struct lane *lane, struct pl
         .label = g->label,
         .config_json = str_c(g->config_json),
         .interpreted = g->interpreted,
+        .unwanted = unwanted,
         .watchdog_ns = config_ns(g->on->host->config, "watchdog"),
         .counters = &g->slots[lane->index].counters,
         .owner = g,
@@ -63,7 +64,7 @@ static bool make(struct load *load, int i)
 {
     struct generation *g = load->generation;
     struct plugin_decl *decl = NULL;
-    load->vms[i] = generation_make_vm(g, g->on->lanes[i], &decl, &load->err);
+    load->vms[i] = generation_make_vm(g, g->on->lanes[i], &g->on->stopping, &decl, &load->err);
     if (!load->vms[i])
         return false;
     if (!load->decl) {

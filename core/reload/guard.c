@@ -107,7 +107,7 @@ static void look(struct timer *timer)
 void guard_begin(struct reload *r, struct generation *fresh, const struct generation *old)
 {
     if (r->options.guard.percent <= 0 || !r->options.keep_dir ||
-        !strcmp(fresh->bundle->hash, old->bundle->hash))
+        !strcmp(fresh->bundle->hash, old->bundle->hash) || generation_held(old))
         return;
     struct guard *guard = mem_zero(1, sizeof *guard);
     guard->generation = fresh;

@@ -3,7 +3,7 @@
  * For guard_ns after a swap the control lane looks at what the new generation's
  * tasks came to.  When too many of them failed, and more than its predecessor's
  * did, or it was killed twice, the predecessor is put back by a rollback, which is
- * not guarded: it never leads back.
+ * not guarded: it never leads back.  Nor does it lead to what was held back.
  */
 #pragma once
 

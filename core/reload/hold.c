@@ -48,6 +48,8 @@ static void save_done(struct pool_job *job)
     struct reload *r = s->reload;
     if (s->err.code)
         log_error("reload", "%s", s->err.message);
+    s->reload->leaving--;
+    reload_check_stopped(s->reload);
     mem_free(s);
     r->leaving--;
     reload_check_stopped(r);
@@ -81,13 +83,26 @@ static void hold(struct reload *r, struct generation *g, const struct generation
     generation_empty(g, on_emptied, r);
 }
 
-static void hold_quarantined(struct reload *r, struct generation *g,
-                             const struct quarantine_state *state)
+static struct generation_hold hold_of(const struct quarantine_state *state)
 {
     struct generation_hold why = {.since_wall = state->since_wall, .kills = state->kills};
     snprintf(why.reason, sizeof why.reason, "%s", state->reason);
-    metric_set(metric_of(g->name, false), 1);
+    return why;
+}
+
+/* What is killed may have been replaced meanwhile, by the same content or by another. */
+static void hold_content(struct reload *r, struct generation *g,
+                         const struct quarantine_state *state)
+{
+    const struct set *set = reload_current(r);
+    struct generation *serving = set ? set_plugin(set, str_c(g->name)) : NULL;
+    struct generation_hold why = hold_of(state);
     hold(r, g, &why);
+    if (!serving || strcmp(serving->bundle->hash, g->bundle->hash))
+        return;
+    metric_set(metric_of(g->name, false), 1);
+    if (serving != g)
+        hold(r, serving, &why);
 }
 
 void reload_killed(void *reload, struct generation *g, const char *reason)
@@ -105,7 +120,7 @@ void reload_killed(void *reload, struct generation *g, const char *reason)
                   "until its files change or `maru plugins release %s`",
                   g->label, state.kills, g->name);
         reload_event(r, g->name, "quarantined", g->bundle->hash, "after %d kills", state.kills);
-        hold_quarantined(r, g, &state);
+        hold_content(r, g, &state);
     }
     save(r);
 }
@@ -139,12 +154,27 @@ void reload_meet(struct reload *r, struct generation *fresh, bool release)
     if (!state.held)
         return;
     log_error("reload", "%s is in quarantine (%s)", fresh->label, state.reason);
-    hold_quarantined(r, fresh, &state);
+    struct generation_hold why = hold_of(&state); /* it has no VMs yet that would have to go */
+    generation_hold(fresh, &why);
+}
+
+bool reload_may_replace(const struct generation *fresh, const struct generation *old,
+                        struct err *err)
+{
+    const struct generation_hold *held = generation_held(fresh);
+    if (!held || !old || generation_held(old))
+        return true;
+    return err_set(err, ERR_QUARANTINED,
+                   "%s/plugin.lua: %s is quarantined after %d kills (%s) until its files change or "
+                   "`maru plugins release %s`",
+                   fresh->bundle->dir, fresh->label, held->kills, held->reason, fresh->name);
 }
 
 void reload_welcome(struct reload *r, struct generation *fresh, bool release)
 {
     struct quarantine *q = r->options.quarantine;
+    if (q)
+        metric_set(metric_of(fresh->name, false), generation_held(fresh) != NULL);
     if (!q || generation_held(fresh))
         return;
     const char *spared = release ? NULL : fresh->bundle->hash;
@@ -152,7 +182,6 @@ void reload_welcome(struct reload *r, struct generation *fresh, bool release)
     if (forgot == FORGOT_HOLD) {
         log_info("reload", "%s is released: nothing is held against it", fresh->label);
         reload_event(r, fresh->name, "released", fresh->bundle->hash, "nothing is held against it");
-        metric_set(metric_of(fresh->name, false), 0);
     }
     if (forgot != FORGOT_NOTHING)
         save(r);
@@ -163,4 +192,9 @@ struct quarantine_state reload_kills(const struct reload *r, const struct genera
     if (!r->options.quarantine)
         return (struct quarantine_state){0};
     return quarantine_of(r->options.quarantine, g->name, g->bundle->hash);
+}
+
+bool reload_has_kills(const struct reload *r, const char *plugin)
+{
+    return r->options.quarantine && quarantine_has(r->options.quarantine, plugin);
 }

@@ -11,6 +11,7 @@
 #include "reload/scan.h"
 
 struct change;
+struct stopping;
 
 /* What a lane still has to let go; only that lane touches it. */
 struct reload_lane {
@@ -30,22 +31,27 @@ struct reload {
     struct list queue; /* struct change, the first one runs */
     bool busy, stopping, loaded_once;
     uint64_t sets;
-    int leaving;          /* replaced sets and generations that a lane has not let go yet */
+    int leaving; /* replaced sets and generations that a lane has not let go yet, and what a pool
+                    thread writes to disk: the end waits for them */
     struct list draining; /* struct draining, the oldest first */
     struct events *events;
     struct list guards; /* struct guard */
     struct timer guard_timer;
     struct reload_error *errors;
     int error_count;
+    struct stopping
+        *stop; /* waits for the change that runs; NULL = it began, or none was asked for */
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
 
 /* -- generation.c and generation_load.c -- */
 
-/* Makes the VM of one lane; any thread, as long as the lane does not know it yet. */
+/* Makes the VM of one lane; any thread, as long as the lane does not know it yet.  It fails once
+ * *unwanted (NULL = never) is true. */
 struct vm *generation_make_vm(struct generation *generation, struct lane *lane,
-                              struct plugin_decl **decl, struct err *err);
+                              const atomic_bool *unwanted, struct plugin_decl **decl,
+                              struct err *err);
 /* Every VM holds a reference until it is closed.  Control lane. */
 void generation_count_vm(void *generation);
 /* For struct vm_options: on the VM's lane, nothing of it runs any more. */
@@ -61,6 +67,10 @@ void generation_settle(struct generation *generation);
 void reload_killed(void *reload, struct generation *generation, const char *reason);
 /* A generation that is to be loaded: whether it is held back, or interpreted. */
 void reload_meet(struct reload *reload, struct generation *fresh, bool release);
+/* Whether it may take the place of `old` (NULL = nothing serves).  False with *err: it is held back
+ * and old is not. */
+bool reload_may_replace(const struct generation *fresh, const struct generation *old,
+                        struct err *err);
 /* One that serves from now on: forgets what its predecessors did. */
 void reload_welcome(struct reload *reload, struct generation *fresh, bool release);
 
@@ -120,6 +130,8 @@ struct list *change_link(struct change *change);
 struct change *change_of(struct list *link);
 /* The change is over: takes the next one of the queue. */
 void reload_next(struct reload *reload);
+/* stop.c: no change runs or waits any more. */
+void reload_stop_when_idle(struct reload *reload);
 /* A lane is done with its part of something that stops. */
 void reload_check_stopped(struct reload *reload);
 /* On a lane: the generation's time is over there. */
@@ -144,6 +156,8 @@ bool permit_check(const struct change *change, const struct item *item, struct e
 void permit_accept(const struct change *change, const struct item *item);
 /* change_errors.c: notes and logs why the change fails for a plugin. */
 void change_add_error(struct change *change, const char *plugin, const char *message, bool refused);
+/* Whether the server is stopping, which is the change's error then. */
+bool change_is_unwanted(struct change *change);
 /* A broken folder that was put back to what serves, or taken away, is not broken any more. */
 void change_forget_undone(struct change *change);
 /* change_rollback.c: a kept bundle in the folder's place. */

@@ -105,6 +105,16 @@ struct quarantine_state quarantine_of(struct quarantine *q, const char *plugin, 
     return state;
 }
 
+bool quarantine_has(struct quarantine *q, const char *plugin)
+{
+    bool has = false;
+    pthread_mutex_lock(&q->lock);
+    for (int i = 0; i < q->count && !has; i++)
+        has = !strcmp(q->records[i]->plugin, plugin);
+    pthread_mutex_unlock(&q->lock);
+    return has;
+}
+
 enum quarantine_forgot quarantine_forget(struct quarantine *q, const char *plugin,
                                          const char *but_hash)
 {

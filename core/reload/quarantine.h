@@ -48,6 +48,8 @@ bool quarantine_count(struct quarantine *quarantine, const char *plugin, const c
                       const char *reason, bool with_process, int64_t now_wall);
 struct quarantine_state quarantine_of(struct quarantine *quarantine, const char *plugin,
                                       const char *hash);
+/* Whether anything is known of the plugin. */
+bool quarantine_has(struct quarantine *quarantine, const char *plugin);
 enum quarantine_forgot {
     FORGOT_NOTHING,
     FORGOT_KILLS, /* some of them, which had led to nothing */

@@ -45,13 +45,22 @@ void reload_check_stopped(struct reload *r)
     }
 }
 
+/* One whose last VM was closed while it served has none to say that it has stopped. */
+static void let_go(struct reload *r, struct generation *g)
+{
+    if (g->state == GENERATION_DRAINING && !g->vms_open)
+        g->state = GENERATION_STOPPED;
+    generation_unref(g);
+    draining_prune(r);
+}
+
 static void freed_on_control(void *arg)
 {
     struct freed *f = arg;
     if (f->set && --f->set->lanes_left == 0)
         set_free(f->set);
     if (f->generation)
-        generation_unref(f->generation);
+        let_go(f->reload, f->generation);
     f->reload->leaving--;
     reload_check_stopped(f->reload);
     mem_free(f);
@@ -99,8 +108,8 @@ static void check_once(struct reload_lane *l)
             e->cancelled = true;
             generation_cancel(e->generation, l->lane);
         }
-        if (e->generation->vms[l->lane->index])
-            continue;
+        if (!e->left || e->generation->vms[l->lane->index])
+            continue; /* without a VM: one that was ended by force may be made again */
         list_remove(link);
         tell_freed(l->reload, NULL, e->generation);
         mem_free(e);
@@ -253,8 +262,7 @@ void reload_swap(struct reload *r, struct set *set, struct generation *const *go
     r->leaving += s->old ? lanes : 0;
     for (int i = 0; i < count; i++) {
         s->gone[i] = gone[i];
-        /* One that was held back has nothing left to drain. */
-        gone[i]->state = gone[i]->vms_open ? GENERATION_DRAINING : GENERATION_STOPPED;
+        gone[i]->state = GENERATION_DRAINING;
         gone[i]->refs += lanes;
         r->leaving += lanes;
         if (r->options.http)
@@ -276,8 +284,10 @@ void reload_swap(struct reload *r, struct set *set, struct generation *const *go
 void reload_next(struct reload *r)
 {
     r->busy = false;
-    if (list_empty(&r->queue))
+    if (list_empty(&r->queue)) {
+        reload_stop_when_idle(r);
         return;
+    }
     struct change *change = change_of(r->queue.next);
     list_remove(change_link(change));
     r->busy = true;
@@ -323,80 +333,6 @@ struct reload *reload_create(const struct reload_options *options)
         list_init(&l->leaving);
     }
     return r;
-}
-
-struct stopping {
-    struct reload *reload;
-    int64_t drain_ns;
-    struct generation **generations;
-    int *order;
-    int count, at; /* at: stops are made in the reverse of the order of starts */
-};
-
-static void stop_next(struct stopping *s);
-
-static void on_stop_result(struct generation *g, char *result, const struct err *failure, void *arg)
-{
-    if (failure)
-        log_error("reload", "%s: stop: %s", g->label, failure->message);
-    mem_free(result);
-    stop_next(arg);
-}
-
-static bool is_lost(const struct reload *r, int lane)
-{
-    return atomic_load(&r->options.on.lanes[lane]->lost);
-}
-
-/* VMs on a lost lane are never closed, so nobody waits for any. */
-static void end_without_lanes(struct reload *r)
-{
-    void (*stopped)(void *arg) = r->stopped;
-    bool lost = false;
-    for (int i = 0; i < r->options.on.count; i++)
-        lost = lost || is_lost(r, i);
-    if (!lost || !stopped)
-        return;
-    r->stopped = NULL;
-    stopped(r->stopped_arg);
-}
-
-static void stop_next(struct stopping *s)
-{
-    struct reload *r = s->reload;
-    while (s->at-- > 0) {
-        struct generation *g = s->generations[s->order ? s->order[s->at] : s->at];
-        if (is_lost(r, g->home))
-            continue;
-        generation_stop(g, r->options.start_ns, on_stop_result, s);
-        return;
-    }
-    end_without_lanes(r);
-    if (reload_current(r)) /* else nothing ever served, and nobody waits for the lanes' answers */
-        reload_swap(r, NULL, s->generations, s->count, s->drain_ns, NULL, NULL);
-    mem_free(s->generations);
-    mem_free(s->order);
-    mem_free(s);
-    reload_check_stopped(r);
-}
-
-void reload_stop(struct reload *r, int64_t drain_ns, void (*done)(void *arg), void *arg)
-{
-    const struct set *set = reload_current(r);
-    struct stopping *s = mem_zero(1, sizeof *s);
-    struct err ignored;
-    r->stopping = true;
-    guard_end_all(r);
-    r->stopped = done;
-    r->stopped_arg = arg;
-    s->reload = r;
-    s->drain_ns = drain_ns;
-    s->count = s->at = set ? set->count : 0;
-    s->generations = mem_zero((size_t)s->count + 1, sizeof *s->generations);
-    if (s->count)
-        memcpy(s->generations, set->generations, (size_t)s->count * sizeof *s->generations);
-    set_requirements(s->generations, s->count, &s->order, &ignored);
-    stop_next(s);
 }
 
 static void leave_lane(void *arg)

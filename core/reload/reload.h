@@ -132,6 +132,8 @@ void reload_stop(struct reload *reload, int64_t drain_ns, void (*done)(void *arg
 void reload_suspend(struct reload *reload, const char *label, const char *reason);
 /* What is known of a generation's kills. */
 struct quarantine_state reload_kills(const struct reload *reload, const struct generation *g);
+/* Whether anything is held against the plugin, this content or another that was refused. */
+bool reload_has_kills(const struct reload *reload, const char *plugin);
 
 /* Plugins whose last change failed; newest message each. */
 const struct reload_error *reload_errors(const struct reload *reload, int *count);

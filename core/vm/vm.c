@@ -162,13 +162,17 @@ static void push_place(lua_State *L)
 static void on_load_steps(lua_State *L, lua_Debug *event)
 {
     struct vm *vm = vm_of(L);
+    bool unwanted = vm->options.unwanted && atomic_load(vm->options.unwanted);
     (void)event;
-    if (clock_steady_ns() < vm->load_until)
+    if (!unwanted && clock_steady_ns() < vm->load_until)
         return;
     lua_sethook(L, on_load_steps, LUA_MASKCOUNT, 1);
     push_place(L);
-    lua_pushfstring(L, "%sloading took longer than %d ms", lua_tostring(L, -1),
-                    (int)(vm->options.load_ns / NS_PER_MS));
+    if (unwanted)
+        lua_pushfstring(L, "%sthe server is stopping", lua_tostring(L, -1));
+    else
+        lua_pushfstring(L, "%sloading took longer than %d ms", lua_tostring(L, -1),
+                        (int)(vm->options.load_ns / NS_PER_MS));
     lua_error(L);
 }
 

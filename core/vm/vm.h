@@ -8,6 +8,7 @@
 #pragma once
 
 #include <lua.h>
+#include <stdatomic.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -32,6 +33,7 @@ struct vm_options {
     bool interpreted;            /* nothing is compiled, whatever the plugin says */
     const char *boot;            /* first file of the host library; NULL = "maru.boot" (a plugin) */
     int64_t load_ns;             /* how long its files may take to run; 0 = 10 s */
+    const atomic_bool *unwanted; /* vm_create gives up once it is true; NULL = never */
     struct vm_counters *counters;             /* outlive the VM; NULL = its own */
     void *owner;                              /* the generation, for end callbacks */
     void (*idle)(struct vm *vm, void *owner); /* lane: the last task of a retired VM ended */
