@@ -7,6 +7,8 @@
 
 #include "vm/internal.h"
 
+enum { TABLE_COST = 32 }; /* bytes of text that take as long as a table by itself */
+
 static const char array_mark; /* its address is the registry key of the arrays' metatable */
 
 /* ---- arrays and null --------------------------------------------------- */
@@ -60,7 +62,8 @@ struct encoder {
     struct buf *out;
     struct err *err;
     bool lenient;
-    size_t most; /* of out->n */
+    size_t most;   /* of out->n and what the tables count */
+    size_t tables; /* TABLE_COST for each */
     int depth;
     struct step path[JSON_DEPTH_DEFAULT];
 };
@@ -106,13 +109,14 @@ static bool is_plain(const char *p, size_t n)
 /* The same long text a thousand times takes no memory of the VM's, but as JSON it does. */
 static bool is_too_long(const struct encoder *e, size_t more)
 {
-    return e->out->n > e->most || more > e->most - e->out->n;
+    size_t n = e->out->n + e->tables;
+    return n > e->most || more > e->most - n;
 }
 
 static bool write_string(struct encoder *e, struct str s)
 {
     if (is_too_long(e, s.n))
-        return fail(e, "the JSON text would be longer than the plugin's memory");
+        return fail(e, "the JSON text would be longer than it may be");
     if (is_plain(s.p, s.n)) {
         buf_reserve(e->out, s.n + 2);
         char *to = e->out->p + e->out->n;
@@ -260,6 +264,7 @@ static bool write_table(struct encoder *e, int index)
     if (!lua_checkstack(e->L, 6))
         return fail(e, "no stack left");
     e->depth++;
+    e->tables += TABLE_COST;
     lua_rawgeti(e->L, index, 1);
     bool items = !lua_isnil(e->L, -1);
     lua_pop(e->L, 1);
@@ -276,7 +281,7 @@ static bool write_value(struct encoder *e, int index)
     struct str s;
     char why[80];
     if (is_too_long(e, 0))
-        return fail(e, "the JSON text would be longer than the plugin's memory");
+        return fail(e, "the JSON text would be longer than it may be");
     switch (type) {
     case LUA_TSTRING:
         s.p = lua_tolstring(L, index, &s.n);
@@ -321,7 +326,9 @@ static bool encode(lua_State *L, int index, struct buf *out, bool lenient, struc
     if (index < 0 && index > LUA_REGISTRYINDEX)
         index = top + 1 + index;
     struct vm *vm = vm_of(L);
-    e.most = start + (size_t)counter_get(&vm->limit);
+    size_t memory = (size_t)counter_get(&vm->limit);
+    e.most = start + (memory < LUA_JSON_BYTES ? memory : LUA_JSON_BYTES);
+    e.tables = 0;
     bool enforced = vm->enforced;
     vm->enforced = false; /* growing the stack is all that takes memory here */
     bool ok = write_value(&e, index);

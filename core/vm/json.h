@@ -15,9 +15,12 @@
 #include "base/json.h"
 #include "base/str.h"
 
+/* Of one text; a table counts 32 beside its own: two tables in two in two … are many. */
+enum { LUA_JSON_BYTES = 32 << 20 };
+
 /* Appends the value at index.  False with *err naming the path, "lives[3].title:
  * not valid UTF-8", for functions, cycles, NaN, mixed or sparse tables, and for a
- * text longer than the VM's memory limit; *out is then as it was. */
+ * text over LUA_JSON_BYTES or the VM's memory limit; *out is then as it was. */
 bool lua_json_encode(lua_State *L, int index, struct buf *out, struct err *err);
 
 /* The same for people: what JSON cannot hold becomes text, so it fails only for depth. */

@@ -11,7 +11,8 @@
 #include <lua.h>
 
 enum {
-    PATTERN_STEPS = 50 * 1000 * 1000, /* of one call (gmatch: one turn); about 0.1 s */
+    PATTERN_STEPS = 10 * 1000 * 1000, /* of one call (gmatch: one turn); about 20 ms */
+    PATTERN_BYTE_STEPS = 16,          /* more for each byte of the subject */
     PATTERN_DEPTH = 200,              /* of the matcher's recursion: "pattern too complex" */
     PATTERN_CAPTURES = 32,
 };

@@ -78,7 +78,7 @@ static void spend(struct matcher *m, int64_t steps)
 {
     m->left -= steps;
     if (m->left < 0)
-        args_error(m->L, "%s: pattern takes too many steps (limit %d)", m->who, PATTERN_STEPS);
+        args_error(m->L, "%s: pattern takes too many steps (limit %f)", m->who, (double)m->limit);
 }
 
 static const char *match(struct matcher *m, const char *s, const char *p);
@@ -342,7 +342,7 @@ void matcher_init(struct matcher *m, lua_State *L, const char *who, struct str s
     m->who = who;
     m->begin = subject.p;
     m->end = subject.p + subject.n;
-    m->left = PATTERN_STEPS;
+    m->limit = m->left = PATTERN_STEPS + PATTERN_BYTE_STEPS * (int64_t)subject.n;
     m->depth = m->count = 0;
 }
 

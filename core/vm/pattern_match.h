@@ -24,7 +24,7 @@ struct matcher {
     lua_State *L;
     const char *who;
     const char *begin, *end; /* the subject; a NUL stands at the end */
-    int64_t left;            /* steps */
+    int64_t limit, left;     /* steps */
     int depth;
     int count; /* of captures */
     struct capture captures[PATTERN_CAPTURES];

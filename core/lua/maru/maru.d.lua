@@ -411,7 +411,7 @@ function app.http:head(url, options) end
 
 ---@class maru.Json
 app.json = {}
-function app.json.encode(value) end                      --- raises on what JSON cannot hold. @return string
+function app.json.encode(value) end                      --- raises on what JSON cannot hold, and for more than 32 MiB. @return string
 --- options: { max_depth = 64 }. @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
 function app.json.decode(text, options) end
 function app.json.array(t) end                           --- marks t as an array, so {} encodes as []
