@@ -16,6 +16,13 @@ struct block_chunk {
     _Alignas(16) char room[];
 };
 
+/* A block of its own, listed so that it goes with the rest: LuaJIT forgets some of
+ * what it had when it runs out of memory. */
+struct block_large {
+    struct block_large *next, **link; /* link: what points here */
+    _Alignas(16) char room[];
+};
+
 /* The sanitizers are to see every object. */
 #if defined(__SANITIZE_ADDRESS__)
 static const size_t small_bytes = 0;
@@ -66,21 +73,59 @@ static void give(struct blocks *b, void *p, size_t bytes)
     b->free[class_of(bytes)] = block;
 }
 
+static struct block_large *large_of(void *p)
+{
+    return (struct block_large *)(void *)((char *)p - offsetof(struct block_large, room));
+}
+
+/* Writes who points where after `large` has come to its place. */
+static void link_large(struct block_large *large)
+{
+    *large->link = large;
+    if (large->next)
+        large->next->link = &large->next;
+}
+
+static void *take_large(struct blocks *b, size_t bytes)
+{
+    struct block_large *large = malloc(sizeof *large + bytes);
+    if (!large)
+        return NULL;
+    large->next = b->large;
+    large->link = &b->large;
+    link_large(large);
+    return large->room;
+}
+
+static void *resize_large(void *p, size_t bytes)
+{
+    struct block_large *large = realloc(large_of(p), sizeof *large + bytes);
+    if (!large)
+        return NULL;
+    link_large(large);
+    return large->room;
+}
+
+static void give_large(void *p)
+{
+    struct block_large *large = large_of(p);
+    *large->link = large->next;
+    if (large->next)
+        large->next->link = large->link;
+    free(large);
+}
+
 void *blocks_resize(struct blocks *b, void *p, size_t before, size_t after)
 {
-    bool was_small = p && before <= small_bytes && before > 0;
-    bool is_small = after <= small_bytes && after > 0;
-    if (!was_small && !is_small) {
-        if (after > 0)
-            return realloc(p, after);
-        free(p);
-        return NULL;
-    }
+    bool was_small = p && before <= small_bytes;
+    bool is_small = after <= small_bytes;
+    if (p && after > 0 && !was_small && !is_small)
+        return resize_large(p, after);
     if (was_small && is_small && class_of(before) == class_of(after))
         return p;
     void *fresh = NULL;
     if (after > 0) {
-        fresh = is_small ? take(b, after) : malloc(after);
+        fresh = is_small ? take(b, after) : take_large(b, after);
         if (!fresh)
             return NULL;
         if (p)
@@ -88,8 +133,8 @@ void *blocks_resize(struct blocks *b, void *p, size_t before, size_t after)
     }
     if (was_small)
         give(b, p, before);
-    else
-        free(p);
+    else if (p)
+        give_large(p);
     return fresh;
 }
 
@@ -99,5 +144,7 @@ void blocks_free_all(struct blocks *b)
         next = chunk->next;
         free(chunk);
     }
+    while (b->large)
+        give_large(b->large->room);
     *b = (struct blocks){0};
 }

@@ -13,10 +13,12 @@ enum { BLOCK_STEP = 16, BLOCK_CLASSES = 16 }; /* 16, 32 … 256 bytes */
 
 struct block;
 struct block_chunk;
+struct block_large;
 
 struct blocks {
     struct block *free[BLOCK_CLASSES];
     struct block_chunk *chunks;
+    struct block_large *large;
     char *at, *end; /* of the chunk that is being cut */
 };                  /* {0} is empty */
 

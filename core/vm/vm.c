@@ -13,6 +13,7 @@
 #include "vm/host.h"
 #include "vm/internal.h"
 #include "vm/json.h"
+#include "vm/mend.h"
 
 enum {
     SCRATCH_KEPT = 1 << 20,
@@ -33,15 +34,30 @@ static void pace(struct vm *vm, int64_t used, int64_t limit)
     lua_gc(vm->L, LUA_GCSETSTEPMUL, tight ? 400 : 200);
 }
 
+enum { OVERDRAFT_BYTES = 16 << 20 };
+
+/* Whether an allocation is to fail; see mend.h. */
+static bool refuses(struct vm *vm, int64_t used, int64_t limit)
+{
+    bool over = used > limit && vm->enforced;
+    if (!over && !vm->starved)
+        return false;
+    if (!mend_can_fail(vm->L) && used < limit * 2 + OVERDRAFT_BYTES) {
+        mend_hurry(vm->L);
+        return false;
+    }
+    if (!vm->starved)
+        atomic_store_explicit(&vm->broken, true, memory_order_relaxed);
+    return true;
+}
+
 static void *allocate(void *ud, void *p, size_t before, size_t after)
 {
     struct vm *vm = ud;
     int64_t used = counter_get(&vm->used) + (int64_t)after - (int64_t)before;
     int64_t limit = counter_get(&vm->limit);
-    if (vm->starved && after > before)
-        return NULL;
-    if (used > limit && vm->enforced && after > before) {
-        atomic_store_explicit(&vm->broken, true, memory_order_relaxed);
+    if (after > before && refuses(vm, used, limit)) {
+        mend_frame(vm->L);
         return NULL;
     }
     p = blocks_resize(&vm->blocks, p, before, after);
@@ -232,6 +248,7 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
     vm->counters = options->counters ? options->counters : vm->own_counters;
     list_init(&vm->tasks);
     atomic_store(&vm->limit, options->memory_limit > 0 ? options->memory_limit : VM_MEMORY_DEFAULT);
+    mend_find();
     vm->L = lua_newstate(allocate, vm);
     invariant(vm->L);
     lua_atpanic(vm->L, on_panic);
@@ -241,7 +258,7 @@ struct vm *vm_create(const struct vm_options *options, struct plugin_decl **decl
     vm->enforced = true;
     int status = lua_cpcall(vm->L, build, &b);
     limit_loading(vm, false);
-    if (status == 0 && vm_broken(vm)) /* caught by the plugin: nobody knows what is half made */
+    if (vm_broken(vm)) /* also when it was caught: nobody knows what is half made */
         status = LUA_ERRMEM;
     vm->enforced = false;
     if (status != 0) {
