@@ -48,8 +48,6 @@ static void save_done(struct pool_job *job)
     struct reload *r = s->reload;
     if (s->err.code)
         log_error("reload", "%s", s->err.message);
-    s->reload->leaving--;
-    reload_check_stopped(s->reload);
     mem_free(s);
     r->leaving--;
     reload_check_stopped(r);
