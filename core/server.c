@@ -20,14 +20,21 @@
  * drains is waited for. */
 static const int64_t lock_wait_ns = 5 * NS_PER_SECOND;
 
+/* A reload is no reason to keep a request waiting. */
+enum { LOADER_THREADS = 2, LOADER_NICE = 5 };
+
 static bool pool_start(struct server *s, struct err *err)
 {
     s->pool = pool_create("pool", (int)config_integer(s->config, "pool.threads"), err);
-    return s->pool != NULL;
+    s->loader = s->pool ? pool_create_nice("loader", LOADER_THREADS, LOADER_NICE, err) : NULL;
+    if (s->pool && !s->loader)
+        pool_destroy(s->pool);
+    return s->loader != NULL;
 }
 
 static void pool_stop(struct server *s)
 {
+    pool_destroy(s->loader);
     pool_destroy(s->pool);
 }
 

@@ -31,7 +31,7 @@ struct server {
     struct quarantine *quarantine;
     struct watchdog *watchdog;
     enum watch_protection protection;
-    struct pool *pool;
+    struct pool *pool, *loader;
     struct store *store;
     struct series_store *series;
     struct cache *cache;

@@ -41,6 +41,7 @@ static void fill_host(struct server *s)
     s->host = (struct host){
         .config = s->config,
         .pool = s->pool,
+        .loader = s->loader,
         .store = s->store,
         .series = s->series,
         .cache = s->cache,

@@ -75,7 +75,8 @@ static void stuck(void *arg)
 static bool background(void *arg)
 {
     const struct server *s = ((struct spec_run *)arg)->server;
-    return !pool_is_idle(s->pool) || !sqlite_is_idle(store_sqlite(s->store));
+    return !pool_is_idle(s->pool) || !pool_is_idle(s->loader) ||
+           !sqlite_is_idle(store_sqlite(s->store));
 }
 
 static bool outside(void *arg, struct lane *lane)

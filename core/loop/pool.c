@@ -2,13 +2,14 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/mem.h"
 
 struct pool {
     /* immutable */
     char name[12];
-    int threads;
+    int threads, nice;
     pthread_t *ids;
     /* under lock */
     pthread_mutex_t lock;
@@ -53,6 +54,8 @@ static void *thread_main(void *arg)
 {
     struct pool *pool = arg;
     pthread_setname_np(pthread_self(), pool->name);
+    if (pool->nice)
+        setpriority(PRIO_PROCESS, 0, pool->nice); /* of this thread, as Linux has it */
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         while (!pool->first && !pool->stopping)
@@ -87,9 +90,10 @@ static void join_all(struct pool *pool)
     mem_free(pool);
 }
 
-struct pool *pool_create(const char *name, int threads, struct err *err)
+struct pool *pool_create_nice(const char *name, int threads, int nice, struct err *err)
 {
     struct pool *pool = mem_zero(1, sizeof *pool);
+    pool->nice = nice;
     snprintf(pool->name, sizeof pool->name, "%s", name);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
@@ -104,6 +108,11 @@ struct pool *pool_create(const char *name, int threads, struct err *err)
         }
     }
     return pool;
+}
+
+struct pool *pool_create(const char *name, int threads, struct err *err)
+{
+    return pool_create_nice(name, threads, 0, err);
 }
 
 void pool_submit(struct pool *pool, struct pool_job *job, struct lane *lane)

@@ -21,6 +21,8 @@ struct pool_job {
 };
 
 struct pool *pool_create(const char *name, int threads, struct err *err);
+/* Its threads give way to all others: for work that nobody's answer waits for.  nice: 1 … 19. */
+struct pool *pool_create_nice(const char *name, int threads, int nice, struct err *err);
 /* Any thread.  lane is where done runs (NULL: done runs on the pool thread). */
 void pool_submit(struct pool *pool, struct pool_job *job, struct lane *lane);
 int pool_depth(const struct pool *pool); /* waiting jobs */

@@ -78,7 +78,7 @@ static void keep(struct reload *r, struct generation *g)
                           .reload = r,
                           .generation = g,
                           .dir = r->options.keep_dir};
-    pool_submit(r->options.on.host->pool, &k->job, r->options.on.control);
+    pool_submit(generation_pool(&r->options.on), &k->job, r->options.on.control);
 }
 
 /* Whether an earlier rollback decided what of the plugin is loaded. */

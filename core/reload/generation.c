@@ -178,7 +178,7 @@ static void reap_on_control(void *arg)
 {
     struct reaping *r = arg;
     struct generation_lanes *on = r->generation->on;
-    pool_submit(on->host->pool, &r->job, on->control);
+    pool_submit(generation_pool(on), &r->job, on->control);
 }
 
 /* On the VM's lane: nothing of it runs any more.  A state of 150 MB takes 0.2 s

@@ -1,6 +1,6 @@
 /* generation_load.c -- the VMs of a generation that does not serve yet.
  *
- * A pool thread makes them, one after another, so that no lane stands still
+ * A loader thread makes them, one after another, so that no lane stands still
  * while files are parsed and run; what a lane gets is finished.  A lua_State may
  * be entered from any thread as long as it is one at a time, and no lane knows
  * of these before the set that has them becomes current.
@@ -26,6 +26,11 @@ struct load {
     struct plugin_decl *decl;
     struct err err;
 };
+
+struct pool *generation_pool(const struct generation_lanes *on)
+{
+    return on->host->loader ? on->host->loader : on->host->pool;
+}
 
 static void on_killed(struct vm *vm, void *owner, const char *reason)
 {
@@ -123,5 +128,5 @@ void generation_load(struct generation *g, generation_fn *done, void *arg)
         .arg = arg,
         .vms = mem_zero((size_t)g->on->count, sizeof *load->vms),
     };
-    pool_submit(g->on->host->pool, &load->job, g->on->control);
+    pool_submit(generation_pool(g->on), &load->job, g->on->control);
 }

@@ -47,6 +47,8 @@ struct reload {
 
 /* -- generation.c and generation_load.c -- */
 
+/* Where VMs are made and bundles kept. */
+struct pool *generation_pool(const struct generation_lanes *on);
 /* Makes the VM of one lane; any thread, as long as the lane does not know it yet.  It fails once
  * *unwanted (NULL = never) is true. */
 struct vm *generation_make_vm(struct generation *generation, struct lane *lane,

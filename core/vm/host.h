@@ -25,6 +25,7 @@ struct host {
     const struct config *config;
     struct test_host *test; /* maru test only (bind/test.h); NULL where it serves */
     struct pool *pool;
+    struct pool *loader; /* makes VMs beside the lanes; NULL = pool does */
     struct store *store;
     struct series_store *series;
     struct cache *cache;

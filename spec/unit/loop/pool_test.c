@@ -2,13 +2,15 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "loop/pool.h"
 
 static struct lane *lane;
 static struct pool *pool;
-static atomic_int worked, done, cancelled, on_lane;
+static atomic_int worked, done, cancelled, on_lane, found_nice;
 static uv_sem_t gate, all_done;
 
 static void set_up(int threads)
@@ -114,4 +116,23 @@ TEST(without_a_lane_the_pool_thread_answers)
     CHECK_EQ(done, 1);
     pool_destroy(pool);
     tear_down();
+}
+
+static void read_nice(struct pool_job *job)
+{
+    (void)job;
+    found_nice = getpriority(PRIO_PROCESS, 0);
+}
+
+TEST(a_nice_pool_gives_way)
+{
+    struct err err;
+    struct pool *low = pool_create_nice("low", 1, 7, &err);
+    struct pool_job job = {.work = read_nice};
+    REQUIRE(low);
+    pool_submit(low, &job, NULL);
+    while (!pool_is_idle(low))
+        usleep(100);
+    pool_destroy(low);
+    CHECK_EQ(found_nice, getpriority(PRIO_PROCESS, 0) + 7);
 }
