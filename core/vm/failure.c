@@ -103,6 +103,13 @@ static void read_table(struct task *task, lua_State *L, struct task_failure *out
     lua_pop(L, 1);
 }
 
+/* "[C]: at 0x7f…", a C function without a name: nobody needs to know where the program lies. */
+static struct str without_address(struct str line)
+{
+    const char *at = memmem(line.p, line.n, ": at 0x", 7);
+    return at ? str_n(line.p, (size_t)(at - line.p)) : line;
+}
+
 /* A traceback without the host library's own frames. */
 static const char *keep_frames(struct task *task, struct str text)
 {
@@ -115,7 +122,7 @@ static const char *keep_frames(struct task *task, struct str text)
             continue;
         if (kept.n)
             buf_add_char(&kept, '\n');
-        buf_add_str(&kept, line);
+        buf_add_str(&kept, without_address(line));
     }
     const char *copy = keep(task, kept.p ? kept.p : "", kept.n);
     buf_free(&kept);

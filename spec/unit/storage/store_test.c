@@ -168,6 +168,7 @@ TEST(a_plugin_sees_its_own_tables_only)
     check_refused(&f, "commit", "store:tx");
     check_refused(&f, "explain select * from lines", "");
     check_refused(&f, "select load_extension('x')", "");
+    check_refused(&f, "select fts3_tokenizer('simple')", "not available to plugins");
     CHECK_EQ(exec(f.store, "thief", "insert into mine values (1)").changed, 1);
     struct store_call call = ask(f.store, "thief", STORE_ONE,
                                  "with x as (select a from mine) select count(*) from x", NULL, 0);
