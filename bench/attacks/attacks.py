@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """attacks.py DIR [--json] [NAME…]: maru under each attack of spec/support/attack, with an honest client beside it.
 
-Columns: what was sent; how it ended; handlers that ran for it; the honest client's p50 and p99 before and meanwhile
-(milliseconds; two clients in turn, HTTP/1.1 and HTTP/2 over TLS); its failed answers; memory before, most and after
-(MiB); CPU seconds of the server. The two processes and the attacker share the machine's cores."""
+Each attack goes on for three seconds at least, on new connections as the old ones are closed. Columns: how often it
+was begun; what was sent the last time and how that ended; handlers that ran; the honest client's p50 and p99 before
+and meanwhile (milliseconds; HTTP/1.1 and HTTP/2 over TLS in turn) and its failed answers; memory before, most and
+after (MiB); CPU seconds of the server. Server, attacker and honest client share the machine's cores."""
 import json
 import os
 import shutil
@@ -44,13 +45,13 @@ def ending(result):
 def row(report):
     result, before, honest = report["result"], report["honest_before"], report["honest"]
     mib = ["%d" % (report[key] >> 20) for key in ("rss_before", "rss_peak", "rss_after")]
-    return [report["attack"], str(result.get("sent", result.get("connections", ""))), ending(result), str(report["ran"]),
+    return [report["attack"], str(report["times"]), str(result.get("sent", result.get("connections", ""))), ending(result), str(report["ran"]),
             "%s → %s" % (before["p50"], honest["p50"]), "%s → %s" % (before["p99"], honest["p99"]), str(honest["failed"]),
             "/".join(mib), "%.2f" % report["cpu_s"], "%.1f" % report["seconds"]]
 
 
 def print_rows(rows):
-    head = ["attack", "sent", "end", "ran", "p50 ms", "p99 ms", "failed", "MiB", "CPU s", "s"]
+    head = ["attack", "times", "sent", "end", "ran", "p50 ms", "p99 ms", "failed", "MiB", "CPU s", "s"]
     widths = [max(len(r[i]) for r in rows + [head]) for i in range(len(head))]
     for line in [head] + rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
@@ -68,7 +69,7 @@ def main():
     as_json = "--json" in rest
     maru, ready = start(folder)
     command = [sys.executable, TOOL + "/attack.py", "--http", ready["http"].split("//")[1], "--https",
-               ready["https"].split("//")[1], "--pid", str(ready["server_pid"]), "--before", "3", "--after", "0.5"]
+               ready["https"].split("//")[1], "--pid", str(ready["server_pid"]), "--before", "3", "--after", "0", "--repeat", "3"]
     rows = []
     try:
         attacks = subprocess.Popen(command + [a for a in rest if a != "--json"], stdout=subprocess.PIPE, text=True)

@@ -1,6 +1,6 @@
 """Attacks on a server that has the plugin of target.lua, with an honest client beside them.
 
-  attack.py --http HOST:PORT --https HOST:PORT --pid PID [--before SECONDS] [--scale N] [NAME…]
+  attack.py --http HOST:PORT --https HOST:PORT --pid PID [--before SECONDS] [--repeat SECONDS] [--scale N] [NAME…]
 
 Prints one JSON line for each attack: what was sent, how the connection ended, how many handlers ran, the
 honest client's answers before and meanwhile, memory and CPU of the server. Nothing here decides what is
@@ -563,12 +563,14 @@ def run(name, target, options):
     honest = Honest(options)
     time.sleep(options.before)
     began, cpu_before = time.monotonic(), target.cpu()
-    result = ATTACKS[name](target)
+    result, times = ATTACKS[name](target), 1
+    while time.monotonic() - began < options.repeat:
+        result, times = ATTACKS[name](target), times + 1
     took, cpu = time.monotonic() - began, target.cpu() - cpu_before
     time.sleep(options.after)
     requests = honest.stop()
     print(json.dumps({
-        "attack": name, "result": result, "ran": target.hits() - hits, "seconds": round(took, 2),
+        "attack": name, "result": result, "ran": target.hits() - hits, "seconds": round(took, 2), "times": times,
         "honest_before": summary([r for r in requests if r[0] < began]),
         "honest": summary([r for r in requests if began <= r[0]]),
         "rss_before": rss, "rss_after": target.rss(), "rss_peak": target.rss("VmHWM"), "cpu_s": round(cpu, 2)}), flush=True)
@@ -581,6 +583,7 @@ def main():
     parser.add_argument("--pid", type=int, required=True, help="the server process")
     parser.add_argument("--before", type=float, default=0.3)
     parser.add_argument("--after", type=float, default=0.2)
+    parser.add_argument("--repeat", type=float, default=0, help="seconds to go on with each attack, again and again")
     parser.add_argument("--scale", type=float, default=1)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
