@@ -20,8 +20,9 @@
  * drains is waited for. */
 static const int64_t lock_wait_ns = 5 * NS_PER_SECOND;
 
-/* A reload is no reason to keep a request waiting. */
-enum { LOADER_THREADS = 2, LOADER_NICE = 5 };
+/* A reload is no reason to keep a request waiting.  One thread: what VMs leave behind in malloc
+ * stands in one arena, where the next ones take it up again. */
+enum { LOADER_THREADS = 1, LOADER_NICE = 5 };
 
 static bool pool_start(struct server *s, struct err *err)
 {

@@ -117,7 +117,7 @@ static void swap(struct change *c)
         if (item->old && !is_put_back(c, item->fresh->name))
             guard_begin(r, item->fresh, item->old);
     }
-    r->loaded_once = true;
+    r->loaded_once = r->options.on.serves = true;
     c->swapped = clock_ns();
     struct set *set = c->set;
     c->set = NULL;

@@ -47,6 +47,7 @@ struct generation_lanes {
     const struct host *host;
     atomic_bool stopping; /* set once: what is being loaded is not wanted any more */
     /* control lane */
+    bool serves;                  /* requests may be under way, and loading gives way to them */
     int vms_open;                 /* VMs that are not closed yet, and lanes asked to let one go */
     void (*vm_closed)(void *arg); /* told after each; may be NULL */
     void *vm_closed_arg;

@@ -29,7 +29,7 @@ struct load {
 
 struct pool *generation_pool(const struct generation_lanes *on)
 {
-    return on->host->loader ? on->host->loader : on->host->pool;
+    return on->serves && on->host->loader ? on->host->loader : on->host->pool;
 }
 
 static void on_killed(struct vm *vm, void *owner, const char *reason)

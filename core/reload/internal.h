@@ -47,7 +47,7 @@ struct reload {
 
 /* -- generation.c and generation_load.c -- */
 
-/* Where VMs are made and bundles kept. */
+/* Where VMs are made and closed: the loader, or the pool as long as nothing serves. */
 struct pool *generation_pool(const struct generation_lanes *on);
 /* Makes the VM of one lane; any thread, as long as the lane does not know it yet.  It fails once
  * *unwanted (NULL = never) is true. */
