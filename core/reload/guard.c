@@ -104,11 +104,23 @@ static void look(struct timer *timer)
         timer_start(r->options.on.control, timer, GUARD_LOOK_MS * NS_PER_MS);
 }
 
+/* What its successor replaced needs no watching, and shall not be kept alive for it. */
+static void drop_replaced(struct reload *r, const char *plugin)
+{
+    list_each_safe (link, &r->guards) {
+        struct guard *guard = list_entry(link, struct guard, link);
+        if (!strcmp(guard->generation->name, plugin))
+            drop(guard);
+    }
+}
+
 void guard_begin(struct reload *r, struct generation *fresh, const struct generation *old)
 {
     if (r->options.guard.percent <= 0 || !r->options.keep_dir ||
         !strcmp(fresh->bundle->hash, old->bundle->hash) || generation_held(old))
         return;
+    bool looking = !list_empty(&r->guards); /* reloads in a row must not put the look off */
+    drop_replaced(r, fresh->name);
     struct guard *guard = mem_zero(1, sizeof *guard);
     guard->generation = fresh;
     generation_ref(fresh);
@@ -117,7 +129,8 @@ void guard_begin(struct reload *r, struct generation *fresh, const struct genera
     guard->until = clock_ns() + r->options.guard.ns;
     list_push_back(&r->guards, &guard->link);
     r->guard_timer.fire = look;
-    timer_start(r->options.on.control, &r->guard_timer, GUARD_LOOK_MS * NS_PER_MS);
+    if (!looking)
+        timer_start(r->options.on.control, &r->guard_timer, GUARD_LOOK_MS * NS_PER_MS);
 }
 
 void guard_end_all(struct reload *r)
