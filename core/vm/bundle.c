@@ -47,6 +47,7 @@ static bool add_file(struct reading *r, const char *path, const char *inside, st
     file->name = mem_strdup(inside);
     buf_reserve(&bytes, 1);
     file->bytes = buf_take(&bytes, &file->n);
+    file->bytes = mem_realloc(file->bytes, file->n + 1); /* it was read into room for much more */
     return true;
 }
 
