@@ -334,7 +334,7 @@ def measure(kind, root, args):
     try:
         sockets = Sockets(server)
         jobs = Jobs(server) if kind.has_jobs else None
-        reloads(server, 20, 0, 0)  # what is allocated once is allocated now
+        reloads(server, 200, 0, 0)  # what is allocated once is allocated now: the ring of log lines, malloc's caches
         load = Load(server, dir)
         time.sleep(args.seconds)
         before = load.stop()
@@ -342,11 +342,11 @@ def measure(kind, root, args):
         server.swaps.clear()
         load = Load(server, dir)
         time.sleep(1)
-        times = reloads(server, args.reloads, args.pace, 100)
+        times = reloads(server, args.reloads, args.pace, 1000)
         during = load.stop()
         workers = len(server.pids())
         out["rss_after_mb"], out["fds_after"] = settled(server)
-        out["sockets_on_old_code"] = sum(1 for v in sockets.versions.values() if v != 100 + args.reloads)
+        out["sockets_on_old_code"] = sum(1 for v in sockets.versions.values() if v != 1000 + args.reloads)
         out["socket_messages"] = sockets.messages
         out["dropped_sockets"] = sockets.stop()
         if jobs:
