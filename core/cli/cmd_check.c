@@ -167,10 +167,14 @@ static void print_plan(struct check *c, bool json, struct buf *out)
     int serving_count = ask_serving(c, &answer, serving), n = 0;
     char(*hashes)[13] = mem_zero((size_t)c->scan.count + 1, sizeof *hashes);
     for (int i = 0; i < c->scan.count; i++) {
-        if (!c->loaded[i] || is_disabled(c->config, c->loaded[i]->name))
-            continue;
-        found[n] = find_one(c, c->loaded[i], hashes[n]);
-        n++;
+        const char *name = c->scan.entries[i].name;
+        if (is_disabled(c->config, name)) {
+            found[n++] =
+                (struct plan_plugin){.name = name, .hash = "", .config_hash = "", .disabled = true};
+        } else if (c->loaded[i]) {
+            found[n] = find_one(c, c->loaded[i], hashes[n]);
+            n++;
+        }
     }
     struct plan plan = plan_make(serving, serving_count, found, n, NULL, false);
     add_permissions(c, &answer, &plan);

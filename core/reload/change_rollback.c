@@ -29,7 +29,10 @@ static struct bundle *read_newest(const char *dir, const char *plugin,
                          (serving && !strncmp(serving->bundle->hash, list[i].hash, KEEP_HASH))))
         i++;
     struct bundle *bundle = i < count ? keep_read(dir, plugin, list[i].hash, err) : NULL;
-    if (i == count)
+    if (!count && !serving)
+        err_set(err, ERR_NOT_FOUND, "no plugin '%s' serves, and no generation of one is kept",
+                plugin);
+    else if (i == count)
         err_set(err, ERR_NOT_FOUND, "%s: no other generation that served well is kept", plugin);
     mem_free(list);
     return bundle;

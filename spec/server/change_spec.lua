@@ -31,6 +31,15 @@ describe("a change", function()
     assert.equal("1.2.0", maru:get("/base").json.version)
   end
 
+  it("is planned with the reason why a plugin goes", function()
+    local from = " --set plugins.path=" .. maru.dir .. "/plugins"
+    local plan = maru:command_output("check --plan --set plugins.disable=base" .. from)
+    assert.truthy(plan:find("stop +base .*disabled in the configuration"), plan)
+    server.shell("rm -r " .. maru.dir .. "/plugins/base")
+    plan = maru:command_output("check --plan" .. from)
+    assert.truthy(plan:find("stop +base .*its folder is gone"), plan)
+  end)
+
   it("names a requirement that is missing, too old or circular", function()
     refused({ user = plugin("user", "1.0.0", [[M.requires = { "nobody" }]]) }, "user/plugin.lua", "nobody")
     refused({ user = plugin("user", "1.0.0", [[M.requires = { "base >= 1.10" }]]) }, "base >= 1.10", "1.2.0")

@@ -80,6 +80,8 @@ describe("a rollback", function()
     output = run("rollback shop", 4)
     assert.truthy(output:find("no other generation that served well is kept", 1, true), output)
     assert.equal(1, maru:get("/v").json.v)
+    output = run("rollback nobody", 4)
+    assert.truthy(output:find("no plugin 'nobody' serves", 1, true), output)
   end)
 
   it("goes to the one whose hash is given, and says what it did", function()
