@@ -4,6 +4,8 @@ import { backoff } from "./backoff.js";
 
 const PING_MS = 15000;
 const HIDDEN_MS = 60000;
+/** A server that has just come back answers before its stream does: so many tries come quickly. */
+const QUICK_TRIES = 4;
 
 /**
  * @typedef {"connecting"|"open"|"polling"|"gone"} LinkState
@@ -14,7 +16,7 @@ const HIDDEN_MS = 60000;
 /**
  * One EventSource for the whole page. `on` may be called at any time and returns its own undo;
  * the pseudo-event "sync" fires whenever what is shown may be stale: on every (re)connection, and
- * every PING_MS while polling.
+ * every try while polling: a few soon, then every PING_MS.
  * @param {string} url
  * @param {string[]} names                  the server's event names
  * @param {Object} [host]                   replaced by specs
@@ -78,7 +80,7 @@ export function openStream(url, names, host = {}) {
     if (closed || parked || source) return;
     become(up ? "polling" : "gone");
     if (up) emit("sync", null);
-    retry = later(connect, up ? PING_MS : backoff(attempts++));
+    retry = later(connect, up && attempts >= QUICK_TRIES ? PING_MS : backoff(attempts++));
   }
 
   /** Finds out now, instead of at the next attempt. */

@@ -57,15 +57,22 @@ test("is gone when nothing answers, waits longer each time, and comes back", asy
   assert.equal(synced, 1);
 });
 
-test("polls when the server answers but has no stream", async () => {
+test("polls when the server answers but has no stream: quickly at first, then every 15 seconds", async () => {
   const { stream, tick, last, waiting } = stage({ value: true });
   let synced = 0;
   stream.on("sync", () => synced++);
-  last().onerror();
-  await tick();
-  assert.equal(stream.state.value, "polling");
-  assert.equal(synced, 1);
-  assert.equal(waiting[0][1], 15000);
+  const delays = [];
+  for (let i = 0; i < 6; i++) {
+    last().onerror();
+    await tick();
+    assert.equal(stream.state.value, "polling");
+    const [again, delay] = waiting.pop();
+    delays.push(delay);
+    again();
+  }
+  assert.equal(synced, 6);
+  assert.ok(delays.slice(0, 4).every((delay) => delay < 5000), `${delays}`);
+  assert.deepEqual(delays.slice(4), [15000, 15000]);
 });
 
 test("asking to retry while open checks the server and notices its silent death", async () => {
