@@ -61,16 +61,7 @@ static void open_all(void)
     atexit(close_all);
 }
 
-/* The port; the server starts when it is first asked for. */
-static int ready(void)
-{
-    static bool opened;
-    if (!opened)
-        open_all();
-    opened = true;
-    return serving.port;
-}
-#define port ready()
+#define port serving_port(&serving, open_all)
 
 TEST(serves_files_with_their_type)
 {

@@ -49,11 +49,7 @@ static void open_all(int max_cancels)
 
 static void close_all(void)
 {
-    serving_close(&serving);
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", state_dir);
-    if (system(command) != 0)
-        perror(command);
+    serving_remove(&serving, state_dir);
     strcpy(state_dir, "/tmp/maru-flood-test.XXXXXX");
     memset(&serving, 0, sizeof serving);
 }

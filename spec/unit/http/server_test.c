@@ -8,11 +8,7 @@ static char state_dir[] = "/tmp/maru-http-test.XXXXXX";
 
 static void close_all(void)
 {
-    serving_close(&serving);
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", state_dir);
-    if (system(command) != 0)
-        perror(command);
+    serving_remove(&serving, state_dir);
 }
 
 static void open_all(void)
@@ -27,16 +23,7 @@ static void open_all(void)
     atexit(close_all);
 }
 
-/* The port; the server starts when it is first asked for. */
-static int ready(void)
-{
-    static bool opened;
-    if (!opened)
-        open_all();
-    opened = true;
-    return serving.port;
-}
-#define port ready()
+#define port serving_port(&serving, open_all)
 
 static bool is_problem(const char *answer, int status)
 {

@@ -293,3 +293,21 @@ static inline void serving_close(struct serving *s)
     files_destroy((struct files *)(uintptr_t)set.files);
     set.files = NULL;
 }
+
+/* serving_close, and its folder goes. */
+static inline void serving_remove(struct serving *s, const char *dir)
+{
+    char command[100];
+    serving_close(s);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    if (system(command) != 0)
+        perror(command);
+}
+
+/* The port; open() starts the server when it is first asked for. */
+static inline int serving_port(struct serving *s, void (*open)(void))
+{
+    if (!s->port)
+        open();
+    return s->port;
+}

@@ -7,11 +7,7 @@ static char state_dir[] = "/tmp/maru-socket-test.XXXXXX";
 
 static void close_all(void)
 {
-    serving_close(&serving);
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", state_dir);
-    if (system(command) != 0)
-        perror(command);
+    serving_remove(&serving, state_dir);
 }
 
 static void open_all(void)
@@ -23,16 +19,7 @@ static void open_all(void)
     atexit(close_all);
 }
 
-/* The port; the server starts when it is first asked for. */
-static int ready(void)
-{
-    static bool opened;
-    if (!opened)
-        open_all();
-    opened = true;
-    return serving.port;
-}
-#define port ready()
+#define port serving_port(&serving, open_all)
 
 #define HANDSHAKE                                                                                  \
     "GET /ws/room HTTP/1.1\r\nhost: test\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"         \

@@ -24,11 +24,7 @@ static void open_all(void)
 
 static void close_all(void)
 {
-    serving_close(&serving);
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", state_dir);
-    if (system(command) != 0)
-        perror(command);
+    serving_remove(&serving, state_dir);
 }
 
 static SSL_CTX *client;
