@@ -13,6 +13,7 @@ static void call_free(struct admin_call *call)
     mem_free(call->who);
     mem_free(call->first);
     mem_free(call->second);
+    mem_free(call->body);
     mem_free(call->detail);
     buf_free(&call->out);
     mem_free(call);
@@ -44,6 +45,7 @@ static int status_of(enum err_code code)
 {
     switch ((int)code) {
     case ERR_INVALID:
+    case ERR_LIMIT:
         return 400;
     case ERR_NOT_FOUND:
         return 404;
@@ -53,6 +55,7 @@ static int status_of(enum err_code code)
     case ERR_FORBIDDEN:
         return 403;
     case ERR_CLOSED:
+    case ERR_FULL:
         return 503;
     default:
         return 500;
@@ -134,20 +137,30 @@ static char *param(const struct http_request *r, int index)
     return request_param_at(r, index, &name, &value) ? str_dup(value) : mem_strdup("");
 }
 
-static void on_request(struct http_request *r, void *arg)
+/* Answers who may not do it. */
+static bool may(const struct admin_bound *bound, struct http_request *r, enum admin_role role)
 {
-    const struct admin_bound *bound = arg;
-    if (!admin_is_allowed(bound->admin, r)) {
+    bool changes = bound->action->audit != NULL;
+    if (role == ADMIN_NOBODY) {
         respond_header(r, STR("www-authenticate"), STR("Bearer realm=\"maru\""));
         respond_problemf(
             r, 401, "unauthorized",
             "the token is in admin.token of state.dir; `maru admin-url` prints a link");
-        return;
-    }
-    if (bound->action->audit && !request_is_local(r) && !admin_same_origin(r)) {
+    } else if (changes && role != ADMIN_OPERATOR)
+        respond_problemf(r, 403, "forbidden", "this token may look, but change nothing");
+    else if (changes && !request_is_local(r) && !admin_same_origin(r))
         respond_problemf(r, 403, "forbidden", "the request comes from another origin");
+    else
+        return true;
+    return false;
+}
+
+static void on_request(struct http_request *r, void *arg)
+{
+    const struct admin_bound *bound = arg;
+    enum admin_role role = admin_role(bound->admin, r);
+    if (!may(bound, r, role))
         return;
-    }
     struct admin_call *call = mem_zero(1, sizeof *call);
     struct str client = request_client(r);
     *call = (struct admin_call){.admin = bound->admin,
@@ -158,6 +171,8 @@ static void on_request(struct http_request *r, void *arg)
                                 .who = mem_printf("%.*s", (int)client.n, client.p),
                                 .first = param(r, 0),
                                 .second = param(r, 1),
+                                .body = str_dup(request_body(r)),
+                                .role = role,
                                 .content_type = "application/json"};
     request_on_cancel(r, on_cancel, call);
     lane_call(bound->admin->parts->control, run_on_control, call);

@@ -3,8 +3,9 @@
  * Admin routes are answered on admin listeners only: the unix socket
  * state.dir/admin.sock (its mode 0600 is the permission) and, if configured, a
  * TCP port where a token is asked for: `Authorization: Bearer TOKEN`, or the
- * cookie that GET /admin/login?token=TOKEN sets.  The token is made at the first
- * start in state.dir/admin.token, mode 0600.  Requests that change something
+ * cookie that GET /admin/login?token=TOKEN sets.  Tokens are made at the first
+ * start, mode 0600: state.dir/admin.token of an operator, who may do everything,
+ * and viewer.token of one who may only look.  Requests that change something
  * must come from the page's own origin and are written to the table maru_audit.
  *
  * Threads: routes are entered on web lanes; what they ask runs on the control
@@ -62,5 +63,8 @@ int admin_route_count(const struct admin *admin);
 /* What the host itself answers for GET on every listener; NULL-terminated.  One thread. */
 const char *const *admin_public_patterns(void);
 
-/* Whether a request on an admin listener comes from an operator. */
+/* Who sends a request on an admin listener.  The unix socket's are operators. */
+enum admin_role { ADMIN_NOBODY, ADMIN_VIEWER, ADMIN_OPERATOR };
+enum admin_role admin_role(const struct admin *admin, const struct http_request *request);
+/* Whether it comes from an operator. */
 bool admin_is_allowed(const struct admin *admin, const struct http_request *request);

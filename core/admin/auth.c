@@ -11,35 +11,49 @@
 
 static const char cookie_name[] = "maru_admin=";
 
-bool admin_token_load(struct admin *a, struct err *err)
+/* Reads state.dir/name, or makes it. */
+static bool load(const struct admin *a, const char *name, char token[ADMIN_TOKEN_BYTES + 1],
+                 struct err *err)
 {
-    char *path = mem_printf("%s/admin.token", a->parts->state_dir);
+    char *path = mem_printf("%s/%s", a->parts->state_dir, name);
     struct buf text = {0};
     bool ok = true;
     if (access(path, F_OK)) {
         unsigned char bytes[ADMIN_TOKEN_BYTES / 2];
         rand_bytes(bytes, sizeof bytes);
-        sodium_bin2hex(a->token, sizeof a->token, bytes, sizeof bytes);
-        buf_printf(&text, "%s\n", a->token);
+        sodium_bin2hex(token, ADMIN_TOKEN_BYTES + 1, bytes, sizeof bytes);
+        buf_printf(&text, "%s\n", token);
         ok = file_write(path, buf_str(&text), 0600, err);
     } else if ((ok = file_read(path, 4096, &text, err))) {
-        struct str token = str_trim(buf_str(&text));
-        if (token.n < 16 || token.n > ADMIN_TOKEN_BYTES)
+        struct str found = str_trim(buf_str(&text));
+        if (found.n < 16 || found.n > ADMIN_TOKEN_BYTES)
             ok = err_set(err, ERR_INVALID, "%s: a token has 16 to %d characters", path,
                          ADMIN_TOKEN_BYTES);
         else
-            snprintf(a->token, sizeof a->token, "%.*s", (int)token.n, token.p);
+            snprintf(token, ADMIN_TOKEN_BYTES + 1, "%.*s", (int)found.n, found.p);
     }
     buf_free(&text);
     mem_free(path);
     return ok;
 }
 
-/* Compares in a time that depends on the lengths only. */
-static bool is_token(const struct admin *a, struct str given)
+bool admin_token_load(struct admin *a, struct err *err)
 {
-    size_t n = strlen(a->token);
-    return given.n == n && sodium_memcmp(given.p, a->token, n) == 0;
+    return load(a, "admin.token", a->token, err) && load(a, "viewer.token", a->viewer, err);
+}
+
+/* Compares in a time that depends on the lengths only. */
+static bool is_same(const char *token, struct str given)
+{
+    size_t n = strlen(token);
+    return given.n == n && sodium_memcmp(given.p, token, n) == 0;
+}
+
+static enum admin_role role_of(const struct admin *a, struct str given)
+{
+    if (is_same(a->token, given))
+        return ADMIN_OPERATOR;
+    return is_same(a->viewer, given) ? ADMIN_VIEWER : ADMIN_NOBODY;
 }
 
 static struct str cookie(const struct http_request *r)
@@ -53,15 +67,20 @@ static struct str cookie(const struct http_request *r)
     return (struct str){"", 0};
 }
 
-bool admin_is_allowed(const struct admin *a, const struct http_request *r)
+enum admin_role admin_role(const struct admin *a, const struct http_request *r)
 {
     if (request_is_local(r))
-        return true;
+        return ADMIN_OPERATOR;
     struct str given = request_header(r, STR("authorization"));
     struct str bearer = STR("Bearer ");
     if (given.p && str_starts(given, bearer))
-        return is_token(a, str_trim(str_n(given.p + bearer.n, given.n - bearer.n)));
-    return is_token(a, cookie(r));
+        return role_of(a, str_trim(str_n(given.p + bearer.n, given.n - bearer.n)));
+    return role_of(a, cookie(r));
+}
+
+bool admin_is_allowed(const struct admin *a, const struct http_request *r)
+{
+    return admin_role(a, r) == ADMIN_OPERATOR;
 }
 
 /* Browsers send Origin with every request that changes something; programs that
@@ -84,17 +103,19 @@ void admin_login(struct http_request *r, void *arg)
     struct buf scratch = {0};
     struct str key, value;
     size_t at = 0;
-    bool bad = false, good = false;
+    bool bad = false;
+    enum admin_role role = request_is_local(r) ? ADMIN_OPERATOR : ADMIN_NOBODY;
     while (query_next(request_query(r), &at, &scratch, &key, &value, &bad))
-        good = good || (str_eq_c(key, "token") && is_token(a, value));
+        if (str_eq_c(key, "token") && role == ADMIN_NOBODY)
+            role = role_of(a, value);
     buf_free(&scratch);
-    if (!good && !request_is_local(r)) {
+    if (role == ADMIN_NOBODY) {
         respond_problemf(r, 401, "unauthorized", "this is not the token in admin.token");
         return;
     }
     struct buf header = {0};
     buf_printf(&header, "%s%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=604800", cookie_name,
-               a->token);
+               role == ADMIN_OPERATOR ? a->token : a->viewer);
     respond_header(r, STR("set-cookie"), buf_str(&header));
     respond_header(r, STR("location"), STR("/#/operations"));
     respond(r, 303, STR(""), STR(""));

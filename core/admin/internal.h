@@ -7,7 +7,7 @@
 #include "http/request.h"
 #include "http/router.h"
 
-enum { ADMIN_TOKEN_BYTES = 64, ADMIN_ROUTES = 40 };
+enum { ADMIN_TOKEN_BYTES = 64, ADMIN_ROUTES = 80 };
 
 struct admin_action;
 
@@ -18,7 +18,7 @@ struct admin_bound { /* a route's argument */
 
 struct admin {
     struct admin_parts *parts;
-    char token[ADMIN_TOKEN_BYTES + 1];
+    char token[ADMIN_TOKEN_BYTES + 1], viewer[ADMIN_TOKEN_BYTES + 1];
     struct http_route routes[ADMIN_ROUTES];
     struct admin_bound bound[ADMIN_ROUTES];
     int route_count;
@@ -33,6 +33,8 @@ struct admin_call {
     struct http_request *request; /* that lane only; NULL when the client has gone */
     /* copies, for the control lane */
     char *query, *who, *first, *second; /* the route's parameters in order, "" when it has none */
+    char *body;                         /* as it came, "" when there was none */
+    enum admin_role role;
     /* for the audit table */
     const char *audit; /* in the place of the action's name; static text, or NULL */
     char *detail;      /* stands behind the target, or NULL; owned */
@@ -58,6 +60,22 @@ void admin_answer_err(struct admin_call *call, const struct err *err);
 char *admin_query(const struct admin_call *call, const char *name, const char *otherwise);
 int admin_query_int(const struct admin_call *call, const char *name, int otherwise, int least,
                     int most);
+
+/* body.c: a request's JSON object, its values by path: "dry", "filter.state", "ids.0". */
+struct admin_field {
+    char *path, *text; /* text: a string decoded, a number or boolean as written, NULL for null */
+};
+struct admin_body {
+    struct admin_field *fields;
+    int count;
+};
+/* Nothing is an empty object.  False with *err: no JSON object, too deep, too many values. */
+bool admin_body_read(const struct admin_call *call, struct admin_body *out, struct err *err);
+void admin_body_free(struct admin_body *body);
+/* The field at a path, or NULL when it is absent. */
+const struct admin_field *admin_body_field(const struct admin_body *body, const char *path);
+/* Its text, or `otherwise` when absent or null; borrowed. */
+const char *admin_body_text(const struct admin_body *body, const char *path, const char *otherwise);
 
 /* views.c: the members of a plugin's object; false when nobody knows it.  Control lane. */
 struct reload;

@@ -115,6 +115,8 @@ static void view_status(struct admin_call *call)
     json_cstr(&w, p->runaway);
     json_key(&w, "ready");
     json_bool(&w, atomic_load(&p->ready));
+    json_key(&w, "role"); /* of who asks */
+    json_cstr(&w, call->role == ADMIN_OPERATOR ? "operator" : "viewer");
     json_close(&w, '}');
     admin_answer(call, 200);
 }

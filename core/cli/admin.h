@@ -11,6 +11,9 @@ struct flat;
 /* One request; *status is 0 when there was no answer, and the exit code is returned. */
 int cli_ask(const struct cli_options *options, const char *method, const char *path,
             struct buf *body, int *status);
+/* The same with a JSON body. */
+int cli_send(const struct cli_options *options, const char *method, const char *path,
+             struct str content, struct buf *body, int *status);
 /* Prints what a problem+json says. */
 int cli_fail_by_problem(const struct flat *answer, int status);
 /* Asks, and prints one table of the answer, or with --json all of it. */

@@ -107,8 +107,9 @@ static const struct cli_command commands[] = {
      "types [--json]", cmd_types},
     {"admin-url", "print the link to the operations page",
      "Asks the running server; it needs admin.listen.  The link carries the token of "
-     "state.dir/admin.token.\n",
-     "admin-url", cmd_admin_url},
+     "state.dir/admin.token.\n\n"
+     "  --viewer               a link that may look, but change nothing (viewer.token)\n",
+     "admin-url [--viewer]", cmd_admin_url},
     {"config", "print the reference of the configuration, every key with its default",
      "The output is a valid configuration file in which everything is commented out.\n", "config",
      cmd_config},
@@ -188,6 +189,7 @@ enum {
     OPTION_RECORD,
     OPTION_FILTER,
     OPTION_OUTPUT,
+    OPTION_VIEWER,
 };
 
 static const struct option long_options[] = {
@@ -205,6 +207,7 @@ static const struct option long_options[] = {
     {"allow", no_argument, NULL, OPTION_ALLOW},
     {"reload", no_argument, NULL, OPTION_RELOAD},
     {"record", no_argument, NULL, OPTION_RECORD},
+    {"viewer", no_argument, NULL, OPTION_VIEWER},
     {"filter", required_argument, NULL, OPTION_FILTER},
     {"output", required_argument, NULL, OPTION_OUTPUT},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
@@ -229,7 +232,7 @@ static void set_flag(struct cli_options *o, int option)
         {OPTION_DEMO, &o->demo},     {OPTION_JSON, &o->json},   {OPTION_PLAN, &o->plan},
         {OPTION_STRICT, &o->strict}, {OPTION_ROUTE, &o->route}, {OPTION_JOB, &o->job},
         {OPTION_SOCKET, &o->socket}, {OPTION_PAGE, &o->page},   {OPTION_RELOAD, &o->reload},
-        {OPTION_RECORD, &o->record}, {OPTION_ALLOW, &o->allow}};
+        {OPTION_RECORD, &o->record}, {OPTION_ALLOW, &o->allow}, {OPTION_VIEWER, &o->viewer}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (flags[i].option == option)
             *flags[i].flag = true;

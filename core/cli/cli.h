@@ -26,6 +26,7 @@ struct cli_options {
     bool allow;                    /* reload */
     bool route, job, socket, page; /* new: the parts of the plugin */
     bool reload, record;           /* test */
+    bool viewer;                   /* admin-url */
     const char *filter, *output;   /* test; NULL = not given */
     char **words;                  /* what is no option */
     int word_count;

@@ -69,16 +69,22 @@ static int parse(const struct buf *raw, struct buf *body, struct err *err)
     return atoi(raw->p + 9);
 }
 
-int admin_request(const char *state_dir, const char *method, const char *path, struct buf *body,
-                  struct err *err)
+int admin_send(const char *state_dir, const char *method, const char *path, struct str content,
+               struct buf *body, struct err *err)
 {
     struct buf raw = {0};
     int status = 0;
     int fd = listen_connect_unix(state_dir, "admin.sock", err);
     if (fd < 0)
         return 0;
-    buf_printf(&raw, "%s /admin/v1%s HTTP/1.1\r\nhost: maru\r\nconnection: close\r\n%s\r\n", method,
-               path, strcmp(method, "POST") ? "" : "content-length: 0\r\n");
+    buf_printf(&raw, "%s /admin/v1%s HTTP/1.1\r\nhost: maru\r\nconnection: close\r\n", method,
+               path);
+    if (content.n)
+        buf_add_c(&raw, "content-type: application/json\r\n");
+    if (content.n || !strcmp(method, "POST"))
+        buf_printf(&raw, "content-length: %zu\r\n", content.n);
+    buf_add_c(&raw, "\r\n");
+    buf_add_str(&raw, content);
     bool sent = send_all(fd, buf_str(&raw), err);
     buf_clear(&raw);
     if (sent && receive_all(fd, &raw, err))
@@ -86,4 +92,10 @@ int admin_request(const char *state_dir, const char *method, const char *path, s
     close(fd);
     buf_free(&raw);
     return status;
+}
+
+int admin_request(const char *state_dir, const char *method, const char *path, struct buf *body,
+                  struct err *err)
+{
+    return admin_send(state_dir, method, path, (struct str){"", 0}, body, err);
 }

@@ -12,19 +12,25 @@
 #include "config/config.h"
 #include "reload/plan.h"
 
-int cli_ask(const struct cli_options *o, const char *method, const char *path, struct buf *body,
-            int *status)
+int cli_send(const struct cli_options *o, const char *method, const char *path, struct str content,
+             struct buf *body, int *status)
 {
     struct err err = {0};
     struct config *config = cli_config(o);
     *status = 0;
     if (!config)
         return EXIT_CONFIG;
-    *status = admin_request(config_text(config, "state.dir"), method, path, body, &err);
+    *status = admin_send(config_text(config, "state.dir"), method, path, content, body, &err);
     config_free(config);
     if (*status)
         return EXIT_OK;
     return cli_fail(err.code == ERR_NOT_FOUND ? EXIT_NO_SERVER : EXIT_FAILED, "%s", err.message);
+}
+
+int cli_ask(const struct cli_options *o, const char *method, const char *path, struct buf *body,
+            int *status)
+{
+    return cli_send(o, method, path, (struct str){"", 0}, body, status);
 }
 
 static void print_json(const struct buf *body)

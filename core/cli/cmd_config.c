@@ -44,7 +44,7 @@ static char *admin_address(const char *state_dir, struct err *err)
     return url;
 }
 
-static int print_url(const char *state_dir)
+static int print_url(const char *state_dir, bool viewer)
 {
     struct buf token = {0};
     struct err err = {0};
@@ -55,7 +55,7 @@ static int print_url(const char *state_dir)
         return cli_fail(EXIT_CONFIG,
                         "the server has no admin.listen; the operations page needs a port "
                         "of its own, e.g. --set admin.listen=127.0.0.1:8081");
-    char *path = mem_printf("%s/admin.token", state_dir);
+    char *path = mem_printf("%s/%s", state_dir, viewer ? "viewer.token" : "admin.token");
     bool ok = file_read(path, 4096, &token, &err);
     struct str text = str_trim(buf_str(&token));
     if (ok)
@@ -71,7 +71,7 @@ int cmd_admin_url(const struct cli_options *o)
     struct config *config = cli_config(o);
     if (!config)
         return EXIT_CONFIG;
-    int code = print_url(config_text(config, "state.dir"));
+    int code = print_url(config_text(config, "state.dir"), o->viewer);
     config_free(config);
     return code;
 }

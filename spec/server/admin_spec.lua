@@ -30,7 +30,7 @@ describe("the admin port", function()
   end
 
   it("keeps its token and socket to their owner", function()
-    for _, file in ipairs({ "admin.token", "admin.sock" }) do
+    for _, file in ipairs({ "admin.token", "viewer.token", "admin.sock" }) do
       assert.equal("600", (server.shell("stat -c %a " .. maru.dir .. "/state/" .. file):gsub("%s", "")))
     end
     assert.equal(64, #token)
@@ -57,6 +57,20 @@ describe("the admin port", function()
     assert.equal(403, get("/admin/v1/reload", headers, "POST").status)
     headers.origin = admin
     assert.equal(200, get("/admin/v1/reload", headers, "POST").status)
+  end)
+
+  it("lets a viewer look and change nothing", function()
+    local viewer = server.read_file(maru.dir .. "/state/viewer.token"):match("%x+")
+    local headers = { authorization = "Bearer " .. viewer }
+    assert.equal("viewer", get("/admin/v1/status", headers).json.role)
+    assert.equal("operator", get("/admin/v1/status", { authorization = "Bearer " .. token }).json.role)
+    assert.equal(403, get("/admin/v1/reload", headers, "POST").status)
+    assert.equal(401, get("/secret", headers).status)
+    local cookie = get("/admin/login?token=" .. viewer).headers["set-cookie"]:match("^[^;]+")
+    assert.equal(200, get("/admin/v1/plugins", { cookie = cookie }).status)
+    assert.equal(403, get("/admin/v1/jobs/1/retry", { cookie = cookie }, "POST").status)
+    local link = maru:command_output("admin-url --viewer --set admin.listen=" .. admin:match("//(.*)$"))
+    assert.truthy(link:find(viewer, 1, true))
   end)
 
   it("serves the public routes too, and lets an operator through auth", function()
