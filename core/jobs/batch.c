@@ -92,6 +92,15 @@ static void end_published(struct jobs *jobs, struct job *job)
     job_forget(jobs, job);
 }
 
+/* Lock held: who waits for this end. */
+static struct change_op *take_watchers(struct jobs *jobs, int64_t id)
+{
+    struct change_op *op = jobs->watched.count ? index_get(&jobs->watched, id) : NULL;
+    if (op)
+        index_remove(&jobs->watched, id);
+    return op;
+}
+
 /* Takes out the ends under short locks; returns the changes that waited for them. */
 static struct change_op *publish_ends(struct jobs *jobs)
 {
@@ -101,12 +110,11 @@ static struct change_op *publish_ends(struct jobs *jobs)
         for (int n = 0; n < 256 && !list_empty(&jobs->batch.ends); n++) {
             struct job *job = list_entry(jobs->batch.ends.next, struct job, link);
             list_remove(&job->link);
-            for (struct change_op *op = job->changes, *next; op; op = next) {
+            for (struct change_op *op = take_watchers(jobs, job->id), *next; op; op = next) {
                 next = op->next;
                 op->next = changes;
                 changes = op;
             }
-            job->changes = NULL;
             end_published(jobs, job);
         }
         jobs_unlock(jobs);

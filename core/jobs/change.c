@@ -48,8 +48,8 @@ static bool cancel(struct jobs *jobs, struct jobs_change *change, struct job *jo
         place_set(jobs, job, PLACE_FINISHING);
     }
     struct change_op *op = op_create(change, job->id);
-    op->next = job->changes;
-    job->changes = op;
+    op->next = index_get(&jobs->watched, job->id);
+    index_set(&jobs->watched, job->id, op);
     return true;
 }
 
@@ -79,7 +79,7 @@ static void hurry(struct jobs *jobs, struct job *job, struct change_op *change)
     op->id = job->id;
     op->run_at = job->run_at;
     op->attempt = job->attempt;
-    op->error = mem_strdup(job->text);
+    op->error = mem_strdup(job_extra(job)->error);
     op->change = change;
     batch_add_update(&jobs->pending, op);
     place_set(jobs, job, PLACE_READY);
@@ -129,19 +129,19 @@ static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, struct err *e
     uint32_t kind = (uint32_t)sqlite3_column_int64(s, 0);
     uint32_t queue = (uint32_t)sqlite3_column_int64(s, 1);
     struct job *job = job_create(column_text(s, 8), column_text(s, 7));
+    extra_read(job, sqlite3_column_int64(s, 5), sqlite3_column_int64(s, 6));
+    bool readable = extra_parse(job, column_text(s, 9), err);
     jobs_lock(jobs);
     job->kind = kind <= jobs->words ? jobs->kind_words[kind] : NULL;
     job->queue = queue <= jobs->words ? jobs->queue_words[queue] : NULL;
-    if (!job->kind || !job->queue)
+    if (readable && (!job->kind || !job->queue))
         err_set(err, ERR_CORRUPT, "jobs: a dead job has an unknown kind or queue");
-    else if (!unique_take(jobs, job))
+    else if (readable && !unique_take(jobs, job))
         err_set(err, ERR_EXISTS, "jobs: an unfinished %s has its unique key", job->kind->name);
     jobs_unlock(jobs);
     job->priority = (uint8_t)(sqlite3_column_int64(s, 2) % JOBS_PRIORITIES);
     job->created_at = sqlite3_column_int64(s, 3);
     job->max_attempts = (uint16_t)sqlite3_column_int64(s, 4);
-    job->timeout_ms = (uint32_t)sqlite3_column_int64(s, 5);
-    job->scheduled_at = sqlite3_column_int64(s, 6);
     job->run_at = clock_wall_ns();
     if (err->code) {
         job_unref(job);
@@ -154,7 +154,7 @@ bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op
                    struct err *err)
 {
     static const char read[] = "SELECT kind, queue, priority, created_at, max_attempts, timeout_ms,"
-                               " scheduled_at, uniq, args FROM maru_job_dead WHERE id = ?1";
+                               " scheduled_at, uniq, args, extra FROM maru_job_dead WHERE id = ?1";
     op->err = (struct err){0};
     sqlite3_stmt *s = sqlite_prepared(conn, read, err);
     if (!s)

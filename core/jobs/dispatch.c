@@ -92,6 +92,7 @@ static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job
 {
     struct run *run = w->free_runs;
     struct kind *k = job->kind;
+    int64_t timeout_ms = job_extra(job)->timeout_ms;
     w->free_runs = run->next;
     w->claimed--;
     place_set(jobs, job, PLACE_RUNNING);
@@ -112,8 +113,8 @@ static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job
         .args = job_args(job),
         .attempt = job->attempt,
         .max_attempts = job->max_attempts,
-        .scheduled_at_wall = job->scheduled_at,
-        .timeout_ns = job->timeout_ms ? job->timeout_ms * NS_PER_MS : k->timeout_ns,
+        .scheduled_at_wall = job_extra(job)->scheduled_at,
+        .timeout_ns = timeout_ms ? timeout_ms * NS_PER_MS : k->timeout_ns,
         .target = k->target->pointer,
         .lane = w->lane,
     };
@@ -192,7 +193,6 @@ void jobs_finish(struct job_run *view, const struct job_outcome *outcome)
     run->end = outcome->end;
     run->delay_ns = outcome->delay_ns;
     run->result = NULL;
-    run->result_n = 0;
     run->error = copy_text(outcome->error, JOBS_ERROR_BYTES);
     if (outcome->end == JOB_END_DONE && outcome->result.n > JOBS_RESULT_BYTES) {
         run->end = JOB_END_DISCARDED;
@@ -200,8 +200,9 @@ void jobs_finish(struct job_run *view, const struct job_outcome *outcome)
         run->error = mem_printf("the result has %zu bytes, more than %d", outcome->result.n,
                                 JOBS_RESULT_BYTES);
     } else if (outcome->end == JOB_END_DONE && outcome->result.n) {
-        run->result = str_dup(outcome->result);
-        run->result_n = outcome->result.n;
+        run->result = mem_alloc(sizeof *run->result + outcome->result.n);
+        run->result->n = outcome->result.n;
+        memcpy(run->result->bytes, outcome->result.p, outcome->result.n);
     }
     run->next = NULL;
     *w->finished_end = run;

@@ -22,8 +22,9 @@ void job_unref(struct job *job)
 {
     if (--job->refs)
         return;
-    mem_free(job->text);
-    mem_free(job->result);
+    if (job->place == PLACE_FINISHING)
+        mem_free(job->result);
+    extra_free(job);
     mem_free(job);
 }
 

@@ -187,6 +187,7 @@ static void destroy(struct jobs *jobs)
     history_free(&jobs->history);
     fold_free(&jobs->fold);
     index_free(&jobs->index);
+    index_free(&jobs->watched);
     buf_free(&jobs->blob);
     flight_close(jobs->flight);
     pthread_cond_destroy(&jobs->quiet);

@@ -81,6 +81,7 @@ struct job_spec {
     struct str unique;   /* refused while another of this kind with this key is unfinished */
     struct str schedule; /* "plugin/id": refused if (schedule, scheduled_at) was pushed before */
     int64_t scheduled_at_wall;
+    int64_t result_ttl_ns; /* how long a result is kept */
 };
 
 /* A push under way.  Its memory is the caller's until done. */

@@ -113,7 +113,7 @@ void print_job(struct buf *out, const struct job *job)
         .max_attempts = job->max_attempts,
         .crashes = job->crashes,
         .args = job_args(job),
-        .error = str_c(job->text),
+        .error = str_c(job_extra(job)->error),
         .created_at = job->created_at,
         .run_at = job->run_at,
         .started_at = state == JOB_RUNNING ? job->started_at : 0,

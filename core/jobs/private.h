@@ -35,6 +35,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "jobs/admin.h"
+#include "jobs/extra.h"
 #include "jobs/flight.h"
 #include "jobs/index.h"
 #include "jobs/jobs.h"
@@ -102,8 +103,15 @@ struct kind {
     struct metric *done, *failed, *retried, *dead, *run_seconds, *wait_seconds;
 };
 
+/* What a run handed in, until the commit that keeps it. */
+struct job_result {
+    size_t n;
+    char bytes[];
+};
+
 /* A job from its push to the commit that ends it; args and the unique key follow
- * the struct.  1,000,000 queued ones should stay under 300 MB. */
+ * the struct.  1,000,000 queued ones stay under 300 MB: what few jobs have goes into
+ * struct job_extra. */
 struct job {
     int64_t id;
     union {
@@ -115,23 +123,26 @@ struct job {
     struct queue *queue;
     struct limit *limit; /* PARKED: where; READY: who offered it, or NULL */
     union {
-        struct worker *worker; /* CLAIMED */
-        struct run *run;       /* RUNNING */
+        struct worker *worker;     /* CLAIMED */
+        struct run *run;           /* RUNNING */
+        struct job_result *result; /* FINISHING, or NULL */
     };
     uint64_t fence;             /* of the last claim */
     int64_t created_at, run_at; /* wall, ns */
-    int64_t scheduled_at;       /* wall, ns, or 0 */
     int64_t started_at;         /* wall, ns: of the last run */
-    char *text;                 /* last error, or NULL */
-    char *result;               /* FINISHING, or NULL */
-    struct change_op *changes;  /* acknowledged with the end */
-    uint32_t args_n, timeout_ms, result_n;
+    struct job_extra *extra;    /* NULL for most: job_extra(), extra_make() */
+    uint32_t args_n;
     uint16_t unique_n, attempt, max_attempts;
     uint8_t place, priority, crashes, end; /* end: enum job_end when FINISHING */
     uint8_t refs;                          /* the index, and stale runs that still read args */
     bool held;                             /* PARKED for want of a handler */
     char bytes[];
 };
+_Static_assert(offsetof(struct job, bytes) <= 120, "a million of them are queued");
+static inline const struct job_extra *job_extra(const struct job *job)
+{
+    return job->extra ? job->extra : &extra_none;
+}
 static inline struct str job_args(const struct job *job)
 {
     return str_n(job->bytes, job->args_n);
@@ -153,8 +164,8 @@ struct run {
     /* the outcome, the lane's until it is settled */
     struct run *next; /* free or finished list */
     enum job_end end;
-    char *result, *error;
-    size_t result_n;
+    struct job_result *result;
+    char *error;
     int64_t delay_ns;
     /* a request to end, on its way */
     struct lane_message cancel;
@@ -259,6 +270,7 @@ struct jobs {
 
     pthread_mutex_t lock; /* all below */
     struct index index;
+    struct index watched; /* lists of change_op by the id of the job whose end they wait for */
     struct map *kinds, *queues, *uniques; /* by name; uniques by kind word and key */
     struct kind **kind_words;             /* by word; NULL where the word is a queue's */
     struct queue **queue_words;
@@ -394,6 +406,9 @@ void history_add(struct history *h, const struct fin_record *record);
 const struct fin_record *history_find(const struct history *h, int64_t id);
 const struct fin_record *history_back(const struct history *h, size_t n); /* 0 = newest; or NULL */
 void history_free(struct history *h);
+
+/* schema.c: makes the tables; arg is not used */
+bool schema_make(struct sqlite_conn *conn, void *arg, struct err *err);
 
 /* recover.c */
 bool jobs_recover(struct jobs *jobs, struct err *err);

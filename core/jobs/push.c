@@ -18,7 +18,8 @@ static bool check_spec(const struct job_spec *spec, const struct str *args, int 
     if (count > 1 && (spec->unique.n || spec->schedule.n))
         return err_set(err, ERR_INVALID, "jobs: a unique key is for one job, not for %d", count);
     if (spec->priority < 0 || spec->priority > JOBS_PRIORITIES || spec->retries < 0 ||
-        spec->retries > ATTEMPTS_MOST || spec->timeout_ns < 0 || spec->run_at_wall < 0)
+        spec->retries > ATTEMPTS_MOST || spec->timeout_ns < 0 || spec->run_at_wall < 0 ||
+        spec->result_ttl_ns < 0)
         return err_set(err, ERR_INVALID, "jobs: priority, retries, timeout or time out of range");
     for (int i = 0; i < count; i++)
         if (args[i].n > JOBS_ARGS_BYTES)
@@ -91,7 +92,6 @@ static void fill(struct push_op *op, const struct job_spec *spec)
 {
     struct job *first = op->first;
     int64_t id = first->id, now = clock_wall_ns();
-    int64_t timeout_ms = (spec->timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
     for (struct job *job = first; job; job = job->next) {
         job->id = id++;
         job->kind = first->kind;
@@ -100,8 +100,7 @@ static void fill(struct push_op *op, const struct job_spec *spec)
         job->max_attempts = first->max_attempts;
         job->created_at = now;
         job->run_at = spec->run_at_wall > now ? spec->run_at_wall : now;
-        job->timeout_ms = timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms;
-        job->scheduled_at = spec->scheduled_at_wall;
+        extra_fill(job, spec);
     }
 }
 

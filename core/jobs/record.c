@@ -25,10 +25,22 @@ static void bind_unique(sqlite3_stmt *s, int i, const struct job *job)
     bind_text(s, i, unique.n ? unique.p : NULL, unique.n);
 }
 
+static void bind_extra(sqlite3_stmt *s, int i, const struct job *job)
+{
+    struct buf text = {0};
+    if (job->extra)
+        extra_print(job->extra, &text);
+    if (text.n)
+        sqlite3_bind_text64(s, i, text.p, text.n, SQLITE_TRANSIENT, SQLITE_UTF8);
+    else
+        sqlite3_bind_null(s, i);
+    buf_free(&text);
+}
+
 static const char insert_job[] =
     "INSERT INTO maru_job(id, kind, queue, priority, created_at, run_at, attempt, max_attempts,"
-    " timeout_ms, scheduled_at, crashes, uniq, args)"
-    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, 0, ?10, ?11)";
+    " timeout_ms, scheduled_at, crashes, uniq, args, extra)"
+    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, 0, ?10, ?11, ?12)";
 
 static bool insert(struct sqlite_conn *conn, sqlite3_stmt *s, const struct job *job,
                    struct err *err)
@@ -40,10 +52,11 @@ static bool insert(struct sqlite_conn *conn, sqlite3_stmt *s, const struct job *
     sqlite3_bind_int64(s, 5, job->created_at);
     sqlite3_bind_int64(s, 6, job->run_at);
     sqlite3_bind_int(s, 7, job->max_attempts);
-    sqlite3_bind_int64(s, 8, job->timeout_ms);
-    sqlite3_bind_int64(s, 9, job->scheduled_at);
+    sqlite3_bind_int64(s, 8, job_extra(job)->timeout_ms);
+    sqlite3_bind_int64(s, 9, job_extra(job)->scheduled_at);
     bind_unique(s, 10, job);
     bind_text(s, 11, job->bytes, job->args_n);
+    bind_extra(s, 12, job);
     return run(conn, s, err);
 }
 
@@ -127,8 +140,10 @@ static bool record_dead(struct sqlite_conn *conn, const struct job *job, int64_t
 {
     static const char sql[] =
         "INSERT OR REPLACE INTO maru_job_dead(id, kind, queue, priority, created_at, max_attempts,"
-        " timeout_ms, scheduled_at, attempt, crashes, started_at, dead_at, uniq, args, error)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+        " timeout_ms, scheduled_at, attempt, crashes, started_at, dead_at, uniq, args, error,"
+        " extra)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
+    const struct job_extra *extra = job_extra(job);
     sqlite3_stmt *s = sqlite_prepared(conn, sql, err);
     if (!s)
         return false;
@@ -138,15 +153,16 @@ static bool record_dead(struct sqlite_conn *conn, const struct job *job, int64_t
     sqlite3_bind_int(s, 4, job->priority);
     sqlite3_bind_int64(s, 5, job->created_at);
     sqlite3_bind_int(s, 6, job->max_attempts);
-    sqlite3_bind_int64(s, 7, job->timeout_ms);
-    sqlite3_bind_int64(s, 8, job->scheduled_at);
+    sqlite3_bind_int64(s, 7, extra->timeout_ms);
+    sqlite3_bind_int64(s, 8, extra->scheduled_at);
     sqlite3_bind_int(s, 9, job->attempt);
     sqlite3_bind_int(s, 10, job->crashes);
     sqlite3_bind_int64(s, 11, job->started_at);
     sqlite3_bind_int64(s, 12, now_wall);
     bind_unique(s, 13, job);
     bind_text(s, 14, job->bytes, job->args_n);
-    bind_text(s, 15, job->text, job->text ? strlen(job->text) : 0);
+    bind_text(s, 15, extra->error, extra->error ? strlen(extra->error) : 0);
+    bind_extra(s, 16, job);
     return run(conn, s, err);
 }
 
@@ -166,11 +182,12 @@ static bool record_result(struct jobs *jobs, struct sqlite_conn *conn, const str
         "INSERT OR REPLACE INTO maru_job_done(id, expires_at, kind, queue, priority, attempt,"
         " max_attempts, created_at, started_at, finished_at, result)"
         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    int64_t ttl_ns = job_extra(job)->result_ttl_ns;
     sqlite3_stmt *s = sqlite_prepared(conn, sql, err);
     if (!s)
         return false;
     sqlite3_bind_int64(s, 1, job->id);
-    sqlite3_bind_int64(s, 2, now_wall + jobs->options.result_ttl_ns);
+    sqlite3_bind_int64(s, 2, now_wall + (ttl_ns ? ttl_ns : jobs->options.result_ttl_ns));
     sqlite3_bind_int64(s, 3, job->kind->word);
     sqlite3_bind_int64(s, 4, job->queue->word);
     sqlite3_bind_int(s, 5, job->priority);
@@ -179,7 +196,7 @@ static bool record_result(struct jobs *jobs, struct sqlite_conn *conn, const str
     sqlite3_bind_int64(s, 8, job->created_at);
     sqlite3_bind_int64(s, 9, job->started_at);
     sqlite3_bind_int64(s, 10, now_wall);
-    bind_text(s, 11, job->result, job->result_n);
+    bind_text(s, 11, job->result->bytes, job->result->n);
     return run(conn, s, err);
 }
 

@@ -6,24 +6,6 @@
 #include "base/mem.h"
 #include "observe/log.h"
 
-static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS maru_job(id INTEGER PRIMARY KEY, kind INT, queue INT,"
-    " priority INT, created_at INT, run_at INT, attempt INT, max_attempts INT, timeout_ms INT,"
-    " scheduled_at INT, crashes INT, uniq TEXT, args TEXT, error TEXT);"
-    "CREATE TABLE IF NOT EXISTS maru_job_fin(seq INTEGER PRIMARY KEY, b BLOB);"
-    "CREATE TABLE IF NOT EXISTS maru_job_dead(id INTEGER PRIMARY KEY, kind INT, queue INT,"
-    " priority INT, created_at INT, max_attempts INT, timeout_ms INT, scheduled_at INT,"
-    " attempt INT, crashes INT, started_at INT, dead_at INT, uniq TEXT, args TEXT, error TEXT);"
-    "CREATE TABLE IF NOT EXISTS maru_job_done(id INTEGER PRIMARY KEY, expires_at INT, kind INT,"
-    " queue INT, priority INT, attempt INT, max_attempts INT, created_at INT, started_at INT,"
-    " finished_at INT, result TEXT);"
-    "CREATE TABLE IF NOT EXISTS maru_job_word(id INTEGER PRIMARY KEY, is_queue INT, word TEXT);"
-    "CREATE TABLE IF NOT EXISTS maru_job_meta(key TEXT PRIMARY KEY, value INT) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS maru_cron_fire(schedule TEXT, at INT, job INT,"
-    " PRIMARY KEY(schedule, at)) WITHOUT ROWID;"
-    "INSERT OR IGNORE INTO maru_job_meta(key, value) VALUES('epoch', 0), ('next_id', 1);"
-    "UPDATE maru_job_meta SET value = value + 1 WHERE key = 'epoch';";
-
 struct recovery {
     struct jobs *jobs;
     struct index finished; /* ids in maru_job_fin; value: anything */
@@ -103,15 +85,18 @@ static bool on_fin(struct recovery *r, sqlite3_stmt *s, struct err *err)
 
 static const char read_jobs[] =
     "SELECT id, kind, queue, priority, created_at, run_at, attempt, max_attempts, timeout_ms,"
-    " scheduled_at, crashes, uniq, args, error FROM maru_job ORDER BY id";
+    " scheduled_at, crashes, uniq, args, error, extra FROM maru_job ORDER BY id";
 
-static struct job *read_job(struct jobs *jobs, sqlite3_stmt *s)
+static struct job *read_job(struct jobs *jobs, sqlite3_stmt *s, struct err *err)
 {
     uint32_t kind = (uint32_t)sqlite3_column_int64(s, 1);
     uint32_t queue = (uint32_t)sqlite3_column_int64(s, 2);
     if (kind > jobs->words || queue > jobs->words || !jobs->kind_words[kind] ||
-        !jobs->queue_words[queue])
+        !jobs->queue_words[queue]) {
+        err_set(err, ERR_CORRUPT, "maru_job: job %lld has an unknown kind or queue",
+                (long long)sqlite3_column_int64(s, 0));
         return NULL;
+    }
     struct str error = column_text(s, 13);
     struct job *job = job_create(column_text(s, 12), column_text(s, 11));
     job->id = sqlite3_column_int64(s, 0);
@@ -122,11 +107,13 @@ static struct job *read_job(struct jobs *jobs, sqlite3_stmt *s)
     job->run_at = sqlite3_column_int64(s, 5);
     job->attempt = (uint16_t)sqlite3_column_int64(s, 6);
     job->max_attempts = (uint16_t)sqlite3_column_int64(s, 7);
-    job->timeout_ms = (uint32_t)sqlite3_column_int64(s, 8);
-    job->scheduled_at = sqlite3_column_int64(s, 9);
+    extra_read(job, sqlite3_column_int64(s, 8), sqlite3_column_int64(s, 9));
     job->crashes = (uint8_t)sqlite3_column_int64(s, 10);
-    job->text = error.n ? str_dup(error) : NULL;
-    return job;
+    extra_set_error(job, error.n ? str_dup(error) : NULL);
+    if (extra_parse(job, column_text(s, 14), err))
+        return job;
+    job_unref(job);
+    return NULL;
 }
 
 static bool on_job(struct recovery *r, sqlite3_stmt *s, struct err *err)
@@ -138,10 +125,9 @@ static bool on_job(struct recovery *r, sqlite3_stmt *s, struct err *err)
         r->folding++;
         return true;
     }
-    struct job *job = read_job(jobs, s);
+    struct job *job = read_job(jobs, s, err);
     if (!job)
-        return err_set(err, ERR_CORRUPT, "maru_job: job %lld has an unknown kind or queue",
-                       (long long)id);
+        return false;
     index_set(&jobs->index, id, job);
     unique_take(jobs, job);
     jobs->count[PLACE_NONE]++;
@@ -237,11 +223,10 @@ static void place_job(struct jobs *jobs, struct job *job, int64_t now_wall)
         place_start(jobs, job, now_wall);
         return;
     }
-    mem_free(job->text);
-    job->text = mem_printf("quarantined: took the process down %d times", job->crashes);
+    extra_set_error(job, mem_printf("quarantined: took the process down %d times", job->crashes));
     job->end = JOB_END_DISCARDED;
     place_set(jobs, job, PLACE_FINISHING);
-    log_error("jobs", "%s %lld is %s", job->kind->name, (long long)job->id, job->text);
+    log_error("jobs", "%s %lld is %s", job->kind->name, (long long)job->id, job->extra->error);
 }
 
 static int compare_jobs(const void *a, const void *b)
@@ -266,12 +251,6 @@ static void place_all(struct jobs *jobs)
     mem_free(all);
 }
 
-static bool schema_work(struct sqlite_conn *conn, void *arg, struct err *err)
-{
-    (void)arg;
-    return sqlite_exec(conn, schema, err);
-}
-
 bool jobs_recover(struct jobs *jobs, struct err *err)
 {
     struct recovery r = {.jobs = jobs};
@@ -280,7 +259,7 @@ bool jobs_recover(struct jobs *jobs, struct err *err)
     r.crashed_count = flight_read(jobs->flight, r.crashed, FLIGHT_SLOTS, &r.same_boot);
     jobs->next_id = 1;
     jobs->fold.next_seq = 1;
-    bool ok = sqlite_work_wait(jobs->db, schema_work, NULL, err) &&
+    bool ok = sqlite_work_wait(jobs->db, schema_make, NULL, err) &&
               sqlite_read_wait(jobs->db, load, &r, err) && blame(&r, err);
     mem_free(r.crashed);
     index_free(&r.finished);

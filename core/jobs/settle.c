@@ -9,7 +9,8 @@ static void free_run(struct run *run)
     struct worker *w = run->worker;
     mem_free(run->result);
     mem_free(run->error);
-    run->result = run->error = NULL;
+    run->result = NULL;
+    run->error = NULL;
     run->in_use = false;
     run->next = w->free_runs;
     w->free_runs = run;
@@ -21,11 +22,9 @@ static void end_job(struct jobs *jobs, struct job *job, struct run *run, enum jo
 {
     job->end = (uint8_t)end;
     job->result = run->result;
-    job->result_n = (uint32_t)run->result_n;
     run->result = NULL;
     if (run->error || end == JOB_END_DONE) {
-        mem_free(job->text);
-        job->text = run->error;
+        extra_set_error(job, run->error);
         run->error = NULL;
     }
     place_set(jobs, job, PLACE_FINISHING);
@@ -37,14 +36,13 @@ static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64
                         ? run->delay_ns
                         : retry_delay_ns(job->kind->backoff_ns, job->attempt);
     struct update_op *op = mem_alloc(sizeof *op);
-    mem_free(job->text);
-    job->text = run->error;
+    extra_set_error(job, run->error);
     run->error = NULL;
     job->run_at = now_wall + delay;
     *op = (struct update_op){.id = job->id,
                              .run_at = job->run_at,
                              .attempt = job->attempt,
-                             .error = mem_strdup(job->text)};
+                             .error = mem_strdup(job_extra(job)->error)};
     batch_add_update(&jobs->pending, op);
     jobs->retried_total++;
     metric_add(job->kind->retried, 1);

@@ -1,0 +1,49 @@
+/* What the record keeps: columns added later, rare attributes, attempts. */
+#include "jobs/words.h"
+#include "test.h"
+
+/* The tables as the first version made them, with a queued, a dead and a finished job. */
+static const char first_version[] =
+    "CREATE TABLE maru_job(id INTEGER PRIMARY KEY, kind INT, queue INT, priority INT,"
+    " created_at INT, run_at INT, attempt INT, max_attempts INT, timeout_ms INT,"
+    " scheduled_at INT, crashes INT, uniq TEXT, args TEXT, error TEXT);"
+    "CREATE TABLE maru_job_fin(seq INTEGER PRIMARY KEY, b BLOB);"
+    "CREATE TABLE maru_job_dead(id INTEGER PRIMARY KEY, kind INT, queue INT, priority INT,"
+    " created_at INT, max_attempts INT, timeout_ms INT, scheduled_at INT, attempt INT,"
+    " crashes INT, started_at INT, dead_at INT, uniq TEXT, args TEXT, error TEXT);"
+    "CREATE TABLE maru_job_done(id INTEGER PRIMARY KEY, expires_at INT, kind INT, queue INT,"
+    " priority INT, attempt INT, max_attempts INT, created_at INT, started_at INT,"
+    " finished_at INT, result TEXT);"
+    "CREATE TABLE maru_job_word(id INTEGER PRIMARY KEY, is_queue INT, word TEXT);"
+    "CREATE TABLE maru_job_meta(key TEXT PRIMARY KEY, value INT) WITHOUT ROWID;"
+    "INSERT INTO maru_job_meta VALUES('epoch', 4), ('next_id', 1);"
+    "INSERT INTO maru_job_word VALUES(1, 0, 'p.k'), (2, 1, 'default');"
+    "INSERT INTO maru_job VALUES(7, 1, 2, 1, 5, 5, 1, 4, 9000, 77, 0, NULL, '\"a\"', 'it broke');"
+    "INSERT INTO maru_job_dead VALUES(8, 1, 2, 1, 5, 4, 0, 0, 4, 0, 6, 4000000000000000000,"
+    " 'key', '\"b\"', 'it died');";
+
+TEST(a_database_of_the_first_version_opens_and_gains_what_is_new)
+{
+    struct host h = {.run = run_word};
+    sqlite3 *db;
+    host_make_dir(&h);
+    REQUIRE(sqlite3_open(h.db, &db) == SQLITE_OK);
+    CHECK_EQ(sqlite3_exec(db, first_version, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    seen[0] = 0;
+    host_open(&h);
+    char *json = host_query(&h, (struct jobs_query){.id = 7});
+    CHECK(strstr(json, "\"error\":\"it broke\""));
+    mem_free(json);
+    CHECK_EQ(host_change(&h, jobs_retry, 8), ERR_NONE);
+    CHECK(push(&h, "\"c\"", (struct job_spec){.result_ttl_ns = NS_PER_SECOND}, NULL) > 8);
+    host_close(&h);
+    host_open(&h); /* the column is not added twice */
+    host_kind(&h, "p.k", 3, NS_PER_MS, 1);
+    host_start(&h, 1, 1);
+    CHECK(host_drain(&h, 5000));
+    CHECK(strcmp(seen, "\"a\" \"b\" \"c\" ") == 0);
+    host_stop(&h, 0);
+    host_close(&h);
+    host_remove(&h);
+}
