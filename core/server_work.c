@@ -16,6 +16,9 @@ bool jobs_part_start(struct server *s, struct err *err)
 {
     char *flight = mem_printf("%s/jobs.flight", s->state_dir);
     struct jobs_options options = {
+        .driver = s->guest ? NULL : config_text(s->config, "jobs.driver"),
+        .url = config_text(s->config, "jobs.url"),
+        .lease_ns = config_ns(s->config, "jobs.lease"),
         .store = s->store,
         .lane = s->control,
         .flight_path = flight,
@@ -23,6 +26,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .cancel = jobs_cancel_task,
         .arg = s,
         .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
+        .dead_ttl_ns = config_ns(s->config, "jobs.dead_ttl"),
     };
     int capacity = (int)config_integer(s->config, "jobs.concurrency");
     s->jobs = jobs_open(&options, err);

@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -60,15 +61,20 @@ static struct jobs *jobs_of(struct sqlite_write *w)
     return (struct jobs *)(void *)((char *)w - offsetof(struct jobs, write));
 }
 
+void batch_take(struct jobs *jobs)
+{
+    if (jobs->taken)
+        return;
+    jobs_lock(jobs);
+    batch_move(&jobs->batch, &jobs->pending);
+    jobs_unlock(jobs);
+    jobs->taken = true;
+}
+
 static bool work(struct sqlite_conn *conn, struct sqlite_write *w)
 {
     struct jobs *jobs = jobs_of(w);
-    if (!jobs->taken) {
-        jobs_lock(jobs);
-        batch_move(&jobs->batch, &jobs->pending);
-        jobs_unlock(jobs);
-        jobs->taken = true;
-    }
+    batch_take(jobs);
     bool idle = batch_is_empty(&jobs->batch) || fold_backlog(&jobs->fold) > FOLD_BEHIND;
     return record_batch(jobs, conn, &w->err) &&
            fold_step(jobs, conn, (idle ? FOLD_IDLE_US : FOLD_BUSY_US) * INT64_C(1000), &w->err);
@@ -162,20 +168,10 @@ static void free_updates(struct batch *b)
     }
 }
 
-static void committed(struct sqlite_write *w)
+/* What is on disk becomes visible, and is answered. */
+static void publish(struct jobs *jobs)
 {
-    struct jobs *jobs = jobs_of(w);
     struct batch *b = &jobs->batch;
-    size_t n = jobs->blob.n / sizeof(struct fin_record);
-    const struct fin_record *records = (const struct fin_record *)(void *)jobs->blob.p;
-    jobs_lock(jobs);
-    jobs->words_stored = jobs->words_written;
-    fold_committed(jobs);
-    for (size_t i = 0; i < n; i++)
-        history_add(&jobs->history, &records[i]);
-    jobs_unlock(jobs);
-    if (n)
-        fold_recorded(&jobs->fold, jobs->fold.next_seq, records, n);
     struct change_op *changes = publish_ends(jobs);
     if (b->pushes)
         push_publish(jobs, b->pushes);
@@ -189,6 +185,22 @@ static void committed(struct sqlite_write *w)
     answer_changes(b->revivals, NULL);
     free_updates(b);
     batch_init(b);
+}
+
+static void committed(struct sqlite_write *w)
+{
+    struct jobs *jobs = jobs_of(w);
+    size_t n = jobs->blob.n / sizeof(struct fin_record);
+    const struct fin_record *records = (const struct fin_record *)(void *)jobs->blob.p;
+    jobs_lock(jobs);
+    jobs->words_stored = jobs->words_written;
+    fold_committed(jobs);
+    for (size_t i = 0; i < n; i++)
+        history_add(&jobs->history, &records[i]);
+    jobs_unlock(jobs);
+    if (n)
+        fold_recorded(&jobs->fold, jobs->fold.next_seq, records, n);
+    publish(jobs);
 }
 
 /* I7: callers hear of it, outcomes join the next batch, in front. */
@@ -221,21 +233,38 @@ static void failed(struct jobs *jobs, const struct err *err)
     log_error("jobs", "nothing written: %s", err->message);
 }
 
+/* Lock held: the next batch may be handed over. */
+static void over(struct jobs *jobs, bool ok)
+{
+    jobs->taken = false;
+    jobs->writing = false;
+    if (ok)
+        jobs->retry_at_ns = 0;
+    pthread_cond_broadcast(&jobs->quiet);
+}
+
+void batch_over(struct jobs *jobs, const struct err *err)
+{
+    if (err)
+        failed(jobs, err);
+    else
+        publish(jobs);
+    jobs_lock(jobs);
+    over(jobs, !err);
+    jobs_unlock(jobs);
+}
+
 static void done(struct sqlite_write *w)
 {
     struct jobs *jobs = jobs_of(w);
     if (w->err.code)
         failed(jobs, &w->err);
-    jobs->taken = false;
     bool upkeep = !fold_is_idle(&jobs->fold);
     jobs_lock(jobs);
-    jobs->writing = false;
     jobs->upkeep = upkeep;
-    if (!w->err.code)
-        jobs->retry_at_ns = 0;
     if (upkeep)
         jobs_wake(jobs, clock_wall_ns() + JOBS_TICK_MS * NS_PER_MS);
-    pthread_cond_broadcast(&jobs->quiet);
+    over(jobs, !w->err.code);
     jobs_unlock(jobs); /* hands over the next batch if there is one */
 }
 

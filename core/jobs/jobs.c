@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -36,7 +37,7 @@ void jobs_unlock(struct jobs *jobs)
         jobs->waking = true;
     pthread_mutex_unlock(&jobs->lock);
     if (write)
-        sqlite_write(jobs->db, &jobs->write, NULL);
+        jobs->driver->write(jobs);
     if (wake)
         lane_post(jobs->options.lane, &jobs->wake);
     for (struct worker *next; post; post = next) {
@@ -198,10 +199,15 @@ static void destroy(struct jobs *jobs)
 struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
 {
     struct jobs *jobs = create(options);
+    const char *name = options->driver ? options->driver : jobs_sqlite.name;
     jobs->db = store_sqlite(options->store);
-    if (!jobs->db)
+    jobs->driver = jobs_driver_named(name);
+    if (!jobs->driver)
+        err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", name);
+    else if (!jobs->db)
         err_set(err, ERR_INVALID, "jobs: the queue needs the embedded store");
-    else if ((jobs->flight = flight_open(options->flight_path, err)) && jobs_recover(jobs, err))
+    else if ((jobs->flight = flight_open(options->flight_path, err)) &&
+             jobs->driver->open(jobs, err))
         return jobs;
     destroy(jobs);
     return NULL;
@@ -216,6 +222,8 @@ void jobs_start(struct jobs *jobs)
     jobs->wake_wanted = true;
     dispatch(jobs);
     jobs_unlock(jobs);
+    if (jobs->driver->start)
+        jobs->driver->start(jobs);
 }
 
 void jobs_stop(struct jobs *jobs, int64_t grace_ns, struct lane *lane, lane_fn *stopped, void *arg)
@@ -232,14 +240,8 @@ void jobs_stop(struct jobs *jobs, int64_t grace_ns, struct lane *lane, lane_fn *
     jobs_unlock(jobs);
 }
 
-static bool final_work(struct sqlite_conn *conn, void *arg, struct err *err)
-{
-    return record_next_id(arg, conn, err);
-}
-
 void jobs_close(struct jobs *jobs)
 {
-    struct err err = {0};
     if (!jobs)
         return;
     jobs_lock(jobs);
@@ -250,7 +252,6 @@ void jobs_close(struct jobs *jobs)
         log_error("jobs", "%lld ended jobs could not be recorded; they will run again",
                   (long long)jobs->count[PLACE_FINISHING]);
     pthread_mutex_unlock(&jobs->lock);
-    if (!jobs->failed.code && !sqlite_work_wait(jobs->db, final_work, jobs, &err))
-        log_error("jobs", "close: %s", err.message);
+    jobs->driver->close(jobs);
     destroy(jobs);
 }

@@ -24,6 +24,9 @@ struct store;
 struct store_tx;
 
 struct jobs_options {
+    const char *driver;      /* where the record is (driver.h); NULL = "sqlite" */
+    const char *url;         /* of a shared record's server */
+    int64_t lease_ns;        /* of a shared record's claims; 0 = 20 s */
     struct store *store;     /* its driver is SQLite; outlives the jobs */
     struct lane *lane;       /* control lane: delays and upkeep */
     const char *flight_path; /* state.dir/jobs.flight */

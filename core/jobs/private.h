@@ -41,6 +41,7 @@
 #include "jobs/jobs.h"
 #include "storage/sqlite.h"
 
+struct jobs_driver;
 struct metric;
 struct run;
 
@@ -262,6 +263,8 @@ struct fold {
 struct jobs {
     /* immutable */
     struct jobs_options options;
+    const struct jobs_driver *driver;
+    void *record; /* a shared driver's own */
     struct sqlite *db;
     struct flight *flight;
     /* before jobs_start() */
