@@ -18,8 +18,8 @@ static const char *const weekdays[] = {"sun", "mon", "tue", "wed", "thu", "fri",
 
 /* ORDER fields: as they are written. */
 static const struct field fields[] = {
-    {"minute", 0, 59, NULL, 0},  {"hour", 0, 23, NULL, 0},       {"day", 1, 31, NULL, 0},
-    {"month", 1, 12, months, 1}, {"weekday", 0, 7, weekdays, 0},
+    {"second", 0, 59, NULL, 0}, {"minute", 0, 59, NULL, 0},  {"hour", 0, 23, NULL, 0},
+    {"day", 1, 31, NULL, 0},    {"month", 1, 12, months, 1}, {"weekday", 0, 7, weekdays, 0},
 };
 
 static bool same_word(struct str text, const char *word)
@@ -119,32 +119,47 @@ static struct str next_word(struct str *text)
     return word;
 }
 
-static bool five_fields(struct str text, struct schedule *out, struct err *err)
+enum { FIELD_SECOND, FIELD_MINUTE, FIELD_HOUR, FIELD_DAY, FIELD_MONTH, FIELD_WEEKDAY, FIELDS };
+
+/* Words of the text, the second's filled in when there are five; 0 with *err. */
+static bool split_fields(struct str text, struct str out[FIELDS], struct err *err)
 {
-    uint64_t bits[5];
-    bool intervals[5] = {false};
     int count = 0;
     for (struct str word = next_word(&text); word.n > 0; word = next_word(&text)) {
-        if (count == 5)
-            return err_set(err, ERR_INVALID, "more than five fields");
-        if (count == 2)
-            out->any_day = word.p[0] == '*' && word.n == 1;
-        if (count == 4)
-            out->any_weekday = word.p[0] == '*' && word.n == 1;
-        if (!one_field(word, &fields[count], &bits[count], &intervals[count], err))
-            return false;
-        count++;
+        if (count == FIELDS)
+            return err_set(err, ERR_INVALID, "more than six fields");
+        out[count++] = word;
     }
-    if (count != 5)
+    if (count < FIELDS - 1)
         return err_set(err, ERR_INVALID,
                        "%d fields of five: write minute hour day month weekday, or @every 30s",
                        count);
-    out->minutes = bits[0];
-    out->hours = (uint32_t)bits[1];
-    out->days = (uint32_t)bits[2];
-    out->months = (uint32_t)bits[3];
-    out->weekdays = (uint32_t)bits[4];
-    out->interval = intervals[0] || intervals[1];
+    if (count == FIELDS - 1) {
+        memmove(out + 1, out, (FIELDS - 1) * sizeof *out);
+        out[FIELD_SECOND] = STR("0");
+    }
+    return true;
+}
+
+static bool read_fields(struct str text, struct schedule *out, struct err *err)
+{
+    struct str words[FIELDS];
+    uint64_t bits[FIELDS];
+    bool intervals[FIELDS] = {false};
+    if (!split_fields(text, words, err))
+        return false;
+    for (int i = 0; i < FIELDS; i++)
+        if (!one_field(words[i], &fields[i], &bits[i], &intervals[i], err))
+            return false;
+    out->any_day = str_eq_c(words[FIELD_DAY], "*");
+    out->any_weekday = str_eq_c(words[FIELD_WEEKDAY], "*");
+    out->seconds = bits[FIELD_SECOND];
+    out->minutes = bits[FIELD_MINUTE];
+    out->hours = (uint32_t)bits[FIELD_HOUR];
+    out->days = (uint32_t)bits[FIELD_DAY];
+    out->months = (uint32_t)bits[FIELD_MONTH];
+    out->weekdays = (uint32_t)bits[FIELD_WEEKDAY];
+    out->interval = intervals[FIELD_SECOND] || intervals[FIELD_MINUTE] || intervals[FIELD_HOUR];
     return has_date(out) || err_set(err, ERR_INVALID, "no year has such a date");
 }
 
@@ -171,11 +186,11 @@ static bool parse(struct str text, struct schedule *out, struct err *err)
         return every(str_n(text.p + 7, text.n - 7), out, err);
     for (size_t i = 0; i < sizeof shorts / sizeof *shorts; i++)
         if (str_eq_c(text, shorts[i][0]))
-            return five_fields(str_c(shorts[i][1]), out, err);
+            return read_fields(str_c(shorts[i][1]), out, err);
     if (text.n > 0 && text.p[0] == '@')
         return err_set(err, ERR_INVALID,
                        "there are @hourly @daily @weekly @monthly @yearly and @every 30s");
-    return five_fields(text, out, err);
+    return read_fields(text, out, err);
 }
 
 bool schedule_parse(struct str text, struct schedule *out, struct err *err)
@@ -204,14 +219,26 @@ static bool day_matches(const struct schedule *s, int64_t days)
     return by_day || by_weekday;
 }
 
-/* First minute of the day that matches and is >= from (seconds of the day), or -1. */
-static int64_t minute_of_day(const struct schedule *s, int64_t from)
+/* The lowest bit of mask from `from` on, or -1. */
+static int first_bit(uint64_t mask, int from)
 {
-    for (int64_t at = (from + 59) / 60; at < 24 * 60; at++) {
-        if (!(s->hours >> (at / 60) & 1))
-            at = at / 60 * 60 + 59;
-        else if (s->minutes >> (at % 60) & 1)
-            return at * 60;
+    uint64_t rest = from < 64 ? mask >> from : 0;
+    return rest ? from + __builtin_ctzll(rest) : -1;
+}
+
+/* First second of the day that matches and is >= from, or -1. */
+static int64_t second_of_day(const struct schedule *s, int64_t from)
+{
+    int hour = (int)(from / 3600), minute = (int)(from / 60 % 60), second = (int)(from % 60);
+    for (int h = first_bit(s->hours, hour); h >= 0; h = first_bit(s->hours, h + 1)) {
+        if (h > hour)
+            minute = second = 0;
+        int m = first_bit(s->minutes, minute);
+        int t = m < 0 ? -1 : first_bit(s->seconds, m > minute ? 0 : second);
+        if (m >= 0 && t < 0 && (m = first_bit(s->minutes, m + 1)) >= 0)
+            t = first_bit(s->seconds, 0);
+        if (m >= 0)
+            return h * 3600 + m * 60 + t;
     }
     return -1;
 }
@@ -224,7 +251,7 @@ static int64_t next_local(const struct schedule *s, int64_t from)
     for (; days <= last; days++, second = 0) {
         if (!day_matches(s, days))
             continue;
-        int64_t at = minute_of_day(s, second);
+        int64_t at = second_of_day(s, second);
         if (at >= 0)
             return days * DAY + at;
     }
@@ -232,15 +259,15 @@ static int64_t next_local(const struct schedule *s, int64_t from)
 }
 
 /* Local times in their order; a skipped one fires at the end of its gap, of a
- * double one the first counts.  The order of instants is that of local times. */
+ * double one the first counts.  The order of instants is that of local times, so
+ * none up to the present local time is still to come. */
 static int64_t next_fixed(const struct schedule *s, const struct zone *zone, int64_t after)
 {
-    int64_t local = after + zone_offset(zone, after, NULL, NULL) - 2 * DAY, at;
-    while ((local = next_local(s, local)) != SCHEDULE_NEVER) {
+    int64_t local = after + zone_offset(zone, after, NULL, NULL), at;
+    while ((local = next_local(s, local + 1)) != SCHEDULE_NEVER) {
         zone_instant(zone, local, &at);
         if (at > after)
             return at;
-        local += 60;
     }
     return SCHEDULE_NEVER;
 }
@@ -269,7 +296,7 @@ int64_t schedule_next(const struct schedule *s, const struct zone *zone, int64_t
     return s->interval ? next_interval(s, zone, after) : next_fixed(s, zone, after);
 }
 
-/* Looks back in windows that grow, so that a pattern of every minute and one of
+/* Looks back in windows that grow, so that a pattern of every second and one of
  * every year both take few steps. */
 int64_t schedule_latest(const struct schedule *s, const struct zone *zone, int64_t after,
                         int64_t until)
@@ -278,7 +305,7 @@ int64_t schedule_latest(const struct schedule *s, const struct zone *zone, int64
         int64_t at = floor_div(until, s->every) * s->every;
         return at > after ? at : SCHEDULE_NEVER;
     }
-    for (int64_t window = 120;; window *= 4) {
+    for (int64_t window = 2;; window *= 4) {
         int64_t start = until - window > after ? until - window : after;
         int64_t at = schedule_next(s, zone, start), latest = SCHEDULE_NEVER;
         while (at <= until && at != SCHEDULE_NEVER) {
@@ -288,6 +315,20 @@ int64_t schedule_latest(const struct schedule *s, const struct zone *zone, int64
         if (latest != SCHEDULE_NEVER || start == after)
             return latest;
     }
+}
+
+int schedule_count(const struct schedule *s, const struct zone *zone, int64_t after, int64_t until,
+                   int most)
+{
+    int count = 0;
+    if (s->every > 0) {
+        int64_t n = floor_div(until, s->every) - floor_div(after, s->every);
+        return n > most ? most : n > 0 ? (int)n : 0;
+    }
+    while (count < most && (after = schedule_next(s, zone, after)) <= until &&
+           after != SCHEDULE_NEVER)
+        count++;
+    return count;
 }
 
 int schedule_next_n(const struct schedule *s, const struct zone *zone, int64_t after, int64_t *out,

@@ -1,13 +1,14 @@
 /* schedule.h -- when a pattern fires: text and time zone in, instants out.  Pure.
  *
- * Five fields "minute hour day month weekday": numbers, names (jan, mon), lists
- * 1,2, ranges 1-5, steps after / (0-30/5); Sunday is 0 and 7.  "@hourly", "@daily",
- * "@midnight", "@weekly", "@monthly", "@yearly", and "@every 30s" (1 s … 366 d).
+ * Five fields "minute hour day month weekday", or six with the second in front:
+ * numbers, names (jan, mon), lists 1,2, ranges 1-5, steps after / (0-30/5); Sunday
+ * is 0 and 7.  "@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly",
+ * and "@every 30s" (1 s … 366 d).
  *
  * Day and weekday both restricted: either may match (Vixie).
  *
- * Changes of the clock: a pattern whose minute and hour are single numbers or
- * lists is *fixed*: local times that a change skips fire once, at the first
+ * Changes of the clock: a pattern whose second, minute and hour are single numbers
+ * or lists is *fixed*: local times that a change skips fire once, at the first
  * instant after it; of local times that come twice the first fires.  Any other
  * pattern is an *interval*: it follows real elapsed time, so through both hours
  * of an overlap, and misses nothing at a gap.  "@every d" fires at the multiples
@@ -30,7 +31,7 @@ enum { SCHEDULE_PATTERN_BYTES = 256 };
 
 struct schedule {
     int64_t every; /* seconds; 0 = the fields below */
-    uint64_t minutes;
+    uint64_t seconds, minutes;
     uint32_t hours, days, months, weekdays; /* bit n = value n */
     bool any_day, any_weekday;              /* written as * */
     bool interval;
@@ -45,6 +46,9 @@ int64_t schedule_next(const struct schedule *schedule, const struct zone *zone, 
 /* The last instant in (after, until]; SCHEDULE_NEVER when there is none. */
 int64_t schedule_latest(const struct schedule *schedule, const struct zone *zone, int64_t after,
                         int64_t until);
+/* How many instants are in (after, until], counted up to `most`. */
+int schedule_count(const struct schedule *schedule, const struct zone *zone, int64_t after,
+                   int64_t until, int most);
 /* Fills out with the next n; returns how many there are. */
 int schedule_next_n(const struct schedule *schedule, const struct zone *zone, int64_t after,
                     int64_t *out, int n);

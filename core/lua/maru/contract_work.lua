@@ -87,7 +87,7 @@ function M.jobs(jobs, context)
   return out
 end
 
---- Five fields, "@every 30s" or a nickname; ranges are checked when the schedule is made.
+--- Five or six fields, "@every 30s" or a nickname; ranges are checked when the schedule is made.
 local function check_pattern(keys, pattern)
   if NICKNAMES[pattern] then
     return
@@ -101,9 +101,9 @@ local function check_pattern(keys, pattern)
     return
   end
   local _, count = gsub(pattern, "[^%s]+", "")
-  if count ~= 5 or find(pattern, "[^%w%s*/,%-#?]") then
-    refuse(keys, "'%s' is not a schedule: five fields (minute hour day month weekday), \"@every 30s\", "
-      .. "\"@hourly\", \"@daily\" or \"config:KEY\"", pattern)
+  if (count ~= 5 and count ~= 6) or find(pattern, "[^%w%s*/,%-#?]") then
+    refuse(keys, "'%s' is not a schedule: five fields (minute hour day month weekday), six with the second "
+      .. "in front, \"@every 30s\", \"@hourly\", \"@daily\" or \"config:KEY\"", pattern)
   end
 end
 

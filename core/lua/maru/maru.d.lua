@@ -189,7 +189,7 @@ function Stream:follow(topic, event) end
 ---@field id? string             identity that survives editing the pattern; default the pattern itself
 ---@field args? table
 ---@field enabled? boolean
---- The key is a five-field pattern, "@every 30s", "@hourly", "@daily", or "config:KEY" (pattern from config).
+--- The key is a pattern of five fields (minute hour day month weekday) or six (second first), "@every 30s", "@hourly", "@daily", or "config:KEY" (pattern from config).
 
 ---@class maru.SeriesDeclaration
 ---@field keys string[]          text columns that name one line, e.g. { "platform", "channel_id" }

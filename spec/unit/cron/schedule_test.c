@@ -52,6 +52,44 @@ TEST(fields_ranges_steps_lists_and_names)
     CHECK_STR(fires("0 12 * * 7", "UTC", "2026-11-21T00:00", 1), "2026-11-22T12:00:00+00:00");
 }
 
+TEST(six_fields_begin_with_the_second)
+{
+    CHECK_STR(fires("*/20 * * * * *", "UTC", "2026-01-01T00:00", 3),
+              "2026-01-01T00:00:20+00:00 2026-01-01T00:00:40+00:00 2026-01-01T00:01:00+00:00");
+    CHECK_STR(fires("5,50 59 23 * * *", "UTC", "2026-01-01T00:00", 3),
+              "2026-01-01T23:59:05+00:00 2026-01-01T23:59:50+00:00 2026-01-02T23:59:05+00:00");
+    CHECK_STR(fires("30 10-12/2 9 * * mon", "Asia/Seoul", "2026-11-21T00:00", 3),
+              "2026-11-23T09:10:30+09:00 2026-11-23T09:12:30+09:00 2026-11-30T09:10:30+09:00");
+    /* fixed: once, after the gap; with every second asked for: elapsed time */
+    CHECK_STR(fires("15 30 2 * * *", "America/New_York", "2025-03-08T12:00", 2),
+              "2025-03-09T03:00:00-04:00 2025-03-10T02:30:15-04:00");
+    CHECK_STR(fires("*/30 30 2 * * *", "America/New_York", "2025-03-08T12:00", 2),
+              "2025-03-10T02:30:00-04:00 2025-03-10T02:30:30-04:00");
+}
+
+/* What other schedulers got wrong: instants in UTC, as measured beside them. */
+TEST(days_of_a_change_as_measured_with_other_schedulers)
+{
+    static const struct {
+        const char *pattern, *zone, *from, *fires;
+    } rows[] = {
+        {"30 2 * * *", "America/New_York", "2025-03-09T05:00",
+         "2025-03-09T03:00:00-04:00 2025-03-10T02:30:00-04:00"},
+        {"0 0 * * *", "Asia/Beirut", "2025-03-29T12:00",
+         "2025-03-30T01:00:00+03:00 2025-03-31T00:00:00+03:00"},
+        {"30 1 * * *", "America/New_York", "2025-11-02T05:00",
+         "2025-11-02T01:30:00-04:00 2025-11-03T01:30:00-05:00"},
+        {"*/30 * * * *", "America/New_York", "2025-11-02T05:29",
+         "2025-11-02T01:30:00-04:00 2025-11-02T01:00:00-05:00"},
+        {"*/30 * * * *", "America/New_York", "2025-11-02T06:00",
+         "2025-11-02T01:30:00-05:00 2025-11-02T02:00:00-05:00"},
+        {"15 1-3 * * *", "America/New_York", "2025-03-09T05:00",
+         "2025-03-09T01:15:00-05:00 2025-03-09T03:15:00-04:00"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        CHECK_STR(fires(rows[i].pattern, rows[i].zone, rows[i].from, 2), rows[i].fires);
+}
+
 TEST(day_and_weekday_together_mean_either)
 {
     CHECK_STR(fires("0 0 13 * fri", "UTC", "2026-11-07T00:00", 3),
@@ -120,6 +158,12 @@ TEST(the_latest_missed_instant_is_found)
     CHECK_EQ(schedule_latest(&s, utc, 0, day + 90), day + 60);
     CHECK(schedule_parse(STR("@every 7s"), &s, &err));
     CHECK_EQ(schedule_latest(&s, utc, 0, 20), 14);
+    CHECK_EQ(schedule_count(&s, utc, 0, 20, 9), 2);
+    CHECK_EQ(schedule_count(&s, utc, 0, 2000, 9), 9);
+    CHECK(schedule_parse(STR("*/10 * * * * *"), &s, &err));
+    CHECK_EQ(schedule_latest(&s, utc, 0, day - 1), day - 10);
+    CHECK_EQ(schedule_count(&s, utc, day, day + 60, 100), 6);
+    CHECK_EQ(schedule_count(&s, utc, day, day + 60, 4), 4);
     zone_free(utc);
 }
 
@@ -128,7 +172,10 @@ TEST(errors_name_the_field)
     CHECK(strstr(wrong("61 * * * *"), "minute: 61 is not in 0-59"));
     CHECK(strstr(wrong("* * * * fry"), "weekday: \"fry\""));
     CHECK(strstr(wrong("* * *"), "3 fields of five"));
-    CHECK(strstr(wrong("* * * * * *"), "more than five"));
+    CHECK(strstr(wrong("* * * * * * *"), "more than six"));
+    CHECK(strstr(wrong("60 * * * * *"), "second: 60 is not in 0-59"));
+    CHECK(strstr(wrong("0 60 * * * *"), "minute: 60 is not in 0-59"));
+    CHECK_STR(wrong("0 0 0 31 * *"), "");
     CHECK(strstr(wrong("5-1 * * * *"), "runs backwards"));
     CHECK(strstr(wrong("*/0 * * * *"), "step"));
     CHECK(strstr(wrong("0 0 30 2 *"), "no year"));
