@@ -210,6 +210,7 @@ struct admin *admin_create(struct admin_parts *parts, struct err *err)
     a->started = clock_ns();
     add_actions(a, admin_views);
     add_actions(a, admin_changes);
+    add_actions(a, admin_jobs);
     admin_add_route(a, &(struct http_route){.method = "GET",
                                             .pattern = "/admin/login",
                                             .admin = true,

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cron/cron.h"
-#include "jobs/admin.h"
 #include "reload/reload.h"
 
 static void write_errors(struct json *w, const struct reload_result *result)
@@ -138,49 +137,6 @@ static void change_rollback(struct admin_call *call)
     mem_free(hash);
 }
 
-struct job_change {
-    struct jobs_change change; /* first */
-    struct admin_call *call;
-};
-
-static void on_job_changed(struct jobs_change *change)
-{
-    struct job_change *c = (struct job_change *)change;
-    if (change->err.code) {
-        admin_answer_err(c->call, &change->err);
-    } else {
-        buf_add_c(&c->call->out, "{\"ok\":true}");
-        admin_answer(c->call, 200);
-    }
-    mem_free(c);
-}
-
-static void change_job(struct admin_call *call,
-                       void (*fn)(struct jobs *jobs, struct jobs_change *change, int64_t id))
-{
-    struct job_change *c = mem_zero(1, sizeof *c);
-    long long id;
-    c->call = call;
-    c->change.done = on_job_changed;
-    c->change.lane = call->admin->parts->control;
-    if (!str_int64(str_c(call->first), &id)) {
-        err_set(&c->change.err, ERR_INVALID, "path.id must be a job's number");
-        on_job_changed(&c->change);
-        return;
-    }
-    fn(call->admin->parts->jobs, &c->change, id);
-}
-
-static void change_retry(struct admin_call *call)
-{
-    change_job(call, jobs_retry);
-}
-
-static void change_cancel(struct admin_call *call)
-{
-    change_job(call, jobs_cancel);
-}
-
 static void on_fired(void *arg, const struct err *err, int64_t job_id)
 {
     struct admin_call *call = arg;
@@ -203,8 +159,6 @@ const struct admin_action admin_changes[] = {
     {"POST", "/admin/v1/plugins/{name}/reload", change_reload, "reload"},
     {"POST", "/admin/v1/plugins/{name}/rollback", change_rollback, "rollback"},
     {"POST", "/admin/v1/plugins/{name}/release", admin_release, "release"},
-    {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},
-    {"POST", "/admin/v1/jobs/{id}/cancel", change_cancel, "job.cancel"},
     {"POST", "/admin/v1/schedules/{plugin}/{id}/run", change_fire, "schedule.run"},
     {NULL, NULL, NULL, NULL},
 };

@@ -50,7 +50,8 @@ struct admin_action {
     void (*run)(struct admin_call *call); /* control lane; ends with admin_answer() */
     const char *audit; /* what the audit table calls it; NULL: it changes nothing */
 };
-extern const struct admin_action admin_views[], admin_changes[]; /* end with method NULL */
+/* These end with method NULL. */
+extern const struct admin_action admin_views[], admin_changes[], admin_jobs[];
 
 /* Sends what is in call->out; call is gone afterwards.  Control lane. */
 void admin_answer(struct admin_call *call, int status);

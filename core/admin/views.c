@@ -11,7 +11,6 @@
 #include "config/config.h"
 #include "cron/cron.h"
 #include "http/server.h"
-#include "jobs/admin.h"
 #include "observe/log.h"
 #include "reload/reload.h"
 #include "reload/rollback.h"
@@ -279,12 +278,6 @@ static void view_plugins(struct admin_call *call)
     admin_answer(call, 200);
 }
 
-static void view_queues(struct admin_call *call)
-{
-    jobs_print_queues(call->admin->parts->jobs, &call->out);
-    admin_answer(call, 200);
-}
-
 static void view_schedules(struct admin_call *call)
 {
     cron_print(call->admin->parts->cron, &call->out);
@@ -309,60 +302,6 @@ static void view_logs(struct admin_call *call)
     admin_answer(call, 200);
 }
 
-struct jobs_view {
-    struct jobs_query query; /* first */
-    struct admin_call *call;
-    char *state, *queue, *kind;
-};
-
-static void on_jobs(struct jobs_query *query)
-{
-    struct jobs_view *v = (struct jobs_view *)query;
-    struct admin_call *call = v->call;
-    struct err none = {.code = ERR_NOT_FOUND, .message = "no such job"};
-    if (query->err.code) {
-        admin_answer_err(call, &query->err);
-    } else if (query->id && !query->out.n) {
-        admin_answer_err(call, &none);
-    } else {
-        if (!query->id)
-            buf_add_c(&call->out, "{\"jobs\":[");
-        buf_add_str(&call->out, buf_str(&query->out));
-        if (!query->id)
-            buf_add_c(&call->out, "]}");
-        admin_answer(call, 200);
-    }
-    buf_free(&query->out);
-    mem_free(v->state);
-    mem_free(v->queue);
-    mem_free(v->kind);
-    mem_free(v);
-}
-
-static void view_jobs(struct admin_call *call)
-{
-    struct jobs_view *v = mem_zero(1, sizeof *v);
-    long long id = 0;
-    v->call = call;
-    v->state = admin_query(call, "state", "");
-    v->queue = admin_query(call, "queue", "");
-    v->kind = admin_query(call, "kind", "");
-    str_int64(str_c(call->first), &id);
-    v->query.id = id;
-    v->query.queue = str_c(v->queue);
-    v->query.kind = str_c(v->kind);
-    v->query.limit = admin_query_int(call, "limit", 50, 1, 500);
-    v->query.done = on_jobs;
-    v->query.lane = call->admin->parts->control;
-    if (*v->state && !job_state_parse(str_c(v->state), &v->query.state)) {
-        err_set(&v->query.err, ERR_INVALID,
-                "query.state is one of ready, delayed, running, done, cancelled, dead");
-        on_jobs(&v->query);
-        return;
-    }
-    jobs_query(call->admin->parts->jobs, &v->query);
-}
-
 static void view_config(struct admin_call *call)
 {
     const struct config *c = call->admin->parts->config;
@@ -382,9 +321,6 @@ const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/status", view_status, NULL},
     {"GET", "/admin/v1/plugins", view_plugins, NULL},
     {"GET", "/admin/v1/plugins/{name}", admin_view_plugin, NULL},
-    {"GET", "/admin/v1/queues", view_queues, NULL},
-    {"GET", "/admin/v1/jobs", view_jobs, NULL},
-    {"GET", "/admin/v1/jobs/{id}", view_jobs, NULL},
     {"GET", "/admin/v1/schedules", view_schedules, NULL},
     {"GET", "/admin/v1/logs", view_logs, NULL},
     {"GET", "/admin/v1/audit", audit_list, NULL},

@@ -49,8 +49,17 @@ struct jobs_query {
     struct err err;
 };
 void jobs_query(struct jobs *jobs, struct jobs_query *query);
-/* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","paused"}] */
+/* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","oldest_s",
+ * "paused","per_second":{"pushed","done","failed"}}]; oldest_s: how long the one that waits
+ * longest has been due, a sixteenth off at most; per_second: over the last ten. */
 void jobs_print_queues(struct jobs *jobs, struct buf *out);
+
+/* {"queue","seconds":{"from","step","pushed":[…],"done":[…],"failed":[…],"wait_p50_ms":[…],
+ * "wait_p99_ms":[…]},"minutes":{…}}: five minutes by the second, a day by the minute, of one
+ * queue or (empty) of all; `from` in seconds since 1970, nothing before `since`.  A wait is from
+ * due to start, of runs that ended then, a fifth off at most; null when there was none.  Minutes
+ * survive a restart.  False: no such queue. */
+bool jobs_print_rates(struct jobs *jobs, struct str queue, int64_t since, struct buf *out);
 
 /* For tests of plugins: while the queue is held nothing is claimed, except a ready job
  * that jobs_claim() names (false: it is not ready, or no worker has room).  A hold that

@@ -75,19 +75,21 @@ static bool work(struct sqlite_conn *conn, struct sqlite_write *w)
 {
     struct jobs *jobs = jobs_of(w);
     batch_take(jobs);
+    jobs->rates_written = jobs->rates_stored; /* whatever a run before this one did */
     bool idle = batch_is_empty(&jobs->batch) || fold_backlog(&jobs->fold) > FOLD_BEHIND;
-    return record_batch(jobs, conn, &w->err) &&
+    return record_batch(jobs, conn, &w->err) && gauge_record(jobs, conn, &w->err) &&
            fold_step(jobs, conn, (idle ? FOLD_IDLE_US : FOLD_BUSY_US) * INT64_C(1000), &w->err);
 }
 
 /* Lock held. */
-static void end_published(struct jobs *jobs, struct job *job)
+static void end_published(struct jobs *jobs, struct job *job, int64_t now_wall)
 {
     struct kind *k = job->kind;
     struct queue *q = job->queue;
     if (job->end == JOB_END_DONE) {
         jobs->done_total++;
         q->done_total++;
+        gauge_add(jobs, q, now_wall, RATE_DONE);
     } else if (job->end == JOB_END_DISCARDED) {
         jobs->dead_total++;
         jobs->dead++;
@@ -111,6 +113,7 @@ static struct change_op *take_watchers(struct jobs *jobs, int64_t id)
 static struct change_op *publish_ends(struct jobs *jobs)
 {
     struct change_op *changes = NULL;
+    int64_t now_wall = clock_wall_ns();
     while (!list_empty(&jobs->batch.ends)) {
         jobs_lock(jobs);
         for (int n = 0; n < 256 && !list_empty(&jobs->batch.ends); n++) {
@@ -121,7 +124,7 @@ static struct change_op *publish_ends(struct jobs *jobs)
                 op->next = changes;
                 changes = op;
             }
-            end_published(jobs, job);
+            end_published(jobs, job, now_wall);
         }
         jobs_unlock(jobs);
     }
@@ -194,6 +197,7 @@ static void committed(struct sqlite_write *w)
     const struct fin_record *records = (const struct fin_record *)(void *)jobs->blob.p;
     jobs_lock(jobs);
     jobs->words_stored = jobs->words_written;
+    jobs->rates_stored = jobs->rates_written;
     fold_committed(jobs);
     for (size_t i = 0; i < n; i++)
         history_add(&jobs->history, &records[i]);

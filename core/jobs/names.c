@@ -255,6 +255,7 @@ void jobs_interrupt(struct jobs *jobs, const void *pointer)
 
 void names_free(struct jobs *jobs)
 {
+    gauge_free(jobs);
     for (uint32_t w = 1; w <= jobs->words; w++) {
         struct kind *k = jobs->kind_words[w];
         struct queue *q = jobs->queue_words[w];

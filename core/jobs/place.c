@@ -77,6 +77,7 @@ static bool is_active(enum place place)
 
 static void count_move(struct jobs *jobs, struct job *job, enum place to)
 {
+    gauge_move(job, (enum place)job->place, to);
     jobs->count[job->place]--;
     jobs->count[to]++;
     job->queue->count[job->place]--;

@@ -140,7 +140,21 @@ void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *r
     print_row(out, &row);
 }
 
-static void print_queue(struct json *w, const struct queue *q)
+static void print_per_second(struct json *w, struct queue *q, int64_t now_wall)
+{
+    static const char *const keys[RATE_COUNT] = {"pushed", "done", "failed"}; /* ORDER rate */
+    double values[RATE_COUNT];
+    gauge_per_second(q, now_wall, values);
+    json_key(w, "per_second");
+    json_open(w, '{');
+    for (int i = 0; i < RATE_COUNT; i++) {
+        json_key(w, keys[i]);
+        json_num(w, values[i]);
+    }
+    json_close(w, '}');
+}
+
+static void print_queue(struct json *w, struct queue *q, int64_t now_wall)
 {
     const int64_t *n = q->count;
     const struct {
@@ -154,6 +168,7 @@ static void print_queue(struct json *w, const struct queue *q)
         {"dead", q->dead},
         {"done_total", q->done_total},
         {"failed_total", q->failed_total},
+        {"oldest_s", gauge_oldest(q, now_wall)},
     };
     json_open(w, '{');
     json_key(w, "queue");
@@ -164,17 +179,19 @@ static void print_queue(struct json *w, const struct queue *q)
     }
     json_key(w, "paused");
     json_bool(w, false);
+    print_per_second(w, q, now_wall);
     json_close(w, '}');
 }
 
 void jobs_print_queues(struct jobs *jobs, struct buf *out)
 {
     struct json w = json_to(out);
+    int64_t now_wall = clock_wall_ns();
     json_open(&w, '[');
     jobs_lock(jobs);
     for (uint32_t i = 1; i <= jobs->words; i++)
         if (jobs->queue_words[i])
-            print_queue(&w, jobs->queue_words[i]);
+            print_queue(&w, jobs->queue_words[i], now_wall);
     jobs_unlock(jobs);
     json_close(&w, ']');
 }

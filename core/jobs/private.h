@@ -35,10 +35,12 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "jobs/admin.h"
+#include "jobs/ages.h"
 #include "jobs/extra.h"
 #include "jobs/flight.h"
 #include "jobs/index.h"
 #include "jobs/jobs.h"
+#include "jobs/rates.h"
 #include "storage/sqlite.h"
 
 struct jobs_driver;
@@ -91,6 +93,8 @@ struct queue {
     struct list ring;            /* in jobs->ring while a list is not empty */
     int64_t count[PLACE_COUNT];
     int64_t held, dead, done_total, failed_total;
+    struct rates *rates; /* NULL until something happens, or when there are too many */
+    struct ages *ages;   /* of those that wait for a worker; NULL until one does */
 };
 
 struct kind {
@@ -291,6 +295,9 @@ struct jobs {
     struct err failed; /* code ERR_NONE: the store works */
     struct history history;
     int64_t pushed_total, done_total, failed_total, retried_total, dead_total, dead;
+    struct rates rates;   /* of all queues */
+    int rated;            /* queues with rates of their own, at most GAUGE_QUEUES */
+    int64_t rates_stored; /* minutes before this one are on disk */
 
     struct batch pending;
     int64_t pushing; /* jobs of pushes under way */
@@ -316,6 +323,7 @@ struct jobs {
     struct buf blob; /* records of this batch */
     struct fold fold;
     uint32_t words_written, words_stored; /* words up to words_stored are on disk */
+    int64_t rates_written;                /* as rates_stored, once this is on disk */
 
     /* control lane */
     struct timer timer;
@@ -415,6 +423,19 @@ bool schema_make(struct sqlite_conn *conn, void *arg, struct err *err);
 
 /* recover.c */
 bool jobs_recover(struct jobs *jobs, struct err *err);
+
+/* gauge.c: what queues do, over time.  Lock held but for gauge_record(). */
+void gauge_add(struct jobs *jobs, struct queue *queue, int64_t now_wall, enum rate what);
+void gauge_wait(struct jobs *jobs, const struct job *job, int64_t now_wall);
+void gauge_move(const struct job *job, enum place from, enum place to);
+int64_t gauge_oldest(const struct queue *queue, int64_t now_wall); /* seconds */
+/* Over the last ten seconds that are closed. */
+void gauge_per_second(struct queue *queue, int64_t now_wall, double per_second[RATE_COUNT]);
+/* Closed minutes, on the writer thread; they count as stored once committed. */
+bool gauge_record(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
+void gauge_restore(struct jobs *jobs, uint32_t word, int64_t minute,
+                   const struct rates_bucket *bucket);
+void gauge_free(struct jobs *jobs);
 
 /* print.c */
 struct job_row { /* a job as it is shown, wherever it comes from */

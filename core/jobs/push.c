@@ -161,6 +161,7 @@ static void publish_jobs(struct jobs *jobs, struct job *job, int64_t now, int *c
         jobs->count[PLACE_NONE]++;
         job->queue->count[PLACE_NONE]++;
         jobs->pushed_total++;
+        gauge_add(jobs, job->queue, now, RATE_PUSHED);
         place_start(jobs, job, now);
     }
 }

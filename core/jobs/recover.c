@@ -154,6 +154,19 @@ static bool on_max_id(struct recovery *r, sqlite3_stmt *s, struct err *err)
     return true;
 }
 
+static bool on_rate(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    int64_t minute = sqlite3_column_int64(s, 0), today = clock_wall_ns() / NS_PER_SECOND / 60;
+    struct rates_bucket bucket = {.p50 = (uint8_t)sqlite3_column_int(s, 5),
+                                  .p99 = (uint8_t)sqlite3_column_int(s, 6)};
+    (void)err;
+    for (int i = 0; i < RATE_COUNT; i++)
+        bucket.count[i] = (uint32_t)sqlite3_column_int64(s, 2 + i);
+    if (minute > today - RATES_MINUTES && minute < today) /* the clock may have been set back */
+        gauge_restore(r->jobs, (uint32_t)sqlite3_column_int64(s, 1), minute, &bucket);
+    return true;
+}
+
 static bool load(struct sqlite_conn *conn, void *arg, struct err *err)
 {
     struct recovery *r = arg;
@@ -162,6 +175,10 @@ static bool load(struct sqlite_conn *conn, void *arg, struct err *err)
         return false;
     names_restored(r->jobs);
     return each_row(conn, "SELECT key, value FROM maru_job_meta", on_meta, r, err) &&
+           each_row(conn,
+                    "SELECT at, queue, pushed, done, failed, p50, p99 FROM maru_job_rate"
+                    " ORDER BY at",
+                    on_rate, r, err) &&
            each_row(conn, "SELECT seq, b FROM maru_job_fin ORDER BY seq", on_fin, r, err) &&
            each_row(conn, read_jobs, on_job, r, err) &&
            each_row(conn, "SELECT queue, count(*) FROM maru_job_dead GROUP BY queue", on_dead, r,

@@ -16,6 +16,8 @@ static const char schema[] =
     " finished_at INT, result TEXT);"
     "CREATE TABLE IF NOT EXISTS maru_job_word(id INTEGER PRIMARY KEY, is_queue INT, word TEXT);"
     "CREATE TABLE IF NOT EXISTS maru_job_meta(key TEXT PRIMARY KEY, value INT) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS maru_job_rate(at INT, queue INT, pushed INT, done INT, failed INT,"
+    " p50 INT, p99 INT, PRIMARY KEY(at, queue)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS maru_cron_fire(schedule TEXT, at INT, job INT,"
     " PRIMARY KEY(schedule, at)) WITHOUT ROWID;"
     "INSERT OR IGNORE INTO maru_job_meta(key, value) VALUES('epoch', 0), ('next_id', 1);"

@@ -63,14 +63,16 @@ void settle_failed(struct jobs *jobs, struct job *job, struct run *run, int64_t 
     jobs->failed_total++;
     job->queue->failed_total++;
     metric_add(job->kind->failed, 1);
+    gauge_add(jobs, job->queue, now_wall, RATE_FAILED);
     if (run->end != JOB_END_DISCARDED && job->attempt < job->max_attempts)
         try_again(jobs, job, run, now_wall);
     else
         end_job(jobs, job, run, JOB_END_DISCARDED);
 }
 
-static void observe(const struct job *job, int64_t now_wall)
+static void observe(struct jobs *jobs, const struct job *job, int64_t now_wall)
 {
+    gauge_wait(jobs, job, now_wall);
     int64_t due = job->run_at > job->created_at ? job->run_at : job->created_at;
     double second = (double)NS_PER_SECOND;
     metric_observe(job->kind->run_seconds, (double)(now_wall - job->started_at) / second);
@@ -85,7 +87,7 @@ void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
         jobs->stale_total++;
     } else {
         job->run = NULL;
-        observe(job, now_wall);
+        observe(jobs, job, now_wall);
         switch (run->end) {
         case JOB_END_DONE:
         case JOB_END_CANCELLED:

@@ -1,0 +1,133 @@
+/* jobs.c -- queues and jobs: what is there, and what an operator changes of it. */
+
+#include "jobs/admin.h"
+
+#include "admin/internal.h"
+#include "base/mem.h"
+
+static void view_queues(struct admin_call *call)
+{
+    jobs_print_queues(call->admin->parts->jobs, &call->out);
+    admin_answer(call, 200);
+}
+
+static void view_rates(struct admin_call *call)
+{
+    struct err none = {.code = ERR_NOT_FOUND, .message = "no such queue"};
+    char *queue = admin_query(call, "queue", ""), *since = admin_query(call, "since", "0");
+    long long from = 0;
+    str_int64(str_c(since), &from);
+    if (jobs_print_rates(call->admin->parts->jobs, str_c(queue), from, &call->out))
+        admin_answer(call, 200);
+    else
+        admin_answer_err(call, &none);
+    mem_free(queue);
+    mem_free(since);
+}
+
+struct jobs_view {
+    struct jobs_query query; /* first */
+    struct admin_call *call;
+    char *state, *queue, *kind;
+};
+
+static void on_jobs(struct jobs_query *query)
+{
+    struct jobs_view *v = (struct jobs_view *)query;
+    struct admin_call *call = v->call;
+    struct err none = {.code = ERR_NOT_FOUND, .message = "no such job"};
+    if (query->err.code) {
+        admin_answer_err(call, &query->err);
+    } else if (query->id && !query->out.n) {
+        admin_answer_err(call, &none);
+    } else {
+        if (!query->id)
+            buf_add_c(&call->out, "{\"jobs\":[");
+        buf_add_str(&call->out, buf_str(&query->out));
+        if (!query->id)
+            buf_add_c(&call->out, "]}");
+        admin_answer(call, 200);
+    }
+    buf_free(&query->out);
+    mem_free(v->state);
+    mem_free(v->queue);
+    mem_free(v->kind);
+    mem_free(v);
+}
+
+static void view_jobs(struct admin_call *call)
+{
+    struct jobs_view *v = mem_zero(1, sizeof *v);
+    long long id = 0;
+    v->call = call;
+    v->state = admin_query(call, "state", "");
+    v->queue = admin_query(call, "queue", "");
+    v->kind = admin_query(call, "kind", "");
+    str_int64(str_c(call->first), &id);
+    v->query.id = id;
+    v->query.queue = str_c(v->queue);
+    v->query.kind = str_c(v->kind);
+    v->query.limit = admin_query_int(call, "limit", 50, 1, 500);
+    v->query.done = on_jobs;
+    v->query.lane = call->admin->parts->control;
+    if (*v->state && !job_state_parse(str_c(v->state), &v->query.state)) {
+        err_set(&v->query.err, ERR_INVALID,
+                "query.state is one of ready, delayed, running, done, cancelled, dead");
+        on_jobs(&v->query);
+        return;
+    }
+    jobs_query(call->admin->parts->jobs, &v->query);
+}
+
+struct job_change {
+    struct jobs_change change; /* first */
+    struct admin_call *call;
+};
+
+static void on_job_changed(struct jobs_change *change)
+{
+    struct job_change *c = (struct job_change *)change;
+    if (change->err.code) {
+        admin_answer_err(c->call, &change->err);
+    } else {
+        buf_add_c(&c->call->out, "{\"ok\":true}");
+        admin_answer(c->call, 200);
+    }
+    mem_free(c);
+}
+
+static void change_job(struct admin_call *call,
+                       void (*fn)(struct jobs *jobs, struct jobs_change *change, int64_t id))
+{
+    struct job_change *c = mem_zero(1, sizeof *c);
+    long long id;
+    c->call = call;
+    c->change.done = on_job_changed;
+    c->change.lane = call->admin->parts->control;
+    if (!str_int64(str_c(call->first), &id)) {
+        err_set(&c->change.err, ERR_INVALID, "path.id must be a job's number");
+        on_job_changed(&c->change);
+        return;
+    }
+    fn(call->admin->parts->jobs, &c->change, id);
+}
+
+static void change_retry(struct admin_call *call)
+{
+    change_job(call, jobs_retry);
+}
+
+static void change_cancel(struct admin_call *call)
+{
+    change_job(call, jobs_cancel);
+}
+
+const struct admin_action admin_jobs[] = {
+    {"GET", "/admin/v1/queues", view_queues, NULL},
+    {"GET", "/admin/v1/jobs", view_jobs, NULL},
+    {"GET", "/admin/v1/jobs/rates", view_rates, NULL},
+    {"GET", "/admin/v1/jobs/{id}", view_jobs, NULL},
+    {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},
+    {"POST", "/admin/v1/jobs/{id}/cancel", change_cancel, "job.cancel"},
+    {NULL, NULL, NULL, NULL},
+};
