@@ -15,13 +15,14 @@ void batch_init(struct batch *b)
     *b = (struct batch){0};
     b->pushes_end = &b->pushes;
     b->updates_end = &b->updates;
+    b->effects_end = &b->effects;
     b->revivals_end = &b->revivals;
     list_init(&b->ends);
 }
 
 bool batch_is_empty(const struct batch *b)
 {
-    return !b->pushes && !b->updates && !b->revivals && list_empty(&b->ends);
+    return !b->pushes && !b->updates && !b->revivals && !b->effects && list_empty(&b->ends);
 }
 
 void batch_add_push(struct batch *b, struct push_op *op)
@@ -42,6 +43,21 @@ void batch_add_revival(struct batch *b, struct change_op *op)
     b->revivals_end = &op->next;
 }
 
+void batch_add_effect(struct batch *b, struct effect *effect)
+{
+    effect->next = NULL;
+    *b->effects_end = effect;
+    b->effects_end = &effect->next;
+}
+
+void effect_free(struct effect *effect)
+{
+    if (effect->type->free)
+        effect->type->free(effect);
+    else
+        mem_free(effect);
+}
+
 /* Moves everything of `from` into `to`, which is empty. */
 static void batch_move(struct batch *to, struct batch *from)
 {
@@ -52,6 +68,11 @@ static void batch_move(struct batch *to, struct batch *from)
         to->updates_end = from->updates_end;
     if ((to->revivals = from->revivals))
         to->revivals_end = from->revivals_end;
+    if ((to->effects = from->effects))
+        to->effects_end = from->effects_end;
+    for (struct effect *e = to->effects; e; e = e->next)
+        if (e->type->sealed)
+            e->type->sealed(e);
     list_splice(&to->ends, &from->ends);
     batch_init(from);
 }
@@ -171,6 +192,16 @@ static void free_updates(struct batch *b)
     }
 }
 
+static void finish_effects(struct jobs *jobs, struct batch *b)
+{
+    for (struct effect *e = b->effects, *next; e; e = next) {
+        next = e->next;
+        if (e->type->committed)
+            e->type->committed(jobs, e);
+        effect_free(e);
+    }
+}
+
 /* What is on disk becomes visible, and is answered. */
 static void publish(struct jobs *jobs)
 {
@@ -187,6 +218,7 @@ static void publish(struct jobs *jobs)
     answer_changes(changes, NULL);
     answer_changes(b->revivals, NULL);
     free_updates(b);
+    finish_effects(jobs, b);
     batch_init(b);
 }
 
@@ -207,27 +239,59 @@ static void committed(struct sqlite_write *w)
     publish(jobs);
 }
 
+/* Callers hear of it; returns what follows from ends, to be pushed again. */
+static struct push_op *refuse_pushes(struct jobs *jobs, const struct err *err)
+{
+    struct push_op *kept = NULL, **end = &kept;
+    for (struct push_op *op = jobs->batch.pushes, *next; op; op = next) {
+        next = op->next;
+        if (!op->follows) {
+            push_answer(jobs, op, err);
+            continue;
+        }
+        *end = op;
+        end = &op->next;
+    }
+    *end = NULL;
+    return kept;
+}
+
+/* Lock held: what came out of runs goes before what has come out since. */
+static void keep_outcomes(struct jobs *jobs, struct push_op *pushes)
+{
+    struct batch *b = &jobs->batch, *pending = &jobs->pending;
+    if (b->updates) {
+        *b->updates_end = pending->updates;
+        if (!pending->updates)
+            pending->updates_end = b->updates_end;
+        pending->updates = b->updates;
+    }
+    if (b->effects) {
+        *b->effects_end = pending->effects;
+        if (!pending->effects)
+            pending->effects_end = b->effects_end;
+        pending->effects = b->effects;
+    }
+    while (pushes) {
+        struct push_op *op = pushes;
+        pushes = op->next;
+        op->next = NULL;
+        batch_add_push(pending, op);
+    }
+    list_splice(&b->ends, &pending->ends);
+    list_splice(&pending->ends, &b->ends);
+}
+
 /* I7: callers hear of it, outcomes join the next batch, in front. */
 static void failed(struct jobs *jobs, const struct err *err)
 {
     struct batch *b = &jobs->batch;
-    for (struct push_op *op = b->pushes, *next; op; op = next) {
-        next = op->next;
-        push_answer(jobs, op, err);
-    }
+    struct push_op *follows = refuse_pushes(jobs, err);
     for (struct change_op *op = b->revivals; op; op = op->next)
         change_undo(jobs, op);
     answer_changes(b->revivals, err);
     jobs_lock(jobs);
-    if (b->updates) {
-        struct update_op *first = jobs->pending.updates;
-        *b->updates_end = first;
-        if (!first)
-            jobs->pending.updates_end = b->updates_end;
-        jobs->pending.updates = b->updates;
-    }
-    list_splice(&b->ends, &jobs->pending.ends);
-    list_splice(&jobs->pending.ends, &b->ends);
+    keep_outcomes(jobs, follows);
     jobs->retry_at_ns = clock_ns() + RETRY_MS * NS_PER_MS;
     if (err->code == ERR_IO || err->code == ERR_CLOSED || err->code == ERR_CORRUPT)
         jobs->failed = *err;
@@ -270,6 +334,25 @@ static void done(struct sqlite_write *w)
         jobs_wake(jobs, clock_wall_ns() + JOBS_TICK_MS * NS_PER_MS);
     over(jobs, !w->err.code);
     jobs_unlock(jobs); /* hands over the next batch if there is one */
+}
+
+void batch_drop(struct jobs *jobs, struct batch *b)
+{
+    for (struct push_op *op = b->pushes, *next; op; op = next) {
+        next = op->next;
+        push_free(op);
+    }
+    for (struct update_op *op = b->updates, *next; op; op = next) {
+        next = op->next;
+        mem_free(op->error);
+        mem_free(op);
+    }
+    for (struct effect *e = b->effects, *next; e; e = next) {
+        next = e->next;
+        effect_free(e);
+    }
+    (void)jobs;
+    batch_init(b);
 }
 
 void batch_setup(struct jobs *jobs)

@@ -43,10 +43,8 @@ static bool cancel(struct jobs *jobs, struct jobs_change *change, struct job *jo
     }
     if (job->place == PLACE_CLAIMED)
         unclaim(jobs, job);
-    if (job->place != PLACE_FINISHING) {
-        job->end = JOB_END_CANCELLED;
-        place_set(jobs, job, PLACE_FINISHING);
-    }
+    if (job->place != PLACE_FINISHING)
+        job_over(jobs, job, JOB_END_CANCELLED);
     struct change_op *op = op_create(change, job->id);
     op->next = index_get(&jobs->watched, job->id);
     index_set(&jobs->watched, job->id, op);

@@ -179,6 +179,7 @@ static struct jobs *create(const struct jobs_options *options)
 
 static void destroy(struct jobs *jobs)
 {
+    batch_drop(jobs, &jobs->pending);
     heap_free(&jobs->due); /* it touches its nodes, so before the jobs */
     for (size_t i = 0; i < jobs->index.size; i++)
         if (jobs->index.slots[i].id)

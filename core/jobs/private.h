@@ -26,6 +26,10 @@
  *      runs are never dropped: they join the next batch.
  *  I8  Ids of job rows that came to their end are in maru_job_fin until the row
  *      is deleted; recovery is the rows minus these ids.
+ *  I9  What joins `pending` under one hold of the lock is in one commit, or in none.
+ *      So the end of a job (job_over()) and what follows from it (pushes by
+ *      follow_push(), state by batch_add_effect()) are on disk together.  Like ends
+ *      they are never given back: with a batch that failed they join the next one.
  */
 #pragma once
 
@@ -201,6 +205,7 @@ struct push_op {
     struct jobs_push *push; /* NULL = nobody waits */
     struct job *first;      /* linked by next */
     int count;
+    bool follows;   /* belongs to an end's commit: never given back, I9 */
     char *schedule; /* or NULL */
     int64_t instant;
     bool fired_before; /* the schedule's instant was there: nothing was inserted */
@@ -222,8 +227,26 @@ struct change_op {
     struct job *revived; /* a dead job that becomes ready */
     struct err err;      /* why this one alone fails */
 };
+/* What a commit carries beside rows of jobs: an attempt's line, a counter of a batch, the
+ * state of a workflow.  It embeds this first; batch_add_effect() takes it over.  I9. */
+struct effect {
+    const struct effect_type *type;
+    struct effect *next;
+};
+struct effect_type {
+    /* Writer thread, in the transaction, behind all pushes, updates and ends.  It may run
+     * again after a rollback, so it changes nothing but the database. */
+    bool (*record)(struct sqlite_conn *conn, const struct effect *effect, struct err *err);
+    /* Lock held: the batch it is in is about to be written; nothing may be added to it any
+     * more.  May be NULL. */
+    void (*sealed)(struct effect *effect);
+    /* Writer thread, without the lock, after the commit.  May be NULL. */
+    void (*committed)(struct jobs *jobs, struct effect *effect);
+    void (*free)(struct effect *effect); /* NULL: mem_free */
+};
 struct batch {
     struct push_op *pushes, **pushes_end;
+    struct effect *effects, **effects_end;
     struct update_op *updates, **updates_end;
     struct list ends; /* FINISHING jobs */
     struct change_op *revivals, **revivals_end;
@@ -373,8 +396,25 @@ void unclaim(struct jobs *jobs, struct job *job);
 void workers_unclaim(struct jobs *jobs); /* claimed → ready */
 void run_ask(struct run *run, enum job_end why);
 
+/* follow.c.  Lock held.  Pushes one job for each of args in the commit of the end that this
+ * hold of the lock makes (I9): a workflow's next step, a batch's last job.  It never fails
+ * and nobody waits for it; limits of a push do not apply, since what ended made room.  The
+ * spec has no unique key and no schedule.  Returns the first id (they are consecutive), or
+ * 0 when JOBS_NAMES names are known and the kind is not one of them.
+ *
+ * The order is: job_over() (which a hook of yours may come from), then in the same hold
+ *     follow_push(jobs, &spec, args, n);
+ *     batch_add_effect(&jobs->pending, &state->effect);
+ * A crash before the commit leaves the job unfinished: it runs again, and nothing of what
+ * followed is there. */
+int64_t follow_push(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
+                    int count);
+
 /* settle.c: an outcome becomes the job's next state */
 void settle(struct jobs *jobs, struct run *run, int64_t now_wall);
+/* Lock held: the one way a job ends, by whatever it does (job->result is set before): it
+ * waits for the commit that says so.  What follows from an end is added here. */
+void job_over(struct jobs *jobs, struct job *job, enum job_end end);
 void settle_failed(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall);
 void run_take_away(struct jobs *jobs, struct job *job); /* RUNNING → READY, its run is stale */
 
@@ -384,9 +424,14 @@ bool batch_is_empty(const struct batch *batch);
 void batch_add_push(struct batch *batch, struct push_op *op);
 void batch_add_update(struct batch *batch, struct update_op *op);
 void batch_add_revival(struct batch *batch, struct change_op *op);
-void batch_setup(struct jobs *jobs); /* prepares jobs->write */
+void batch_add_effect(struct batch *batch, struct effect *effect); /* takes it */
+void effect_free(struct effect *effect);
+void batch_drop(struct jobs *jobs, struct batch *batch); /* frees what a closed queue kept */
+void batch_setup(struct jobs *jobs);                     /* prepares jobs->write */
 
 /* push.c */
+void push_fill(struct push_op *op, const struct job_spec *spec); /* all but names, from the first */
+void push_free(struct push_op *op); /* with its jobs, which nobody else knows yet */
 void push_publish(struct jobs *jobs, struct push_op *ops); /* takes the lock: their jobs may run */
 void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err); /* frees op */
 

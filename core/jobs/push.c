@@ -47,8 +47,7 @@ static struct push_op *op_create(struct jobs *jobs, struct jobs_push *push,
     return op;
 }
 
-/* Jobs of a push that nobody else knows yet. */
-static void op_free(struct push_op *op)
+void push_free(struct push_op *op)
 {
     for (struct job *job = op->first, *next; job; job = next) {
         next = job->next;
@@ -88,7 +87,7 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
     return true;
 }
 
-static void fill(struct push_op *op, const struct job_spec *spec)
+void push_fill(struct push_op *op, const struct job_spec *spec)
 {
     struct job *first = op->first;
     int64_t id = first->id, now = clock_wall_ns();
@@ -119,18 +118,18 @@ static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool q
     int64_t first_id = op->first->id;
     bool ready = admitted && queue && count <= FILL_LOCKED;
     if (ready) {
-        fill(op, spec);
+        push_fill(op, spec);
         push->first_id = first_id;
         batch_add_push(&jobs->pending, op);
     }
     jobs_unlock(jobs);
     if (!admitted) {
-        op_free(op);
+        push_free(op);
         return NULL;
     }
     if (ready)
         return op;
-    fill(op, spec);
+    push_fill(op, spec);
     push->first_id = first_id;
     if (queue) {
         jobs_lock(jobs);
@@ -194,6 +193,10 @@ static void on_answer(struct lane_message *message)
 void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
 {
     struct jobs_push *push = op->push;
+    if (!push) {
+        push_free(op);
+        return;
+    }
     if (err) {
         jobs_lock(jobs);
         jobs->pushing -= op->count;
@@ -202,7 +205,7 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
         push->err = *err;
     } else if (op->fired_before)
         err_set(&push->err, ERR_EXISTS, "jobs: %s was fired for this instant", op->schedule);
-    op_free(op);
+    push_free(op);
     push->message.fn = on_answer;
     if (push->lane)
         lane_post(push->lane, &push->message);

@@ -249,6 +249,9 @@ bool record_batch(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
             return false;
     if (!record_updates(conn, jobs->batch.updates, err) || !record_ends(jobs, conn, err))
         return false;
+    for (struct effect *e = jobs->batch.effects; e; e = e->next)
+        if (!e->type->record(conn, e, err))
+            return false;
     for (struct change_op *op = jobs->batch.revivals; op; op = op->next)
         if (!change_revive(jobs, conn, op, err))
             return false;

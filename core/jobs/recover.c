@@ -241,8 +241,7 @@ static void place_job(struct jobs *jobs, struct job *job, int64_t now_wall)
         return;
     }
     extra_set_error(job, mem_printf("quarantined: took the process down %d times", job->crashes));
-    job->end = JOB_END_DISCARDED;
-    place_set(jobs, job, PLACE_FINISHING);
+    job_over(jobs, job, JOB_END_DISCARDED);
     log_error("jobs", "%s %lld is %s", job->kind->name, (long long)job->id, job->extra->error);
 }
 

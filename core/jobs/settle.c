@@ -17,17 +17,21 @@ static void free_run(struct run *run)
     w->used--;
 }
 
-/* Over for good: it waits for the commit that says so. */
-static void end_job(struct jobs *jobs, struct job *job, struct run *run, enum job_end end)
+void job_over(struct jobs *jobs, struct job *job, enum job_end end)
 {
     job->end = (uint8_t)end;
+    place_set(jobs, job, PLACE_FINISHING);
+}
+
+static void end_job(struct jobs *jobs, struct job *job, struct run *run, enum job_end end)
+{
     job->result = run->result;
     run->result = NULL;
     if (run->error || end == JOB_END_DONE) {
         extra_set_error(job, run->error);
         run->error = NULL;
     }
-    place_set(jobs, job, PLACE_FINISHING);
+    job_over(jobs, job, end);
 }
 
 static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall)
