@@ -2,6 +2,8 @@
 
 #include "jobs/admin.h"
 
+#include <unistd.h>
+
 #include "admin/internal.h"
 #include "base/mem.h"
 
@@ -25,11 +27,45 @@ static void view_rates(struct admin_call *call)
     mem_free(since);
 }
 
+static void view_workers(struct admin_call *call)
+{
+    char host[128] = "";
+    gethostname(host, sizeof host - 1);
+    char *node = mem_printf("%s-%d", *host ? host : "node", (int)getpid());
+    jobs_print_workers(call->admin->parts->jobs, node, &call->out);
+    mem_free(node);
+    admin_answer(call, 200);
+}
+
 struct jobs_view {
     struct jobs_query query; /* first */
     struct admin_call *call;
-    char *state, *queue, *kind;
+    char *state, *queue, *kind, *text, *after;
 };
+
+static void write_counts(struct buf *out, const struct jobs_query *q)
+{
+    struct json w = json_to(out);
+    json_open(&w, '{');
+    for (int i = JOB_ANY + 1; i < JOB_STATES; i++) {
+        json_key(&w, job_state_name((enum job_state)i));
+        json_int(&w, q->counts[i]);
+    }
+    json_close(&w, '}');
+}
+
+static void write_list(struct buf *out, const struct jobs_query *q)
+{
+    buf_add_c(out, "{\"jobs\":[");
+    buf_add_str(out, buf_str(&q->out));
+    buf_printf(out, "],\"next\":%s%s%s,\"partial\":%s", *q->next ? "\"" : "",
+               *q->next ? q->next : "null", *q->next ? "\"" : "", q->partial ? "true" : "false");
+    if (q->count) {
+        buf_add_c(out, ",\"counts\":");
+        write_counts(out, q);
+    }
+    buf_add_char(out, '}');
+}
 
 static void on_jobs(struct jobs_query *query)
 {
@@ -41,18 +77,28 @@ static void on_jobs(struct jobs_query *query)
     } else if (query->id && !query->out.n) {
         admin_answer_err(call, &none);
     } else {
-        if (!query->id)
-            buf_add_c(&call->out, "{\"jobs\":[");
-        buf_add_str(&call->out, buf_str(&query->out));
-        if (!query->id)
-            buf_add_c(&call->out, "]}");
+        if (query->id)
+            buf_add_str(&call->out, buf_str(&query->out));
+        else
+            write_list(&call->out, query);
         admin_answer(call, 200);
     }
     buf_free(&query->out);
     mem_free(v->state);
     mem_free(v->queue);
     mem_free(v->kind);
+    mem_free(v->text);
+    mem_free(v->after);
     mem_free(v);
+}
+
+static void refuse_state(struct err *err)
+{
+    struct buf names = {0};
+    for (int i = JOB_ANY + 1; i < JOB_STATES; i++)
+        buf_printf(&names, "%s%s", i > JOB_ANY + 1 ? ", " : "", job_state_name((enum job_state)i));
+    err_set(err, ERR_INVALID, "query.state is one of %s", names.p);
+    buf_free(&names);
 }
 
 static void view_jobs(struct admin_call *call)
@@ -63,16 +109,20 @@ static void view_jobs(struct admin_call *call)
     v->state = admin_query(call, "state", "");
     v->queue = admin_query(call, "queue", "");
     v->kind = admin_query(call, "kind", "");
+    v->text = admin_query(call, "q", "");
+    v->after = admin_query(call, "after", "");
     str_int64(str_c(call->first), &id);
     v->query.id = id;
     v->query.queue = str_c(v->queue);
     v->query.kind = str_c(v->kind);
+    v->query.text = str_c(v->text);
+    v->query.after = str_c(v->after);
+    v->query.count = admin_query_int(call, "count", 0, 0, 1) == 1;
     v->query.limit = admin_query_int(call, "limit", 50, 1, 500);
     v->query.done = on_jobs;
     v->query.lane = call->admin->parts->control;
     if (*v->state && !job_state_parse(str_c(v->state), &v->query.state)) {
-        err_set(&v->query.err, ERR_INVALID,
-                "query.state is one of ready, delayed, running, done, cancelled, dead");
+        refuse_state(&v->query.err);
         on_jobs(&v->query);
         return;
     }
@@ -124,6 +174,7 @@ static void change_cancel(struct admin_call *call)
 
 const struct admin_action admin_jobs[] = {
     {"GET", "/admin/v1/queues", view_queues, NULL},
+    {"GET", "/admin/v1/workers", view_workers, NULL},
     {"GET", "/admin/v1/jobs", view_jobs, NULL},
     {"GET", "/admin/v1/jobs/rates", view_rates, NULL},
     {"GET", "/admin/v1/jobs/{id}", view_jobs, NULL},

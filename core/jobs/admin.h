@@ -32,6 +32,8 @@ enum job_state {
 bool job_state_parse(struct str text, enum job_state *out);
 const char *job_state_name(enum job_state state);
 
+enum { JOB_STATES = JOB_DEAD + 1 };
+
 /* A look at jobs as JSON.  Memory is the caller's until done. */
 struct jobs_query {
     struct lane_message message; /* private, first */
@@ -39,13 +41,18 @@ struct jobs_query {
     int64_t id; /* one job, or 0 */
     enum job_state state;
     struct str queue, kind;                 /* empty = any */
+    struct str text;                        /* words that are in kind, arguments or error */
+    struct str after;                       /* `next` of the look before; empty = the first */
+    bool count;                             /* fill `counts`, which looks at everything */
     int limit;                              /* 1 … 500; 0 = 50 */
     void (*done)(struct jobs_query *query); /* lane */
     struct lane *lane;
-    /* Result.  A list: the inside of {"jobs":[…]}, running, ready, delayed, dead
-     * (newest first), done (newest first).  One job: its object with "result"
-     * too, or empty when there is none such. */
+    /* Result.  A list: the inside of {"jobs":[…]}, newest first, delayed ones in the order of
+     * their time.  One job: its object with "result" too, or empty when there is none such. */
     struct buf out;
+    char next[48];              /* where to go on; empty = that was all */
+    int64_t counts[JOB_STATES]; /* what matches but for the state */
+    bool partial;               /* looking at old ones took too long: counts are at least these */
     struct err err;
 };
 void jobs_query(struct jobs *jobs, struct jobs_query *query);
@@ -60,6 +67,10 @@ void jobs_print_queues(struct jobs *jobs, struct buf *out);
  * due to start, of runs that ended then, a fifth off at most; null when there was none.  Minutes
  * survive a restart.  False: no such queue. */
 bool jobs_print_rates(struct jobs *jobs, struct str queue, int64_t since, struct buf *out);
+
+/* [{"node","lane","capacity","used","lost","running":[{"id","kind","queue","attempt",
+ * "started_at"}]}]: this process's lanes and what each runs now, at most 200 of a lane. */
+void jobs_print_workers(struct jobs *jobs, const char *node, struct buf *out);
 
 /* For tests of plugins: while the queue is held nothing is claimed, except a ready job
  * that jobs_claim() names (false: it is not ready, or no worker has room).  A hold that

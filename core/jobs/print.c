@@ -25,6 +25,11 @@ const char *job_state_name(enum job_state state)
     return state_names[state];
 }
 
+enum job_state job_state_of_end(int end)
+{
+    return end == JOB_END_DONE ? JOB_DONE : JOB_CANCELLED;
+}
+
 enum job_state job_state_of(const struct job *job)
 {
     switch ((enum place)job->place) {
@@ -130,7 +135,7 @@ void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *r
         .kind = k ? k->name : "?",
         .queue = q ? q->name : "?",
         .priority = r->priority,
-        .state = r->end == JOB_END_DONE ? JOB_DONE : JOB_CANCELLED,
+        .state = job_state_of_end(r->end),
         .attempt = r->attempt,
         .max_attempts = r->max_attempts,
         .created_at = r->created_at,

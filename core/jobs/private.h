@@ -492,6 +492,7 @@ struct job_row { /* a job as it is shown, wherever it comes from */
     bool has_result;
 };
 enum job_state job_state_of(const struct job *job);
+enum job_state job_state_of_end(int end); /* of a fin_record */
 void print_row(struct buf *out, const struct job_row *row);
 void print_job(struct buf *out, const struct job *job); /* lock held */
 void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *record); /* too */

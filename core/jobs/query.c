@@ -1,227 +1,236 @@
-#include "jobs/private.h"
+/* query.c -- looks at jobs, on a pool thread: first which ones, then what they are.  Memory
+ * is scanned in slices, so that nobody waits long for the lock; a job that changes
+ * its state meanwhile may be seen in either, or not at all. */
+
+#include <stdio.h>
 
 #include "base/mem.h"
+#include "jobs/look.h"
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MOST = 500, SCAN = 20000 };
-
-/* A query that needs the disk. */
-struct jobs_read {
-    struct sqlite_read read; /* first */
-    struct jobs *jobs;
-    struct jobs_query *query;
-    int left;
+enum {
+    LIMIT_DEFAULT = 50,
+    LIMIT_MOST = 500,
+    SLICE_JOBS = 1024,
+    SLICE_RECORDS = 8192,
+    SLICE_BYTES = 256 << 10, /* of texts */
 };
 
-static bool matches(const struct jobs_query *q, const struct kind *k, const struct queue *queue)
-{
-    return (q->kind.n == 0 || (k && str_eq_c(q->kind, k->name))) &&
-           (q->queue.n == 0 || (queue && str_eq_c(q->queue, queue->name)));
-}
-
-static bool wants(const struct jobs_query *q, enum job_state state)
+bool look_wants(const struct jobs_query *q, enum job_state state)
 {
     return q->state == JOB_ANY || q->state == state;
 }
 
-static void separate(struct buf *out)
+void look_offer(struct look *l, enum job_state state, int64_t key, int64_t id,
+                enum pick_source source)
+{
+    l->query->counts[state]++;
+    if (look_wants(l->query, state) &&
+        (key > l->after_key || (key == l->after_key && id > l->after_id)))
+        picks_add(&l->picks, key, id, source);
+}
+
+void look_separate(struct buf *out)
 {
     if (out->n)
         buf_add_char(out, ',');
 }
 
-static void add_job(struct jobs_query *q, const struct job *job, int *left)
+/* -- memory --------------------------------------------------------------------------------- */
+
+/* Lock held.  Adds to *bytes what was read of it. */
+static void offer_job(struct look *l, const struct job *job, size_t *bytes)
 {
-    if (*left == 0 || !matches(q, job->kind, job->queue))
+    enum job_state state = job_state_of(job);
+    if (!l->query->count && !look_wants(l->query, state))
         return;
-    separate(&q->out);
-    print_job(&q->out, job);
-    --*left;
+    *bytes += l->search.word_count ? job->args_n : 0;
+    if (!search_matches_job(&l->search, job))
+        return;
+    look_offer(l, state, l->query->state == JOB_DELAYED ? job->run_at : -job->id, job->id,
+               PICK_MEMORY);
 }
 
-static void add_list(struct jobs_query *q, const struct list *jobs, int *left, int *scan)
+static void scan_running(struct look *l)
 {
-    list_each (node, jobs) {
-        if (*left == 0 || (*scan)-- <= 0)
-            return;
-        add_job(q, list_entry(node, struct job, link), left);
-    }
-}
-
-static void add_running(struct jobs *jobs, struct jobs_query *q, int *left)
-{
+    struct jobs *jobs = l->jobs;
+    size_t bytes = 0;
+    jobs_lock(jobs);
     for (int i = 0; i < jobs->worker_count; i++)
         for (int r = 0; r < jobs->workers[i]->capacity; r++) {
             const struct run *run = &jobs->workers[i]->runs[r];
             if (run->in_use && run->job->run == run && run->job->place == PLACE_RUNNING)
-                add_job(q, run->job, left);
+                offer_job(l, run->job, &bytes);
         }
+    jobs_unlock(jobs);
 }
 
-static void add_ready(struct jobs *jobs, struct jobs_query *q, int *left, int *scan)
+/* From the newest on down.  False when too many ids in between have ended. */
+static bool walk_down(struct look *l)
 {
-    for (int i = 0; i < jobs->worker_count; i++)
-        add_list(q, &jobs->workers[i]->inbox, left, scan);
-    for (uint32_t w = 1; w <= jobs->words; w++)
-        for (int p = 0; p < JOBS_PRIORITIES && jobs->queue_words[w]; p++)
-            add_list(q, &jobs->queue_words[w]->ready[p], left, scan);
-    for (uint32_t w = 1; w <= jobs->words; w++)
-        for (int p = 0; p < JOBS_PRIORITIES && jobs->kind_words[w]; p++)
-            add_list(q, &jobs->kind_words[w]->limit.parked[p], left, scan);
-    for (int p = 0; p < JOBS_PRIORITIES; p++)
-        add_list(q, &jobs->suspects.parked[p], left, scan);
+    struct jobs *jobs = l->jobs;
+    jobs_lock(jobs);
+    int64_t id = l->after_key > INT64_MIN ? -l->after_key : jobs->next_id;
+    int64_t least = id - 4 * (int64_t)jobs->index.count - SLICE_JOBS;
+    jobs_unlock(jobs);
+    while (id > 1 && id > least && !l->picks.full) {
+        size_t bytes = 0;
+        jobs_lock(jobs);
+        for (int n = 0; n < SLICE_JOBS && id > 1 && bytes < SLICE_BYTES; n++) {
+            const struct job *job = index_get(&jobs->index, --id);
+            if (job)
+                offer_job(l, job, &bytes);
+        }
+        jobs_unlock(jobs);
+        if (l->picks.n >= l->picks.most)
+            picks_finish(&l->picks);
+    }
+    return id <= 1 || l->picks.full;
 }
 
-/* The heap's nodes in the order of their time: the frontier holds whose parents
- * were taken, so each step looks at a few hundred at most. */
-static void add_delayed(struct jobs *jobs, struct jobs_query *q, int *left, int *scan)
+/* Every slot of the index; from the start again if it grew meanwhile. */
+static void scan_index(struct look *l)
 {
-    enum { FRONTIER = 1 << 11 };
-    uint32_t frontier[FRONTIER], n = 0;
-    const struct heap *h = &jobs->due;
-    if (h->count)
-        frontier[n++] = 0;
-    while (n && *left && (*scan)-- > 0 && n + 4 <= FRONTIER) {
-        uint32_t best = 0;
-        for (uint32_t i = 1; i < n; i++)
-            if (h->nodes[frontier[i]]->key < h->nodes[frontier[best]]->key)
-                best = i;
-        uint32_t at = frontier[best];
-        frontier[best] = frontier[--n];
-        add_job(q, list_entry(h->nodes[at], struct job, due), left);
-        for (uint32_t c = 4 * at + 1; c <= 4 * at + 4 && c < h->count; c++)
-            frontier[n++] = c;
+    struct jobs *jobs = l->jobs;
+    size_t at = 0, size = 0;
+    bool more = true;
+    while (more) {
+        size_t bytes = 0;
+        jobs_lock(jobs);
+        if (jobs->index.size != size) {
+            size = jobs->index.size;
+            at = 0;
+            l->query->counts[JOB_READY] = l->query->counts[JOB_DELAYED] =
+                l->query->counts[JOB_RUNNING] = 0;
+        }
+        for (int n = 0; n < SLICE_JOBS && at < size && bytes < SLICE_BYTES; n++, at++)
+            if (jobs->index.slots[at].id)
+                offer_job(l, jobs->index.slots[at].value, &bytes);
+        more = at < size;
+        jobs_unlock(jobs);
     }
 }
 
-static void add_finished(struct jobs *jobs, struct jobs_query *q, int *left)
+static void scan_unfinished(struct look *l)
+{
+    const struct jobs_query *q = l->query;
+    if (q->state == JOB_RUNNING && !q->count)
+        scan_running(l);
+    else if (q->count || q->state == JOB_DELAYED || !walk_down(l))
+        scan_index(l);
+}
+
+/* Ended jobs without a result have no texts any more, so no words are in them but in the kind. */
+bool look_matches(const struct look *l, const struct fin_record *r)
+{
+    const struct kind *k = r->kind <= l->jobs->words ? l->jobs->kind_words[r->kind] : NULL;
+    const struct str name = str_c(k ? k->name : "");
+    return search_matches_names(&l->search, r->kind, r->queue) &&
+           search_matches_texts(&l->search, &name, 1);
+}
+
+static void scan_history(struct look *l)
 {
     const struct fin_record *r;
-    for (size_t i = 0; *left && (r = history_back(&jobs->history, i)); i++) {
-        enum job_state state = r->end == JOB_END_DONE ? JOB_DONE : JOB_CANCELLED;
-        const struct kind *k = r->kind <= jobs->words ? jobs->kind_words[r->kind] : NULL;
-        const struct queue *queue = r->queue <= jobs->words ? jobs->queue_words[r->queue] : NULL;
-        if (!wants(q, state) || !matches(q, k, queue))
-            continue;
-        separate(&q->out);
-        print_record(&q->out, jobs, r);
-        --*left;
+    bool more = true;
+    for (size_t at = 0; more;) {
+        jobs_lock(l->jobs);
+        for (int n = 0; n < SLICE_RECORDS && (r = history_back(&l->jobs->history, at)); n++, at++)
+            if (look_matches(l, r))
+                look_offer(l, job_state_of_end(r->end), -r->id, r->id, PICK_MEMORY);
+        more = history_back(&l->jobs->history, at) != NULL;
+        jobs_unlock(l->jobs);
     }
 }
 
-/* What memory knows.  Returns how many more are asked for. */
-static int list_memory(struct jobs *jobs, struct jobs_query *q)
+/* -- both ----------------------------------------------------------------------------------- */
+
+/* Whether a look goes through the jobs in a state. */
+static bool goes(const struct jobs_query *q, enum job_state state)
 {
-    int left = q->limit <= 0 ? LIMIT_DEFAULT : q->limit > LIMIT_MOST ? LIMIT_MOST : q->limit;
-    int scan = SCAN;
+    return q->count || look_wants(q, state);
+}
+
+static bool scan(struct sqlite_conn *conn, struct look *l)
+{
+    const struct jobs_query *q = l->query;
+    if (l->search.nothing)
+        return true;
+    if (goes(q, JOB_READY) || goes(q, JOB_DELAYED) || goes(q, JOB_RUNNING))
+        scan_unfinished(l);
+    if (goes(q, JOB_DONE) || goes(q, JOB_CANCELLED))
+        scan_history(l);
+    return (!goes(q, JOB_DEAD) || look_table(conn, l, JOB_DEAD)) &&
+           (!goes(q, JOB_DONE) || look_table(conn, l, JOB_DONE));
+}
+
+/* True when memory has it. */
+static bool print_known(struct look *l, int64_t id)
+{
+    struct jobs *jobs = l->jobs;
     jobs_lock(jobs);
-    if (wants(q, JOB_RUNNING))
-        add_running(jobs, q, &left);
-    if (wants(q, JOB_READY))
-        add_ready(jobs, q, &left, &scan);
-    if (wants(q, JOB_DELAYED))
-        add_delayed(jobs, q, &left, &scan);
-    if (wants(q, JOB_DONE) || wants(q, JOB_CANCELLED))
-        add_finished(jobs, q, &left);
+    const struct job *job = index_get(&jobs->index, id);
+    const struct fin_record *record = job ? NULL : history_find(&jobs->history, id);
+    if (job || record)
+        look_separate(&l->query->out);
+    if (job)
+        print_job(&l->query->out, job);
+    else if (record)
+        print_record(&l->query->out, jobs, record);
     jobs_unlock(jobs);
-    return left;
+    return job || record;
 }
 
-static struct str column_text(sqlite3_stmt *s, int i)
+static bool print_pick(struct sqlite_conn *conn, struct look *l, const struct pick *pick)
 {
-    const void *p = sqlite3_column_text(s, i);
-    return str_n(p ? p : "", (size_t)sqlite3_column_bytes(s, i));
+    if (pick->source == PICK_MEMORY && print_known(l, pick->id))
+        return true;
+    return look_print_row(conn, l, pick->id, pick->source == PICK_DEAD ? JOB_DEAD : JOB_DONE);
 }
 
-#define DEAD_COLUMNS                                                                               \
-    "SELECT id, kind, queue, priority, attempt, max_attempts, created_at, started_at, dead_at,"    \
-    " args, error, crashes FROM maru_job_dead "
-#define DONE_COLUMNS                                                                               \
-    "SELECT id, kind, queue, priority, attempt, max_attempts, created_at, started_at,"             \
-    " finished_at, result FROM maru_job_done "
-
-/* Kinds and queues live as long as the jobs, so the names are good without the lock. */
-static void row_names(struct jobs *jobs, sqlite3_stmt *s, struct kind **k, struct queue **q)
+static bool list(struct sqlite_conn *conn, struct look *l)
 {
-    uint32_t kind = (uint32_t)sqlite3_column_int64(s, 1);
-    uint32_t queue = (uint32_t)sqlite3_column_int64(s, 2);
-    jobs_lock(jobs);
-    *k = kind <= jobs->words ? jobs->kind_words[kind] : NULL;
-    *q = queue <= jobs->words ? jobs->queue_words[queue] : NULL;
-    jobs_unlock(jobs);
-}
-
-static void add_row(struct jobs_read *r, sqlite3_stmt *s, enum job_state state)
-{
-    struct kind *k;
-    struct queue *q;
-    row_names(r->jobs, s, &k, &q);
-    if (!matches(r->query, k, q))
-        return;
-    struct job_row row = {
-        .id = sqlite3_column_int64(s, 0),
-        .kind = k ? k->name : "?",
-        .queue = q ? q->name : "?",
-        .state = state,
-        .priority = sqlite3_column_int(s, 3),
-        .attempt = sqlite3_column_int(s, 4),
-        .max_attempts = sqlite3_column_int(s, 5),
-        .created_at = sqlite3_column_int64(s, 6),
-        .started_at = sqlite3_column_int64(s, 7),
-        .finished_at = sqlite3_column_int64(s, 8),
-    };
-    if (state == JOB_DEAD) {
-        row.args = column_text(s, 9);
-        row.error = column_text(s, 10);
-        row.crashes = sqlite3_column_int(s, 11);
-    } else {
-        row.result = column_text(s, 9);
-        row.has_result = true;
-    }
-    separate(&r->query->out);
-    print_row(&r->query->out, &row);
-    r->left--;
-}
-
-static bool read_rows(struct sqlite_conn *conn, struct jobs_read *r, const char *sql, int64_t value,
-                      enum job_state state)
-{
-    int rc = SQLITE_DONE, scan = SCAN;
-    sqlite3_stmt *s = sqlite_prepared(conn, sql, &r->read.err);
-    if (!s)
-        return false;
-    sqlite3_bind_int64(s, 1, value);
-    while (r->left && scan-- > 0 && (rc = sqlite_step(conn, s, &r->read.err)) == SQLITE_ROW)
-        add_row(r, s, state);
-    sqlite3_reset(s);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE;
+    struct jobs_query *q = l->query;
+    size_t limit = (size_t)(q->limit <= 0           ? LIMIT_DEFAULT
+                            : q->limit > LIMIT_MOST ? LIMIT_MOST
+                                                    : q->limit);
+    picks_init(&l->picks, limit + 1);
+    search_init(&l->search, l->jobs, q->queue, q->kind, q->text);
+    bool ok = scan(conn, l);
+    picks_finish(&l->picks);
+    size_t n = l->picks.n;
+    while (n && l->picks.list[n - 1].key > l->floor)
+        n--;
+    bool more = n > limit;
+    n = more ? limit : n;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = print_pick(conn, l, &l->picks.list[i]);
+    if (more)
+        snprintf(q->next, sizeof q->next, "%lld.%lld", (long long)l->picks.list[n - 1].key,
+                 (long long)l->picks.list[n - 1].id);
+    else if (l->floor < INT64_MAX)
+        snprintf(q->next, sizeof q->next, "%lld.%lld", (long long)l->floor, (long long)INT64_MAX);
+    picks_free(&l->picks);
+    return ok;
 }
 
 static bool read_work(struct sqlite_conn *conn, struct sqlite_read *read)
 {
-    struct jobs_read *r = (struct jobs_read *)(void *)read;
-    const struct jobs_query *q = r->query;
+    struct look *l = (struct look *)(void *)read;
+    const struct jobs_query *q = l->query;
     if (!q->id)
-        return read_rows(conn, r, DEAD_COLUMNS "WHERE id < ?1 ORDER BY id DESC", INT64_MAX,
-                         JOB_DEAD);
-    if (!read_rows(conn, r, DONE_COLUMNS "WHERE id = ?1", q->id, JOB_DONE))
-        return false;
-    return !r->left || read_rows(conn, r, DEAD_COLUMNS "WHERE id = ?1", q->id, JOB_DEAD);
+        return list(conn, l);
+    return look_print_row(conn, l, q->id, JOB_DONE) &&
+           (q->out.n || look_print_row(conn, l, q->id, JOB_DEAD));
 }
 
 static void read_done(struct sqlite_read *read)
 {
-    struct jobs_read *r = (struct jobs_read *)(void *)read;
-    struct jobs_query *q = r->query;
+    struct look *l = (struct look *)(void *)read;
+    struct jobs_query *q = l->query;
     q->err = read->err;
-    /* Done without a result: only the history knows it. */
-    if (q->id && q->out.n == 0 && !q->err.code) {
-        jobs_lock(r->jobs);
-        const struct fin_record *record = history_find(&r->jobs->history, q->id);
-        if (record)
-            print_record(&q->out, r->jobs, record);
-        jobs_unlock(r->jobs);
-    }
-    mem_free(r);
+    if (q->id && q->out.n == 0 && !q->err.code)
+        print_known(l, q->id); /* done without a result: only the history knows it */
+    mem_free(l);
     q->done(q);
 }
 
@@ -242,21 +251,36 @@ static bool find_one(struct jobs *jobs, struct jobs_query *q)
     return job != NULL;
 }
 
+/* "key.id" of the last one seen. */
+static bool parse_after(struct look *l, struct str text)
+{
+    long long key, id;
+    if (!text.n)
+        return true;
+    struct str first = str_split(&text, '.');
+    if (!str_int64(first, &key) || !str_int64(text, &id))
+        return err_set(&l->query->err, ERR_INVALID, "after is not what an answer's next said");
+    l->after_key = key;
+    l->after_id = id;
+    return true;
+}
+
 void jobs_query(struct jobs *jobs, struct jobs_query *q)
 {
+    struct look *l = mem_zero(1, sizeof *l);
+    *l = (struct look){.jobs = jobs, .query = q, .after_key = INT64_MIN, .floor = INT64_MAX};
     q->err = (struct err){0};
+    q->next[0] = 0;
+    q->partial = false;
+    memset(q->counts, 0, sizeof q->counts);
     buf_clear(&q->out);
-    int left = q->id ? !find_one(jobs, q) : list_memory(jobs, q);
-    if (left == 0 || (!q->id && !wants(q, JOB_DEAD))) {
+    if (!parse_after(l, q->after) || (q->id && find_one(jobs, q))) {
+        mem_free(l);
         q->message.fn = on_answer;
         lane_post(q->lane, &q->message);
         return;
     }
-    struct jobs_read *r = mem_zero(1, sizeof *r);
-    r->jobs = jobs;
-    r->query = q;
-    r->left = left;
-    r->read.work = read_work;
-    r->read.done = read_done;
-    sqlite_read(jobs->db, &r->read, q->lane);
+    l->read.work = read_work;
+    l->read.done = read_done;
+    sqlite_read(jobs->db, &l->read, q->lane);
 }

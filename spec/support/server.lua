@@ -235,10 +235,11 @@ function Server:plugin_path(name, file)
   return self.dir .. "/plugins/" .. name .. "/" .. (file or "plugin.lua")
 end
 
---- @return table an answer of the admin API, by its unix socket
-function Server:admin(path, method)
-  local text = M.shell(("curl -sS -X %s --unix-socket %s/state/admin.sock http://maru/admin/v1%s"):format(
-    method or "GET", self.dir, quote(path)))
+--- @return table an answer of the admin API, by its unix socket; body is sent as JSON
+function Server:admin(path, method, body)
+  local text = M.shell(("curl -sS -X %s%s --unix-socket %s/state/admin.sock http://maru/admin/v1%s"):format(
+    method or "GET", body and " -H 'content-type: application/json' -d " .. quote(cjson.encode(body)) or "", self.dir,
+    quote(path)))
   local ok, json = pcall(cjson.decode, text)
   return ok and json or error("admin answered " .. text, 2)
 end

@@ -12,6 +12,8 @@ static struct host open_host(void)
 
 static void close_host(struct host *h)
 {
+    if (h->lanes[0])
+        host_stop(h, 0);
     host_close(h);
     host_remove(h);
 }
@@ -100,5 +102,149 @@ TEST(the_oldest_that_waits_is_told_by_queue)
     jobs_print_queues(h.jobs, &out);
     CHECK_EQ(atoi(strstr(strstr(out.p, "\"mail\""), "oldest_s\":") + 10), 0);
     buf_free(&out);
+    close_host(&h);
+}
+
+/* -- searches ------------------------------------------------------------------------------- */
+
+static void run_some(struct job_run *run, void *arg)
+{
+    bool fails = memchr(run->args.p, 'F', run->args.n) != NULL;
+    (void)arg;
+    jobs_finish(run, &(struct job_outcome){.end = fails ? JOB_END_DISCARDED : JOB_END_DONE,
+                                           .error = fails ? STR("No Route To host") : STR(""),
+                                           .result = fails ? STR("") : STR("{\"sent\":\"yes\"}")});
+}
+
+struct found {
+    char *json, next[48];
+    int64_t counts[JOB_STATES];
+    enum err_code code;
+    int n;
+};
+
+static struct found find(struct host *h, struct jobs_query query)
+{
+    struct host_look look = {.query = query};
+    struct found f = {0};
+    size_t n;
+    look.query.done = host_looked;
+    look.query.lane = h->control;
+    jobs_query(h->jobs, &look.query);
+    while (!atomic_load(&look.over))
+        host_sleep(1);
+    buf_add_c(&look.query.out, "");
+    f.code = look.query.err.code;
+    f.json = buf_take(&look.query.out, &n);
+    memcpy(f.counts, look.query.counts, sizeof f.counts);
+    memcpy(f.next, look.query.next, sizeof f.next);
+    for (const char *p = f.json; (p = strstr(p, "{\"id\":")); p++)
+        f.n++;
+    return f;
+}
+
+static int found(struct host *h, struct jobs_query query)
+{
+    struct found f = find(h, query);
+    mem_free(f.json);
+    return f.n;
+}
+
+/* 40 that fail, 60 that are done, 300 that wait in two queues, 5 for tomorrow. */
+static struct host host_with_jobs(void)
+{
+    struct host h = {.run = run_some};
+    host_open(&h);
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 8);
+    for (int i = 0; i < 100; i++)
+        push_to(&h, i % 2 ? "odd" : "even", i < 40 ? "{\"to\":\"F\"}" : "{\"to\":\"kim\"}", 0);
+    CHECK(host_drain(&h, 5000));
+    struct job_kind_options nobody = {.kind = "p.k", .queue = "default"};
+    jobs_set_kinds(h.jobs, &nobody, 1);
+    for (int i = 0; i < 300; i++) {
+        char args[64];
+        snprintf(args, sizeof args, "{\"to\":\"Needle%d\",\"n\":%d}", i % 3, i);
+        push_to(&h, i % 2 ? "odd" : "even", args, 0);
+    }
+    for (int i = 5; i > 0; i--)
+        push_to(&h, "even", "{}", clock_wall_ns() + (24 * 3600 + i) * NS_PER_SECOND);
+    return h;
+}
+
+TEST(a_look_filters_by_state_queue_kind_and_words)
+{
+    struct host h = host_with_jobs();
+    CHECK_EQ(found(&h, (struct jobs_query){.limit = 500}), 405);
+    CHECK_EQ(found(&h, (struct jobs_query){.state = JOB_DEAD, .limit = 500}), 40);
+    CHECK_EQ(found(&h, (struct jobs_query){.state = JOB_DONE, .limit = 500}), 60);
+    CHECK_EQ(found(&h, (struct jobs_query){.state = JOB_READY, .limit = 500}), 300);
+    CHECK_EQ(found(&h, (struct jobs_query){.state = JOB_DELAYED}), 5);
+    CHECK_EQ(found(&h, (struct jobs_query){.state = JOB_RUNNING}), 0);
+    CHECK_EQ(found(&h, (struct jobs_query){.queue = STR("odd"), .limit = 500}), 50 + 150);
+    CHECK_EQ(found(&h, (struct jobs_query){.queue = STR("nobody")}), 0);
+    CHECK_EQ(found(&h, (struct jobs_query){.kind = STR("p.other")}), 0);
+    CHECK_EQ(found(&h, (struct jobs_query){.text = STR("needle1"), .limit = 500}), 100);
+    CHECK_EQ(found(&h, (struct jobs_query){.text = STR(" NEEDLE1  299 ")}), 0);
+    CHECK_EQ(found(&h, (struct jobs_query){.text = STR("needle2 299")}), 1);
+    CHECK_EQ(found(&h, (struct jobs_query){.text = STR("no route"), .limit = 500}), 40);
+    CHECK_EQ(found(&h, (struct jobs_query){.text = STR("p.k"), .limit = 500}), 405);
+    struct found f = find(
+        &h, (struct jobs_query){
+                .text = STR("needle0"), .state = JOB_DEAD, .queue = STR("odd"), .count = true});
+    CHECK_EQ(f.n, 0);
+    CHECK_EQ(f.counts[JOB_READY], 50);
+    CHECK_EQ(f.counts[JOB_DEAD], 0);
+    mem_free(f.json);
+    f = find(&h, (struct jobs_query){.count = true, .state = JOB_DELAYED});
+    CHECK_EQ(f.n, 5);
+    CHECK_EQ(f.counts[JOB_DONE], 60);
+    CHECK_EQ(f.counts[JOB_DEAD], 40);
+    CHECK_EQ(f.counts[JOB_DELAYED], 5);
+    mem_free(f.json);
+    close_host(&h);
+}
+
+/* Every job once, in one order, whatever the size of a page. */
+static void turn_pages(struct host *h, struct jobs_query query, int want)
+{
+    char next[48] = "";
+    long long before = INT64_MAX;
+    int n = 0;
+    do {
+        query.after = str_c(next);
+        struct found f = find(h, query);
+        for (const char *p = f.json; (p = strstr(p, "{\"id\":")); p++, n++) {
+            long long id = atoll(p + 6);
+            if (query.state != JOB_DELAYED && id >= before) {
+                TEST_FAIL("%lld comes behind %lld", id, before);
+                mem_free(f.json);
+                return;
+            }
+            before = id;
+        }
+        memcpy(next, f.next, sizeof next);
+        mem_free(f.json);
+    } while (*next && n <= want);
+    CHECK_EQ(n, want);
+}
+
+TEST(pages_show_every_job_once)
+{
+    struct host h = host_with_jobs();
+    turn_pages(&h, (struct jobs_query){.limit = 7}, 405);
+    turn_pages(&h, (struct jobs_query){.limit = 50, .count = true}, 405);
+    turn_pages(&h, (struct jobs_query){.limit = 3, .state = JOB_DELAYED}, 5);
+    turn_pages(&h, (struct jobs_query){.limit = 11, .state = JOB_DEAD, .text = STR("route")}, 40);
+    turn_pages(&h, (struct jobs_query){.limit = 20, .queue = STR("odd")}, 200);
+    host_stop(&h, 0);
+    host_close(&h);
+    host_open(&h); /* some of the history is gone, results and dead ones are on disk */
+    host_start(&h, 1, 8);
+    turn_pages(&h, (struct jobs_query){.limit = 9, .state = JOB_DONE}, 60);
+    turn_pages(&h, (struct jobs_query){.limit = 500}, 405);
+    struct found f = find(&h, (struct jobs_query){.after = STR("yesterday")});
+    CHECK_EQ(f.code, ERR_INVALID);
+    mem_free(f.json);
     close_host(&h);
 }

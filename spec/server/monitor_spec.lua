@@ -1,0 +1,129 @@
+--- What operators see and change of queues and jobs, by the admin API.
+local server = require("spec.support.server")
+
+local WORK = { ["plugin.lua"] = [[
+local M = { name = "work", version = "1.0.0" }
+M.jobs = {
+  fine = { queue = "mail", function(app, job) return { sent = job.args.to } end },
+  fails = { queue = "mail", retries = 0, function(app, job) error("no route to " .. job.args.to) end },
+  slow = { queue = "slow", timeout = "1m", function(app, job) app.sleep(30) end },
+}
+M.routes = {
+  ["POST /push"] = { body = { name = "string", count = "integer", to = "string", delay = "string?" }, function(app, req)
+    for i = 1, req.body.count do
+      app.jobs:push(req.body.name, { to = req.body.to, n = i }, { delay = req.body.delay })
+    end
+    return 200, {}
+  end },
+}
+return M
+]] }
+
+local function find(list, key, value)
+  for _, row in ipairs(list) do
+    if row[key] == value then
+      return row
+    end
+  end
+end
+
+describe("the monitor", function()
+  local maru
+
+  setup(function()
+    maru = server.start({ plugins = { work = WORK } })
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  local function push(name, count, to, delay)
+    assert.equal(200, maru:post("/push", { name = name, count = count, to = to, delay = delay }).status)
+  end
+
+  local function queue(name)
+    return find(maru:admin("/queues"), "queue", name)
+  end
+
+  it("tells what queues do", function()
+    push("fine", 20, "kim")
+    push("fails", 3, "nowhere")
+    local mail = server.wait_for(function()
+      local row = queue("mail")
+      return row and row.done_total == 20 and row.dead == 3 and row
+    end)
+    assert.equal(3, mail.failed_total)
+    assert.equal(0, mail.oldest_s)
+    assert.is_number(mail.per_second.pushed)
+  end)
+
+  it("tells what they did, by the second", function()
+    local function sum(list)
+      local n = 0
+      for _, value in ipairs(list) do
+        n = n + value
+      end
+      return n
+    end
+    local rates = server.wait_for(function()
+      local found = maru:admin("/jobs/rates?queue=mail")
+      return sum(found.seconds.done) == 20 and sum(found.seconds.failed) == 3 and found
+    end)
+    assert.equal(23, sum(rates.seconds.pushed))
+    assert.equal(1, rates.seconds.step)
+    assert.equal(60, rates.minutes.step)
+    assert.equal(#rates.seconds.pushed, #rates.seconds.wait_p99_ms)
+    assert.equal(23, sum(maru:admin("/jobs/rates").seconds.pushed))
+    assert.equal(404, maru:admin("/jobs/rates?queue=nobody").status)
+    local since = rates.seconds.from + 5
+    assert.equal(since, maru:admin("/jobs/rates?queue=mail&since=" .. since).seconds.from)
+  end)
+
+  it("finds jobs by state, queue, kind and words, page by page", function()
+    push("fine", 5, "tomorrow", "24h")
+    local dead = maru:admin("/jobs?state=dead&q=route%20NOWHERE")
+    assert.equal(3, #dead.jobs)
+    assert.truthy(dead.jobs[1].error:find("no route to nowhere", 1, true))
+    assert.equal(0, #maru:admin("/jobs?state=dead&q=kim").jobs)
+    assert.equal(0, #maru:admin("/jobs?queue=nobody").jobs)
+    local counted = maru:admin("/jobs?kind=work.fine&state=delayed&count=1")
+    assert.equal(5, #counted.jobs)
+    assert.equal(20, counted.counts.done)
+    assert.equal(5, counted.counts.delayed)
+    assert.equal(0, counted.counts.dead)
+    local seen, after, n = {}, "", 0
+    repeat
+      local page = maru:admin("/jobs?limit=4&after=" .. after)
+      for _, job in ipairs(page.jobs) do
+        assert.is_nil(seen[job.id])
+        seen[job.id], n = true, n + 1
+      end
+      after = page.next
+    until type(after) ~= "string"
+    assert.equal(28, n)
+    assert.equal(400, maru:admin("/jobs?after=yesterday").status)
+  end)
+
+  it("tells what runs where", function()
+    push("slow", 2, "x")
+    local running = server.wait_for(function()
+      local found = {}
+      for _, lane in ipairs(maru:admin("/workers")) do
+        assert.is_true(lane.capacity >= 1 and #lane.node > 0 and #lane.lane > 0)
+        for _, run in ipairs(lane.running) do
+          found[#found + 1] = run
+        end
+      end
+      return #found == 2 and found
+    end)
+    assert.equal("work.slow", running[1].kind)
+    assert.equal(1, running[1].attempt)
+    assert.truthy(running[1].started_at:match("^%d+%-%d+%-%d+T"))
+    assert.is_true(maru:admin("/jobs/" .. running[1].id .. "/cancel", "POST").ok)
+    assert.is_true(maru:admin("/jobs/" .. running[2].id .. "/cancel", "POST").ok)
+    server.wait_for(function()
+      return queue("slow").running == 0
+    end)
+  end)
+end)
