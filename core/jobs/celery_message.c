@@ -97,6 +97,9 @@ static bool read_headers(struct arena *arena, struct str headers, struct celery_
               whole_of(headers, "retries", 1000000, 0, &out->retries, err) &&
               whole_of(headers, "group_index", 1 << 30, -1, &out->group_index, err) &&
               limits_of(headers, out, err);
+    double maru = 0;
+    if (json_pick_number(json_pick_get(headers, "maru"), &maru) && maru > 0 && maru < 9e15)
+        out->maru_id = (int64_t)maru;
     out->ignore_result = str_eq_c(json_pick_get(headers, "ignore_result"), "true");
     out->redelivered = str_eq_c(json_pick_get(headers, "redelivered"), "true");
     return ok;

@@ -39,6 +39,7 @@ struct celery_message {
     struct str args, kwargs;               /* an array, an object */
     struct str callbacks, errbacks, chain; /* arrays of signatures */
     struct str chord;                      /* a signature */
+    int64_t maru_id;    /* header `maru`: the job's id, of messages we pushed; 0 = none */
     struct str headers; /* all of them, of a message that was read: what is not known rides along */
 };
 

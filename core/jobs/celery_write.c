@@ -51,10 +51,11 @@ static void repr_member(struct json *w, const char *key, struct str json)
 /* Headers a producer adds (tracing, stamps) go on to a retry of the message. */
 static void other_headers(struct json *w, struct str headers)
 {
-    static const char *const known[] = {
-        "lang",     "task",        "id",      "shadow",      "eta",           "expires",
-        "group",    "group_index", "retries", "timelimit",   "root_id",       "parent_id",
-        "argsrepr", "kwargsrepr",  "origin",  "redelivered", "ignore_result", NULL};
+    static const char *const known[] = {"lang",          "task",       "id",      "shadow",
+                                        "eta",           "expires",    "group",   "group_index",
+                                        "retries",       "timelimit",  "root_id", "parent_id",
+                                        "argsrepr",      "kwargsrepr", "origin",  "redelivered",
+                                        "ignore_result", "maru",       NULL};
     struct json_pick p;
     struct str key, value;
     if (!json_pick_open(&p, headers, '{'))
@@ -102,6 +103,10 @@ static void write_headers(struct json *w, const struct celery_message *m)
     member(w, "origin", m->origin);
     json_key(w, "ignore_result");
     json_bool(w, m->ignore_result);
+    if (m->maru_id) {
+        json_key(w, "maru");
+        json_int(w, m->maru_id);
+    }
     other_headers(w, m->headers);
     json_close(w, '}');
 }

@@ -1,0 +1,76 @@
+/* redis_scripts.h -- what happens inside Redis in one step, and the keys it touches.
+ *
+ * Kombu's own keys, in its own format, so that Python workers and maru can
+ * recover each other's messages:
+ *   <queue>, <queue>\x06\x16{3,6,9}   lists: pushed on the left, popped on the right
+ *   unacked                           hash: delivery tag → [message, exchange, routing key]
+ *   unacked_index                     zset: delivery tag → when it was delivered (s)
+ *   unacked_mutex                     who restores what is overdue
+ *   celery-task-meta-<uuid>           result JSON; published under the same name
+ *   celery-taskset-meta-<group>.{j,t,s}  parts of a chord, extra count, size
+ * and maru's, under a prefix (P, "maru:"):
+ *   P next_id, P cluster              the last id given; four random bytes, once
+ *   P id:<uuid>                       the job's id, of messages others pushed
+ *   P job:<id>                        hash: uuid kind queue state priority attempt max fence
+ * crashes created run_at started finished (ns) args error result unique tag; m and list: the
+ * message while it is delayed or dead P lease                           zset: id → until when a
+ * maru node has it (s) P eta                             zset: id → when it becomes due (s): never
+ * in `unacked` P dead, P done                    zsets: id → when (s) P unique:<kind>:<key>, P
+ * fire:<schedule>:<instant>   the id P revoked                         zset: uuid → when (s) P
+ * paused                          set of queues P queues                          set: queues maru
+ * has pushed to or consumed P total:<queue>                   hash: done failed retried dead P
+ * quarantine                      list of JSON, newest first
+ *
+ * A claim takes a fence and a lease; whatever ends it carries the fence and
+ * changes nothing when another has been given meanwhile.
+ *
+ * Not for Redis Cluster: a script reaches keys of several slots.
+ */
+#pragma once
+
+#include "jobs/redis_conn.h"
+
+enum {
+    REDIS_QUARANTINE = 10000, /* messages kept; older ones go */
+    REDIS_DONE = 10000,       /* finished jobs that are listed */
+    REDIS_SCAN = 200,         /* messages one claim may pass over because their kind is full */
+};
+
+/* P count, then for each job (REDIS_PUSH_FIELDS): id uuid kind queue list message run_at ("" = now)
+ * unique ("" = none; "kind:key") fire ("" = none) created_ns max args priority.
+ * → for each 0 pushed, 1 the unique key is taken (and its holder is left alone), 2 fired before. */
+enum { REDIS_PUSH_FIELDS = 13 };
+extern struct redis_script redis_push;
+
+/* P lease_s want now_ns, count and queues, count and (task, room) pairs; room -1 = no bound.
+ * → for each {id, fence, attempt, crashes, flag, queue, list, max, created_ns, unique, message};
+ * flag
+ * "" | "unknown" (no such task here) | "cancelled" | "revoked". */
+enum { REDIS_CLAIM_FIELDS = 11 };
+extern struct redis_script redis_claim;
+
+/* P now_ns count, then for each: id fence end state meta ttl error result message list run_at
+ * attempt group part index expected body_list body, count and (list, message) pairs to push, count
+ * and (uuid, meta) pairs. end: "over" (state done|dead|cancelled), "again" (state ready|delayed:
+ * the message, in front if run_at is "front"), "bad" (quarantine, error is the reason). → for each
+ * "ok", "stale", or, when the part would complete its chord and `expected` is not the number of
+ * parts there: {member, score, …} of those, and nothing was changed. */
+extern struct redis_script redis_end;
+
+/* P lease_s (id, fence)* → ids whose lease is gone. */
+extern struct redis_script redis_renew;
+/* P → how many became due. */
+extern struct redis_script redis_due;
+/* P visibility_s token → {id or "", tag, [message, exchange, routing key]}* that are overdue, with
+ * the mutex taken; nil when another has it. */
+extern struct redis_script redis_sweep;
+/* P visibility_s token, (id or "", tag, list, message)* → how many were put back. */
+extern struct redis_script redis_restore;
+/* P id now_ns meta ttl → "cancelled" (was queued), "running" (its node is told), "none". */
+extern struct redis_script redis_cancel;
+/* P id message list now_ns → "ok", "none", "taken" (its unique key). */
+extern struct redis_script redis_retry;
+/* P uuid now_ns → the id of an unfinished job with it, or "". */
+extern struct redis_script redis_revoke;
+
+void redis_scripts_init(void); /* once, before any is used */
