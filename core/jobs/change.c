@@ -69,18 +69,22 @@ void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id)
         answer(change, err.code ? &err : NULL);
 }
 
-/* Lock held.  The row is to say so too, or a restart would delay it again. */
+/* Lock held.  The row is to say so too, or a restart would delay it again.  The same for one
+ * that is due already: whoever made it so may still wait for the commit. */
 static void hurry(struct jobs *jobs, struct job *job, struct change_op *change)
 {
+    bool has_begun = job->place == PLACE_CLAIMED || job->place == PLACE_RUNNING;
     struct update_op *op = mem_zero(1, sizeof *op);
-    job->run_at = clock_wall_ns();
+    if (job->place == PLACE_DELAYED) {
+        job->run_at = clock_wall_ns();
+        place_set(jobs, job, PLACE_READY);
+    }
     op->id = job->id;
     op->run_at = job->run_at;
-    op->attempt = job->attempt;
+    op->attempt = job->attempt - has_begun;
     op->error = mem_strdup(job_extra(job)->error);
     op->change = change;
     batch_add_update(&jobs->pending, op);
-    place_set(jobs, job, PLACE_READY);
     dispatch(jobs);
 }
 
@@ -92,10 +96,12 @@ void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
     struct job *job = index_get(&jobs->index, id);
     if (jobs->failed.code || jobs->closed)
         err_set(&err, ERR_CLOSED, "jobs: the queue is closed");
-    else if (job && job->place == PLACE_DELAYED) {
+    else if (job && job->place == PLACE_FINISHING)
+        err_set(&err, ERR_NOT_FOUND, "jobs: job %lld has just ended", (long long)id);
+    else if (job) {
         hurry(jobs, job, op_create(change, id));
         later = true;
-    } else if (!job) {
+    } else {
         batch_add_revival(&jobs->pending, op_create(change, id));
         later = true;
     }
