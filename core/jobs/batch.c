@@ -299,6 +299,8 @@ static void failed(struct jobs *jobs, const struct err *err)
     jobs_unlock(jobs);
     batch_init(b);
     log_error("jobs", "nothing written: %s", err->message);
+    if (jobs->failed.code)
+        batch_refuse(jobs, err);
 }
 
 /* Lock held: the next batch may be handed over. */

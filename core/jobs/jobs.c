@@ -243,8 +243,10 @@ void jobs_stop(struct jobs *jobs, int64_t grace_ns, struct lane *lane, lane_fn *
 
 void jobs_close(struct jobs *jobs)
 {
+    struct err refused;
     if (!jobs)
         return;
+    err_set(&refused, ERR_CLOSED, "jobs: the queue is closed");
     jobs_lock(jobs);
     jobs->closed = true;
     while (jobs->writing)
@@ -254,5 +256,6 @@ void jobs_close(struct jobs *jobs)
                   (long long)jobs->count[PLACE_FINISHING]);
     pthread_mutex_unlock(&jobs->lock);
     jobs->driver->close(jobs);
+    batch_refuse(jobs, &refused);
     destroy(jobs);
 }

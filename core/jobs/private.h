@@ -429,6 +429,10 @@ void effect_free(struct effect *effect);
 void batch_drop(struct jobs *jobs, struct batch *batch); /* frees what a closed queue kept */
 void batch_setup(struct jobs *jobs);                     /* prepares jobs->write */
 
+/* refuse.c.  No lock: pushes and changes that wait for a commit that will not come hear so;
+ * outcomes, and what follows from them, stay. */
+void batch_refuse(struct jobs *jobs, const struct err *err);
+
 /* push.c */
 void push_fill(struct push_op *op, const struct job_spec *spec); /* all but names, from the first */
 void push_free(struct push_op *op); /* with its jobs, which nobody else knows yet */

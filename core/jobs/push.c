@@ -57,6 +57,15 @@ void push_free(struct push_op *op)
     mem_free(op);
 }
 
+/* Lock held. */
+static bool is_open(const struct jobs *jobs, struct err *err)
+{
+    if (!jobs->closed && !jobs->failed.code)
+        return true;
+    return err_set(err, jobs->closed ? ERR_CLOSED : jobs->failed.code, "jobs: %s",
+                   jobs->closed ? "the queue is closed" : jobs->failed.message);
+}
+
 /* Lock held: names, ids, the unique key.  The rest of the fields needs no lock. */
 static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *spec,
                   struct err *err)
@@ -65,9 +74,8 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
     struct kind *k;
     struct queue *q;
     int64_t unfinished = (int64_t)jobs->index.count + jobs->pushing;
-    if (jobs->closed || jobs->failed.code)
-        return err_set(err, jobs->closed ? ERR_CLOSED : jobs->failed.code, "jobs: %s",
-                       jobs->closed ? "the queue is closed" : jobs->failed.message);
+    if (!is_open(jobs, err))
+        return false;
     if (unfinished + op->count > JOBS_QUEUED)
         return err_set(err, ERR_FULL, "jobs: %lld jobs are unfinished, the most is %d",
                        (long long)unfinished, JOBS_QUEUED);
@@ -103,6 +111,23 @@ void push_fill(struct push_op *op, const struct job_spec *spec)
     }
 }
 
+/* An admitted one, to the writer.  The queue may have failed since. */
+static bool hand_over(struct jobs *jobs, struct push_op *op, struct err *err)
+{
+    jobs_lock(jobs);
+    bool open = is_open(jobs, err);
+    if (open)
+        batch_add_push(&jobs->pending, op);
+    else {
+        jobs->pushing -= op->count;
+        unique_release(jobs, op->first);
+    }
+    jobs_unlock(jobs);
+    if (!open)
+        push_free(op);
+    return open;
+}
+
 /* queue: hands it to the writer too; then the push may be over when this returns. */
 static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool queue,
                                const struct job_spec *spec, const struct str *args, int count,
@@ -131,12 +156,7 @@ static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool q
         return op;
     push_fill(op, spec);
     push->first_id = first_id;
-    if (queue) {
-        jobs_lock(jobs);
-        batch_add_push(&jobs->pending, op);
-        jobs_unlock(jobs);
-    }
-    return op;
+    return queue && !hand_over(jobs, op, err) ? NULL : op;
 }
 
 bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec *spec,
