@@ -1,6 +1,7 @@
 /* server_work.c -- jobs and schedules of the set that serves. */
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "bind/cron_push.h"
@@ -25,6 +26,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .run = s->guest ? s->guest->run_job : jobs_run_task,
         .cancel = jobs_cancel_task,
         .arg = s,
+        .last_death = getenv("MARU_LAST_DEATH"),
         .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
         .dead_ttl_ns = config_ns(s->config, "jobs.dead_ttl"),
     };

@@ -199,13 +199,17 @@ static void child_read(struct supervisor *s, struct child *child)
     }
 }
 
+/* The next server is told too: what ran is blamed for it. */
 static void log_death(const struct child *child, int status)
 {
+    char how[96];
     if (WIFSIGNALED(status))
-        log_error("supervisor", "server %d was killed by signal %d (%s)", child->pid,
-                  WTERMSIG(status), strsignal(WTERMSIG(status)));
+        snprintf(how, sizeof how, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
-        log_error("supervisor", "server %d ended with code %d", child->pid, WEXITSTATUS(status));
+        snprintf(how, sizeof how, "code %d", WEXITSTATUS(status));
+    log_error("supervisor", "server %d %s %s", child->pid,
+              WIFSIGNALED(status) ? "was killed by" : "ended with", how);
+    setenv("MARU_LAST_DEATH", how, 1);
 }
 
 static void schedule_restart(struct supervisor *s, const struct child *dead)

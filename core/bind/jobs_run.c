@@ -112,7 +112,9 @@ static void log_failure(const struct job_run *run, const struct vm *vm, const ch
 
 static void on_raised(struct running *r, const struct vm *vm, const struct task_failure *failure)
 {
-    struct job_outcome outcome = {.end = JOB_END_FAILED, .error = str_c(failure->message)};
+    struct job_outcome outcome = {.end = JOB_END_FAILED,
+                                  .error = str_c(failure->message),
+                                  .traceback = str_c(failure->traceback)};
     if (strcmp(failure->code, "discard") == 0) {
         outcome.end = JOB_END_DISCARDED;
     } else if (strcmp(failure->code, "retry") == 0) {

@@ -194,6 +194,7 @@ void jobs_finish(struct job_run *view, const struct job_outcome *outcome)
     run->delay_ns = outcome->delay_ns;
     run->result = NULL;
     run->error = copy_text(outcome->error, JOBS_ERROR_BYTES);
+    run->traceback = copy_text(outcome->traceback, JOBS_ERROR_BYTES);
     if (outcome->end == JOB_END_DONE && outcome->result.n > JOBS_RESULT_BYTES) {
         run->end = JOB_END_DISCARDED;
         mem_free(run->error);

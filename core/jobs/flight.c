@@ -91,6 +91,11 @@ int flight_read(const struct flight *f, struct flight_entry *out, int max, bool 
     return count;
 }
 
+const char *flight_boot(const struct flight *f)
+{
+    return f->boot_id;
+}
+
 void flight_reset(struct flight *f)
 {
     for (int i = 0; i < FLIGHT_SLOTS; i++)

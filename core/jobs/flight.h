@@ -29,7 +29,8 @@ struct flight *flight_open(const char *path, struct err *err);
 /* Copies what the last process left into out; returns how many.  *same_boot:
  * the machine has not been restarted since, so the process itself died. */
 int flight_read(const struct flight *f, struct flight_entry *out, int max, bool *same_boot);
-void flight_reset(struct flight *f); /* empty, under this boot's id */
+const char *flight_boot(const struct flight *f); /* this boot's id */
+void flight_reset(struct flight *f);             /* empty, under this boot's id */
 void flight_set(struct flight *f, int slot, const struct flight_entry *entry);
 void flight_clear(struct flight *f, int slot);
 void flight_close(struct flight *f); /* what is set stays set */

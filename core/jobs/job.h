@@ -14,11 +14,11 @@ enum {
     JOBS_UNIQUE_BYTES = 512,     /* unique keys */
     JOBS_ARGS_BYTES = 1 << 20,   /* arguments of one job, as JSON */
     JOBS_RESULT_BYTES = 1 << 20, /* a longer result fails the job */
-    JOBS_ERROR_BYTES = 4096,     /* a longer error is cut */
+    JOBS_ERROR_BYTES = 4096,     /* a longer error or traceback is cut */
     JOBS_PUSH_COUNT = 1000000,   /* jobs of one push */
     JOBS_QUEUED = 5000000,       /* unfinished jobs; over it a push fails with ERR_FULL */
     JOBS_CAPACITY = 1024,        /* jobs one worker runs at once */
-    JOBS_CRASHES = 3,            /* processes a job may take down before it is dead */
+    JOBS_CRASHES = 2,            /* processes a job may take down before it is dead */
     JOBS_HISTORY = 65536,        /* finished jobs remembered without a result */
 };
 
@@ -52,5 +52,6 @@ struct job_outcome {
     enum job_end end;
     struct str result; /* JSON or empty */
     struct str error;
-    int64_t delay_ns; /* RETRY: < 0 = the kind's back-off; INTERRUPTED: not before */
+    struct str traceback; /* of a failure, for its log of attempts; may be empty */
+    int64_t delay_ns;     /* RETRY: < 0 = the kind's back-off; INTERRUPTED: not before */
 };

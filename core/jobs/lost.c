@@ -5,9 +5,9 @@
 #include "base/mem.h"
 
 /* The run itself stays the lane's: it may come back, and is stale then. */
-static void fail(struct jobs *jobs, struct job *job, const char *error)
+static void fail(struct jobs *jobs, struct job *job, struct worker *w, const char *error)
 {
-    struct run over = {.end = JOB_END_FAILED, .error = mem_strdup(error)};
+    struct run over = {.end = JOB_END_FAILED, .error = mem_strdup(error), .worker = w};
     job->run = NULL;
     job->fence = ++jobs->fence;
     settle_failed(jobs, job, &over, clock_wall_ns());
@@ -25,7 +25,7 @@ static void take_all(struct jobs *jobs, struct worker *w, int64_t guilty, const 
             continue;
         flight_clear(jobs->flight, run->slot); /* nobody is to be blamed for a crash */
         if (run->view.id == guilty)
-            fail(jobs, run->job, error);
+            fail(jobs, run->job, w, error);
         else
             run_take_away(jobs, run->job);
     }

@@ -48,7 +48,7 @@ enum job_state job_state_of(const struct job *job)
     return JOB_READY;
 }
 
-static void print_time(struct json *w, const char *key, int64_t wall_ns)
+void print_time(struct json *w, const char *key, int64_t wall_ns)
 {
     char text[32];
     json_key(w, key);

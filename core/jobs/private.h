@@ -48,6 +48,7 @@
 #include "storage/sqlite.h"
 
 struct jobs_driver;
+struct json;
 struct metric;
 struct run;
 
@@ -57,6 +58,7 @@ enum {
     JOBS_WORKERS = 256,  /* lanes */
     JOBS_PRIORITIES = 3, /* ORDER job_priority */
     JOBS_TICK_MS = 100,  /* upkeep while there is some */
+    ATTEMPTS_KEPT = 20,  /* of one job's log of failed attempts */
 };
 
 /* ORDER place: PLACE_COUNT counters in queues and in jobs. */
@@ -174,7 +176,7 @@ struct run {
     struct run *next; /* free or finished list */
     enum job_end end;
     struct job_result *result;
-    char *error;
+    char *error, *traceback;
     int64_t delay_ns;
     /* a request to end, on its way */
     struct lane_message cancel;
@@ -280,7 +282,7 @@ struct fold {
     size_t rows_at, rows_n, rows_cap;
     int64_t recorded, folded; /* ids ever recorded, deleted */
     int64_t next_seq;
-    int64_t done_at, dead_at; /* how far the expiry of results and dead jobs got */
+    int64_t done_at, dead_at, attempt_at; /* how far the expiry of these got */
     int64_t next_expiry_ns;
     /* what this transaction does, applied when it is on disk */
     size_t done_now, rows_now, dead_gone;
@@ -410,6 +412,14 @@ void run_ask(struct run *run, enum job_end why);
 int64_t follow_push(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
                     int count);
 
+/* attempt.c: the log of failed attempts.  Lock held: `run` failed, before its error is
+ * taken.  The others on the writer thread and any thread with a connection. */
+void attempt_log(struct jobs *jobs, const struct job *job, const struct run *run, int64_t now_wall);
+bool attempt_log_crash(struct sqlite_conn *conn, const struct job *job,
+                       const struct flight_entry *entry, const char *evidence, int64_t now_wall,
+                       struct err *err);
+bool attempt_print(struct sqlite_conn *conn, int64_t job, struct buf *out, struct err *err);
+
 /* settle.c: an outcome becomes the job's next state */
 void settle(struct jobs *jobs, struct run *run, int64_t now_wall);
 /* Lock held: the one way a job ends, by whatever it does (job->result is set before): it
@@ -496,7 +506,8 @@ struct job_row { /* a job as it is shown, wherever it comes from */
     bool has_result;
 };
 enum job_state job_state_of(const struct job *job);
-enum job_state job_state_of_end(int end); /* of a fin_record */
+void print_time(struct json *w, const char *key, int64_t wall_ns); /* null when not after 1970 */
+enum job_state job_state_of_end(int end);                          /* of a fin_record */
 void print_row(struct buf *out, const struct job_row *row);
 void print_job(struct buf *out, const struct job *job); /* lock held */
 void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *record); /* too */

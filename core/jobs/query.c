@@ -213,14 +213,34 @@ static bool list(struct sqlite_conn *conn, struct look *l)
     return ok;
 }
 
+static bool find_row(struct sqlite_conn *conn, struct look *l)
+{
+    const struct jobs_query *q = l->query;
+    if (q->out.n == 0 && (!look_print_row(conn, l, q->id, JOB_DONE) ||
+                          (q->out.n == 0 && !look_print_row(conn, l, q->id, JOB_DEAD))))
+        return false;
+    if (q->out.n == 0)
+        print_known(l, q->id); /* done without a result: only the history knows it */
+    return true;
+}
+
+/* The object is complete: its bracket goes behind what is added. */
+static bool print_attempts(struct sqlite_conn *conn, struct jobs_query *q, struct err *err)
+{
+    q->out.n--;
+    buf_add_c(&q->out, ",\"attempts\":");
+    bool ok = attempt_print(conn, q->id, &q->out, err);
+    buf_add_char(&q->out, '}');
+    return ok;
+}
+
 static bool read_work(struct sqlite_conn *conn, struct sqlite_read *read)
 {
     struct look *l = (struct look *)(void *)read;
-    const struct jobs_query *q = l->query;
+    struct jobs_query *q = l->query;
     if (!q->id)
         return list(conn, l);
-    return look_print_row(conn, l, q->id, JOB_DONE) &&
-           (q->out.n || look_print_row(conn, l, q->id, JOB_DEAD));
+    return find_row(conn, l) && (q->out.n == 0 || print_attempts(conn, q, &read->err));
 }
 
 static void read_done(struct sqlite_read *read)
@@ -228,8 +248,6 @@ static void read_done(struct sqlite_read *read)
     struct look *l = (struct look *)(void *)read;
     struct jobs_query *q = l->query;
     q->err = read->err;
-    if (q->id && q->out.n == 0 && !q->err.code)
-        print_known(l, q->id); /* done without a result: only the history knows it */
     mem_free(l);
     q->done(q);
 }
@@ -240,15 +258,14 @@ static void on_answer(struct lane_message *message)
     q->done(q);
 }
 
-/* True when memory has the one job that is asked for. */
-static bool find_one(struct jobs *jobs, struct jobs_query *q)
+/* The one job that is asked for, if it is unfinished. */
+static void find_one(struct jobs *jobs, struct jobs_query *q)
 {
     jobs_lock(jobs);
     const struct job *job = index_get(&jobs->index, q->id);
     if (job)
         print_job(&q->out, job);
     jobs_unlock(jobs);
-    return job != NULL;
 }
 
 /* "key.id" of the last one seen. */
@@ -274,7 +291,9 @@ void jobs_query(struct jobs *jobs, struct jobs_query *q)
     q->partial = false;
     memset(q->counts, 0, sizeof q->counts);
     buf_clear(&q->out);
-    if (!parse_after(l, q->after) || (q->id && find_one(jobs, q))) {
+    if (q->id)
+        find_one(jobs, q);
+    if (!parse_after(l, q->after)) {
         mem_free(l);
         q->message.fn = on_answer;
         lane_post(q->lane, &q->message);

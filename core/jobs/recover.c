@@ -200,12 +200,31 @@ static bool count_crash(struct sqlite_conn *conn, const struct job *job, struct 
     return rc == SQLITE_DONE;
 }
 
+/* What is known of how it died: when at the latest is the line's ended_at. */
+static char *evidence_of(const struct recovery *r, const struct job *job)
+{
+    const char *how = r->jobs->options.last_death;
+    return mem_printf("the process died while this ran: %s; boot %.36s, %d of %d times",
+                      how ? how : "nobody saw how", flight_boot(r->jobs->flight), job->crashes + 1,
+                      JOBS_CRASHES);
+}
+
+static bool write_blame(struct sqlite_conn *conn, const struct recovery *r, const struct job *job,
+                        const struct flight_entry *entry, struct err *err)
+{
+    char *evidence = evidence_of(r, job);
+    bool ok = count_crash(conn, job, err) &&
+              attempt_log_crash(conn, job, entry, evidence, clock_wall_ns(), err);
+    mem_free(evidence);
+    return ok;
+}
+
 static bool blame_work(struct sqlite_conn *conn, void *arg, struct err *err)
 {
     struct recovery *r = arg;
     for (int i = 0; i < r->crashed_count; i++) {
         const struct job *job = index_get(&r->jobs->index, r->crashed[i].id);
-        if (job && !count_crash(conn, job, err))
+        if (job && !write_blame(conn, r, job, &r->crashed[i], err))
             return false;
     }
     return true;

@@ -9,8 +9,9 @@ static void free_run(struct run *run)
     struct worker *w = run->worker;
     mem_free(run->result);
     mem_free(run->error);
+    mem_free(run->traceback);
     run->result = NULL;
-    run->error = NULL;
+    run->error = run->traceback = NULL;
     run->in_use = false;
     run->next = w->free_runs;
     w->free_runs = run;
@@ -67,6 +68,7 @@ void settle_failed(struct jobs *jobs, struct job *job, struct run *run, int64_t 
     jobs->failed_total++;
     job->queue->failed_total++;
     metric_add(job->kind->failed, 1);
+    attempt_log(jobs, job, run, now_wall);
     gauge_add(jobs, job->queue, now_wall, RATE_FAILED);
     if (run->end != JOB_END_DISCARDED && job->attempt < job->max_attempts)
         try_again(jobs, job, run, now_wall);

@@ -365,7 +365,8 @@ app.jobs = {}
 function app.jobs:push(name, args, options) end
 --- (waits) One durable batch. list: array of args. @return integer[]|nil ids
 function app.jobs:push_many(name, list, options) end
---- (waits) { id, kind, state, attempt, result, error, … } or false. @return table|false
+--- (waits) { id, kind, state, attempt, result, error, attempts, … } or false. attempts: the last 20 failed ones, each
+--- { attempt, started_at, ended_at, error, traceback, lane }; also a run that the process died in. @return table|false
 function app.jobs:get(id) end
 
 ---@class maru.Channels   fan-out to everyone listening now; no history.

@@ -47,3 +47,40 @@ TEST(a_database_of_the_first_version_opens_and_gains_what_is_new)
     host_close(&h);
     host_remove(&h);
 }
+
+static int count_of(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, word)); at += strlen(word))
+        n++;
+    return n;
+}
+
+TEST(every_failed_attempt_leaves_a_line_and_the_newest_twenty_stay)
+{
+    struct host h = open_host();
+    host_kind(&h, "p.k", 2, 1000, 0);
+    host_start(&h, 1, 4);
+    int64_t three = push(&h, "\"fail\"", (struct job_spec){0}, NULL);
+    int64_t many = push(&h, "\"stubborn\"", (struct job_spec){.retries = 26}, NULL);
+    CHECK(wait_runs(29) == 29);
+    CHECK(host_drain(&h, 5000));
+    char *json = host_query(&h, (struct jobs_query){.id = three});
+    CHECK_EQ(count_of(json, "\"traceback\":\"at line 7\""), 3);
+    CHECK(strstr(json, "\"attempt\":1,\"started_at\":\"20"));
+    CHECK(strstr(json, "\"error\":\"it broke\",\"traceback\":\"at line 7\",\"lane\":\"job\"}"));
+    mem_free(json);
+    json = host_query(&h, (struct jobs_query){.id = many});
+    CHECK_EQ(count_of(json, "\"traceback\":"), 20);
+    CHECK(strstr(json, "{\"attempt\":26,\"started_at\""));
+    CHECK(!strstr(json, "{\"attempt\":6,\"started_at\""));
+    mem_free(json);
+    host_stop(&h, 0);
+    host_close(&h);
+    host_open(&h); /* they are on disk */
+    json = host_query(&h, (struct jobs_query){.id = three});
+    CHECK_EQ(count_of(json, "\"traceback\":"), 3);
+    mem_free(json);
+    host_close(&h);
+    host_remove(&h);
+}

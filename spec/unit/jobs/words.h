@@ -38,11 +38,15 @@ static inline void run_word(struct job_run *run, void *arg)
     if (wait)
         return;
     if (says(run, "\"fail"))
-        outcome = (struct job_outcome){.end = JOB_END_FAILED, .error = STR("it broke")};
+        outcome = (struct job_outcome){
+            .end = JOB_END_FAILED, .error = STR("it broke"), .traceback = STR("at line 7")};
     if (says(run, "\"once") && run->attempt == 1)
         outcome = (struct job_outcome){.end = JOB_END_FAILED, .error = STR("once")};
     if (says(run, "\"again") && run->attempt < 3)
         outcome = (struct job_outcome){.end = JOB_END_RETRY, .delay_ns = 1000};
+    if (says(run, "\"stubborn"))
+        outcome = (struct job_outcome){
+            .end = JOB_END_RETRY, .delay_ns = 1000, .error = STR("no"), .traceback = STR("at 8")};
     if (says(run, "\"discard"))
         outcome = (struct job_outcome){.end = JOB_END_DISCARDED, .error = STR("no use")};
     if (says(run, "\"result"))
