@@ -116,7 +116,7 @@ static void end_published(struct jobs *jobs, struct job *job, int64_t now_wall)
         jobs->dead++;
         q->dead++;
     }
-    if (k->dead && job->end != JOB_END_CANCELLED)
+    if (k->dead && (job->end == JOB_END_DONE || job->end == JOB_END_DISCARDED))
         metric_add(job->end == JOB_END_DONE ? k->done : k->dead, 1);
     job_forget(jobs, job);
 }
@@ -293,7 +293,8 @@ static void failed(struct jobs *jobs, const struct err *err)
     jobs_lock(jobs);
     keep_outcomes(jobs, follows);
     jobs->retry_at_ns = clock_ns() + RETRY_MS * NS_PER_MS;
-    if (err->code == ERR_IO || err->code == ERR_CLOSED || err->code == ERR_CORRUPT)
+    if (!jobs->driver->shared &&
+        (err->code == ERR_IO || err->code == ERR_CLOSED || err->code == ERR_CORRUPT))
         jobs->failed = *err;
     jobs_wake(jobs, clock_wall_ns() + RETRY_MS * NS_PER_MS);
     jobs_unlock(jobs);

@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -55,6 +56,10 @@ void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id)
 {
     struct err err = {0};
     bool later = false;
+    if (jobs->driver->cancel) {
+        jobs->driver->cancel(jobs, change, id);
+        return;
+    }
     jobs_lock(jobs);
     struct job *job = index_get(&jobs->index, id);
     if (jobs->failed.code)
@@ -92,6 +97,10 @@ void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
 {
     struct err err = {0};
     bool later = false;
+    if (jobs->driver->retry) {
+        jobs->driver->retry(jobs, change, id);
+        return;
+    }
     jobs_lock(jobs);
     struct job *job = index_get(&jobs->index, id);
     if (jobs->failed.code || jobs->closed)

@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -57,6 +58,8 @@ void dispatch(struct jobs *jobs)
         return;
     while ((w = worker_for_next(jobs)) && (job = place_pick(jobs)))
         claim(jobs, job, w);
+    if (jobs->driver->room)
+        jobs->driver->room(jobs);
 }
 
 void jobs_hold(struct jobs *jobs, bool held)

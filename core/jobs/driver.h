@@ -10,13 +10,14 @@
  *          - A push is written and forgotten; it is not published here.  Unique keys and
  *            schedules' instants are the record's, so ERR_EXISTS comes with `done`, and
  *            first_id is good when `done` is called (before, it may be 0).
- *          - The driver claims at most as many jobs as there is room for, and gives them
- *            to the engine with the record's fence.  Then they are READY like any other.
+ *          - The driver claims at most as many jobs as shared_room() says, and gives them
+ *            to shared_arrive() with the record's fence (extra->lease).  Then they are READY like
+ * any other.
  *          - Whatever ends a job's stay here is an end in jobs->batch.ends, guarded by (id,
- *            fence): JOB_END_DONE, DISCARDED and CANCELLED end the job, JOB_END_RETRY puts
+ *            lease): JOB_END_DONE, DISCARDED and CANCELLED end the job, JOB_END_RETRY puts
  *            it back with job->attempt, job->text and job->run_at, JOB_END_INTERRUPTED puts
- *            it back as it was, in front if job->run_at is past.  A
- *            stale one changes nothing (I4).
+ *            it back as it was, in front if job->run_at is past.  The
+ *            driver calls shared_stale() for one that is stale; it changes nothing (I4).
  *          - Looks and changes go to the driver, so that every process sees the same.
  *
  * Threads: as said at each function.  "Lock" is jobs->lock.
@@ -35,7 +36,7 @@ struct jobs_driver {
     /* From jobs_open().  Blocks.  Fills jobs->record; what it made is freed by close,
      * which comes also when this fails. */
     bool (*open)(struct jobs *jobs, struct err *err);
-    /* From jobs_start(): it may claim from now on.  NULL: nothing to do. */
+    /* From jobs_start(), no lock: it may claim from now on.  NULL: nothing to do. */
     void (*start)(struct jobs *jobs);
     /* No lock.  jobs->pending has something, or jobs->upkeep_now was set.  It answers with
      * batch_take(), then batch_over(), from a thread of its own; not called again before. */
@@ -45,15 +46,12 @@ struct jobs_driver {
 
     /* Shared drivers only, NULL in the others. */
 
-    /* Lock held, often: there is more room than jobs for it.  Must not block. */
+    /* Lock held, often: there is more room than jobs for it (shared_room()).  Must not block. */
     void (*room)(struct jobs *jobs);
     /* Any thread.  As jobs_query(), jobs_cancel() and jobs_retry(). */
     void (*query)(struct jobs *jobs, struct jobs_query *query);
     void (*cancel)(struct jobs *jobs, struct jobs_change *change, int64_t id);
     void (*retry)(struct jobs *jobs, struct jobs_change *change, int64_t id);
-    /* Any thread, never blocks: what was read last. */
-    void (*print_queues)(struct jobs *jobs, struct buf *out);
-    void (*counts)(struct jobs *jobs, struct jobs_counts *counts);
     /* Any thread, never blocks.  False with *err: the record is out of reach. */
     bool (*healthy)(struct jobs *jobs, struct err *err);
 };
@@ -66,3 +64,49 @@ const struct jobs_driver *jobs_driver_named(const char *name); /* NULL: there is
  * write may come. */
 void batch_take(struct jobs *jobs);
 void batch_over(struct jobs *jobs, const struct err *err);
+
+/* shared.c: what a shared driver asks and tells the engine. */
+
+enum {
+    SHARED_KINDS = 1024,        /* kinds one claim can ask for */
+    SHARED_UNSTARTED_MS = 3000, /* a claimed job that did not start by then goes back */
+    SHARED_BUFFER = 2000,       /* claimed jobs that wait for a lane, at most */
+    SHARED_BUFFER_MS = 30,      /* so much work of the lanes lies ready for them */
+};
+
+/* What the lanes could take now: at most `jobs`, of these kinds. */
+struct shared_room {
+    int jobs, kinds;
+    const struct kind *kind[SHARED_KINDS]; /* live as long as the jobs; limits are as of now */
+    int most[SHARED_KINDS];                /* their declared concurrency, 0 = no bound */
+};
+/* Takes the lock.  room->jobs is 0 while nothing may be claimed. */
+void shared_room(struct jobs *jobs, struct shared_room *room);
+
+/* A claimed job with its names and its lease; other fields are the caller's to fill
+ * before shared_arrive().  Takes the lock.  NULL: too many names. */
+struct job *shared_job(struct jobs *jobs, int64_t id, uint64_t lease, struct str kind,
+                       struct str queue, struct str args, struct str unique);
+/* Claimed jobs, linked by next; they are the engine's from here.  Takes the lock. */
+void shared_arrive(struct jobs *jobs, struct job *first);
+
+/* The job was asked to end, wherever that was.  Takes the lock. */
+void shared_cancel(struct jobs *jobs, int64_t id);
+/* The leases of this process are gone: its jobs are others'.  What runs is asked to
+ * end, and is stale.  Takes the lock. */
+void shared_lose_all(struct jobs *jobs);
+/* No lock, between batch_take() and batch_over(): the record refused this end. */
+void shared_stale(struct jobs *jobs, struct job *job);
+/* Lock held: the job leaves this process; its end is pending. */
+void shared_leave(struct jobs *jobs, struct job *job, enum job_end end);
+/* Lock held: jobs that have not started go back: those that arrived before this (wall,
+ * ns), and those whose kind has no handler. */
+void shared_release(struct jobs *jobs, int64_t before_wall);
+
+/* Ids that pushes are given at once: [next, limit) when there is none left. */
+void shared_ids(struct jobs *jobs, int64_t next, int64_t limit);
+
+/* What the record has in a queue, by places READY, DELAYED and RUNNING, for looks
+ * that do not wait.  Takes the lock. */
+void shared_seen(struct jobs *jobs, struct str queue, int64_t ready, int64_t delayed,
+                 int64_t running, int64_t dead);

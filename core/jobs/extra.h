@@ -28,6 +28,8 @@ struct job_extra {
     int64_t scheduled_at; /* wall, ns: the schedule's instant */
     uint32_t timeout_ms;  /* 0 = the kind's */
     char *error;          /* of the last failed attempt */
+    /* not on disk */
+    uint64_t lease; /* a shared record's fence of this claim (driver.h) */
 };
 
 extern const struct job_extra extra_none; /* all zero: what most jobs have */

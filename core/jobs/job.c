@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -60,7 +61,9 @@ void unique_release(struct jobs *jobs, struct job *job)
 void job_forget(struct jobs *jobs, struct job *job)
 {
     unique_release(jobs, job);
-    index_remove(&jobs->index, job->id);
+    /* With a shared record the same job may be here again, under another lease. */
+    if (!jobs->driver->shared || index_get(&jobs->index, job->id) == job)
+        index_remove(&jobs->index, job->id);
     jobs->count[job->place]--;
     job->queue->count[job->place]--;
     job_unref(job);

@@ -60,6 +60,13 @@ void jobs_check_stopped(struct jobs *jobs)
         jobs_wake(jobs, 1);
 }
 
+/* Lock held: of a shared record, what will not run here. */
+static void give_back(struct jobs *jobs, int64_t before_wall)
+{
+    if (jobs->driver->shared)
+        shared_release(jobs, before_wall);
+}
+
 static void ask_all(struct jobs *jobs, bool take_away)
 {
     for (int i = 0; i < jobs->worker_count; i++)
@@ -81,6 +88,7 @@ static void stop_step(struct jobs *jobs, int64_t now)
 {
     if (jobs->count[PLACE_RUNNING] && now >= jobs->stop_at_ns) {
         ask_all(jobs, jobs->asked);
+        give_back(jobs, INT64_MAX);
         jobs->asked = true;
         jobs->stop_at_ns = now + ASKED_MS * NS_PER_MS;
     }
@@ -96,6 +104,8 @@ static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
     bool still = still_stands();
     int64_t delay = first && still ? INT64_MAX : jobs->next_upkeep_ns - now;
     int64_t most = still ? INT64_MAX : LOOK_MS * NS_PER_MS;
+    if (jobs->driver->shared && delay > most)
+        delay = most; /* what does not start here goes back */
     jobs->timer.upkeep = !first && !jobs->retry_at_ns && !jobs->stopping;
     if (first && first->key - now_wall < delay)
         delay = first->key - now_wall < most ? first->key - now_wall : most;
@@ -117,9 +127,10 @@ static void look(struct jobs *jobs)
         return;
     }
     place_due(jobs, now_wall);
+    give_back(jobs, now_wall - SHARED_UNSTARTED_MS * NS_PER_MS);
     dispatch(jobs);
     if (now >= jobs->next_upkeep_ns) {
-        jobs->upkeep = true;
+        jobs->upkeep = !jobs->driver->shared;
         jobs->next_upkeep_ns = now + UPKEEP_SECONDS * NS_PER_SECOND;
     }
     jobs->upkeep_now = jobs->upkeep;
@@ -170,7 +181,7 @@ static struct jobs *create(const struct jobs_options *options)
     list_init(&jobs->targets);
     list_init(&jobs->ring);
     limit_init(&jobs->suspects);
-    jobs->suspects.most = 1;
+    jobs->suspects.most = 1; /* over all processes, if they share a record: its claims see to it */
     jobs->timer.fire = on_timer;
     jobs->wake.fn = on_wake;
     batch_setup(jobs);
@@ -203,6 +214,8 @@ struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
     const char *name = options->driver ? options->driver : jobs_sqlite.name;
     jobs->db = store_sqlite(options->store);
     jobs->driver = jobs_driver_named(name);
+    if (jobs->driver && jobs->driver->shared)
+        jobs->suspects.most = 0;
     if (!jobs->driver)
         err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", name);
     else if (!jobs->db)
@@ -219,7 +232,7 @@ void jobs_start(struct jobs *jobs)
     jobs_lock(jobs);
     jobs->started = true;
     jobs->next_upkeep_ns = clock_ns() + UPKEEP_SECONDS * NS_PER_SECOND;
-    jobs->upkeep = !fold_is_idle(&jobs->fold);
+    jobs->upkeep = !jobs->driver->shared && !fold_is_idle(&jobs->fold);
     jobs->wake_wanted = true;
     dispatch(jobs);
     jobs_unlock(jobs);
@@ -237,6 +250,7 @@ void jobs_stop(struct jobs *jobs, int64_t grace_ns, struct lane *lane, lane_fn *
     jobs->stop_arg = arg;
     jobs->stop_at_ns = clock_ns() + grace_ns;
     workers_unclaim(jobs);
+    give_back(jobs, INT64_MAX);
     jobs_wake(jobs, 1);
     jobs_unlock(jobs);
 }
@@ -249,6 +263,10 @@ void jobs_close(struct jobs *jobs)
     err_set(&refused, ERR_CLOSED, "jobs: the queue is closed");
     jobs_lock(jobs);
     jobs->closed = true;
+    give_back(jobs, INT64_MAX);
+    jobs->retry_at_ns = 0;
+    jobs_unlock(jobs);
+    jobs_lock(jobs);
     while (jobs->writing)
         pthread_cond_wait(&jobs->quiet, &jobs->lock);
     if (!list_empty(&jobs->pending.ends))

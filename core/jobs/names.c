@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include <stdio.h>
@@ -214,6 +215,8 @@ void jobs_set_kinds(struct jobs *jobs, const struct job_kind_options *kinds, int
         limit_release_all(jobs, &((struct kind *)value)->limit);
     list_each_safe (node, &jobs->targets)
         target_settle(list_entry(node, struct target, link));
+    if (jobs->driver->shared)
+        shared_release(jobs, 0);
     dispatch(jobs);
     jobs_unlock(jobs);
 }

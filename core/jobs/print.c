@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -159,9 +160,15 @@ static void print_per_second(struct json *w, struct queue *q, int64_t now_wall)
     json_close(w, '}');
 }
 
-static void print_queue(struct json *w, struct queue *q, int64_t now_wall)
+/* Lock held: by place; of a shared record what was seen of it last. */
+static const int64_t *counts_of(const struct jobs *jobs, const struct queue *q)
 {
-    const int64_t *n = q->count;
+    return jobs->driver->shared ? q->seen : q->count;
+}
+
+static void print_queue(struct json *w, const struct jobs *jobs, struct queue *q, int64_t now_wall)
+{
+    const int64_t *n = counts_of(jobs, q);
     const struct {
         const char *key;
         int64_t value;
@@ -196,7 +203,7 @@ void jobs_print_queues(struct jobs *jobs, struct buf *out)
     jobs_lock(jobs);
     for (uint32_t i = 1; i <= jobs->words; i++)
         if (jobs->queue_words[i])
-            print_queue(&w, jobs->queue_words[i], now_wall);
+            print_queue(&w, jobs, jobs->queue_words[i], now_wall);
     jobs_unlock(jobs);
     json_close(&w, ']');
 }
@@ -205,9 +212,15 @@ struct jobs_counts jobs_counts(struct jobs *jobs)
 {
     struct jobs_counts c = {0};
     jobs_lock(jobs);
-    c.ready = jobs->count[PLACE_READY] + jobs->count[PLACE_PARKED] + jobs->count[PLACE_CLAIMED];
-    c.delayed = jobs->count[PLACE_DELAYED];
-    c.running = jobs->count[PLACE_RUNNING] + jobs->count[PLACE_FINISHING];
+    for (uint32_t i = 1; i <= jobs->words; i++) {
+        if (!jobs->queue_words[i])
+            continue;
+        const int64_t *n = counts_of(jobs, jobs->queue_words[i]);
+        c.ready += n[PLACE_READY] + n[PLACE_PARKED] + n[PLACE_CLAIMED];
+        c.delayed += n[PLACE_DELAYED];
+        c.running += n[PLACE_RUNNING] + n[PLACE_FINISHING];
+        c.held += jobs->queue_words[i]->held;
+    }
     c.dead = jobs->dead;
     c.pushing = jobs->pushing;
     c.pushed_total = jobs->pushed_total;
@@ -216,9 +229,6 @@ struct jobs_counts jobs_counts(struct jobs *jobs)
     c.retried_total = jobs->retried_total;
     c.dead_total = jobs->dead_total;
     c.stale_total = jobs->stale_total;
-    for (uint32_t i = 1; i <= jobs->words; i++)
-        if (jobs->queue_words[i])
-            c.held += jobs->queue_words[i]->held;
     jobs_unlock(jobs);
     return c;
 }
@@ -245,10 +255,11 @@ void jobs_scrape(void *arg)
             break;
         if (!q.name) /* the word is a kind's */
             continue;
-        set_gauge(q.name, "ready", q.count[PLACE_READY] + q.count[PLACE_PARKED] - q.held);
+        const int64_t *n = counts_of(jobs, &q);
+        set_gauge(q.name, "ready", n[PLACE_READY] + n[PLACE_PARKED] - q.held);
         set_gauge(q.name, "held", q.held);
-        set_gauge(q.name, "delayed", q.count[PLACE_DELAYED]);
-        set_gauge(q.name, "running", q.count[PLACE_RUNNING]);
+        set_gauge(q.name, "delayed", n[PLACE_DELAYED]);
+        set_gauge(q.name, "running", n[PLACE_RUNNING]);
         set_gauge(q.name, "dead", q.dead);
     }
 }

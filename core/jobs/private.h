@@ -98,6 +98,7 @@ struct queue {
     int credit[JOBS_PRIORITIES]; /* what is left of this round's weights */
     struct list ring;            /* in jobs->ring while a list is not empty */
     int64_t count[PLACE_COUNT];
+    int64_t seen[PLACE_COUNT]; /* of a shared record, as it was read last */
     int64_t held, dead, done_total, failed_total;
     struct rates *rates; /* NULL until something happens, or when there are too many */
     struct ages *ages;   /* of those that wait for a worker; NULL until one does */
@@ -211,6 +212,7 @@ struct push_op {
     char *schedule; /* or NULL */
     int64_t instant;
     bool fired_before; /* the schedule's instant was there: nothing was inserted */
+    bool duplicate;    /* a shared record has the unique key: the same */
     bool published;
     void (*ran)(struct jobs_push *push);
     struct sqlite_write write; /* inside a store:tx */
@@ -313,7 +315,7 @@ struct jobs {
     struct heap due;
     int64_t count[PLACE_COUNT];
     struct worker *to_post;
-    int64_t next_id;
+    int64_t next_id, id_limit; /* id_limit: of a shared record's ids that lie ready */
     uint64_t fence;
     bool started, stopping, closed;
     bool held;         /* nothing is claimed but by jobs_claim() */
@@ -326,6 +328,10 @@ struct jobs {
 
     struct batch pending;
     int64_t pushing; /* jobs of pushes under way */
+    struct pace {    /* shared.c */
+        int64_t at_ns, ended;
+        double per_ms;
+    } pace;
     bool writing;    /* the write below is under way */
     bool upkeep;     /* rows wait to be deleted */
     bool upkeep_now; /* a write is due although nothing is pending */

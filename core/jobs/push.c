@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -66,6 +67,17 @@ static bool is_open(const struct jobs *jobs, struct err *err)
                    jobs->closed ? "the queue is closed" : jobs->failed.message);
 }
 
+/* Lock held.  Without ids at hand the driver gives them; who has the key the record knows. */
+static bool admit_shared(struct jobs *jobs, struct push_op *op)
+{
+    if (jobs->next_id + op->count <= jobs->id_limit) {
+        op->first->id = jobs->next_id;
+        jobs->next_id += op->count;
+    }
+    jobs->pushing += op->count;
+    return true;
+}
+
 /* Lock held: names, ids, the unique key.  The rest of the fields needs no lock. */
 static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *spec,
                   struct err *err)
@@ -87,6 +99,8 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
     first->queue = q;
     first->priority = (uint8_t)(spec->priority ? spec->priority - 1 : k->priority);
     first->max_attempts = (uint16_t)(spec->retries ? spec->retries : k->retries + 1);
+    if (jobs->driver->shared)
+        return admit_shared(jobs, op);
     if (!unique_take(jobs, first))
         return err_set(err, ERR_EXISTS, "jobs: an unfinished %s has this unique key", k->name);
     first->id = jobs->next_id;
@@ -192,8 +206,9 @@ void push_publish(struct jobs *jobs, struct push_op *ops)
     jobs_lock(jobs);
     for (struct push_op *op = ops; op; op = op->next) {
         jobs->pushing -= op->count;
-        if (op->fired_before) {
+        if (op->fired_before || jobs->driver->shared) {
             unique_release(jobs, op->first);
+            jobs->pushed_total += op->fired_before || op->duplicate ? 0 : op->count;
             continue;
         }
         struct job *first = op->first;
@@ -225,6 +240,11 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
         push->err = *err;
     } else if (op->fired_before)
         err_set(&push->err, ERR_EXISTS, "jobs: %s was fired for this instant", op->schedule);
+    else if (op->duplicate)
+        err_set(&push->err, ERR_EXISTS, "jobs: an unfinished %s has this unique key",
+                op->first->kind->name);
+    if (jobs->driver->shared)
+        push->first_id = op->first->id;
     push_free(op);
     push->message.fn = on_answer;
     if (push->lane)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "jobs/driver.h"
 #include "jobs/look.h"
 
 enum {
@@ -284,13 +285,17 @@ static bool parse_after(struct look *l, struct str text)
 
 void jobs_query(struct jobs *jobs, struct jobs_query *q)
 {
-    struct look *l = mem_zero(1, sizeof *l);
-    *l = (struct look){.jobs = jobs, .query = q, .after_key = INT64_MIN, .floor = INT64_MAX};
     q->err = (struct err){0};
     q->next[0] = 0;
     q->partial = false;
     memset(q->counts, 0, sizeof q->counts);
     buf_clear(&q->out);
+    if (jobs->driver->query) {
+        jobs->driver->query(jobs, q);
+        return;
+    }
+    struct look *l = mem_zero(1, sizeof *l);
+    *l = (struct look){.jobs = jobs, .query = q, .after_key = INT64_MIN, .floor = INT64_MAX};
     if (q->id)
         find_one(jobs, q);
     if (!parse_after(l, q->after)) {

@@ -1,3 +1,4 @@
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -40,24 +41,31 @@ static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64
     int64_t delay = run->end == JOB_END_RETRY && run->delay_ns >= 0
                         ? run->delay_ns
                         : retry_delay_ns(job->kind->backoff_ns, job->attempt);
-    struct update_op *op = mem_alloc(sizeof *op);
     extra_set_error(job, run->error);
     run->error = NULL;
     job->run_at = now_wall + delay;
+    jobs->retried_total++;
+    metric_add(job->kind->retried, 1);
+    if (jobs->driver->shared) {
+        shared_leave(jobs, job, JOB_END_RETRY);
+        return;
+    }
+    struct update_op *op = mem_alloc(sizeof *op);
     *op = (struct update_op){.id = job->id,
                              .run_at = job->run_at,
                              .attempt = job->attempt,
                              .error = mem_strdup(job_extra(job)->error)};
     batch_add_update(&jobs->pending, op);
-    jobs->retried_total++;
-    metric_add(job->kind->retried, 1);
     place_start(jobs, job, now_wall);
 }
 
 static void come_back(struct jobs *jobs, struct job *job, const struct run *run, int64_t now_wall)
 {
-    if (run->delay_ns > 0) {
+    if (run->delay_ns > 0)
         job->run_at = now_wall + run->delay_ns;
+    if (jobs->driver->shared) {
+        shared_leave(jobs, job, JOB_END_INTERRUPTED);
+    } else if (run->delay_ns > 0) {
         place_set(jobs, job, PLACE_DELAYED);
     } else
         place_ready_front(jobs, job);

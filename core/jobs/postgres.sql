@@ -1,0 +1,460 @@
+-- postgres.sql -- the queue's schema in PostgreSQL, made at start under an advisory lock.
+--
+-- A job's body (maru.job) is written once and deleted at its end; what moves is narrow:
+-- ready, parked (its key is at its limit) or claimed. A `flow` is a pair of queue and
+-- kind: an index over (flow, prio, run_at, id) gives each claim its jobs in order, with
+-- nothing in between that cannot run. Times are ns since 1970 by this server's clock.
+--
+-- prio: 0 high, 1 normal, 2 low; 9: had a part in two crashes, runs alone (claim()).
+-- run_at 0: comes before all others of its priority.
+
+CREATE TABLE maru.meta(key text PRIMARY KEY, value bigint NOT NULL);
+CREATE SEQUENCE maru.block;      -- of 2^20 ids for a node's pushes
+CREATE SEQUENCE maru.single;     -- ids of maru.push(), above all blocks
+CREATE SEQUENCE maru.fence;
+
+CREATE TABLE maru.kind(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
+  queue text NOT NULL DEFAULT 'default', prio smallint NOT NULL DEFAULT 1,
+  max_attempts int NOT NULL DEFAULT 4, most int NOT NULL DEFAULT 0, key_most int NOT NULL DEFAULT 0);
+CREATE TABLE maru.queue(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
+  paused bool NOT NULL DEFAULT false, most int NOT NULL DEFAULT 0);
+CREATE TABLE maru.flow(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind int NOT NULL REFERENCES maru.kind, queue int NOT NULL REFERENCES maru.queue,
+  UNIQUE(kind, queue));
+
+-- Nodes: one row for each running server. Its lease covers all it has claimed.
+CREATE TABLE maru.node(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, home text NOT NULL,
+  name text NOT NULL, lanes int NOT NULL, capacity int NOT NULL, started_at bigint NOT NULL,
+  beat_at bigint NOT NULL, expires_at bigint NOT NULL, running text NOT NULL DEFAULT '[]');
+-- How far a writer's batches got: what a lost connection leaves unknown.
+CREATE TABLE maru.writer(id text PRIMARY KEY, seq bigint NOT NULL, at bigint NOT NULL) WITH (fillfactor = 10);
+-- How far a server's own transactions (tx.jobs) were relayed.
+CREATE TABLE maru.relay(home text PRIMARY KEY, seq bigint NOT NULL) WITH (fillfactor = 10);
+
+CREATE TABLE maru.job(id bigint PRIMARY KEY, flow int NOT NULL, prio smallint NOT NULL,
+  attempt smallint NOT NULL DEFAULT 0, max_attempts smallint NOT NULL, crashes smallint NOT NULL DEFAULT 0,
+  timeout_ms int NOT NULL DEFAULT 0, created_at bigint NOT NULL, run_at bigint NOT NULL,
+  scheduled_at bigint NOT NULL DEFAULT 0, uniq text, key text, error text, args text NOT NULL,
+  extra text);
+CREATE TABLE maru.ready(id bigint NOT NULL, flow int NOT NULL, prio smallint NOT NULL,
+  run_at bigint NOT NULL, key text);
+CREATE INDEX ready_next ON maru.ready(flow, prio, run_at, id);
+CREATE TABLE maru.parked(id bigint NOT NULL, flow int NOT NULL, prio smallint NOT NULL,
+  run_at bigint NOT NULL, key text NOT NULL);
+CREATE INDEX parked_next ON maru.parked(flow, key, prio, run_at, id);
+CREATE TABLE maru.claimed(id bigint PRIMARY KEY, flow int NOT NULL, node bigint NOT NULL,
+  fence bigint NOT NULL, at bigint NOT NULL, key text, suspect bool NOT NULL, cancel bool NOT NULL DEFAULT false);
+CREATE INDEX claimed_flow ON maru.claimed(flow, key);
+CREATE TABLE maru.uniq(kind int NOT NULL, key text NOT NULL, id bigint NOT NULL, PRIMARY KEY(kind, key));
+CREATE TABLE maru.fire(schedule text NOT NULL, at bigint NOT NULL, job bigint NOT NULL, PRIMARY KEY(schedule, at));
+CREATE TABLE maru.dead(id bigint PRIMARY KEY, flow int NOT NULL, prio smallint NOT NULL,
+  attempt smallint NOT NULL, max_attempts smallint NOT NULL, crashes smallint NOT NULL,
+  timeout_ms int NOT NULL, created_at bigint NOT NULL, scheduled_at bigint NOT NULL,
+  started_at bigint NOT NULL, dead_at bigint NOT NULL, uniq text, key text, error text,
+  args text NOT NULL, extra text);
+-- Results go with the six hours in which they expire.
+CREATE TABLE maru.done(id bigint NOT NULL, expires_at bigint NOT NULL, flow int NOT NULL,
+  prio smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
+  created_at bigint NOT NULL, started_at bigint NOT NULL, finished_at bigint NOT NULL,
+  result text NOT NULL) PARTITION BY RANGE (expires_at);
+CREATE INDEX done_id ON maru.done(id);
+CREATE TABLE maru.done_rest PARTITION OF maru.done DEFAULT;
+-- The rest of what ended lately: two tables, of which the older one is truncated in turn.
+CREATE TABLE maru.past(half smallint NOT NULL, id bigint NOT NULL, cancelled bool NOT NULL,
+  flow int NOT NULL, prio smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
+  created_at bigint NOT NULL, started_at bigint NOT NULL, finished_at bigint NOT NULL) PARTITION BY LIST (half);
+CREATE INDEX past_id ON maru.past(id);
+CREATE TABLE maru.past_0 PARTITION OF maru.past FOR VALUES IN (0);
+CREATE TABLE maru.past_1 PARTITION OF maru.past FOR VALUES IN (1);
+INSERT INTO maru.meta VALUES('half', 0);
+
+-- Rows come and go all the time: vacuum them by count, not by share of the table.
+ALTER TABLE maru.job SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.5);
+ALTER TABLE maru.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.5);
+ALTER TABLE maru.claimed SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE maru.parked SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0);
+
+CREATE FUNCTION maru.now() RETURNS bigint LANGUAGE sql VOLATILE AS
+  $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 $$;
+
+CREATE FUNCTION maru.flow(kind_name text, queue_name text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE k int; q int; f int;
+BEGIN
+  SELECT fl.id INTO f FROM maru.flow fl JOIN maru.kind ki ON ki.id = fl.kind JOIN maru.queue qu ON qu.id = fl.queue
+    WHERE ki.name = kind_name AND qu.name = queue_name;
+  IF f IS NOT NULL THEN
+    RETURN f;
+  END IF;
+  INSERT INTO maru.kind(name) VALUES(kind_name) ON CONFLICT DO NOTHING;
+  INSERT INTO maru.queue(name) VALUES(queue_name) ON CONFLICT DO NOTHING;
+  SELECT id INTO k FROM maru.kind WHERE name = kind_name;
+  SELECT id INTO q FROM maru.queue WHERE name = queue_name;
+  INSERT INTO maru.flow(kind, queue) VALUES(k, q) ON CONFLICT DO NOTHING;
+  SELECT id INTO f FROM maru.flow WHERE kind = k AND queue = q;
+  RETURN f;
+END $$;
+
+-- What a node's plugins declare; returns the kinds' ids in the order of the names.
+CREATE FUNCTION maru.declare(names text[], queues text[], prios smallint[], attempts int[], mosts int[], key_mosts int[])
+RETURNS SETOF int LANGUAGE sql AS $$
+  WITH d AS (SELECT * FROM unnest(names, queues, prios, attempts, mosts, key_mosts)
+               WITH ORDINALITY u(name, queue, prio, max_attempts, most, key_most, at)),
+  made AS (INSERT INTO maru.kind(name, queue, prio, max_attempts, most, key_most)
+    SELECT name, queue, prio, max_attempts, most, key_most FROM d ORDER BY name
+    ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, prio = excluded.prio,
+      max_attempts = excluded.max_attempts, most = excluded.most, key_most = excluded.key_most
+    RETURNING id, name)
+  SELECT made.id FROM made JOIN d USING (name) ORDER BY d.at
+$$;
+
+-- A batch of plain pushes. delays: ns from now.
+CREATE FUNCTION maru.put(ids bigint[], flows int[], prios smallint[], attempts smallint[], delays bigint[],
+  timeouts int[], schedules bigint[], uniqs text[], keys text[], argses text[], extras text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE t bigint := maru.now();
+BEGIN
+  INSERT INTO maru.job(id, flow, prio, max_attempts, timeout_ms, created_at, run_at, scheduled_at, uniq, key, args, extra)
+    SELECT u.id, u.flow, u.prio, u.attempts, u.timeout, t, t + u.delay, u.scheduled, u.uniq, u.key, u.args, u.extra
+    FROM unnest(ids, flows, prios, attempts, delays, timeouts, schedules, uniqs, keys, argses, extras)
+      u(id, flow, prio, attempts, delay, timeout, scheduled, uniq, key, args, extra);
+  INSERT INTO maru.ready(id, flow, prio, run_at, key)
+    SELECT u.id, u.flow, u.prio, t + u.delay, u.key FROM unnest(ids, flows, prios, delays, keys) u(id, flow, prio, delay, key);
+END $$;
+
+-- Takes unique keys; returns the ids that got theirs.
+CREATE FUNCTION maru.take_keys(ids bigint[], flows int[], uniqs text[]) RETURNS SETOF bigint LANGUAGE sql AS $$
+  INSERT INTO maru.uniq(kind, key, id)
+    SELECT f.kind, u.uniq, u.id FROM unnest(ids, flows, uniqs) u(id, flow, uniq) JOIN maru.flow f ON f.id = u.flow
+    ORDER BY 1, 2
+  ON CONFLICT DO NOTHING RETURNING id
+$$;
+-- Takes schedules' instants; returns the ids of those that nobody had fired.
+CREATE FUNCTION maru.take_fires(ids bigint[], names text[], ats bigint[]) RETURNS SETOF bigint LANGUAGE sql AS $$
+  INSERT INTO maru.fire(schedule, at, job) SELECT name, at, id FROM unnest(ids, names, ats) u(id, name, at) ORDER BY 1, 2
+  ON CONFLICT DO NOTHING RETURNING job
+$$;
+
+-- For any client, inside its own transaction: maru.push('plugin.job', '{"to": 7}', '{"delay": 60}').
+-- options: queue, priority ("high", "normal", "low"), delay (seconds), retries, timeout (seconds), unique, key.
+-- Returns the id; NULL when the unique key is taken.
+CREATE FUNCTION maru.push(kind text, args jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE d maru.kind; f int; id bigint := 4503599627370496 + nextval('maru.single'); t bigint := maru.now();
+  p smallint; run_at bigint := t + (coalesce((options->>'delay')::float8, 0) * 1e9)::bigint; bad text;
+BEGIN
+  SELECT o INTO bad FROM jsonb_object_keys(options) o
+    WHERE o NOT IN ('queue', 'priority', 'delay', 'retries', 'timeout', 'unique', 'key') LIMIT 1;
+  IF bad IS NOT NULL THEN
+    RAISE EXCEPTION 'maru.push: there is no option %', bad;
+  END IF;
+  IF jsonb_typeof(args) <> 'object' THEN
+    RAISE EXCEPTION 'maru.push: args must be an object';
+  END IF;
+  SELECT * INTO d FROM maru.kind k WHERE k.name = push.kind;
+  f := maru.flow(push.kind, coalesce(options->>'queue', d.queue, 'default'));
+  p := coalesce(array_position('{high,normal,low}', options->>'priority') - 1, d.prio, 1);
+  IF options ? 'unique' THEN
+    INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, options->>'unique', push.id FROM maru.flow fl WHERE fl.id = f
+      ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+  END IF;
+  INSERT INTO maru.job(id, flow, prio, max_attempts, timeout_ms, created_at, run_at, uniq, key, args)
+    VALUES(push.id, f, p, coalesce((options->>'retries')::int + 1, d.max_attempts, 4),
+      coalesce((options->>'timeout')::float8 * 1000, 0)::int, t, push.run_at, options->>'unique', options->>'key', push.args::text);
+  INSERT INTO maru.ready(id, flow, prio, run_at, key) VALUES(push.id, f, p, push.run_at, options->>'key');
+  PERFORM pg_notify('maru', 'w');
+  RETURN id;
+END $$;
+
+-- Moves up to `want` due jobs of one flow and priority to claimed; those whose key is at its
+-- limit are parked. Returns how many were claimed and how many were looked at.
+CREATE FUNCTION maru.take(me bigint, f int, p smallint, want int, f_kind int, key_most int, fence bigint, t bigint,
+  OUT got int, OUT seen int) LANGUAGE plpgsql AS $$
+BEGIN
+  IF key_most = 0 THEN
+    WITH gone AS (DELETE FROM maru.ready WHERE ctid = ANY(ARRAY(
+        SELECT r.ctid FROM maru.ready r WHERE r.flow = f AND r.prio = p AND r.run_at <= t
+        ORDER BY r.run_at, r.id LIMIT want FOR UPDATE SKIP LOCKED)) RETURNING id, key)
+    INSERT INTO maru.claimed(id, flow, node, fence, at, key, suspect)
+      SELECT id, f, me, take.fence, t, key, p = 9 FROM gone;
+    GET DIAGNOSTICS got = ROW_COUNT;
+    seen := got;
+    RETURN;
+  END IF;
+  WITH gone AS (DELETE FROM maru.ready WHERE ctid = ANY(ARRAY(
+      SELECT r.ctid FROM maru.ready r WHERE r.flow = f AND r.prio = p AND r.run_at <= t
+      ORDER BY r.run_at, r.id LIMIT want FOR UPDATE SKIP LOCKED)) RETURNING id, run_at, key),
+  ranked AS (SELECT g.*, g.key IS NULL OR row_number() OVER (PARTITION BY g.key ORDER BY g.run_at, g.id) +
+      (SELECT count(*) FROM maru.claimed c JOIN maru.flow fl ON fl.id = c.flow
+        WHERE fl.kind = f_kind AND c.key = g.key) <= key_most AS open FROM gone g),
+  parked AS (INSERT INTO maru.parked(id, flow, prio, run_at, key)
+    SELECT id, f, p, run_at, key FROM ranked WHERE NOT open RETURNING 1),
+  taken AS (INSERT INTO maru.claimed(id, flow, node, fence, at, key, suspect)
+    SELECT id, f, me, take.fence, t, key, p = 9 FROM ranked WHERE open RETURNING 1)
+  SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM ranked) INTO got, seen;
+END $$;
+
+-- Claims up to `want` due jobs of these kinds for a node: by weights 8:4:1 of the priorities,
+-- flows in turn, within all limits. While limits are looked at nobody else claims under any
+-- (advisory lock 7001), so they hold over all nodes. The last row has id NULL and in run_at when
+-- the next job is due (0: more are due now, NULL: none).
+CREATE FUNCTION maru.claim(me bigint, kinds int[], want int)
+RETURNS TABLE(id bigint, fence bigint, flow int, prio smallint, attempt smallint, max_attempts smallint, crashes smallint,
+  timeout_ms int, created_at bigint, run_at bigint, scheduled_at bigint, uniq text, error text, args text, extra text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE t bigint := maru.now(); f bigint := nextval('maru.fence'); l record; found_ record[]; weights int := 0;
+  left_ int := want; locked bool := false; room int; m record; n int; round int; more bool := false;
+BEGIN
+  PERFORM 1 FROM maru.node n_ WHERE n_.id = me FOR KEY SHARE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'node % is not registered', me USING ERRCODE = 'MA001';
+  END IF;
+  FOR round IN 1..2 LOOP
+    EXIT WHEN left_ <= 0;
+    FOR l IN
+      SELECT fl.id AS flow, w.prio, fl.kind, fl.queue, ki.most, ki.key_most, qu.most AS queue_most,
+          greatest(1, want * w.weight / sum(w.weight) OVER ())::int AS share
+      FROM maru.flow fl JOIN maru.kind ki ON ki.id = fl.kind JOIN maru.queue qu ON qu.id = fl.queue
+      CROSS JOIN (VALUES (0::smallint, 8), (1, 4), (2, 1), (9, 1)) w(prio, weight)
+      CROSS JOIN LATERAL (SELECT 1 FROM maru.ready r WHERE r.flow = fl.id AND r.prio = w.prio AND r.run_at <= t LIMIT 1) due
+      WHERE fl.kind = ANY(kinds) AND NOT qu.paused
+      ORDER BY (w.prio = 9) DESC, CASE WHEN round = 2 THEN w.prio END, random()
+    LOOP
+      EXIT WHEN left_ <= 0;
+      room := CASE WHEN round = 1 THEN least(left_, l.share) ELSE left_ END;
+      IF (l.most > 0 OR l.key_most > 0 OR l.queue_most > 0) AND NOT locked THEN
+        PERFORM pg_advisory_xact_lock(7001);
+        locked := true;
+      END IF;
+      IF l.most > 0 THEN
+        room := least(room, l.most - (SELECT count(*) FROM maru.claimed c JOIN maru.flow x ON x.id = c.flow WHERE x.kind = l.kind));
+      END IF;
+      IF l.queue_most > 0 THEN
+        room := least(room, l.queue_most - (SELECT count(*) FROM maru.claimed c JOIN maru.flow x ON x.id = c.flow WHERE x.queue = l.queue));
+      END IF;
+      IF l.prio = 9 THEN
+        room := least(room, 1 - (SELECT count(*) FROM maru.claimed c WHERE c.node = me AND c.suspect));
+      END IF;
+      CONTINUE WHEN room <= 0;
+      n := room;
+      FOR i IN 1..50 LOOP
+        SELECT x.got, x.seen INTO m FROM maru.take(me, l.flow, l.prio, n, l.kind, l.key_most, f, t) x;
+        left_ := left_ - m.got;
+        room := room - m.got;
+        more := more OR m.seen = n;
+        EXIT WHEN room <= 0 OR m.seen < n OR m.got = m.seen;
+        n := least(1000, n * 4);
+        n := least(n, CASE WHEN l.key_most > 0 AND (l.most > 0 OR l.queue_most > 0) THEN room ELSE n END);
+      END LOOP;
+    END LOOP;
+  END LOOP;
+  RETURN QUERY SELECT j.id, f, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.run_at,
+      j.scheduled_at, j.uniq, j.error, j.args, j.extra
+    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.fence = f ORDER BY j.prio, j.run_at, j.id;
+  RETURN QUERY SELECT NULL::bigint, f, NULL::int, NULL::smallint, NULL::smallint, NULL::smallint, NULL::smallint, NULL::int,
+      NULL::bigint, CASE WHEN left_ <= 0 OR more THEN 0 ELSE (SELECT min(d.run_at) FROM maru.flow fl CROSS JOIN (VALUES (0::smallint), (1), (2)) w(prio)
+        CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r WHERE r.flow = fl.id AND r.prio = w.prio AND r.run_at > t
+          ORDER BY r.run_at LIMIT 1) d WHERE fl.kind = ANY(kinds)) - t END,
+      NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text;
+END $$;
+
+-- Parked jobs of these (kind, key)s for which there is room come back; under lock 7001.
+CREATE FUNCTION maru.unpark(kinds int[], keys text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE k record;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7001);
+  FOR k IN SELECT DISTINCT u.kind, u.key, ki.key_most FROM unnest(kinds, keys) u(kind, key) JOIN maru.kind ki ON ki.id = u.kind LOOP
+    WITH back AS (DELETE FROM maru.parked WHERE ctid = ANY(ARRAY(
+        SELECT p.ctid FROM maru.flow fl CROSS JOIN LATERAL (SELECT x.ctid, x.prio, x.run_at, x.id FROM maru.parked x
+            WHERE x.flow = fl.id AND x.key = k.key ORDER BY x.prio, x.run_at, x.id
+            LIMIT CASE WHEN k.key_most = 0 THEN 1000 ELSE k.key_most END) p
+        WHERE fl.kind = k.kind ORDER BY p.prio, p.run_at, p.id
+        LIMIT CASE WHEN k.key_most = 0 THEN 1000 ELSE greatest(0, k.key_most - (SELECT count(*) FROM maru.claimed c
+            JOIN maru.flow y ON y.id = c.flow WHERE y.kind = k.kind AND c.key = k.key)) END)) RETURNING id, flow, prio, run_at, key)
+    INSERT INTO maru.ready(id, flow, prio, run_at, key) SELECT id, flow, prio, run_at, key FROM back;
+  END LOOP;
+END $$;
+
+-- Writes ends; returns the ids that were still the caller's. fin: 0 done, 2 again later, 3 dead,
+-- 4 cancelled, 5 back as it was (ORDER job_end). delays: ns from now, 0 = at once, in front.
+CREATE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
+  began bigint[], ttls bigint[], errors text[], results text[])
+RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+DECLARE t bigint := maru.now(); half smallint; ours bigint[]; k int[]; s text[];
+BEGIN
+  SELECT value INTO half FROM maru.meta WHERE key = 'half';
+  WITH e AS (SELECT * FROM unnest(ids, fences, fins, attempts, delays, began, ttls, errors, results)
+      u(id, fence, fin, attempt, delay, began, ttl, error, result)),
+  mine AS (DELETE FROM maru.claimed c USING e WHERE c.id = e.id AND c.fence = e.fence
+    RETURNING c.id, c.flow, c.key, CASE WHEN c.cancel AND e.fin IN (2, 5) THEN 4 ELSE e.fin END AS fin,
+      e.attempt, e.delay, e.began, e.ttl, e.error, e.result),
+  over AS (DELETE FROM maru.job j USING mine m WHERE j.id = m.id AND m.fin NOT IN (2, 5)
+    RETURNING j.id, j.flow, j.prio, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.scheduled_at, j.uniq, j.key,
+      j.args, j.extra, j.error AS error_before, m.fin, m.attempt, m.began, m.ttl, m.error, m.result),
+  freed AS (DELETE FROM maru.uniq u USING over o, maru.flow fl WHERE o.uniq IS NOT NULL AND fl.id = o.flow AND u.kind = fl.kind
+    AND u.key = o.uniq AND u.id = o.id),
+  dead AS (INSERT INTO maru.dead(id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at,
+      started_at, dead_at, uniq, key, error, args, extra)
+    SELECT id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at, began, t, uniq, key,
+      coalesce(error, error_before), args, extra FROM over WHERE fin = 3),
+  done AS (INSERT INTO maru.done(id, expires_at, flow, prio, attempt, max_attempts, created_at, started_at, finished_at, result)
+    SELECT id, t + ttl, flow, prio, attempt, max_attempts, created_at, began, t, result FROM over WHERE fin = 0 AND result IS NOT NULL),
+  past AS (INSERT INTO maru.past(half, id, cancelled, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
+    SELECT finish.half, id, fin = 4, flow, prio, attempt, max_attempts, created_at, began, t FROM over
+    WHERE fin = 4 OR (fin = 0 AND result IS NULL)),
+  back AS (UPDATE maru.job j SET attempt = m.attempt, error = coalesce(m.error, j.error),
+      run_at = CASE WHEN m.delay > 0 THEN t + m.delay ELSE 0 END
+    FROM mine m WHERE j.id = m.id AND m.fin IN (2, 5) RETURNING j.id, j.flow, j.prio, j.crashes, j.run_at, j.key),
+  again AS (INSERT INTO maru.ready(id, flow, prio, run_at, key)
+    SELECT id, flow, CASE WHEN crashes >= 2 THEN 9 ELSE prio END, run_at, key FROM back)
+  SELECT array_agg(m.id), array_agg(fl.kind) FILTER (WHERE m.key IS NOT NULL), array_agg(m.key) FILTER (WHERE m.key IS NOT NULL)
+    INTO ours, k, s FROM mine m LEFT JOIN maru.flow fl ON m.key IS NOT NULL AND fl.id = m.flow;
+  IF k IS NOT NULL THEN
+    PERFORM maru.unpark(k, s);
+  END IF;
+  RETURN QUERY SELECT unnest(ours);
+END $$;
+
+-- What a node had that is gone comes back, in front. blamed: those that ran when it died (NULL: all):
+-- one more crash, and with the third one dead.
+CREATE FUNCTION maru.recover(gone bigint, blamed bigint[]) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE n int; k int[]; s text[];
+BEGIN
+  UPDATE maru.job j SET crashes = crashes + 1 FROM maru.claimed c
+    WHERE c.node = gone AND j.id = c.id AND (blamed IS NULL OR c.id = ANY(blamed));
+  INSERT INTO maru.dead(id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at,
+      started_at, dead_at, uniq, key, error, args, extra)
+    SELECT j.id, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.scheduled_at, c.at,
+      maru.now(), j.uniq, j.key, format('quarantined: took the process down %s times', j.crashes), j.args, j.extra
+    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND j.crashes >= 3;
+  DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = c.id AND j.crashes >= 3
+    AND fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = j.id;
+  DELETE FROM maru.job j USING maru.claimed c WHERE c.node = gone AND j.id = c.id AND (j.crashes >= 3 OR c.cancel);
+  UPDATE maru.job j SET run_at = 0 FROM maru.claimed c WHERE c.node = gone AND j.id = c.id;
+  INSERT INTO maru.ready(id, flow, prio, run_at, key)
+    SELECT j.id, j.flow, CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END, 0, j.key
+    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone;
+  WITH x AS (DELETE FROM maru.claimed WHERE node = gone RETURNING flow, key)
+  SELECT count(*), array_agg(fl.kind) FILTER (WHERE x.key IS NOT NULL), array_agg(x.key) FILTER (WHERE x.key IS NOT NULL)
+    INTO n, k, s FROM x JOIN maru.flow fl ON fl.id = x.flow;
+  IF k IS NOT NULL THEN
+    PERFORM maru.unpark(k, s);
+  END IF;
+  DELETE FROM maru.node WHERE id = gone;
+  RETURN n;
+END $$;
+
+-- Recovers nodes whose lease ran out; returns their names and how many jobs they had.
+CREATE FUNCTION maru.reap() RETURNS TABLE(name text, jobs int) LANGUAGE plpgsql AS $$
+DECLARE g record;
+BEGIN
+  FOR g IN SELECT n.id, n.name FROM maru.node n WHERE n.expires_at < maru.now() FOR UPDATE SKIP LOCKED LOOP
+    name := g.name;
+    jobs := maru.recover(g.id, NULL);
+    RETURN NEXT;
+  END LOOP;
+END $$;
+
+-- A queued job is gone; a claimed one is marked, and its node told. Returns 'gone', 'asked' or NULL.
+CREATE FUNCTION maru.cancel(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE j maru.job; h smallint; at_node bigint;
+BEGIN
+  FOR i IN 1..3 LOOP
+    SELECT * INTO j FROM maru.job WHERE id = job_id;
+    IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+    DELETE FROM maru.ready r WHERE r.flow = j.flow AND r.prio = CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END
+      AND r.run_at = j.run_at AND r.id = job_id;
+    IF NOT FOUND THEN
+      DELETE FROM maru.parked p WHERE p.flow = j.flow AND p.key = j.key AND p.id = job_id;
+    END IF;
+    IF FOUND THEN
+      DELETE FROM maru.job WHERE id = job_id;
+      DELETE FROM maru.uniq u USING maru.flow fl WHERE fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = job_id;
+      SELECT value INTO h FROM maru.meta WHERE key = 'half';
+      INSERT INTO maru.past(half, id, cancelled, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
+        VALUES(h, job_id, true, j.flow, j.prio, j.attempt, j.max_attempts, j.created_at, 0, maru.now());
+      RETURN 'gone';
+    END IF;
+    UPDATE maru.claimed SET cancel = true WHERE id = job_id RETURNING node INTO at_node;
+    IF FOUND THEN
+      PERFORM pg_notify('maru', format('c %s %s', at_node, job_id));
+      RETURN 'asked';
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+-- A dead job becomes ready with all its attempts, a delayed one at once. 'ok', 'taken' (its key) or NULL.
+CREATE FUNCTION maru.retry(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE j maru.job; d maru.dead; t bigint := maru.now();
+BEGIN
+  SELECT * INTO j FROM maru.job WHERE id = job_id;
+  IF FOUND THEN
+    UPDATE maru.ready r SET run_at = t WHERE r.flow = j.flow AND r.prio = CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END
+      AND r.run_at = j.run_at AND r.id = job_id AND r.run_at > t;
+    IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+    UPDATE maru.job SET run_at = t WHERE id = job_id;
+    RETURN 'ok';
+  END IF;
+  DELETE FROM maru.dead WHERE id = job_id RETURNING * INTO d;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  IF d.uniq IS NOT NULL THEN
+    INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, d.uniq, d.id FROM maru.flow fl WHERE fl.id = d.flow ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+      RAISE EXCEPTION 'an unfinished job has its unique key' USING ERRCODE = 'MA002';
+    END IF;
+  END IF;
+  INSERT INTO maru.job(id, flow, prio, max_attempts, timeout_ms, created_at, run_at, scheduled_at, uniq, key, args, extra)
+    VALUES(d.id, d.flow, d.prio, d.max_attempts, d.timeout_ms, d.created_at, t, d.scheduled_at, d.uniq, d.key, d.args, d.extra);
+  INSERT INTO maru.ready(id, flow, prio, run_at, key) VALUES(d.id, d.flow, d.prio, t, d.key);
+  RETURN 'ok';
+END $$;
+
+-- Upkeep by whichever node comes first. Returns false when another is at it.
+CREATE FUNCTION maru.upkeep(dead_ttl bigint, past_rows bigint) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE t bigint := maru.now(); width bigint := 21600000000000; p record; h bigint; low bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(7003) THEN
+    RETURN false;
+  END IF;
+  FOR i IN 0..5 LOOP
+    low := (t / width + i) * width;
+    IF to_regclass('maru.done_' || low / width) IS NULL
+       AND NOT EXISTS (SELECT 1 FROM maru.done_rest WHERE expires_at >= low AND expires_at < low + width) THEN
+      EXECUTE format('CREATE TABLE maru.done_%s PARTITION OF maru.done FOR VALUES FROM (%s) TO (%s)', low / width, low, low + width);
+    END IF;
+  END LOOP;
+  FOR p IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent = 'maru.done'::regclass AND c.relname ~ '^done_[0-9]+$' LOOP
+    IF (substr(p.relname, 6)::bigint + 1) * width < t THEN
+      EXECUTE format('DROP TABLE maru.%I', p.relname);
+    END IF;
+  END LOOP;
+  DELETE FROM maru.done_rest WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.done_rest WHERE expires_at < t LIMIT 5000));
+  DELETE FROM maru.dead WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.dead WHERE dead_at < t - dead_ttl LIMIT 5000));
+  DELETE FROM maru.fire WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.fire WHERE at < t / 1000000000 - 40 * 86400 LIMIT 5000));
+  DELETE FROM maru.writer WHERE at < t - 86400000000000;
+  SELECT value INTO h FROM maru.meta WHERE key = 'half';
+  IF (SELECT pg_relation_size(format('maru.past_%s', h)::regclass)) > past_rows * 100 THEN
+    EXECUTE format('TRUNCATE maru.past_%s', 1 - h);
+    UPDATE maru.meta SET value = 1 - h WHERE key = 'half';
+  END IF;
+  PERFORM maru.unpark(array_agg(x.kind), array_agg(x.key)) FROM (SELECT DISTINCT fl.kind, p_.key FROM maru.parked p_
+    JOIN maru.flow fl ON fl.id = p_.flow LIMIT 1000) x HAVING count(*) > 0;
+  RETURN true;
+END $$;
+
+INSERT INTO maru.meta VALUES('version', 1);
