@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "bind/cron_push.h"
 #include "bind/jobs_run.h"
@@ -142,8 +143,20 @@ static struct cron_schedule *list_schedules(const struct set *set, int *count)
         const struct generation *g = set->generations[i];
         for (int k = 0; k < g->decl->schedule_count; k++) {
             const struct schedule_decl *d = &g->decl->schedules[k];
-            list[(*count)++] = (struct cron_schedule){g->name, d->id,        d->pattern, d->tz,
-                                                      d->kind, d->args_json, d->enabled};
+            list[(*count)++] = (struct cron_schedule){
+                .plugin = g->name,
+                .id = d->id,
+                .pattern = d->pattern,
+                .tz = d->tz,
+                .kind = d->kind,
+                .args_json = d->args_json,
+                .enabled = d->enabled,
+                .jitter = d->jitter_ns / NS_PER_SECOND,
+                .deadline = d->deadline_ns / NS_PER_SECOND,
+                .missed = (enum cron_missed)d->missed,
+                .missed_max = d->missed_max,
+                .overlap = (enum cron_overlap)d->overlap,
+            };
         }
     }
     return list;

@@ -153,6 +153,29 @@ static void change_fire(struct admin_call *call)
     cron_run_now(call->admin->parts->cron, str_c(call->first), str_c(call->second), on_fired, call);
 }
 
+static void on_paused(void *arg, const struct err *err)
+{
+    struct admin_call *call = arg;
+    if (err->code) {
+        admin_answer_err(call, err);
+        return;
+    }
+    buf_add_c(&call->out, "{\"ok\":true}");
+    admin_answer(call, 200);
+}
+
+static void change_pause(struct admin_call *call)
+{
+    cron_pause(call->admin->parts->cron, str_c(call->first), str_c(call->second), true, on_paused,
+               call);
+}
+
+static void change_resume(struct admin_call *call)
+{
+    cron_pause(call->admin->parts->cron, str_c(call->first), str_c(call->second), false, on_paused,
+               call);
+}
+
 const struct admin_action admin_changes[] = {
     {"GET", "/admin/v1/plan", show_plan, NULL},
     {"POST", "/admin/v1/reload", change_reload, "reload"},
@@ -160,5 +183,7 @@ const struct admin_action admin_changes[] = {
     {"POST", "/admin/v1/plugins/{name}/rollback", change_rollback, "rollback"},
     {"POST", "/admin/v1/plugins/{name}/release", admin_release, "release"},
     {"POST", "/admin/v1/schedules/{plugin}/{id}/run", change_fire, "schedule.run"},
+    {"POST", "/admin/v1/schedules/{plugin}/{id}/pause", change_pause, "schedule.pause"},
+    {"POST", "/admin/v1/schedules/{plugin}/{id}/resume", change_resume, "schedule.resume"},
     {NULL, NULL, NULL, NULL},
 };

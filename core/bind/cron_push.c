@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "jobs/admin.h"
 
 struct pushing {
     struct jobs_push push; /* first */
@@ -22,13 +23,26 @@ static void on_pushed(struct jobs_push *push)
     mem_free(p);
 }
 
+static void on_cancelled(struct jobs_change *change)
+{
+    mem_free(change);
+}
+
+/* It may be over by now; the fire is tried again anyway. */
+static void cancel(struct jobs *jobs, int64_t id)
+{
+    struct jobs_change *change = mem_zero(1, sizeof *change);
+    change->done = on_cancelled;
+    jobs_cancel(jobs, change, id);
+}
+
 void cron_push_job(struct cron_push *fire, void *jobs)
 {
     struct pushing *p = mem_zero(1, sizeof *p);
     struct err err = {0};
     struct job_spec spec = {
         .kind = fire->kind,
-        .unique = fire->schedule,
+        .unique = fire->overlap == OVERLAP_ALLOW ? STR("") : fire->schedule,
         .schedule = fire->by_hand ? STR("") : fire->schedule,
         .scheduled_at_wall = fire->at * NS_PER_SECOND,
     };
@@ -39,6 +53,8 @@ void cron_push_job(struct cron_push *fire, void *jobs)
         return;
     /* Refused at once: what is unique here is the schedule's unfinished job. */
     fire->skipped = err.code == ERR_EXISTS;
+    if (fire->skipped && fire->overlap == OVERLAP_CANCEL && fire->earlier && !fire->by_hand)
+        cancel(jobs, fire->earlier);
     mem_free(p);
     answer(fire, &err, 0);
 }

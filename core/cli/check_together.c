@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "cli/check.h"
 #include "cron/schedule.h"
+#include "cron/zone.h"
 #include "reload/set.h"
 #include "vm/frame.h"
 
@@ -145,7 +146,12 @@ static void check_schedules(struct check *c, int index)
     for (int i = 0; i < g->decl->schedule_count; i++) {
         struct schedule schedule;
         struct err err = {0};
-        if (schedule_parse(str_c(g->decl->schedules[i].pattern), &schedule, &err))
+        const char *tz = g->decl->schedules[i].tz;
+        struct zone *zone = NULL;
+        bool good = schedule_parse(str_c(g->decl->schedules[i].pattern), &schedule, &err) &&
+                    (!tz || (zone = zone_load(NULL, str_c(tz), &err)));
+        zone_free(zone);
+        if (good)
             continue;
         char *message = mem_printf("cron[\"%s\"]: %s", g->decl->schedules[i].pattern, err.message);
         const struct bundle_file *file = bundle_find(g->bundle, STR("plugin.lua"));

@@ -92,6 +92,15 @@ static const struct cli_command commands[] = {
      "  maru jobs cancel ID            a waiting job goes, a running one is asked to end\n"
      "  --json                         the admin API's answer as it is\n",
      "jobs [list [STATE] | show ID | retry ID | cancel ID]", cmd_jobs},
+    {"schedules", "look at schedules, pause and run them",
+     "  maru schedules                 a line for each\n"
+     "  maru schedules show NAME       one with its next five runs, and how many were not fired\n"
+     "  maru schedules pause NAME      it fires no more, also after a restart\n"
+     "  maru schedules resume NAME     it fires again; what was due meanwhile is not made up for\n"
+     "  maru schedules run NAME        once now, beside its pattern\n"
+     "  --json                         the admin API's answer as it is\n\n"
+     "NAME is PLUGIN/ID; the id is the pattern where the plugin gives none.\n",
+     "schedules [show NAME | pause NAME | resume NAME | run NAME] [--json]", cmd_schedules},
     {"new", "write a small working plugin and its spec",
      "Writes NAME/ into the first folder of plugins.path: plugin.lua, a migration, a spec that\n"
      "passes, and what editors and luacheck read. NAME is [a-z][a-z0-9_]*; what is there is never\n"

@@ -46,6 +46,7 @@ int cmd_reload(const struct cli_options *options);
 int cmd_rollback(const struct cli_options *options);
 int cmd_plugins(const struct cli_options *options);
 int cmd_jobs(const struct cli_options *options);
+int cmd_schedules(const struct cli_options *options);
 int cmd_test(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);
 int cmd_types(const struct cli_options *options);

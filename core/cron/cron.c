@@ -1,59 +1,19 @@
 #include "cron/cron.h"
 
 #include "base/clock.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/still.h"
-#include "cron/memory.h"
-#include "cron/schedule.h"
-#include "cron/zone.h"
+#include "cron/private.h"
 #include "observe/log.h"
 #include "storage/sqlite.h"
 
 /* A sleep of at most so long, so that a clock set forward or a machine that
  * slept is noticed soon: the loop's timers do not count either. */
 static const int64_t sleep_most_ns = 30 * NS_PER_SECOND;
+static const int64_t lease_default_ns = 20 * NS_PER_SECOND;
 
 /* A wall clock set back by more than this makes all schedules look anew. */
 enum { SET_BACK_SECONDS = 5 };
-
-struct entry {
-    char *key; /* "plugin/id" */
-    char *plugin, *id, *pattern, *tz, *kind, *args;
-    bool enabled;
-    struct schedule schedule;
-    const struct zone *zone;
-    int64_t next; /* SCHEDULE_NEVER when disabled */
-};
-
-struct cron {
-    struct lane *lane;
-    char *tz, *zone_dir;
-    void (*push)(struct cron_push *push, void *arg);
-    void *arg;
-    int64_t (*wall_ns)(void);
-    struct map *zones; /* name -> struct zone, never dropped */
-    struct memories *memories;
-    struct entry *entries;
-    int count;
-    struct timer timer;
-    bool stopped;
-    int64_t seen; /* the wall clock at the last tick */
-};
-
-/* A fire and, for run-now, who wants to know. */
-struct fire {
-    struct cron_push push; /* first */
-    struct cron *cron;
-    char *schedule, *kind, *args;
-    void (*done)(void *arg, const struct err *err, int64_t job_id);
-    void *arg;
-};
-
-static int64_t now(const struct cron *cron)
-{
-    return cron->wall_ns() / NS_PER_SECOND;
-}
 
 static const struct zone *zone_of(struct cron *cron, const char *name, struct err *err)
 {
@@ -61,6 +21,21 @@ static const struct zone *zone_of(struct cron *cron, const char *name, struct er
     if (!zone && (zone = zone_load(cron->zone_dir, str_c(name), err)))
         map_set(cron->zones, str_c(name), zone);
     return zone;
+}
+
+/* The host's own record is read at once, another's when it is asked who leads. */
+static bool open_record(struct cron *cron, const struct cron_options *options, struct err *err)
+{
+    struct cron_load load = {0};
+    bool ok = true;
+    if (options->record)
+        cron->record = *options->record;
+    else
+        ok = record_sqlite(store_sqlite(options->store), &cron->record, &load, err);
+    cron->memories = memories_create(&cron->record);
+    memories_merge(cron->memories, load.rows, load.count);
+    cron_rows_free(load.rows, load.count);
+    return ok;
 }
 
 struct cron *cron_open(const struct cron_options *options, struct err *err)
@@ -72,9 +47,12 @@ struct cron *cron_open(const struct cron_options *options, struct err *err)
     cron->push = options->push;
     cron->arg = options->arg;
     cron->wall_ns = options->wall_ns ? options->wall_ns : clock_wall_ns;
+    cron->mono_ns = options->mono_ns ? options->mono_ns : clock_ns;
+    cron->idle = options->idle;
+    cron->lead.lease_ns = options->lease_ns ? options->lease_ns : lease_default_ns;
     cron->zones = map_create();
-    cron->memories = memories_open(store_sqlite(options->store), cron->lane, err);
-    if (cron->memories)
+    cron->by_key = map_create();
+    if (open_record(cron, options, err))
         return cron;
     cron_close(cron);
     return NULL;
@@ -84,7 +62,7 @@ static void entries_free(struct entry *entries, int count)
 {
     for (int i = 0; i < count; i++) {
         struct entry *e = &entries[i];
-        char *texts[] = {e->key, e->plugin, e->id, e->pattern, e->tz, e->kind, e->args};
+        char *texts[] = {e->plugin, e->id, e->pattern, e->tz, e->kind, e->args};
         for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
             mem_free(texts[k]);
     }
@@ -101,6 +79,8 @@ void cron_close(struct cron *cron)
     while (map_next(cron->zones, &at, &key, &value))
         zone_free(value);
     map_destroy(cron->zones);
+    map_destroy(cron->by_key);
+    heap_free(&cron->due);
     memories_free(cron->memories);
     entries_free(cron->entries, cron->count);
     mem_free(cron->tz);
@@ -118,134 +98,106 @@ bool cron_check(const struct cron *cron, const char *pattern, const char *tz, st
     return zone != NULL;
 }
 
-/* ---- firing ------------------------------------------------------------ */
+/* ---- time -------------------------------------------------------------- */
 
-static void fire_free(struct fire *fire)
+static bool is_on(const struct entry *e)
 {
-    mem_free(fire->schedule);
-    mem_free(fire->kind);
-    mem_free(fire->args);
-    mem_free(fire);
+    return e->enabled && !e->memory->paused;
 }
 
-static void on_pushed(struct cron_push *push)
-{
-    struct fire *fire = (struct fire *)push;
-    struct cron *cron = fire->cron;
-    struct memory *memory = memory_of(cron->memories, push->schedule);
-    bool fired_before = push->err.code == ERR_EXISTS && !push->skipped;
-    if (push->err.code == ERR_NONE || push->skipped || fired_before) {
-        if (push->at > memory->last)
-            memory->last = push->at;
-        memory->status = push->skipped ? "skipped" : "fired";
-    } else {
-        memory->status = "failed";
-    }
-    if (push->skipped)
-        log_warn("cron", "%s: skipped, the job of an earlier fire is unfinished", fire->schedule);
-    else if (push->err.code != ERR_NONE && !fired_before)
-        log_error("cron", "%s: could not push its job: %s", fire->schedule, push->err.message);
-    if (fire->done)
-        fire->done(fire->arg, &push->err, push->job_id);
-    fire_free(fire);
-}
-
-static void fire_entry(struct cron *cron, const struct entry *e, int64_t at,
-                       void (*done)(void *arg, const struct err *err, int64_t job_id), void *arg)
-{
-    struct fire *fire = mem_zero(1, sizeof *fire);
-    fire->cron = cron;
-    fire->schedule = mem_strdup(e->key);
-    fire->kind = mem_strdup(e->kind);
-    fire->args = mem_strdup(e->args ? e->args : "{}");
-    fire->done = done;
-    fire->arg = arg;
-    fire->push.schedule = str_c(fire->schedule);
-    fire->push.kind = str_c(fire->kind);
-    fire->push.args = str_c(fire->args);
-    fire->push.lane = cron->lane;
-    fire->push.at = at;
-    fire->push.by_hand = done != NULL;
-    if (!done)
-        memory_of(cron->memories, fire->push.schedule)->since =
-            at; /* a reload meanwhile goes on from here */
-    fire->push.done = on_pushed;
-    cron->push(&fire->push, cron->arg);
-}
-
-/* The latest instant that has passed; only this one is made up for, however many
- * were missed. */
-static int64_t due(const struct entry *e, int64_t t)
-{
-    return e->next > t ? SCHEDULE_NEVER : schedule_latest(&e->schedule, e->zone, e->next - 1, t);
-}
-
-/* One that is known goes on from its last fire; a new one begins now. */
+/* One that is known goes on from its last fire; a new one begins now, and so does one that was
+ * switched off: it missed nothing. */
 static void entry_begin(struct cron *cron, struct entry *e, int64_t t)
 {
-    const struct memory *memory = memory_of(cron->memories, str_c(e->key));
+    struct memory *memory = e->memory;
+    if (!is_on(e) || (!memory->last && !memory->since))
+        memory_since(cron->memories, memory, t);
     int64_t after = memory->last > memory->since ? memory->last : memory->since;
-    e->next = schedule_next(&e->schedule, e->zone, after > 0 && after < t ? after : t);
+    e->until = e->not_before = 0;
+    e->next =
+        is_on(e) ? schedule_next(&e->schedule, e->zone, after < t ? after : t) : SCHEDULE_NEVER;
+    entry_queue(cron, e);
+}
+
+void entries_begin(struct cron *cron)
+{
+    int64_t t = cron_now(cron);
+    for (int i = 0; i < cron->count; i++)
+        entry_begin(cron, &cron->entries[i], t);
+    memories_write(cron->memories);
 }
 
 /* A clock set back: waiting for the instants of the wrong time would skip those
  * of the right one.  What fired already does not fire again (primary key). */
 static void look_anew(struct cron *cron, int64_t t)
 {
-    for (int i = 0; i < cron->count; i++)
-        if (cron->entries[i].enabled)
-            cron->entries[i].next =
-                schedule_next(&cron->entries[i].schedule, cron->entries[i].zone, t);
+    for (int i = 0; i < cron->count; i++) {
+        struct entry *e = &cron->entries[i];
+        if (!is_on(e))
+            continue;
+        e->until = e->not_before = 0;
+        e->next = schedule_next(&e->schedule, e->zone, t);
+        entry_queue(cron, e);
+    }
 }
 
-int64_t cron_tick(struct cron *cron)
+static void notice_clock(struct cron *cron, int64_t t)
 {
-    int64_t t = now(cron), next = SCHEDULE_NEVER;
-    memories_prune(cron->memories, t);
     if (t < cron->seen - SET_BACK_SECONDS) {
         log_warn("cron", "the clock was set back by %lld s", (long long)(cron->seen - t));
         look_anew(cron, t);
     }
     cron->seen = t;
-    for (int i = 0; i < cron->count && !cron->stopped; i++) {
-        struct entry *e = &cron->entries[i];
-        if (!e->enabled)
-            continue;
-        int64_t at = due(e, t);
-        if (at != SCHEDULE_NEVER)
-            fire_entry(cron, e, at, NULL, NULL);
-        if (e->next <= t)
-            e->next = schedule_next(&e->schedule, e->zone, t);
-        if (e->next < next)
-            next = e->next;
-    }
-    return next;
 }
 
-static void arm(struct cron *cron, int64_t next)
+int64_t cron_tick(struct cron *cron)
 {
-    int64_t wait = still_stands() ? INT64_MAX / 2 : sleep_most_ns;
-    if (cron->stopped)
-        return;
-    if (next != SCHEDULE_NEVER) {
-        int64_t until = next * NS_PER_SECOND - cron->wall_ns();
-        if (until < wait)
-            wait = until;
+    int64_t t = cron_now(cron);
+    int work = CRON_TICK_WORK;
+    struct heap_node *first;
+    cron->ticking = true;
+    lead_step(cron);
+    notice_clock(cron, t);
+    if (cron_leads(cron)) {
+        while ((first = heap_first(&cron->due)) && first->key <= t && work > 0)
+            entry_run(cron, (struct entry *)(void *)heap_pop(&cron->due), t, &work);
+        memories_prune(cron->memories, t);
+        memories_write(cron->memories);
     }
-    timer_start(cron->lane, &cron->timer, wait);
+    cron->ticking = false;
+    first = cron_leads(cron) ? heap_first(&cron->due) : NULL;
+    return first ? first->key : SCHEDULE_NEVER;
 }
 
 static void on_timer(struct timer *timer)
 {
     struct cron *cron = (struct cron *)(void *)((char *)timer - offsetof(struct cron, timer));
-    arm(cron, cron_tick(cron));
+    cron_tick(cron);
+    cron_arm(cron);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+void cron_arm(struct cron *cron)
+{
+    const struct heap_node *first = cron_leads(cron) ? heap_first(&cron->due) : NULL;
+    int64_t wait = still_stands() ? INT64_MAX / 2 : sleep_most_ns;
+    if (cron->stopped || !cron->timer.fire)
+        return;
+    if (first)
+        wait = least(wait, first->key * NS_PER_SECOND - cron->wall_ns());
+    timer_start(cron->lane, &cron->timer, least(wait, lead_wait_ns(cron)));
 }
 
 void cron_begin_anew(struct cron *cron)
 {
-    cron->seen = now(cron);
+    cron->seen = cron_now(cron);
     look_anew(cron, cron->seen);
-    arm(cron, cron_tick(cron));
+    cron_tick(cron);
+    cron_arm(cron);
 }
 
 /* ---- the set ----------------------------------------------------------- */
@@ -253,7 +205,6 @@ void cron_begin_anew(struct cron *cron)
 static bool entry_make(struct cron *cron, struct entry *e, const struct cron_schedule *s,
                        struct err *err)
 {
-    e->key = mem_printf("%s/%s", s->plugin, s->id);
     e->plugin = mem_strdup(s->plugin);
     e->id = mem_strdup(s->id);
     e->pattern = mem_strdup(s->pattern);
@@ -261,6 +212,11 @@ static bool entry_make(struct cron *cron, struct entry *e, const struct cron_sch
     e->kind = mem_strdup(s->kind);
     e->args = mem_strdup(s->args_json);
     e->enabled = s->enabled;
+    e->jitter = s->jitter;
+    e->deadline = s->deadline;
+    e->missed = s->missed;
+    e->missed_max = s->missed_max ? s->missed_max : CRON_MISSED;
+    e->overlap = s->overlap;
     e->next = SCHEDULE_NEVER;
     if (schedule_parse(str_c(s->pattern), &e->schedule, err) &&
         (e->zone = zone_of(cron, e->tz, err)))
@@ -268,19 +224,30 @@ static bool entry_make(struct cron *cron, struct entry *e, const struct cron_sch
     return err_wrap(err, "plugin %s: schedule \"%s\"", s->plugin, s->id);
 }
 
-/* What was switched off missed nothing; what nobody knew begins now. */
-static void note_changes(struct cron *cron, int64_t t)
+/* The old set is let go of. */
+static void entries_replace(struct cron *cron, struct entry *entries, int count)
 {
-    for (int i = 0; i < cron->count; i++)
-        if (!cron->entries[i].enabled)
-            memory_of(cron->memories, str_c(cron->entries[i].key))->since = t;
+    while (heap_pop(&cron->due))
+        continue;
+    map_destroy(cron->by_key);
+    entries_free(cron->entries, cron->count);
+    cron->by_key = map_create();
+    cron->entries = entries;
+    cron->count = count;
+    for (int i = 0; i < count; i++) {
+        char *key = mem_printf("%s/%s", entries[i].plugin, entries[i].id);
+        entries[i].memory = memory_of(cron->memories, str_c(key));
+        map_set(cron->by_key, str_c(key), &entries[i]);
+        mem_free(key);
+    }
 }
 
-static void note_new(struct cron *cron, int64_t t)
+/* What was switched off until now missed nothing. */
+static void note_off(struct cron *cron, int64_t t)
 {
     for (int i = 0; i < cron->count; i++)
-        memory_begin(cron->memories, str_c(cron->entries[i].key), t);
-    memories_write(cron->memories);
+        if (!is_on(&cron->entries[i]))
+            memory_since(cron->memories, cron->entries[i].memory, t);
 }
 
 bool cron_set(struct cron *cron, const struct cron_schedule *schedules, int count, struct err *err)
@@ -291,79 +258,99 @@ bool cron_set(struct cron *cron, const struct cron_schedule *schedules, int coun
             entries_free(entries, count);
             return false;
         }
-    int64_t t = now(cron);
-    note_changes(cron, t);
-    for (int i = 0; i < count; i++)
-        if (entries[i].enabled)
-            entry_begin(cron, &entries[i], t);
-    entries_free(cron->entries, cron->count);
-    cron->entries = entries;
-    cron->count = count;
-    note_new(cron, t);
+    if (cron_leads(cron))
+        note_off(cron, cron_now(cron));
+    entries_replace(cron, entries, count);
+    if (cron_leads(cron))
+        entries_begin(cron);
     cron->timer.fire = on_timer;
-    arm(cron, t); /* at once, from the loop */
+    if (!cron->stopped)
+        timer_start(cron->lane, &cron->timer, 0); /* at once, from the loop */
     return true;
+}
+
+/* ---- by hand ----------------------------------------------------------- */
+
+static struct entry *find(struct cron *cron, struct str plugin, struct str id, struct err *err)
+{
+    char *key = mem_printf("%.*s/%.*s", (int)plugin.n, plugin.p, (int)id.n, id.p);
+    struct entry *e = map_get(cron->by_key, str_c(key));
+    mem_free(key);
+    if (!e)
+        err_set(err, ERR_NOT_FOUND, "there is no schedule %.*s of plugin %.*s", (int)id.n, id.p,
+                (int)plugin.n, plugin.p);
+    return e;
 }
 
 void cron_run_now(struct cron *cron, struct str plugin, struct str id,
                   void (*done)(void *arg, const struct err *err, int64_t job_id), void *arg)
 {
     struct err err = {0};
-    for (int i = 0; i < cron->count; i++) {
-        const struct entry *e = &cron->entries[i];
-        if (str_eq_c(plugin, e->plugin) && str_eq_c(id, e->id)) {
-            fire_entry(cron, e, now(cron), done, arg);
-            return;
-        }
-    }
-    err_set(&err, ERR_NOT_FOUND, "there is no schedule %.*s of plugin %.*s", (int)id.n, id.p,
-            (int)plugin.n, plugin.p);
-    done(arg, &err, 0);
+    struct entry *e = find(cron, plugin, id, &err);
+    if (e)
+        entry_fire(cron, e, cron_now(cron), done, arg);
+    else
+        done(arg, &err, 0);
 }
 
-static void print_instant(struct json *w, const char *key, const struct zone *zone, int64_t at)
+struct pausing {
+    struct cron_keep keep; /* first */
+    struct cron *cron;
+    void (*done)(void *arg, const struct err *err);
+    void *arg;
+};
+
+static void on_paused(struct cron_keep *keep)
 {
-    char text[40];
-    json_key(w, key);
-    if (at == 0 || at == SCHEDULE_NEVER) {
-        json_null(w);
+    struct pausing *p = (struct pausing *)keep;
+    struct cron *cron = p->cron;
+    const struct cron_row *row = keep->rows;
+    struct entry *e = map_get(cron->by_key, str_c(row->schedule));
+    if (keep->err.code == ERR_NONE) {
+        struct memory *memory = memory_of(cron->memories, str_c(row->schedule));
+        memory->since = row->since > memory->since ? row->since : memory->since;
+        memory->paused = row->paused;
+        log_info("cron", "%s: %s", row->schedule, row->paused ? "paused" : "resumed");
+    }
+    if (e && keep->err.code == ERR_NONE && cron_leads(cron)) {
+        entry_begin(cron, e, cron_now(cron));
+        cron_arm(cron);
+    }
+    p->done(p->arg, &keep->err);
+    cron_rows_free(keep->rows, keep->count);
+    mem_free(p);
+}
+
+void cron_pause(struct cron *cron, struct str plugin, struct str id, bool paused,
+                void (*done)(void *arg, const struct err *err), void *arg)
+{
+    struct err err = {0};
+    struct entry *e = find(cron, plugin, id, &err);
+    if (!e) {
+        done(arg, &err);
         return;
     }
-    zone_format(zone, at, text);
-    json_cstr(w, text);
-}
-
-void cron_print(struct cron *cron, struct buf *out)
-{
-    struct json w = json_to(out);
-    json_open(&w, '[');
-    for (int i = 0; i < cron->count; i++) {
-        const struct entry *e = &cron->entries[i];
-        const struct memory *memory = memory_of(cron->memories, str_c(e->key));
-        json_open(&w, '{');
-        json_key(&w, "id");
-        json_cstr(&w, e->id);
-        json_key(&w, "plugin");
-        json_cstr(&w, e->plugin);
-        json_key(&w, "pattern");
-        json_cstr(&w, e->pattern);
-        json_key(&w, "tz");
-        json_cstr(&w, e->tz);
-        json_key(&w, "job");
-        json_cstr(&w, e->kind);
-        print_instant(&w, "next_at", e->zone, e->next);
-        print_instant(&w, "last_at", e->zone, memory->last);
-        json_key(&w, "last_status");
-        json_cstr(&w, memory->status);
-        json_key(&w, "enabled");
-        json_bool(&w, e->enabled);
-        json_close(&w, '}');
-    }
-    json_close(&w, ']');
+    struct pausing *p = mem_zero(1, sizeof *p);
+    p->cron = cron;
+    p->done = done;
+    p->arg = arg;
+    p->keep.lane = cron->lane;
+    p->keep.done = on_paused;
+    p->keep.what = KEEP_PAUSE;
+    p->keep.count = 1;
+    p->keep.rows = mem_zero(1, sizeof *p->keep.rows);
+    *p->keep.rows = (struct cron_row){
+        .schedule = mem_strdup(e->memory->key),
+        /* resumed: what was due meanwhile is not made up for */
+        .since = e->memory->paused && !paused ? cron_now(cron) : e->memory->since,
+        .paused = paused,
+    };
+    cron->record.keep(cron->record.arg, &p->keep);
 }
 
 void cron_stop(struct cron *cron)
 {
+    lead_resign(cron);
     cron->stopped = true;
     timer_stop(cron->lane, &cron->timer);
 }

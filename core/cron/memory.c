@@ -3,166 +3,157 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "observe/log.h"
-#include "storage/sqlite.h"
+#include "observe/metrics.h"
 
 /* No clock is set back by more than KEEP_SECONDS. */
-enum { KEEP_SECONDS = 7 * 86400, PRUNE_SECONDS = 3600 };
-
-struct sighting {
-    struct sighting *next;
-    int64_t at;
-    char *key;
-};
+enum { KEEP_SECONDS = 3 * 86400, PRUNE_SECONDS = 3600, PRUNE_STEP = 100 };
 
 struct memories {
-    struct sqlite *db;
-    struct lane *lane;
-    struct map *map;        /* "plugin/id" -> struct memory */
-    struct sighting *fresh; /* not yet written */
-    int64_t pruned_at;
+    const struct cron_record *record;
+    struct map *map;     /* "plugin/id" -> struct memory */
+    struct memory **all; /* the same in a row */
+    int count, cap;
+    struct memory *dirty;
+    int pruned;        /* how many of this round */
+    int64_t pruned_at; /* when the round began */
 };
 
-struct memory *memory_of(struct memories *m, struct str key)
+static const char *const reasons[] = {"missed", "overlap", "deadline", "failed"};
+_Static_assert(sizeof reasons / sizeof *reasons == DROP_REASONS, "ORDER drop_reason");
+
+const char *drop_reason_name(enum drop_reason reason)
 {
-    struct memory *memory = map_get(m->map, key);
-    if (!memory) {
-        memory = mem_zero(1, sizeof *memory);
-        map_set(m->map, key, memory);
-    }
-    return memory;
+    return reasons[reason];
 }
 
-static bool read_all(struct sqlite_conn *conn, void *arg, struct err *err)
-{
-    static const char sql[] =
-        "select schedule, coalesce(max(case when job > 0 then at end), 0), max(at)"
-        " from maru_cron_fire group by schedule";
-    sqlite3_stmt *stmt = sqlite_prepared(conn, sql, err);
-    int rc;
-    if (!stmt)
-        return false;
-    while ((rc = sqlite_step(conn, stmt, err)) == SQLITE_ROW) {
-        struct memory *memory = memory_of(arg, str_c((const char *)sqlite3_column_text(stmt, 0)));
-        memory->last = sqlite3_column_int64(stmt, 1);
-        memory->since = sqlite3_column_int64(stmt, 2);
-        memory->status = memory->last ? "fired" : NULL;
-    }
-    return rc == SQLITE_DONE;
-}
-
-struct memories *memories_open(struct sqlite *db, struct lane *lane, struct err *err)
+struct memories *memories_create(const struct cron_record *record)
 {
     struct memories *m = mem_zero(1, sizeof *m);
-    m->db = db;
-    m->lane = lane;
+    m->record = record;
     m->map = map_create();
-    if (sqlite_read_wait(db, read_all, m, err))
-        return m;
-    err_wrap(err, "cron: read what fired last");
-    memories_free(m);
-    return NULL;
-}
-
-static void sightings_free(struct sighting *s)
-{
-    for (struct sighting *next; s; s = next) {
-        next = s->next;
-        mem_free(s->key);
-        mem_free(s);
-    }
+    return m;
 }
 
 void memories_free(struct memories *m)
 {
-    size_t at = 0;
-    struct str key;
-    void *value;
     if (!m)
         return;
-    while (map_next(m->map, &at, &key, &value))
-        mem_free(value);
+    for (int i = 0; i < m->count; i++) {
+        mem_free(m->all[i]->key);
+        mem_free(m->all[i]);
+    }
+    mem_free(m->all);
     map_destroy(m->map);
-    sightings_free(m->fresh);
     mem_free(m);
 }
 
-void memory_begin(struct memories *m, struct str key, int64_t t)
+struct memory *memory_of(struct memories *m, struct str key)
 {
-    struct memory *memory = memory_of(m, key);
-    if (memory->since || memory->last)
+    struct memory *memory = map_get(m->map, key);
+    if (memory)
+        return memory;
+    if (m->count == m->cap) {
+        m->cap = m->cap ? m->cap * 2 : 16;
+        m->all = mem_realloc(m->all, (size_t)m->cap * sizeof(struct memory *));
+    }
+    memory = mem_zero(1, sizeof *memory);
+    memory->key = str_dup(key);
+    map_set(m->map, key, memory);
+    m->all[m->count++] = memory;
+    return memory;
+}
+
+void memories_merge(struct memories *m, const struct cron_row *rows, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct memory *memory = memory_of(m, str_c(rows[i].schedule));
+        if (rows[i].last > memory->last) {
+            memory->last = rows[i].last;
+            memory->job = rows[i].job;
+            memory->status = "fired";
+        }
+        if (rows[i].since > memory->since)
+            memory->since = rows[i].since;
+        memory->paused = rows[i].paused;
+    }
+}
+
+void memory_since(struct memories *m, struct memory *memory, int64_t t)
+{
+    if (t <= memory->since)
         return;
     memory->since = t;
-    struct sighting *s = mem_alloc(sizeof *s);
-    *s = (struct sighting){m->fresh, t, str_dup(key)};
-    m->fresh = s;
+    if (memory->dirty)
+        return;
+    memory->dirty = true;
+    memory->next_dirty = m->dirty;
+    m->dirty = memory;
 }
 
-struct writing {
-    struct sqlite_write write; /* first */
-    struct sighting *first;
-    int64_t before; /* prune */
-};
-
-static bool write_work(struct sqlite_conn *conn, struct sqlite_write *w)
+void memory_dropped(struct memory *memory, enum drop_reason reason, int64_t count)
 {
-    static const char sql[] =
-        "insert or ignore into maru_cron_fire(schedule, at, job) values(?1, ?2, 0)";
-    for (const struct sighting *s = ((struct writing *)w)->first; s; s = s->next) {
-        sqlite3_stmt *stmt = sqlite_prepared(conn, sql, &w->err);
-        if (!stmt)
-            return false;
-        sqlite3_bind_text(stmt, 1, s->key, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(stmt, 2, s->at);
-        if (sqlite_step(conn, stmt, &w->err) != SQLITE_DONE)
-            return false;
+    struct metric **metric = &memory->metrics[reason];
+    if (count <= 0)
+        return;
+    memory->dropped[reason] += count;
+    if (!*metric) {
+        struct buf labels = {0};
+        metrics_label(&labels, "schedule", str_c(memory->key));
+        metrics_label(&labels, "reason", str_c(reasons[reason]));
+        *metric = metrics_counter("maru_cron_dropped_total",
+                                  "Instants of a schedule that were not fired.", labels.p);
+        buf_free(&labels);
     }
-    return true;
+    metric_add(*metric, (double)count);
 }
 
-static bool prune_work(struct sqlite_conn *conn, struct sqlite_write *w)
+/* The memories may be gone by then. */
+static void kept(struct cron_keep *keep)
 {
-    static const char sql[] =
-        "delete from maru_cron_fire where at < ?1 and at < (select max(at) from maru_cron_fire f"
-        " where f.schedule = maru_cron_fire.schedule)";
-    sqlite3_stmt *stmt = sqlite_prepared(conn, sql, &w->err);
-    if (!stmt)
-        return false;
-    sqlite3_bind_int64(stmt, 1, ((struct writing *)w)->before);
-    return sqlite_step(conn, stmt, &w->err) == SQLITE_DONE;
+    if (keep->err.code != ERR_NONE)
+        log_warn("cron", "could not keep what schedules did: %s", keep->err.message);
+    cron_rows_free(keep->rows, keep->count);
+    mem_free(keep);
 }
 
-/* The writer thread; the memories may be gone by then. */
-static void written(struct sqlite_write *w)
+static struct cron_keep *keep_create(enum cron_keep_what what, int room)
 {
-    if (w->err.code != ERR_NONE)
-        log_warn("cron", "could not keep the table of fires: %s", w->err.message);
-    sightings_free(((struct writing *)w)->first);
-    mem_free(w);
+    struct cron_keep *keep = mem_zero(1, sizeof *keep);
+    keep->what = what;
+    keep->done = kept;
+    keep->rows = mem_zero((size_t)room + 1, sizeof *keep->rows);
+    return keep;
 }
 
-static void submit(struct memories *m, bool (*work)(struct sqlite_conn *, struct sqlite_write *),
-                   struct sighting *first, int64_t before)
+static void keep_add(struct cron_keep *keep, const struct memory *memory, int64_t since)
 {
-    struct writing *w = mem_zero(1, sizeof *w);
-    w->write.work = work;
-    w->write.done = written;
-    w->first = first;
-    w->before = before;
-    sqlite_write(m->db, &w->write, NULL);
+    keep->rows[keep->count++] =
+        (struct cron_row){.schedule = mem_strdup(memory->key), .since = since};
 }
 
 void memories_write(struct memories *m)
 {
-    if (!m->fresh)
+    if (!m->dirty)
         return;
-    submit(m, write_work, m->fresh, 0);
-    m->fresh = NULL;
+    struct cron_keep *keep = keep_create(KEEP_SINCE, m->count);
+    for (struct memory *memory = m->dirty; memory; memory = memory->next_dirty) {
+        keep_add(keep, memory, memory->since);
+        memory->dirty = false;
+    }
+    m->dirty = NULL;
+    m->record->keep(m->record->arg, keep);
 }
 
 void memories_prune(struct memories *m, int64_t t)
 {
-    if (t < m->pruned_at + PRUNE_SECONDS)
-        return;
-    m->pruned_at = t;
-    submit(m, prune_work, NULL, t - KEEP_SECONDS);
+    if (m->pruned >= m->count) {
+        if (m->count == 0 || t < m->pruned_at + PRUNE_SECONDS)
+            return;
+        m->pruned = 0;
+        m->pruned_at = t;
+    }
+    struct cron_keep *keep = keep_create(KEEP_PRUNE, PRUNE_STEP);
+    while (m->pruned < m->count && keep->count < PRUNE_STEP)
+        keep_add(keep, m->all[m->pruned++], t - KEEP_SECONDS);
+    m->record->keep(m->record->arg, keep);
 }

@@ -120,6 +120,11 @@ static void read_schedule(lua_State *L, void *item)
     schedule->kind = text(L, "kind");
     schedule->args_json = text(L, "args_json");
     schedule->enabled = boolean(L, "enabled");
+    schedule->jitter_ns = duration(L, "jitter");
+    schedule->deadline_ns = duration(L, "deadline");
+    schedule->missed = integer(L, "missed", 0);
+    schedule->missed_max = integer(L, "missed_max", 0);
+    schedule->overlap = integer(L, "overlap", 0);
 }
 
 static void read_topic(lua_State *L, void *item)

@@ -42,6 +42,10 @@ struct schedule_decl {
     char *kind;      /* job it pushes; handlers given in place become "plugin.cron:<id>" jobs */
     char *args_json; /* or NULL */
     bool enabled;
+    int64_t jitter_ns, deadline_ns; /* whole seconds; 0 = none */
+    int missed;                     /* 0 latest, 1 skip, 2 all */
+    int missed_max;                 /* of all */
+    int overlap;                    /* 0 skip, 1 allow, 2 queue, 3 cancel */
 };
 struct topic_decl {
     char *topic, *kind; /* channel topic → durable job */

@@ -242,6 +242,11 @@ return M
     assert.truthy(list[1]:find('0001_a.sql:2:- near "creat": syntax error', 1, true), list[1])
     assert.truthy(list[2]:find('plugin.lua:3:- cron["0 25 * * *"]', 1, true), list[2])
   end)
+
+  it("finds a schedule's zone that does not exist", function()
+    local list = findings('M.cron = { ["0 4 * * *"] = { tz = "Asia/Soeul", function() end } }')
+    assert.truthy(list[1]:find('time zone "Asia/Soeul": there is no such zone', 1, true), list[1])
+  end)
 end)
 
 describe("maru check", function()

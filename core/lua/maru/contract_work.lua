@@ -9,8 +9,11 @@ local M = {}
 
 local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
   concurrency = true, [1] = true }
-local CRON = { job = true, tz = true, id = true, args = true, enabled = true, [1] = true }
+local CRON = { job = true, tz = true, id = true, args = true, enabled = true, jitter = true, missed = true,
+  missed_max = true, overlap = true, deadline = true, [1] = true }
 local PRIORITY = { high = 0, normal = 1, low = 2 }
+local MISSED = { latest = 0, skip = 1, all = 2 }
+local OVERLAP = { skip = 0, allow = 1, queue = 2, cancel = 3 }
 local NICKNAMES = { ["@hourly"] = true, ["@daily"] = true, ["@midnight"] = true, ["@weekly"] = true,
   ["@monthly"] = true, ["@yearly"] = true, ["@annually"] = true }
 
@@ -134,6 +137,38 @@ local function check_cron(keys, entry, context)
   end
 end
 
+--- One of the words, as its number.
+local function word(keys, t, key, words_of, otherwise, text)
+  local value = words_of[typed(keys, t, key, "string", otherwise)]
+  if not value then
+    refuse(under(keys, key), 'must be %s, got "%s"', text, t[key])
+  end
+  return value
+end
+
+local function whole_seconds(keys, t, key)
+  local seconds = duration(keys, t, key, 0)
+  if t[key] ~= nil and (seconds < 1 or seconds % 1 ~= 0 or seconds > 31 * 86400) then
+    refuse(under(keys, key), "must be whole seconds from 1s to 31d, got %s", tostring(t[key]))
+  end
+  return seconds
+end
+
+--- What becomes of fires that come late, overlap or were missed.
+local function policy(keys, entry, out)
+  out.jitter = whole_seconds(keys, entry, "jitter")
+  out.deadline = whole_seconds(keys, entry, "deadline")
+  out.missed = word(keys, entry, "missed", MISSED, "latest", '"latest", "skip" or "all"')
+  out.missed_max = whole(keys, entry, "missed_max", 1, 1000, 100)
+  out.overlap = word(keys, entry, "overlap", OVERLAP, "skip", '"skip", "allow", "queue" or "cancel"')
+  if entry.missed_max and entry.missed ~= "all" then
+    refuse(under(keys, "missed_max"), 'goes with missed = "all"')
+  elseif entry.deadline and out.jitter >= out.deadline then
+    refuse(under(keys, "deadline"), "must be longer than the jitter")
+  end
+  return out
+end
+
 local function schedule(keys, key, entry, context, jobs)
   if type(entry) == "function" then
     entry = { entry }
@@ -143,13 +178,13 @@ local function schedule(keys, key, entry, context, jobs)
   if id == "" or #id > 200 then
     refuse(under(keys, "id"), "must be 1 to 200 bytes")
   end
-  local out = {
+  local out = policy(keys, entry, {
     id = id, pattern = resolve_pattern(keys, key, context),
     tz = typed(keys, entry, "tz", "string", nil),
     enabled = typed(keys, entry, "enabled", "boolean", true),
     args_json = entry.args and context.encode(entry.args) or nil,
     kind = context.name .. "." .. (entry.job or "cron:" .. id),
-  }
+  })
   check_pattern(keys, out.pattern)
   if not entry.job then
     jobs[#jobs + 1] = job(keys, out.kind, "cron:" .. id, entry[1], context)

@@ -189,6 +189,13 @@ function Stream:follow(topic, event) end
 ---@field id? string             identity that survives editing the pattern; default the pattern itself
 ---@field args? table
 ---@field enabled? boolean
+---@field jitter? string|number  a fire comes up to so much later, always the same for an instant, so that many do not fire at once
+---@field missed? string         instants that went by while nobody could fire them: "latest" (default) fires the last one, "skip"
+---none that is a minute late, "all" each of the last missed_max
+---@field missed_max? integer    1 … 1000, default 100
+---@field overlap? string        while the job of an earlier fire is unfinished: "skip" (default) drops the fire, "allow" runs both,
+---"queue" waits for it, "cancel" cancels it and waits for that; what waits is dealt with as `missed` says
+---@field deadline? string|number  so long after its instant a fire is dropped; its job does not start any more either
 --- The key is a pattern of five fields (minute hour day month weekday) or six (second first), "@every 30s", "@hourly", "@daily", or "config:KEY" (pattern from config).
 
 ---@class maru.SeriesDeclaration

@@ -27,7 +27,8 @@ static const char whole[] =
     "  timeout = '1m', concurrency = 2, fn } }\n"
     "M.cron = { ['config:every'] = { id = 'tick', fn }, ['0 4 * * *'] = { job = 'big', tz = "
     "'Asia/Seoul',\n"
-    "  args = { n = 1 }, enabled = false }, ['@every 30s'] = fn }\n"
+    "  args = { n = 1 }, enabled = false, jitter = '5m', missed = 'all', missed_max = 7,\n"
+    "  overlap = 'queue', deadline = '1h' }, ['@every 30s'] = fn }\n"
     "M.on = { ['review.created'] = fn }\n"
     "M.sockets = { ['/ws'] = { open = fn, message = fn } }\n"
     "M.pages = { { path = '/demo', title = { ko = '데모' }, module = 'page.js' } }\n"
@@ -147,6 +148,12 @@ TEST(reads_jobs_and_what_becomes_one)
     CHECK_STR(s[0].tz, "Asia/Seoul");
     CHECK_STR(s[0].args_json, "{\"n\":1}");
     CHECK(!s[0].enabled);
+    CHECK_EQ(s[0].jitter_ns, 300000000000);
+    CHECK_EQ(s[0].deadline_ns, 3600000000000);
+    CHECK_EQ(s[0].missed, 2);
+    CHECK_EQ(s[0].missed_max, 7);
+    CHECK_EQ(s[0].overlap, 2);
+    CHECK_EQ(s[2].missed + s[2].overlap + s[2].jitter_ns + s[2].deadline_ns, 0);
     CHECK_STR(s[2].id, "tick");
     CHECK_STR(s[2].pattern, "*/5 * * * *");
     CHECK_STR(f.decl->topics[0].topic, "review.created");
@@ -210,6 +217,17 @@ static const struct {
     {"M.cron = { ['config:x'] = fn }", "config.x must be text with a schedule, it is nil"},
     {"M.cron = { ['@hourly'] = { id = 'a', fn }, ['@daily'] = { id = 'a', fn } }",
      "the id 'a' is also that of cron[\"@daily\"]"},
+    {"M.cron = { ['* * * * * * *'] = fn }", "six with the second in front"},
+    {"M.cron = { ['@hourly'] = { jitter = '500ms', fn } }", "whole seconds from 1s to 31d"},
+    {"M.cron = { ['@hourly'] = { missed = 'some', fn } }",
+     "missed: must be \"latest\", \"skip\" or \"all\", got \"some\""},
+    {"M.cron = { ['@hourly'] = { overlap = 'kill', fn } }",
+     "overlap: must be \"skip\", \"allow\", \"queue\" or \"cancel\", got \"kill\""},
+    {"M.cron = { ['@hourly'] = { missed_max = 5, fn } }", "goes with missed = \"all\""},
+    {"M.cron = { ['@hourly'] = { missed = 'all', missed_max = 0, fn } }",
+     "must be a whole number from 1 to 1000, got 0"},
+    {"M.cron = { ['@hourly'] = { jitter = '1m', deadline = '30s', fn } }",
+     "deadline: must be longer than the jitter"},
     {"M.on = { topic = 5 }", "on.topic: must be a function(app, event), got number"},
     {"M.sockets = { ws = { open = fn } }", "a socket's key is its path"},
     {"M.sockets = { ['/ws'] = { opened = fn } }", "unknown socket handler; did you mean 'open'?"},

@@ -1,0 +1,114 @@
+--- Schedules on the real program: what fires, pause and resume over a restart, run by hand, what is shown.
+local server = require("spec.support.server")
+
+local CLOCK = { ["plugin.lua"] = [[
+local M = { name = "clock", version = "1.0.0" }
+M.routes = {
+  ["GET /fires"] = function(app)
+    return 200, { fires = app.json.array(assert(app.store:all("select kind, at from fires order by at, kind"))) }
+  end,
+}
+M.jobs = { note = function(app, job)
+  assert(app.store:exec("insert into fires(kind, at) values ($1, $2)", job.args.kind or "hand", job.scheduled_at or 0))
+end }
+M.cron = {
+  ["* * * * * *"] = { job = "note", args = { kind = "second" }, id = "second" },
+  ["@every 1s"] = { job = "note", args = { kind = "splayed" }, id = "splayed", jitter = "1s", overlap = "allow" },
+  ["0 4 * * *"] = { job = "note", args = { kind = "night" }, id = "every night", tz = "Europe/London" },
+}
+return M
+]], ["migrations/0001_fires.sql"] = "create table fires (kind text not null, at real not null);\n" }
+
+describe("schedules", function()
+  local maru
+
+  setup(function()
+    maru = server.start({ plugins = { clock = CLOCK } })
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  local function cli(words)
+    return maru:command_output(words)
+  end
+
+  local function rows()
+    local by_id = {}
+    for _, row in ipairs(maru:admin("/schedules")) do
+      by_id[row.id] = row
+    end
+    return by_id
+  end
+
+  --- Instants of one kind, each once.
+  local function instants(kind)
+    local list, seen = {}, {}
+    for _, fire in ipairs(maru:get("/fires").json.fires) do
+      if fire.kind == kind then
+        assert.falsy(seen[fire.at])
+        seen[fire.at] = true
+        list[#list + 1] = fire.at
+      end
+    end
+    return list
+  end
+
+  it("fire every second, once for each", function()
+    assert.truthy(server.wait_for(function()
+      return #instants("second") >= 2 and #instants("splayed") >= 2
+    end, 20))
+  end)
+
+  it("show their next five runs and what they are to do", function()
+    local night = rows()["every night"]
+    assert.equal(5, #night.next)
+    assert.equal(night.next_at, night.next[1])
+    for _, run in ipairs(night.next) do
+      assert.truthy(run:find("T04:00:00%+0[01]:00$"), run)
+    end
+    assert.equal("latest", night.missed)
+    assert.equal("skip", night.overlap)
+    assert.is_false(night.paused)
+    local output = cli("schedules show 'clock/every night'")
+    assert.truthy(output:find("T04:00:00", 1, true) and output:find("Europe/London", 1, true), output)
+    output = cli("schedules")
+    assert.truthy(output:find("every night", 1, true) and output:find("splayed", 1, true), output)
+  end)
+
+  it("are paused over a restart and resumed", function()
+    local output, status = cli("schedules pause clock/second")
+    assert.equal(0, status, output)
+    assert.is_true(rows().second.paused)
+    assert.equal(0, #rows().second.next)
+    maru:restart()
+    assert.is_true(rows().second.paused)
+    local last = rows().second.last_at
+    local splayed = rows().splayed.last_at
+    assert.truthy(server.wait_for(function()
+      return rows().splayed.last_at ~= splayed
+    end, 20))
+    assert.equal(last, rows().second.last_at)
+    output, status = cli("schedules resume clock/second")
+    assert.equal(0, status, output)
+    assert.truthy(server.wait_for(function()
+      return rows().second.last_at ~= last
+    end, 20))
+    instants("second")
+  end)
+
+  it("run by hand", function()
+    assert.is_true(maru:admin("/schedules/clock/every%20night/run", "POST").ok)
+    assert.truthy(server.wait_for(function()
+      return #instants("night") == 1
+    end, 20))
+    assert.equal("fired", rows()["every night"].last_status)
+    local output, status = cli("schedules run clock/none")
+    assert.equal(1, status)
+    assert.truthy(output:find("there is no schedule none of plugin clock", 1, true), output)
+    output, status = cli("schedules pause clock")
+    assert.equal(2, status)
+    assert.truthy(output:find("PLUGIN/ID", 1, true), output)
+  end)
+end)
