@@ -20,6 +20,28 @@ void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
  * now.  ERR_NOT_FOUND, ERR_EXISTS (its unique key was taken meanwhile). */
 void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
 
+/* What an operator changes of a queue; what is neither set nor reset stays as it is.
+ * ORDER queue_field */
+enum queue_field {
+    QUEUE_PAUSED = 1,
+    QUEUE_CONCURRENCY = 2,
+    QUEUE_RATE = 4,
+    QUEUE_WEIGHT = 8,
+    QUEUE_KEY_CONCURRENCY = 16,
+    QUEUE_KEY_RATE = 32,
+    QUEUE_FIELDS = 63,
+};
+struct job_queue_change {
+    unsigned set;   /* enum queue_field: these get the values below */
+    unsigned reset; /* these go back to what is declared */
+    bool paused;    /* nothing of it starts; what runs goes on */
+    struct job_queue_limits limits;
+};
+/* Kept on disk, and in force from the commit on until it is changed or reset, whatever is
+ * declared meanwhile.  ERR_NOT_FOUND, ERR_INVALID. */
+void jobs_queue_set(struct jobs *jobs, struct jobs_change *change, struct str queue,
+                    const struct job_queue_change *what);
+
 enum job_state {
     JOB_ANY, /* of a query */
     JOB_READY,

@@ -17,12 +17,14 @@ void batch_init(struct batch *b)
     b->updates_end = &b->updates;
     b->effects_end = &b->effects;
     b->revivals_end = &b->revivals;
+    b->settings_end = &b->settings;
     list_init(&b->ends);
 }
 
 bool batch_is_empty(const struct batch *b)
 {
-    return !b->pushes && !b->updates && !b->revivals && !b->effects && list_empty(&b->ends);
+    return !b->pushes && !b->updates && !b->revivals && !b->effects && !b->settings &&
+           list_empty(&b->ends);
 }
 
 void batch_add_push(struct batch *b, struct push_op *op)
@@ -58,6 +60,12 @@ void effect_free(struct effect *effect)
         mem_free(effect);
 }
 
+void batch_add_setting(struct batch *b, struct setting_op *op)
+{
+    *b->settings_end = op;
+    b->settings_end = &op->next;
+}
+
 /* Moves everything of `from` into `to`, which is empty. */
 static void batch_move(struct batch *to, struct batch *from)
 {
@@ -73,6 +81,8 @@ static void batch_move(struct batch *to, struct batch *from)
     for (struct effect *e = to->effects; e; e = e->next)
         if (e->type->sealed)
             e->type->sealed(e);
+    if ((to->settings = from->settings))
+        to->settings_end = from->settings_end;
     list_splice(&to->ends, &from->ends);
     batch_init(from);
 }
@@ -215,8 +225,11 @@ static void publish(struct jobs *jobs)
     }
     if (b->revivals)
         publish_revivals(jobs);
+    if (b->settings)
+        settings_publish(jobs, b->settings);
     answer_changes(changes, NULL);
     answer_changes(b->revivals, NULL);
+    settings_answer(b->settings, NULL);
     free_updates(b);
     finish_effects(jobs, b);
     batch_init(b);
@@ -290,6 +303,7 @@ static void failed(struct jobs *jobs, const struct err *err)
     for (struct change_op *op = b->revivals; op; op = op->next)
         change_undo(jobs, op);
     answer_changes(b->revivals, err);
+    settings_answer(b->settings, err);
     jobs_lock(jobs);
     keep_outcomes(jobs, follows);
     jobs->retry_at_ns = clock_ns() + RETRY_MS * NS_PER_MS;

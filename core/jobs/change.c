@@ -10,7 +10,7 @@ static void on_answer(struct lane_message *message)
     change->done(change);
 }
 
-static void answer(struct jobs_change *change, const struct err *err)
+void change_reply(struct jobs_change *change, const struct err *err)
 {
     change->err = err ? *err : (struct err){0};
     change->message.fn = on_answer;
@@ -24,7 +24,7 @@ void change_answer(struct change_op *op, const struct err *err)
 {
     struct jobs_change *change = op->change;
     mem_free(op);
-    answer(change, err);
+    change_reply(change, err);
 }
 
 static struct change_op *op_create(struct jobs_change *change, int64_t id)
@@ -71,7 +71,7 @@ void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id)
     dispatch(jobs);
     jobs_unlock(jobs);
     if (!later)
-        answer(change, err.code ? &err : NULL);
+        change_reply(change, err.code ? &err : NULL);
 }
 
 /* Lock held.  The row is to say so too, or a restart would delay it again.  The same for one
@@ -116,7 +116,7 @@ void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
     }
     jobs_unlock(jobs);
     if (!later)
-        answer(change, err.code ? &err : NULL);
+        change_reply(change, err.code ? &err : NULL);
 }
 
 void change_undo(struct jobs *jobs, struct change_op *op)

@@ -43,6 +43,7 @@ static void claim(struct jobs *jobs, struct job *job, struct worker *w)
 void unclaim(struct jobs *jobs, struct job *job)
 {
     struct worker *w = job->worker;
+    flow_give_back(job);
     w->used--;
     w->claimed--;
     job->attempt--;
@@ -56,7 +57,7 @@ void dispatch(struct jobs *jobs)
     struct job *job;
     if (!jobs->started || jobs->stopping || jobs->held)
         return;
-    while ((w = worker_for_next(jobs)) && (job = place_pick(jobs)))
+    while ((w = worker_for_next(jobs)) && (job = flow_pick(jobs)))
         claim(jobs, job, w);
     if (jobs->driver->room)
         jobs->driver->room(jobs);
@@ -76,7 +77,8 @@ bool jobs_claim(struct jobs *jobs, int64_t id)
     jobs_lock(jobs);
     struct job *job = index_get(&jobs->index, id);
     struct worker *w = worker_for_next(jobs);
-    bool ready = w && job && job->place == PLACE_READY && jobs->started && !jobs->stopping;
+    bool ready = w && job && job->place == PLACE_READY && jobs->started && !jobs->stopping &&
+                 !flow_blocking(job);
     if (ready)
         claim(jobs, job, w);
     jobs_unlock(jobs);

@@ -17,6 +17,7 @@ struct field {
 };
 static const struct field fields[] = {
     {"result_ttl", FIELD_INT64, offsetof(struct job_extra, result_ttl_ns)},
+    {"key", FIELD_TEXT, offsetof(struct job_extra, key)},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -59,6 +60,8 @@ void extra_fill(struct job *job, const struct job_spec *spec)
         extra_make(job)->scheduled_at = spec->scheduled_at_wall;
     if (spec->result_ttl_ns)
         extra_make(job)->result_ttl_ns = spec->result_ttl_ns;
+    if (spec->key.n)
+        extra_make(job)->key = str_dup(spec->key);
 }
 
 void extra_read(struct job *job, int64_t timeout_ms, int64_t scheduled_at)

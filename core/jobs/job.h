@@ -22,6 +22,12 @@ enum {
     JOBS_HISTORY = 65536,        /* finished jobs remembered without a result */
 };
 
+/* At most `count` starts in a period, over a token bucket that holds as many. */
+struct job_rate {
+    int64_t count; /* 0 = no bound */
+    int64_t period_ns;
+};
+
 enum job_priority { JOB_HIGH, JOB_NORMAL, JOB_LOW }; /* ORDER job_priority, as in job_decl */
 
 /* What a job is while it runs.  Constant from `run` until jobs_finish(). */

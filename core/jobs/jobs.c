@@ -100,22 +100,24 @@ static void stop_step(struct jobs *jobs, int64_t now)
  * upkeep waits for delays). */
 static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
 {
-    const struct heap_node *first = heap_first(&jobs->due);
+    const struct heap_node *first = heap_first(&jobs->due), *refill = heap_first(&jobs->refills);
     bool still = still_stands();
-    int64_t delay = first && still ? INT64_MAX : jobs->next_upkeep_ns - now;
+    int64_t delay = (first || refill) && still ? INT64_MAX : jobs->next_upkeep_ns - now;
     int64_t most = still ? INT64_MAX : LOOK_MS * NS_PER_MS;
     if (jobs->driver->shared && delay > most)
         delay = most; /* what does not start here goes back */
-    jobs->timer.upkeep = !first && !jobs->retry_at_ns && !jobs->stopping;
+    jobs->timer.upkeep = !first && !refill && !jobs->retry_at_ns && !jobs->stopping;
     if (first && first->key - now_wall < delay)
         delay = first->key - now_wall < most ? first->key - now_wall : most;
+    if (refill && delay > refill->key - now)
+        delay = refill->key - now;
     if (jobs->upkeep && delay > JOBS_TICK_MS * NS_PER_MS)
         delay = JOBS_TICK_MS * NS_PER_MS;
     if (jobs->retry_at_ns && delay > jobs->retry_at_ns - now)
         delay = jobs->retry_at_ns - now;
     if (jobs->stopping && delay > jobs->stop_at_ns - now)
         delay = jobs->stop_at_ns - now;
-    return delay > 0 ? delay : 0;
+    return delay > 0 && !jobs->cut_short ? delay : 0;
 }
 
 static void look(struct jobs *jobs)
@@ -127,6 +129,7 @@ static void look(struct jobs *jobs)
         return;
     }
     place_due(jobs, now_wall);
+    flow_refilled(jobs, now);
     give_back(jobs, now_wall - SHARED_UNSTARTED_MS * NS_PER_MS);
     dispatch(jobs);
     if (now >= jobs->next_upkeep_ns) {
@@ -180,8 +183,9 @@ static struct jobs *create(const struct jobs_options *options)
     jobs->uniques = map_create();
     list_init(&jobs->targets);
     list_init(&jobs->ring);
-    limit_init(&jobs->suspects);
-    jobs->suspects.most = 1; /* over all processes, if they share a record: its claims see to it */
+    list_init(&jobs->suspects);
+    jobs->flows = map_create();
+    jobs->keys = map_create();
     jobs->timer.fire = on_timer;
     jobs->wake.fn = on_wake;
     batch_setup(jobs);
@@ -196,6 +200,7 @@ static void destroy(struct jobs *jobs)
         if (jobs->index.slots[i].id)
             job_unref(jobs->index.slots[i].value);
     workers_free(jobs);
+    flow_maps_free(jobs);
     names_free(jobs);
     history_free(&jobs->history);
     fold_free(&jobs->fold);
@@ -214,8 +219,7 @@ struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
     const char *name = options->driver ? options->driver : jobs_sqlite.name;
     jobs->db = store_sqlite(options->store);
     jobs->driver = jobs_driver_named(name);
-    if (jobs->driver && jobs->driver->shared)
-        jobs->suspects.most = 0;
+    jobs->suspects_free = jobs->driver && jobs->driver->shared;
     if (!jobs->driver)
         err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", name);
     else if (!jobs->db)

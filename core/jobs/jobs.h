@@ -61,11 +61,29 @@ struct job_kind_options {
     int retries; /* so at most retries + 1 runs */
     int64_t backoff_ns, timeout_ns;
     int concurrency; /* 0 = no limit */
-    void *target;    /* handed to `run`; NULL = known, but held for now */
+    struct job_rate rate;
+    int key_concurrency; /* of jobs with one key; 0 = no limit */
+    struct job_rate key_rate;
+    void *target; /* handed to `run`; NULL = known, but held for now */
 };
 /* Replaces the whole table in one step: kinds that are missing are held from
  * now on.  Jobs that run keep their target. */
 void jobs_set_kinds(struct jobs *jobs, const struct job_kind_options *kinds, int count);
+/* What bounds a queue, whatever kinds are in it.  Zero is no bound; weight 0 is 1: how
+ * many jobs it has in its turn among the queues. */
+struct job_queue_limits {
+    int concurrency, weight;
+    struct job_rate rate;
+    int key_concurrency; /* of its jobs with one key */
+    struct job_rate key_rate;
+};
+struct job_queue_options {
+    const char *queue;
+    struct job_queue_limits limits;
+};
+/* Replaces what is declared for all queues; an operator's change of one stays in force
+ * (jobs_queue_set() of admin.h). */
+void jobs_set_queues(struct jobs *jobs, const struct job_queue_options *queues, int count);
 /* Jobs that run with this target. */
 int jobs_target_running(struct jobs *jobs, const void *target);
 /* Calls fn(arg) on the lane once no job runs with a target that no kind has any
@@ -87,6 +105,7 @@ struct job_spec {
     struct str unique;   /* refused while another of this kind with this key is unfinished */
     struct str schedule; /* "plugin/id": refused if (schedule, scheduled_at) was pushed before */
     int64_t scheduled_at_wall;
+    struct str key;        /* whose turn and whose limits; empty = none */
     int64_t result_ttl_ns; /* how long a result is kept */
 };
 

@@ -44,9 +44,7 @@ static struct queue *queue_create(struct jobs *jobs, uint32_t word, struct str n
     struct queue *q = mem_zero(1, sizeof *q);
     q->word = word;
     q->name = str_dup(name);
-    for (int p = 0; p < JOBS_PRIORITIES; p++)
-        list_init(&q->ready[p]);
-    list_init(&q->ring);
+    flow_queue_init(q);
     map_set(jobs->queues, name, q);
     word_store(jobs, word, NULL, q);
     return q;
@@ -60,6 +58,18 @@ struct queue *queue_get(struct jobs *jobs, struct str name)
     return queue_create(jobs, jobs->words + 1, name);
 }
 
+/* Jobs that are ready are held from now on, or no longer. */
+static void kind_close(struct kind *k, bool closed)
+{
+    if (k->limit.closed == closed)
+        return;
+    k->limit.closed = closed;
+    list_each (node, &k->lines) {
+        struct line *line = list_entry(node, struct line, link);
+        line->queue->held += closed ? line->ready : -line->ready;
+    }
+}
+
 static void kind_reset(struct jobs *jobs, struct kind *k)
 {
     k->queue = queue_get(jobs, str_c(default_queue));
@@ -67,8 +77,10 @@ static void kind_reset(struct jobs *jobs, struct kind *k)
     k->retries = DEFAULT_RETRIES;
     k->backoff_ns = default_backoff_ns;
     k->timeout_ns = 0;
-    k->limit.most = 0;
-    k->limit.closed = true;
+    k->key_concurrency = 0;
+    k->key_rate = (struct job_rate){0};
+    limit_set(&k->limit, 0, (struct job_rate){0});
+    kind_close(k, true);
 }
 
 static struct kind *kind_create(struct jobs *jobs, uint32_t word, struct str name)
@@ -76,7 +88,7 @@ static struct kind *kind_create(struct jobs *jobs, uint32_t word, struct str nam
     struct kind *k = mem_zero(1, sizeof *k);
     k->word = word;
     k->name = str_dup(name);
-    limit_init(&k->limit);
+    flow_kind_init(k);
     map_set(jobs->kinds, name, k);
     word_store(jobs, word, k, NULL);
     return k;
@@ -189,8 +201,10 @@ static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
     k->retries = o->retries < 0 ? 0 : o->retries;
     k->backoff_ns = o->backoff_ns > 0 ? o->backoff_ns : default_backoff_ns;
     k->timeout_ns = o->timeout_ns;
-    k->limit.most = o->concurrency;
-    k->limit.closed = !o->target;
+    k->key_concurrency = o->key_concurrency;
+    k->key_rate = o->key_rate;
+    limit_set(&k->limit, o->concurrency, o->rate);
+    kind_close(k, !o->target);
     k->target = o->target ? target_ref(jobs, o->target) : NULL;
     kind_metrics(k);
 }
@@ -211,8 +225,9 @@ void jobs_set_kinds(struct jobs *jobs, const struct job_kind_options *kinds, int
     }
     for (int i = 0; i < count; i++)
         kind_set(jobs, &kinds[i]);
+    keys_follow(jobs);
     for (at = 0; map_next(jobs->kinds, &at, &name, &value);)
-        limit_release_all(jobs, &((struct kind *)value)->limit);
+        flow_kind_changed(jobs, value);
     list_each_safe (node, &jobs->targets)
         target_settle(list_entry(node, struct target, link));
     if (jobs->driver->shared)
@@ -262,9 +277,15 @@ void names_free(struct jobs *jobs)
     for (uint32_t w = 1; w <= jobs->words; w++) {
         struct kind *k = jobs->kind_words[w];
         struct queue *q = jobs->queue_words[w];
-        mem_free(k ? k->name : NULL);
+        if (k) {
+            flow_kind_free(k);
+            mem_free(k->name);
+        }
+        if (q) {
+            flow_queue_free(q);
+            mem_free(q->name);
+        }
         mem_free(k);
-        mem_free(q ? q->name : NULL);
         mem_free(q);
     }
     list_each_safe (node, &jobs->targets)

@@ -190,7 +190,7 @@ static void print_queue(struct json *w, const struct jobs *jobs, struct queue *q
         json_int(w, values[i].value);
     }
     json_key(w, "paused");
-    json_bool(w, false);
+    json_bool(w, q->paused);
     print_per_second(w, q, now_wall);
     json_close(w, '}');
 }

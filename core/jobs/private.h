@@ -16,9 +16,11 @@
  *  I4  Every claim takes a new fence.  A run ends its job only if the job still
  *      carries the run's fence; otherwise its finish is stale and changes
  *      nothing but the worker's own place.
- *  I5  A parked job is in the list of the limit that blocks it, and whenever the
- *      limit has room for more than it has offered, one is offered: no wake-up
- *      is lost (limit_settle()).
+ *  I5  What a limit keeps from running is in no ring, and no wake-up is lost: a queue
+ *      or flow is blocked, and a stream parked at a key, only while that limit is not
+ *      open; a line with streams parked at its kind has one awake in a flow that is
+ *      not blocked while the kind's limit is open.  A limit that lacks only tokens
+ *      and keeps something is in jobs->refills (flow.h).
  *  I6  A unique key is taken from before the push's commit until after the
  *      commit that ends the job.
  *  I7  What is in a batch is published only after its commit.  A batch that
@@ -42,6 +44,7 @@
 #include "jobs/ages.h"
 #include "jobs/extra.h"
 #include "jobs/flight.h"
+#include "jobs/flow.h"
 #include "jobs/index.h"
 #include "jobs/jobs.h"
 #include "jobs/rates.h"
@@ -53,33 +56,23 @@ struct metric;
 struct run;
 
 enum {
-    JOBS_BATCH = 32,     /* jobs claimed for a lane and not yet started */
-    JOBS_NAMES = 20000,  /* kinds and queues a database may know */
-    JOBS_WORKERS = 256,  /* lanes */
-    JOBS_PRIORITIES = 3, /* ORDER job_priority */
-    JOBS_TICK_MS = 100,  /* upkeep while there is some */
-    ATTEMPTS_KEPT = 20,  /* of one job's log of failed attempts */
+    JOBS_BATCH = 32,    /* jobs claimed for a lane and not yet started */
+    JOBS_NAMES = 20000, /* kinds and queues a database may know */
+    JOBS_WORKERS = 256, /* lanes */
+    JOBS_TICK_MS = 100, /* upkeep while there is some */
+    ATTEMPTS_KEPT = 20, /* of one job's log of failed attempts */
 };
 
 /* ORDER place: PLACE_COUNT counters in queues and in jobs. */
 enum place {
     PLACE_NONE,      /* pushed, not committed */
-    PLACE_READY,     /* in its queue's list */
-    PLACE_PARKED,    /* in a limit's list */
+    PLACE_READY,     /* in its stream's list */
+    PLACE_PARKED,    /* a suspect that waits for another to end */
     PLACE_DELAYED,   /* in the heap */
     PLACE_CLAIMED,   /* in a worker's inbox */
     PLACE_RUNNING,   /* has a run */
     PLACE_FINISHING, /* over, its end not yet committed */
     PLACE_COUNT,
-};
-
-/* What bounds how many jobs run at once. */
-struct limit {
-    int most;    /* 0 = no bound */
-    int active;  /* I3 */
-    int offered; /* READY jobs that were parked here */
-    bool closed; /* nothing may run: its kind has no handler */
-    struct list parked[JOBS_PRIORITIES];
 };
 
 struct target {
@@ -94,12 +87,20 @@ struct target {
 struct queue {
     uint32_t word;
     char *name;
-    struct list ready[JOBS_PRIORITIES];
-    int credit[JOBS_PRIORITIES]; /* what is left of this round's weights */
-    struct list ring;            /* in jobs->ring while a list is not empty */
+    struct list turns; /* flows with something that may be next */
+    struct list flows; /* all of them */
+    struct flow plain; /* of jobs without a key */
+    struct list ring;  /* in jobs->ring while it is not blocked and `turns` is not empty */
+    int turn;          /* jobs before the next queue has its turn */
+    bool blocked;
+    bool paused;
+    struct limit limit;
+    struct job_queue_limits limits;   /* in force */
+    struct job_queue_limits declared; /* by a plugin; what M.queues says */
+    struct job_queue_change changed;  /* by an operator, as on disk */
     int64_t count[PLACE_COUNT];
     int64_t seen[PLACE_COUNT]; /* of a shared record, as it was read last */
-    int64_t held, dead, done_total, failed_total;
+    int64_t held, dead, done_total, failed_total, limited_total;
     struct rates *rates; /* NULL until something happens, or when there are too many */
     struct ages *ages;   /* of those that wait for a worker; NULL until one does */
 };
@@ -112,6 +113,10 @@ struct kind {
     int priority, retries;
     int64_t backoff_ns, timeout_ns;
     struct limit limit;
+    int key_concurrency; /* of jobs with one key */
+    struct job_rate key_rate;
+    struct list lines; /* struct line, of each queue that had one */
+    struct line *line; /* the last that was asked for */
     struct metric *done, *failed, *retried, *dead, *run_seconds, *wait_seconds;
 };
 
@@ -133,7 +138,7 @@ struct job {
     };
     struct kind *kind;
     struct queue *queue;
-    struct limit *limit; /* PARKED: where; READY: who offered it, or NULL */
+    struct stream *stream; /* READY, CLAIMED, RUNNING */
     union {
         struct worker *worker;     /* CLAIMED */
         struct run *run;           /* RUNNING */
@@ -147,7 +152,6 @@ struct job {
     uint16_t unique_n, attempt, max_attempts;
     uint8_t place, priority, crashes, end; /* end: enum job_end when FINISHING */
     uint8_t refs;                          /* the index, and stale runs that still read args */
-    bool held;                             /* PARKED for want of a handler */
     char bytes[];
 };
 _Static_assert(offsetof(struct job, bytes) <= 120, "a million of them are queued");
@@ -162,6 +166,10 @@ static inline struct str job_args(const struct job *job)
 static inline struct str job_unique(const struct job *job)
 {
     return str_n(job->bytes + job->args_n, job->unique_n);
+}
+static inline struct str job_key(const struct job *job)
+{
+    return str_c(job_extra(job)->key);
 }
 
 struct run {
@@ -248,12 +256,20 @@ struct effect_type {
     void (*committed)(struct jobs *jobs, struct effect *effect);
     void (*free)(struct effect *effect); /* NULL: mem_free */
 };
+struct setting_op { /* an operator's change of a queue */
+    struct setting_op *next;
+    struct jobs_change *change;
+    struct queue *queue;
+    struct job_queue_change what;
+    struct job_queue_change result; /* all that is set then; the writer's, until published */
+};
 struct batch {
     struct push_op *pushes, **pushes_end;
     struct effect *effects, **effects_end;
     struct update_op *updates, **updates_end;
     struct list ends; /* FINISHING jobs */
     struct change_op *revivals, **revivals_end;
+    struct setting_op *settings, **settings_end;
 };
 
 /* One finished job as kept in memory and, in blobs, in maru_job_fin. */
@@ -310,8 +326,15 @@ struct jobs {
     struct queue **queue_words;
     uint32_t words, words_cap;
     struct list targets;
-    struct list ring;      /* queues with something ready */
-    struct limit suspects; /* jobs that were running at a crash run one at a time */
+    struct list ring;    /* queues with something that may be next */
+    struct map *flows;   /* by the queue's word and the key; those without one are in their queue */
+    struct map *keys;    /* struct key, by the kind's word and the key */
+    struct index lines;  /* by the words of kind and queue */
+    struct heap refills; /* limits, by the monotonic time they are to be looked at again */
+    bool cut_short;      /* a pick ended before it had seen everything */
+    struct list suspects; /* jobs that were running at a crash run one at a time */
+    int suspects_active;
+    bool suspects_free; /* any number at once: the claims of a shared record see to it */
     struct heap due;
     int64_t count[PLACE_COUNT];
     struct worker *to_post;
@@ -379,14 +402,27 @@ void names_restored(struct jobs *jobs);
 void target_unref(struct run *run);
 
 /* place.c */
-void limit_init(struct limit *limit);
 void place_set(struct jobs *jobs, struct job *job, enum place place);
 void place_ready_front(struct jobs *jobs, struct job *job);
 void place_start(struct jobs *jobs, struct job *job, int64_t now_wall); /* READY or DELAYED */
-void limit_settle(struct jobs *jobs, struct limit *limit);
-void limit_release_all(struct jobs *jobs, struct limit *limit); /* parked → ready */
-struct job *place_pick(struct jobs *jobs); /* the next that may run, still READY; or NULL */
+/* A job that is picked may have to wait for what is not its limits: then it is not READY
+ * any more. */
+bool place_sets_aside(struct jobs *jobs, struct job *job);
 void place_due(struct jobs *jobs, int64_t now_wall); /* delayed → ready */
+
+/* flow.c, beside flow.h */
+void limit_look_at(struct jobs *jobs, struct limit *limit, int64_t at);
+void stream_wake(struct jobs *jobs, struct stream *s);
+void key_unblock(struct jobs *jobs, struct key *key); /* if it is open now */
+
+/* stream.c.  The one of this job's queue, key and kind; made when missing. */
+struct stream *stream_of(struct jobs *jobs, const struct job *job);
+/* Idle ones go: nothing ready, nothing active, no tokens spent. */
+void stream_rest(struct jobs *jobs, struct stream *s);
+void flow_rest(struct jobs *jobs, struct flow *f);
+void key_rest(struct jobs *jobs, struct key *key);
+void keys_follow(struct jobs *jobs); /* the kinds' limits for each key have changed */
+void flow_maps_free(struct jobs *jobs);
 
 /* job.c */
 struct job *job_create(struct str args, struct str unique); /* one reference */
@@ -443,7 +479,8 @@ void batch_add_revival(struct batch *batch, struct change_op *op);
 void batch_add_effect(struct batch *batch, struct effect *effect); /* takes it */
 void effect_free(struct effect *effect);
 void batch_drop(struct jobs *jobs, struct batch *batch); /* frees what a closed queue kept */
-void batch_setup(struct jobs *jobs);                     /* prepares jobs->write */
+void batch_add_setting(struct batch *batch, struct setting_op *op);
+void batch_setup(struct jobs *jobs); /* prepares jobs->write */
 
 /* refuse.c.  No lock: pushes and changes that wait for a commit that will not come hear so;
  * outcomes, and what follows from them, stay. */
@@ -460,6 +497,14 @@ void change_answer(struct change_op *op, const struct err *err); /* frees op */
 bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op *op,
                    struct err *err);
 void change_undo(struct jobs *jobs, struct change_op *op);
+
+void change_reply(struct jobs_change *change, const struct err *err);
+
+/* settings.c */
+bool settings_load(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
+bool settings_record(struct sqlite_conn *conn, struct setting_op *op, struct err *err);
+void settings_publish(struct jobs *jobs, const struct setting_op *op); /* takes the lock */
+void settings_answer(struct setting_op *op, const struct err *err);    /* frees them */
 
 /* record.c: statements of the hot path, on the writer thread */
 bool record_push(struct sqlite_conn *conn, struct push_op *op, struct err *err);

@@ -255,5 +255,5 @@ bool record_batch(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
     for (struct change_op *op = jobs->batch.revivals; op; op = op->next)
         if (!change_revive(jobs, conn, op, err))
             return false;
-    return true;
+    return settings_record(conn, jobs->batch.settings, err);
 }

@@ -174,7 +174,8 @@ static bool load(struct sqlite_conn *conn, void *arg, struct err *err)
                   err))
         return false;
     names_restored(r->jobs);
-    return each_row(conn, "SELECT key, value FROM maru_job_meta", on_meta, r, err) &&
+    return settings_load(r->jobs, conn, err) &&
+           each_row(conn, "SELECT key, value FROM maru_job_meta", on_meta, r, err) &&
            each_row(conn,
                     "SELECT at, queue, pushed, done, failed, p50, p99 FROM maru_job_rate"
                     " ORDER BY at",
