@@ -42,3 +42,15 @@ foreach(source ${support_sources})
   target_link_libraries(${stem} PRIVATE maruhost)
   set_target_properties(${stem} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/support)
 endforeach()
+
+# spec/support/preload/*.c: libraries that specs and benchmarks preload into programs.
+file(GLOB preload_sources CONFIGURE_DEPENDS spec/support/preload/*.c)
+foreach(source ${preload_sources})
+  cmake_path(GET source STEM stem)
+  add_library(${stem}_preload MODULE ${source})
+  target_compile_definitions(${stem}_preload PRIVATE _GNU_SOURCE)
+  target_compile_options(${stem}_preload PRIVATE -Wall -Wextra -O2)
+  target_link_libraries(${stem}_preload PRIVATE ${CMAKE_DL_LIBS})
+  set_target_properties(${stem}_preload PROPERTIES PREFIX "" OUTPUT_NAME ${stem}
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/support)
+endforeach()

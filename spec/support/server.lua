@@ -101,7 +101,15 @@ local function quote(text)
 end
 
 local function command_line(self, options)
-  local words = { "exec", M.binary(), "serve" }
+  local words = { "exec" }
+  if options.env then
+    words[#words + 1] = "env"
+    for name, value in pairs(options.env) do
+      words[#words + 1] = name .. "=" .. quote((tostring(value):gsub("%%DIR%%", self.dir)))
+    end
+  end
+  words[#words + 1] = M.binary()
+  words[#words + 1] = "serve"
   local function set(text)
     words[#words + 1] = "--set"
     words[#words + 1] = quote(text)
@@ -143,7 +151,8 @@ function Server:logs()
   return (M.read_file(self.dir .. "/err") or "") .. (M.read_file(self.dir .. "/log") or "")
 end
 
---- Options: plugins (files), plugins_path, config (text of maru.lua), set (list), demo, https.
+--- Options: plugins (files), plugins_path, config (text of maru.lua), set (list), demo, https,
+--- env (name to value; %DIR% in it is the server's folder).
 --- Returns the server, or nil and its log when it did not get ready.
 function M.try_start(options)
   local self = setmetatable({ dir = M.make_dir() }, Server)

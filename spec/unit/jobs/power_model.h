@@ -284,11 +284,14 @@ static inline void model_changed(int at, bool is_cancel, enum err_code code)
     model_unlock();
 }
 
-static inline void model_looking(void)
+/* Returns the end reported so far: the look must not say otherwise. */
+static inline enum job_state model_looking(int at)
 {
     model_lock();
+    enum job_state seen = model.entries[at].seen;
     model.waiting++;
     model_unlock();
+    return seen;
 }
 
 static inline enum job_state model_state_of(const char *json)
@@ -317,7 +320,7 @@ static inline void model_is_same(const struct entry *e, const char *json)
         model_wrong(e, "is done with another result or none");
 }
 
-static inline void model_looked(int at, const char *json, enum err_code code)
+static inline void model_looked(int at, const char *json, enum err_code code, enum job_state seen)
 {
     model_lock();
     struct entry *e = &model.entries[at];
@@ -328,7 +331,7 @@ static inline void model_looked(int at, const char *json, enum err_code code)
         model_is_same(e, json);
         if (e->state == JOB_ANY && e->fate == ACKNOWLEDGED && !e->retry_asked)
             model_wrong(e, "is lost");
-        if (e->seen && e->state != e->seen)
+        if (seen && e->seen == seen && e->state != seen)
             model_wrong(e, "is no longer what was reported");
         if (e->fate == ACKNOWLEDGED && (e->state == JOB_DONE || (e->state == JOB_DEAD && !e->tame)))
             e->seen = e->state;

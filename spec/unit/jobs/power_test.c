@@ -170,13 +170,14 @@ static void change(int at, bool is_cancel)
 struct look_call {
     struct jobs_query query; /* first */
     int at;
+    enum job_state seen;
 };
 
 static void on_looked(struct jobs_query *query)
 {
     struct look_call *c = (struct look_call *)(void *)query;
     buf_add_c(&query->out, "");
-    model_looked(c->at, query->out.p, query->err.code);
+    model_looked(c->at, query->out.p, query->err.code, c->seen);
     buf_free(&query->out);
     mem_free(c);
 }
@@ -188,7 +189,7 @@ static void look(int at, int64_t id)
     c->query.done = on_looked;
     c->query.lane = host.control;
     c->at = at;
-    model_looking();
+    c->seen = model_looking(at);
     jobs_query(host.jobs, &c->query);
 }
 

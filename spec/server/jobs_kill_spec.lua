@@ -1,0 +1,341 @@
+--- kill -9 of the real program, at random and at named calls (in the middle of a transaction, before and
+--- after its sync, within a checkpoint), beside what it has acknowledged. KILL_ROUNDS of them, from KILL_SEED.
+local cjson = require("cjson")
+local disk = require("spec.support.disk")
+local server = require("spec.support.server")
+local socket = require("socket")
+
+local ROUNDS = tonumber(os.getenv("KILL_ROUNDS") or 10)
+local SEED = tonumber(os.getenv("KILL_SEED") or os.time() % 100000)
+local CLIENTS, KEYS, LIVES = 8, 4, 3
+
+local LEDGER = {
+  ["plugin.lua"] = [==[
+local M = { name = "ledger", version = "1.0.0" }
+local function enter(app, job)
+  assert(app.store:exec("insert into runs(kind, n) values ($1, $2)", job.kind, job.args.n))
+end
+M.jobs = {
+  one = { enter },
+  keyed = { enter },
+  ordered = { enter },
+  flaky = { backoff = "10ms", function(app, job)
+    if job.attempt == 1 then error("not yet") end
+    enter(app, job)
+  end },
+  slow = { function(app, job) app.sleep(0.05) enter(app, job) return { n = job.args.n } end },
+}
+M.routes = {
+  ["POST /push"] = { body = { kind = "string", n = "integer", count = "integer?", key = "string?", pad = "string?" },
+    function(app, req)
+      local body, list = req.body, {}
+      for i = 1, body.count or 1 do list[i] = { n = body.n + i - 1, pad = body.pad } end
+      local ids, message, code
+      if body.count then
+        ids, message, code = app.jobs:push_many(body.kind, list)
+      else
+        ids, message, code = app.jobs:push(body.kind, list[1], { unique = body.key })
+      end
+      if not ids then return code == "duplicate" and 409 or 503, { error = message, code = code } end
+      return 202, { ids = type(ids) == "table" and ids or { ids } }
+    end },
+  ["POST /order"] = { body = { n = "integer" }, function(app, req)
+    local id, message = app.store:tx(function(tx)
+      assert(tx:exec("insert into orders(n) values ($1)", req.body.n))
+      return tx.jobs:push("ordered", { n = req.body.n })
+    end)
+    if not id then return 503, { error = message } end
+    return 202, { ids = { id } }
+  end },
+  -- The state first: of a job that is done the runs counted after it are all there will be.
+  ["GET /done"] = { query = { id = "integer", n = "integer" }, function(app, req)
+    local job = app.jobs:get(req.query.id)
+    local row = assert(app.store:one("select count(*) as runs from runs where n = $1", req.query.n))
+    return 200, { state = job and job.state or "none", runs = row.runs }
+  end },
+}
+return M
+]==],
+  ["migrations/0001_ledger.sql"] = [[
+create table runs (seq integer primary key, kind text not null, n integer not null);
+create index runs_n on runs(n);
+create table orders (n integer primary key);
+]],
+}
+
+--- One request at a time on a connection of its own; nil when it broke off.
+local Client = {}
+Client.__index = Client
+
+function Client:send(method, path, body)
+  body = body and cjson.encode(body) or ""
+  if not self.socket then
+    self.socket = socket.connect("127.0.0.1", self.port)
+    if not self.socket then
+      return false
+    end
+    self.socket:settimeout(15)
+  end
+  local head = "%s %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+  return self.socket:send(head:format(method, path, #body, body))
+end
+
+function Client:receive()
+  local client = self.socket
+  local line = client and client:receive("*l")
+  local status, length = tonumber(line and line:match("^HTTP/1.1 (%d+)")), 0
+  while line and line ~= "" do
+    length = tonumber(line:lower():match("^content%-length: (%d+)")) or length
+    line = client:receive("*l")
+  end
+  local body = line and client:receive(length)
+  if not body then
+    self:close()
+    return nil
+  end
+  local ok, json = pcall(cjson.decode, body)
+  return status, ok and json or {}
+end
+
+function Client:close()
+  if self.socket then
+    self.socket:close()
+    self.socket = nil
+  end
+end
+
+--- What was pushed and what was said about it.
+local Model = {}
+Model.__index = Model
+
+local function new_model()
+  return setmetatable({ n = 0, pushes = {}, ids = {}, done = {}, keys = {}, revived = {}, acknowledged = 0 }, Model)
+end
+
+local KINDS = { "one", "one", "flaky", "slow", "keyed", "many", "order" }
+
+function Model:next_request()
+  local kind = KINDS[math.random(#KINDS)]
+  local push = { kind = kind, n = self.n + 1, count = kind == "many" and math.random(2, 20) or 1 }
+  self.n = self.n + push.count
+  self.pushes[#self.pushes + 1] = push
+  if kind == "order" then
+    return push, "/order", { n = push.n }
+  elseif kind == "many" then
+    return push, "/push", { kind = "one", n = push.n, count = push.count, pad = ("x"):rep(math.random(4000)) }
+  end
+  push.key = kind == "keyed" and "key" .. math.random(KEYS) or nil
+  return push, "/push", { kind = kind, n = push.n, key = push.key, pad = ("x"):rep(math.random(2000)) }
+end
+
+function Model:answered(push, status, json)
+  if status == 202 then
+    push.acknowledged = true
+    self.acknowledged = self.acknowledged + push.count
+    for i, id in ipairs(json.ids) do
+      assert(not self.ids[id], ("id %d was given to %d and %d"):format(id, self.ids[id] or 0, push.n + i - 1))
+      self.ids[id] = push.n + i - 1
+    end
+    push.id = json.ids[1]
+    if push.key then
+      self.keys[push.key] = self.keys[push.key] or {}
+      table.insert(self.keys[push.key], push)
+    end
+  elseif status == 409 then
+    push.refused = true
+  end
+end
+
+--- A push of the last hundred that was acknowledged.
+function Model:some()
+  local push = self.pushes[#self.pushes - math.random(0, math.min(99, #self.pushes - 1))]
+  return push and push.acknowledged and push.count == 1 and push or nil
+end
+
+local function burst(model, clients)
+  local sent = {}
+  for i, client in ipairs(clients) do
+    local push, path, body = model:next_request()
+    sent[i] = client:send("POST", path, body) and push or false
+  end
+  for i, client in ipairs(clients) do
+    if sent[i] then
+      model:answered(sent[i], client:receive())
+    end
+  end
+  local push, client = model:some(), clients[1]
+  if push and client:send("GET", ("/done?id=%d&n=%d"):format(push.id, push.n)) then
+    local status, json = client:receive()
+    if status == 200 and json.state == "done" then
+      model.done[push.n] = json.runs
+    end
+  end
+end
+
+local POINTS = { "sync wal", "sync wal", "write wal", "write wal", "write db", "sync db", "truncate other", "time" }
+local REACH = { ["sync wal"] = 150, ["write wal"] = 1500, ["write db"] = 200, ["sync db"] = 2, ["truncate other"] = 3 }
+
+local function random_plan()
+  local point = POINTS[math.random(#POINTS)]
+  if point == "time" then
+    return nil
+  end
+  return ("%s %d %s"):format(point, math.random(REACH[point]), math.random(2) == 1 and "before" or "after")
+end
+
+local function kill_all(maru)
+  local child = maru:server_pid()
+  maru:signal("KILL")
+  if child then
+    maru:signal("KILL", child)
+  end
+  server.wait_for(function()
+    return not server.alive(maru.pid) and not (child and server.alive(child))
+  end, 10)
+end
+
+--- Works until the server of now is dead; a time to live where its plan does not come to it.
+local function round(model, maru, clients, counts)
+  local pid, plan = maru:server_pid(), random_plan()
+  if plan then
+    disk.plan(maru, plan)
+  end
+  local deadline = socket.gettime() + 0.1 + math.random() * 0.4
+  repeat
+    burst(model, clients)
+  until maru:server_pid() ~= pid or socket.gettime() > deadline
+  if maru:server_pid() == pid then
+    counts.time = counts.time + 1
+    maru:signal("KILL", pid)
+    server.wait_for(function()
+      return maru:server_pid() ~= pid
+    end, 10)
+  else
+    counts.call = counts.call + 1
+  end
+end
+
+--- A supervisor is patient with a server that dies young, so now and then all of it dies.
+local function relaunch(maru, clients)
+  kill_all(maru)
+  -- The plan's call may come before the first server is ready; then there is nobody to start a second.
+  assert(maru:restart() or maru:restart(), maru:logs():sub(-3000))
+  for _, client in ipairs(clients) do
+    client:close()
+    client.port = tonumber(maru.url:match(":(%d+)$"))
+  end
+end
+
+local function drained(maru)
+  for _, queue in ipairs(maru:admin("/queues")) do
+    if queue.ready + queue.delayed + queue.running > 0 then
+      return false
+    end
+  end
+  return true
+end
+
+--- What was running at too many deaths is set aside, which frees its key, and runs when it is asked to.
+local function revive_quarantined(maru, model)
+  local count = 0
+  for _, job in ipairs(maru:admin("/jobs?state=dead&limit=500").jobs) do
+    assert(job.error:find("took the process down", 1, true), cjson.encode(job))
+    maru:admin("/jobs/" .. job.id .. "/retry", "POST")
+    model.revived[model.ids[job.id] or 0] = true
+    count = count + 1
+  end
+  return count
+end
+
+local function rows(maru, sql)
+  local out = server.shell(("sqlite3 -readonly -separator ' ' %s/state/maru.db %q"):format(maru.dir, sql))
+  local list = {}
+  for line in out:gmatch("[^\n]+") do
+    list[#list + 1] = line
+  end
+  return list
+end
+
+local function runs_by_number(maru)
+  local runs, order = {}, {}
+  for _, line in ipairs(rows(maru, "select seq, n from runs order by seq")) do
+    local seq, n = line:match("^(%d+) (%d+)$")
+    n = tonumber(n)
+    runs[n] = (runs[n] or 0) + 1
+    order[n] = order[n] or { first = tonumber(seq) }
+    order[n].last = tonumber(seq)
+  end
+  return runs, order
+end
+
+local function check_pushes(model, runs)
+  local repeated = 0
+  for _, push in ipairs(model.pushes) do
+    local ran = 0
+    for n = push.n, push.n + push.count - 1 do
+      ran = ran + (runs[n] and 1 or 0)
+      repeated = repeated + (runs[n] and runs[n] - 1 or 0)
+    end
+    local what = ("%s %d of %d"):format(push.kind, push.n, push.count)
+    assert(not push.acknowledged or ran == push.count, what .. " was acknowledged and is lost")
+    assert(ran == 0 or ran == push.count, what .. ": a part of a push ran")
+    assert(not push.refused or ran == 0, what .. " was refused and ran")
+  end
+  for n, count in pairs(model.done) do
+    assert.equal(count, runs[n], ("job %d was reported done and ran again"):format(n))
+  end
+  return repeated
+end
+
+--- The job that held a key was over before the next was let in: their runs do not mix.
+local function check_keys(model, order)
+  for key, pushes in pairs(model.keys) do
+    local before
+    for _, push in ipairs(pushes) do
+      if not model.revived[push.n] then
+        assert(not before or order[before].last < order[push.n].first,
+          ("%s: %s ran after %d had begun"):format(key, before, push.n))
+        before = push.n
+      end
+    end
+  end
+end
+
+describe("kill -9 of a server with jobs", function()
+  it("loses nothing that was acknowledged and repeats nothing that was reported", function()
+    math.randomseed(SEED)
+    local model, clients = new_model(), {}
+    local counts = { time = 0, call = 0 }
+    local maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env() })
+    finally(function()
+      maru:stop()
+    end)
+    for i = 1, CLIENTS do
+      clients[i] = setmetatable({ port = tonumber(maru.url:match(":(%d+)$")) }, Client)
+    end
+    for i = 1, ROUNDS do
+      round(model, maru, clients, counts)
+      if i % LIVES == 0 then
+        relaunch(maru, clients)
+      end
+    end
+    os.remove(maru.dir .. "/plan")
+    relaunch(maru, clients)
+    assert(server.wait_for(function() return drained(maru) end, 60), "does not come to rest")
+    local quarantined = revive_quarantined(maru, model)
+    assert(server.wait_for(function() return drained(maru) end, 60), "does not come to rest")
+    maru:stop(true)
+    local seed = "KILL_SEED=" .. SEED
+    local runs, order = runs_by_number(maru)
+    local repeated = check_pushes(model, runs)
+    check_keys(model, order)
+    local orders = rows(maru, "select n from orders order by n")
+    local ordered = rows(maru, "select distinct n from runs where kind = 'ledger.ordered' order by n")
+    assert.same(orders, ordered, seed .. ": orders and their jobs are committed together")
+    assert.same({ "ok" }, rows(maru, "pragma integrity_check"))
+    assert.is_true(model.acknowledged > ROUNDS * 5, model.acknowledged .. " acknowledged")
+    print(("# %d kills at calls, %d at random times; %d jobs acknowledged, %d runs repeated, %d set aside, seed %d")
+      :format(counts.call, counts.time, model.acknowledged, repeated, quarantined, SEED))
+    server.shell("rm -rf " .. maru.dir)
+  end)
+end)
