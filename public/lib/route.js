@@ -14,6 +14,8 @@ const PATTERNS = [
   ["events", /^\/events$/, []],
   ["events", /^\/events\/(\d+)$/, ["id"]],
   ["operations", /^\/operations$/, []],
+  ["operations", /^\/operations\/(queues|jobs|schedules|workflows|workers)$/, ["tab"]],
+  ["operations", /^\/operations\/(queues|jobs|workflows)\/([^/]+)$/, ["tab", "id"]],
   ["reference", /^\/reference$/, []],
   ["reference", /^\/reference\/([^/]+)$/, ["id"]],
 ];
@@ -47,6 +49,11 @@ export function channelHref(platform, id) {
 /** @param {number} id */
 export function eventHref(id) {
   return `#/events/${id}`;
+}
+
+/** @param {number} id */
+export function jobHref(id) {
+  return `#/operations/jobs/${id}`;
 }
 
 /**

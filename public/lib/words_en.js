@@ -1,5 +1,8 @@
 /** English. Every key stands in words_ko.js too; a spec compares them. */
+import { en as jobs } from "./words_jobs_en.js";
+
 export const en = {
+  ...jobs,
   brand: "maru",
   "nav.label": "Pages",
   "nav.live": "Live",

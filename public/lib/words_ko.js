@@ -1,5 +1,8 @@
 /** 한국어. Every key stands in words_en.js too; a spec compares them. */
+import { ko as jobs } from "./words_jobs_ko.js";
+
 export const ko = {
+  ...jobs,
   brand: "마루",
   "nav.label": "페이지",
   "nav.live": "실시간",

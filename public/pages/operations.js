@@ -8,12 +8,18 @@ import { lang } from "../lib/settings.js";
 import { Failure } from "../components/bits.js";
 import { Closed, Login } from "../components/ops/access.js";
 import { Audit } from "../components/ops/audit.js";
-import { Jobs } from "../components/ops/jobs.js";
 import { Log } from "../components/ops/log.js";
 import { Plugins } from "../components/ops/plugins.js";
 import { Schedules } from "../components/ops/schedules.js";
+import { Job } from "../components/jobs/job.js";
+import { Jobs } from "../components/jobs/jobs.js";
+import { Queues } from "../components/jobs/queues.js";
+import { Workers } from "../components/jobs/workers.js";
 
 const EVERY = 3000;
+
+/** Behind the overview; each is given ctx, may (change something), every and id (from the address). */
+const TABS = { queues: Queues, jobs: ({ id, ...rest }) => (id ? html`<${Job} key=${id} id=${id} ...${rest} />` : html`<${Jobs} ...${rest} />`), schedules: Schedules, workers: Workers };
 
 /** @param {HTMLElement} root @param {import("../app.js").PageContext} ctx */
 export function mount(root, ctx) {
@@ -23,6 +29,7 @@ export function mount(root, ctx) {
 
 function OperationsPage({ ctx }) {
   const language = useSignal(lang);
+  const route = useSignal(ctx.route);
   const [open, setOpen] = useState(true);
   const status = useResource((signal) => ctx.api.get("/admin/v1/status", null, signal), [],
     { stream: ctx.stream, every: open ? EVERY : 0, keep: "ops status" });
@@ -32,19 +39,22 @@ function OperationsPage({ ctx }) {
     ctx.title.value = t("nav.operations");
   }, [language]);
 
+  const tab = route.params.tab in TABS ? route.params.tab : "";
   const title = html`<h1>${t("nav.operations")}</h1>`;
   if (refused === 404) return html`${title}<${Closed} />`;
   if (refused) return html`${title}<${Login} />`;
   if (!status.data && status.error) return html`${title}<${Failure} error=${status.error} retry=${status.reload} />`;
+  const may = status.data?.role !== "viewer";
   return html`
-    <div class="ops" data-operations>
-      ${title}
-      <${Figures} status=${status} />
-      <${Plugins} ctx=${ctx} every=${EVERY} />
-      <${Jobs} ctx=${ctx} every=${EVERY} />
-      <${Schedules} ctx=${ctx} every=${EVERY} />
-      <${Log} ctx=${ctx} />
-      <${Audit} ctx=${ctx} every=${EVERY * 5} />
+    <div class="ops" data-operations=${tab || "overview"}>
+      <div class="ops-head">${title}${!may && html`<span class="pill pill-idle" title=${t("ops.viewer_text")} data-viewer>${t("ops.viewer")}</span>`}</div>
+      <nav class="tabs" aria-label=${t("nav.operations")}>${["", ...Object.keys(TABS)].map((name) => html`
+        <a key=${name} href=${`#/operations${name && `/${name}`}`} aria-current=${tab === name ? "page" : null}>${t(`tab.${name || "overview"}`)}</a>`)}</nav>
+      ${tab ? html`<${TABS[tab]} key=${tab} ctx=${ctx} may=${may} every=${EVERY} id=${route.params.id} />` : html`
+        <${Figures} status=${status} />
+        <${Plugins} ctx=${ctx} may=${may} every=${EVERY} />
+        <${Log} ctx=${ctx} />
+        <${Audit} ctx=${ctx} every=${EVERY * 5} />`}
     </div>`;
 }
 

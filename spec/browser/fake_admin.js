@@ -1,4 +1,5 @@
 /** The stand-in's admin API: plugins, queues, jobs, schedules and a log that grows. */
+import { createJobs } from "./fake_jobs.js";
 import { iso } from "./fake_model.js";
 
 const now = () => iso(Math.floor(Date.now() / 1000));
@@ -43,7 +44,7 @@ export function createAdmin() {
     failed: n === 1 ? "62 of 80 tasks failed" : null }));
   const events = (p) => [{ at: later(-75), kind: "quarantine", generation: `${p.name}@${p.generation.slice(0, 12)}`, text: "ended by force three times within 60 s" },
     { at: later(-3600), kind: "replace", generation: `${p.name}@${p.generation.slice(0, 12)}`, text: "files changed" }];
-  const jobs = Array.from({ length: 24 }, (_, i) => makeJob(900 - i, i));
+  const jobs = createJobs();
   let seq = 0;
   const lines = [];
   const log = () => {
@@ -74,7 +75,8 @@ export function createAdmin() {
     return [200, { ok: true, plan: [{ plugin: p.name, action: "replace", reason: "rollback", from, to: hash, permissions: { added: [], removed: ["net api.example.com:443"] } }], took_ms: 5.1 }];
   };
 
-  return {
+  const admin = {
+    role: "operator",
     tick() {
       log();
       plugins.forEach((p, i) => {
@@ -83,7 +85,7 @@ export function createAdmin() {
       });
     },
     /** @returns {[number, any]|null} status and body, or null when there is no such path */
-    answer(method, path, query) {
+    answer(method, path, query, body) {
       const [, resource, a, b, c] = path.slice("/admin/v1".length).split("/").map(decodeURIComponent);
       if (method === "POST") {
         if (resource === "plugins" && b === "reload" && a === "simulator" && query.get("allow") !== "true") return refused(find(a));
@@ -91,21 +93,14 @@ export function createAdmin() {
         if (resource === "plugins" && b === "rollback" && find(a)) return rollback(find(a), query.get("hash"));
         if (resource === "plugins" && b === "release" && find(a)) return [200, { ok: true, ...Object.assign(find(a), { quarantine: null, state: "serving" }) }];
         if (resource === "reload") return [200, { ok: true, plan: plugins.map((p) => ({ plugin: p.name, action: "keep", reason: "unchanged", from: p.generation, to: p.generation })), took_ms: 1.2 }];
-        const job = resource === "jobs" && jobs.find((j) => String(j.id) === a);
-        if (job && b === "retry") return [200, Object.assign(job, { state: "ready", error: null, run_at: now() })];
-        if (job && b === "cancel") return [200, Object.assign(job, { state: "dead", error: "cancelled" })];
-        if (resource === "schedules" && c === "run") return [200, { ok: true }];
-        return null;
+        if (resource === "schedules" && c === "run") return [200, { ok: true, job: 901 }];
+        if (resource === "schedules" && (c === "pause" || c === "resume")) return [200, { ok: paused(b, c === "pause") }];
+        return jobs.change(resource, a, b, body);
       }
-      if (resource === "status") return [200, status(started)];
+      if (resource === "status") return [200, status(started, admin.role)];
       if (resource === "plugins" && a) return find(a) ? [200, { ...find(a), kept: kept(find(a)), events: events(find(a)) }] : null;
       if (resource === "plugins") return [200, plugins];
-      if (resource === "queues") return [200, queues()];
-      if (resource === "jobs") {
-        const state = query.get("state");
-        const queue = query.get("queue");
-        return [200, { jobs: jobs.filter((j) => (!state || j.state === state) && (!queue || j.queue === queue)) }];
-      }
+      if (["queues", "jobs", "workers"].includes(resource)) return jobs.look(resource, a, query);
       if (resource === "schedules") return [200, schedules()];
       if (resource === "logs") {
         const order = ["debug", "info", "warn", "error"];
@@ -122,41 +117,36 @@ export function createAdmin() {
       return null;
     },
   };
+  return admin;
 }
 
-function status(started) {
+function status(started, role) {
   return {
     version: "0.1.0", pid: 4120, server_pid: 4127, uptime_s: 90061 + Math.floor((Date.now() - started) / 1000), generation_set: 14,
-    simulated: true, memory: { rss_bytes: 96468992 }, cpu_seconds: 71.4 + (Date.now() - started) / 9000, crashes: 0, ready: true,
+    simulated: true, memory: { rss_bytes: 96468992 }, cpu_seconds: 71.4 + (Date.now() - started) / 9000, crashes: 0, ready: true, role,
     lanes: [{ id: 0, kind: "web", tasks: 3, connections: 12 }, { id: 1, kind: "web", tasks: 1, connections: 9 },
       { id: 2, kind: "job", tasks: 2, connections: 0 }, { id: 3, kind: "job", tasks: 0, connections: 0 }],
   };
 }
 
-function queues() {
-  return [
-    { queue: "default", ready: 3, delayed: 12, running: 2, dead: 0, done_total: 48210, failed_total: 17, paused: false },
-    { queue: "collect", ready: 0, delayed: 0, running: 1, dead: 2, done_total: 9120, failed_total: 44, paused: false },
-    { queue: "low", ready: 41, delayed: 0, running: 0, dead: 1, done_total: 310, failed_total: 1, paused: true },
-  ];
+const off = new Set();
+
+function paused(id, on) {
+  if (on) off.add(id);
+  else off.delete(id);
+  return true;
 }
 
 function schedules() {
+  const row = (id, pattern, tz, rest) => ({ id, plugin: "streampulse", pattern, tz, job: `streampulse.${id}`, last_status: rest.last_at ? "fired" : null, enabled: true, paused: off.has(id),
+    changes: [], missed: "latest", missed_max: 1, overlap: "skip", jitter: 0, deadline: 0, dropped: { missed: 0, overlap: 0, deadline: 0, failed: 0 }, ...rest });
+  const next = (first, step) => [0, 1, 2, 3, 4].map((n) => later(first + n * step));
   return [
-    { id: "collect", plugin: "streampulse", pattern: "*/5 * * * *", tz: "Asia/Seoul", job: "collect", next_at: later(131), last_at: later(-169), last_status: "fired", enabled: true },
-    { id: "detect", plugin: "streampulse", pattern: "1-59/5 * * * *", tz: "Asia/Seoul", job: "detect", next_at: later(191), last_at: later(-109), last_status: "fired", enabled: true },
-    { id: "expire", plugin: "streampulse", pattern: "0 4 * * *", tz: "Asia/Seoul", job: "expire", next_at: later(40000), last_at: null, last_status: null, enabled: false },
+    row("collect", "*/5 * * * *", "Asia/Seoul", { next_at: later(131), next: next(131, 300), last_at: later(-169), dropped: { missed: 0, overlap: 2, deadline: 0, failed: 0 } }),
+    row("detect", "1-59/5 * * * *", "Asia/Seoul", { next_at: later(191), next: next(191, 300), last_at: later(-109), jitter: 5 }),
+    row("backup", "30 2 * * *", "Europe/Berlin", { next_at: "2026-03-27T02:30:00+01:00", last_at: null,
+      next: ["2026-03-27T02:30:00+01:00", "2026-03-28T02:30:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00", "2026-03-31T02:30:00+02:00"],
+      changes: [{ at: "2026-03-29T03:00:00+02:00", before: "+01:00", after: "+02:00", run: 2 }], missed: "all", missed_max: 100, deadline: 3600 }),
+    row("expire", "0 4 * * *", "Asia/Seoul", { next_at: null, next: [], last_at: null, enabled: false }),
   ];
-}
-
-function makeJob(id, i) {
-  const state = ["done", "done", "dead", "running", "ready", "delayed", "done", "done"][i % 8];
-  const kind = ["collect", "analyse", "detect", "expire"][i % 4];
-  return {
-    id, kind, queue: i % 8 === 2 ? "collect" : "default", priority: "normal", state, attempt: state === "dead" ? 5 : 1, max_attempts: 5,
-    args: kind === "collect" ? { platform: i % 2 ? "soop" : "chzzk" } : { id: i },
-    error: state === "dead" ? "plugins/soop/plugin.lua:88: SOOP unreachable: could not resolve host" : null,
-    created_at: later(-i * 40 - 5), run_at: later(-i * 40 - 4), started_at: state === "ready" ? null : later(-i * 40 - 3),
-    finished_at: state === "done" || state === "dead" ? later(-i * 40) : null,
-  };
 }

@@ -44,6 +44,7 @@ export function createFake(options = {}) {
   };
   const fake = {
     model,
+    admin,
     options,
     get url() {
       return `http://127.0.0.1:${port}`;
@@ -102,7 +103,7 @@ export function createFake(options = {}) {
     return file(res, pathname);
   }
 
-  function adminAnswer(req, res, url) {
+  async function adminAnswer(req, res, url) {
     if (options.admin === "none" || !options.admin) return problem(res, 404, "not_found");
     if (url.pathname === "/admin/login") {
       options.admin = "open";
@@ -110,7 +111,10 @@ export function createFake(options = {}) {
       return res.end();
     }
     if (options.admin === "locked") return problem(res, 401, "unauthorized");
-    const found = admin.answer(req.method, url.pathname, url.searchParams);
+    if (req.method === "POST" && admin.role === "viewer") return problem(res, 403, "forbidden");
+    let body = "";
+    for await (const piece of req) body += piece;
+    const found = admin.answer(req.method, url.pathname, url.searchParams, body ? JSON.parse(body) : null);
     return found ? json(res, ...found) : problem(res, 404, "not_found");
   }
 

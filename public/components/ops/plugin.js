@@ -13,20 +13,20 @@ const BAD_EVENTS = new Set(["refused", "guard", "killed", "quarantined", "ended"
 export const short = (generation) => (generation ? String(generation).replace(/^.*@/, "").slice(0, 8) : "–");
 
 /** What needs a decision, above everything else: quarantine, and a rollback that was made. */
-export function Notices({ plugin: p, busy, act }) {
+export function Notices({ plugin: p, may, busy, act }) {
   const language = lang.value;
   return html`
     ${p.quarantine && html`<tr class="row-notice row-notice-bad" data-quarantine=${p.name}><td colspan="10">
       <p><b>${t("ops.quarantined")}</b> ${p.quarantine.reason} <span class="muted">${moment(p.quarantine.since, language)} · ${t("ops.kills_n", { n: p.quarantine.kills })}</span></p>
       <p class="muted">${t("ops.quarantined_text")}</p>
-      <button class="button button-small" disabled=${busy !== ""} data-release=${p.name} onClick=${() => act(p.name, "release")}>${t("ops.release")}</button></td></tr>`}
+      ${may && html`<button class="button button-small" disabled=${busy !== ""} data-release=${p.name} onClick=${() => act(p.name, "release")}>${t("ops.release")}</button>`}</td></tr>`}
     ${p.rolled_back && html`<tr class="row-notice" data-rolled-back=${p.name}><td colspan="10">
       <p><b>${t("ops.rolled_back", { from: short(p.rolled_back.from), to: short(p.rolled_back.to) })}</b> ${p.rolled_back.reason} <span class="muted">${moment(p.rolled_back.at, language)}</span></p>
       <p class="muted">${t("ops.rolled_back_text")}</p></td></tr>`}`;
 }
 
 /** @param {{ctx: import("../../app.js").PageContext, plugin: any, every: number, busy: string, act: (name: string, verb: string, query?: any) => void}} props */
-export function Details({ ctx, plugin, every, busy, act }) {
+export function Details({ ctx, may, plugin, every, busy, act }) {
   const one = useResource((signal) => ctx.api.get(`/admin/v1/plugins/${encodeURIComponent(plugin.name)}`, null, signal), [plugin.name, plugin.generation],
     { stream: ctx.stream, every, keep: `ops plugin ${plugin.name}` });
   const p = { ...plugin, ...one.data };
@@ -36,7 +36,7 @@ export function Details({ ctx, plugin, every, busy, act }) {
       <div class="details">
         <${Fares} plugin=${p} />
         <${Reach} allow=${p.allow ?? {}} />
-        <${Kept} plugin=${p} busy=${busy} act=${act} />
+        <${Kept} plugin=${p} may=${may} busy=${busy} act=${act} />
         <${Events} events=${p.events} />
       </div>`}
     </td></tr>`;
@@ -67,7 +67,7 @@ function Reach({ allow }) {
     </section>`;
 }
 
-function Kept({ plugin, busy, act }) {
+function Kept({ plugin, may, busy, act }) {
   const language = lang.value;
   return html`
     <section><h3>${t("ops.kept_generations")}</h3>
@@ -75,7 +75,7 @@ function Kept({ plugin, busy, act }) {
         <li key=${g.hash} data-kept=${g.hash}><code>${short(g.hash)}</code> <span>${g.version}</span> <span class="muted">${moment(g.at, language)}</span>
           ${g.failed && html` <${Pill} kind="bad" title=${g.failed}>${t("ops.kept_failed")}</${Pill}>`}
           ${g.serving ? html`<${Pill} kind="ok">${t("ops.state.serving")}</${Pill}>`
-    : html`<button class="button button-small" disabled=${busy !== ""} data-rollback=${g.hash} onClick=${() => act(plugin.name, "rollback", { hash: g.hash })}>${t("ops.rollback")}</button>`}</li>`)}</ul>
+    : may && html`<button class="button button-small" disabled=${busy !== ""} data-rollback=${g.hash} onClick=${() => act(plugin.name, "rollback", { hash: g.hash })}>${t("ops.rollback")}</button>`}</li>`)}</ul>
       ${plugin.kept?.length === 0 && html`<p class="muted">${t("ops.kept_nothing")}</p>`}
     </section>`;
 }

@@ -13,7 +13,7 @@ const PILL = { serving: "ok", loading: "warn", ready: "warn", draining: "warn", 
 const COLUMNS = ["plugin", "state", "generation", "loaded", "requests", "errors", "p99", "memory", "cpu"];
 
 /** @param {{ctx: import("../../app.js").PageContext, every: number}} props */
-export function Plugins({ ctx, every }) {
+export function Plugins({ ctx, may, every }) {
   const plugins = useResource((signal) => ctx.api.get("/admin/v1/plugins", null, signal), [], { stream: ctx.stream, every, keep: "ops plugins" });
   const [busy, setBusy] = useState("");
   const [outcome, setOutcome] = useState(null);
@@ -37,21 +37,21 @@ export function Plugins({ ctx, every }) {
   return html`
     <section class="section" aria-labelledby="ops-plugins">
       <div class="section-head"><h2 id="ops-plugins">${t("ops.plugins")}</h2>
-        <button class="button button-small" disabled=${busy !== ""} onClick=${() => reload("")} data-reload-all>${t("ops.reload_all")}</button></div>
+        ${may && html`<button class="button button-small" disabled=${busy !== ""} onClick=${() => reload("")} data-reload-all>${t("ops.reload_all")}</button>`}</div>
       <div aria-live="polite"><${Outcome} outcome=${outcome} busy=${busy} act=${act} close=${() => setOutcome(null)} /></div>
       ${!plugins.data && plugins.error ? html`<${Failure} error=${plugins.error} retry=${plugins.reload} />` : html`
       <table class="data data-plugins">
         <thead><tr>${COLUMNS.map((name) => html`<th key=${name} scope="col" class=${`c-${name}`}>${t(`ops.${name}`)}</th>`)}<th class="c-act"></th></tr></thead>
         <tbody>${(plugins.data ?? []).map((p) => html`
-          <${Row} key=${p.name} plugin=${p} cpu=${cpu[p.name]} busy=${busy} reload=${reload} opened=${opened === p.name} open=${() => setOpened(opened === p.name ? "" : p.name)} />
-          <${Notices} key=${`${p.name} notices`} plugin=${p} busy=${busy} act=${act} />
-          ${opened === p.name && html`<${Details} key=${`${p.name} details`} ctx=${ctx} plugin=${p} every=${every} busy=${busy} act=${act} />`}`)}</tbody>
+          <${Row} key=${p.name} plugin=${p} may=${may} cpu=${cpu[p.name]} busy=${busy} reload=${reload} opened=${opened === p.name} open=${() => setOpened(opened === p.name ? "" : p.name)} />
+          <${Notices} key=${`${p.name} notices`} plugin=${p} may=${may} busy=${busy} act=${act} />
+          ${opened === p.name && html`<${Details} key=${`${p.name} details`} ctx=${ctx} may=${may} plugin=${p} every=${every} busy=${busy} act=${act} />`}`)}</tbody>
       </table>`}
       ${plugins.data?.length === 0 && html`<${Note} title=${t("ops.nothing")} />`}
     </section>`;
 }
 
-function Row({ plugin: p, cpu, busy, reload, opened, open }) {
+function Row({ plugin: p, may, cpu, busy, reload, opened, open }) {
   const language = lang.value;
   const now = useNow();
   const mine = busy === p.name || busy === "*";
@@ -66,7 +66,7 @@ function Row({ plugin: p, cpu, busy, reload, opened, open }) {
       <td data-label=${t("ops.p99")} class="c-number" title=${t("ops.p50", { n: decimal(p.p50_ms, language) })}>${decimal(p.p99_ms, language)} ms</td>
       <td data-label=${t("ops.memory")} class="c-number">${bytes(p.memory_bytes, language)}</td>
       <td data-label=${t("ops.cpu")} class="c-number" title=${t("ops.cpu_total", { n: decimal(p.cpu_seconds, language) })}>${percent(cpu, language)}</td>
-      <td class="c-act"><button class="button button-small" disabled=${busy !== ""} onClick=${() => reload(p.name)} data-reload=${p.name}>${t(mine ? "ops.reloading" : "ops.reload")}</button></td>
+      <td class="c-act">${may && html`<button class="button button-small" disabled=${busy !== ""} onClick=${() => reload(p.name)} data-reload=${p.name}>${t(mine ? "ops.reloading" : "ops.reload")}</button>`}</td>
     </tr>
     ${p.last_error && html`<tr class="row-error"><td colspan="10"><span class="muted">${t("ops.last_error", { at: moment(p.last_error.at, language) })}</span> <code>${p.last_error.message}</code></td></tr>`}`;
 }
