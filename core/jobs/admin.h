@@ -94,6 +94,11 @@ bool jobs_print_rates(struct jobs *jobs, struct str queue, int64_t since, struct
  * "started_at"}]}]: this process's lanes and what each runs now, at most 200 of a lane. */
 void jobs_print_workers(struct jobs *jobs, const char *node, struct buf *out);
 
+/* A batch by query->id: {"id","total","succeeded","failed","pending","created_at",
+ * "finished_at","done_job","description"}; empty when there is none.  Only lane and done
+ * are looked at besides. */
+void jobs_query_batch(struct jobs *jobs, struct jobs_query *query);
+
 /* For tests of plugins: while the queue is held nothing is claimed, except a ready job
  * that jobs_claim() names (false: it is not ready, or no worker has room).  A hold that
  * is repeated looks again at what is due: the wall clock may have been set. */

@@ -184,5 +184,7 @@ bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op
     if (!op->revived)
         return true; /* only this change fails */
     op->revived->id = op->id;
+    if (op->revived->extra)
+        op->revived->extra->batch = 0; /* where it counts as failed */
     return record_revival(conn, op->revived, err);
 }

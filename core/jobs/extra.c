@@ -18,6 +18,7 @@ struct field {
 static const struct field fields[] = {
     {"result_ttl", FIELD_INT64, offsetof(struct job_extra, result_ttl_ns)},
     {"key", FIELD_TEXT, offsetof(struct job_extra, key)},
+    {"batch", FIELD_INT64, offsetof(struct job_extra, batch)},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 

@@ -6,11 +6,8 @@
 int64_t follow_push(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
                     int count)
 {
-    struct kind *k = kind_get(jobs, spec->kind);
-    struct queue *q = k && spec->queue.n ? queue_get(jobs, spec->queue) : k ? k->queue : NULL;
+    struct err err = {0};
     invariant(spec->unique.n == 0 && spec->schedule.n == 0 && count > 0);
-    if (!q)
-        return 0;
     struct push_op *op = mem_zero(1, sizeof *op);
     struct job **end = &op->first;
     op->jobs = jobs;
@@ -21,11 +18,11 @@ int64_t follow_push(struct jobs *jobs, const struct job_spec *spec, const struct
         end = &(*end)->next;
     }
     struct job *first = op->first;
+    if (!push_name(jobs, first, spec, &err)) {
+        push_free(op);
+        return 0;
+    }
     first->id = jobs->next_id;
-    first->kind = k;
-    first->queue = q;
-    first->priority = (uint8_t)(spec->priority ? spec->priority - 1 : k->priority);
-    first->max_attempts = (uint16_t)(spec->retries ? spec->retries : k->retries + 1);
     jobs->next_id += count;
     jobs->pushing += count;
     push_fill(op, spec);

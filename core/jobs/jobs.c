@@ -206,6 +206,7 @@ static void destroy(struct jobs *jobs)
     fold_free(&jobs->fold);
     index_free(&jobs->index);
     index_free(&jobs->watched);
+    crowds_free(jobs);
     buf_free(&jobs->blob);
     flight_close(jobs->flight);
     pthread_cond_destroy(&jobs->quiet);

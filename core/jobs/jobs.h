@@ -131,6 +131,20 @@ bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec 
 bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx,
                   void (*ran)(struct jobs_push *push), const struct job_spec *spec,
                   const struct str *args, int count, struct err *err);
+/* A batch: jobs of any kinds that are counted together, and when all of them have ended
+ * one more of kind done_kind, whose args are done_args (a JSON object, or empty) with
+ * "batch": {"id", "total", "succeeded", "failed"} added.  Dead, cancelled and expired ones
+ * have failed; one that is requeued later is not counted again. */
+struct jobs_batch {
+    struct str done_kind;              /* empty: nothing follows */
+    struct str done_args, description; /* copied */
+    int64_t id;                        /* set on return */
+};
+/* As jobs_push(), a spec for each job; a unique key or a schedule is not for a batch
+ * (ERR_INVALID). */
+bool jobs_push_batch(struct jobs *jobs, struct jobs_push *push, struct jobs_batch *batch,
+                     const struct job_spec *specs, const struct str *args, int count,
+                     struct err *err);
 /* For start-up and tests: waits.  Returns the first id, or 0 with *err. */
 int64_t jobs_push_wait(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
                        int count, struct err *err);

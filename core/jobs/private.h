@@ -42,6 +42,7 @@
 #include "base/map.h"
 #include "jobs/admin.h"
 #include "jobs/ages.h"
+#include "jobs/crowd.h"
 #include "jobs/extra.h"
 #include "jobs/flight.h"
 #include "jobs/flow.h"
@@ -216,8 +217,9 @@ struct push_op {
     struct jobs_push *push; /* NULL = nobody waits */
     struct job *first;      /* linked by next */
     int count;
-    bool follows;   /* belongs to an end's commit: never given back, I9 */
-    char *schedule; /* or NULL */
+    struct crowd *crowd; /* that these jobs are, or NULL */
+    bool follows;        /* belongs to an end's commit: never given back, I9 */
+    char *schedule;      /* or NULL */
     int64_t instant;
     bool fired_before; /* the schedule's instant was there: nothing was inserted */
     bool duplicate;    /* a shared record has the unique key: the same */
@@ -300,7 +302,7 @@ struct fold {
     size_t rows_at, rows_n, rows_cap;
     int64_t recorded, folded; /* ids ever recorded, deleted */
     int64_t next_seq;
-    int64_t done_at, dead_at, attempt_at; /* how far the expiry of these got */
+    int64_t done_at, dead_at, attempt_at, crowd_at; /* how far the expiry of these got */
     int64_t next_expiry_ns;
     /* what this transaction does, applied when it is on disk */
     size_t done_now, rows_now, dead_gone;
@@ -320,6 +322,7 @@ struct jobs {
 
     pthread_mutex_t lock; /* all below */
     struct index index;
+    struct index crowds;  /* struct crowd by id: batches with unfinished members */
     struct index watched; /* lists of change_op by the id of the job whose end they wait for */
     struct map *kinds, *queues, *uniques; /* by name; uniques by kind word and key */
     struct kind **kind_words;             /* by word; NULL where the word is a queue's */
@@ -487,7 +490,14 @@ void batch_setup(struct jobs *jobs); /* prepares jobs->write */
 void batch_refuse(struct jobs *jobs, const struct err *err);
 
 /* push.c */
+bool push_check(const struct job_spec *spec, const struct str *args, int count, struct err *err);
+bool push_room(struct jobs *jobs, int count, struct err *err); /* lock held */
+/* Lock held: kind, queue and what depends on them; false: too many names. */
+bool push_name(struct jobs *jobs, struct job *job, const struct job_spec *spec, struct err *err);
+void push_fill_job(struct job *job, const struct job_spec *spec, int64_t now_wall); /* the rest */
 void push_fill(struct push_op *op, const struct job_spec *spec); /* all but names, from the first */
+/* An admitted one, to the writer.  False, and op is freed: the queue has failed since. */
+bool push_hand_over(struct jobs *jobs, struct push_op *op, struct err *err);
 void push_free(struct push_op *op); /* with its jobs, which nobody else knows yet */
 void push_publish(struct jobs *jobs, struct push_op *ops); /* takes the lock: their jobs may run */
 void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err); /* frees op */

@@ -6,8 +6,7 @@
 
 enum { PUBLISH_CHUNK = 256, FILL_LOCKED = 4, ATTEMPTS_MOST = 10000 };
 
-static bool check_spec(const struct job_spec *spec, const struct str *args, int count,
-                       struct err *err)
+bool push_check(const struct job_spec *spec, const struct str *args, int count, struct err *err)
 {
     if (spec->kind.n == 0 || spec->kind.n > JOBS_NAME_BYTES || spec->queue.n > JOBS_NAME_BYTES)
         return err_set(err, ERR_INVALID, "jobs: names have 1 to %d bytes", JOBS_NAME_BYTES);
@@ -55,6 +54,7 @@ void push_free(struct push_op *op)
         job_unref(job);
     }
     mem_free(op->schedule);
+    crowd_free(op->crowd);
     mem_free(op);
 }
 
@@ -78,35 +78,53 @@ static bool admit_shared(struct jobs *jobs, struct push_op *op)
     return true;
 }
 
+bool push_name(struct jobs *jobs, struct job *job, const struct job_spec *spec, struct err *err)
+{
+    struct kind *k = kind_get(jobs, spec->kind);
+    struct queue *q = k && spec->queue.n ? queue_get(jobs, spec->queue) : k ? k->queue : NULL;
+    if (!q)
+        return err_set(err, ERR_LIMIT, "jobs: %d names of kinds and queues are known", JOBS_NAMES);
+    job->kind = k;
+    job->queue = q;
+    job->priority = (uint8_t)(spec->priority ? spec->priority - 1 : k->priority);
+    job->max_attempts = (uint16_t)(spec->retries ? spec->retries : k->retries + 1);
+    return true;
+}
+
+bool push_room(struct jobs *jobs, int count, struct err *err)
+{
+    int64_t unfinished = (int64_t)jobs->index.count + jobs->pushing;
+    if (!is_open(jobs, err))
+        return false;
+    if (unfinished + count > JOBS_QUEUED)
+        return err_set(err, ERR_FULL, "jobs: %lld jobs are unfinished, the most is %d",
+                       (long long)unfinished, JOBS_QUEUED);
+    return true;
+}
+
 /* Lock held: names, ids, the unique key.  The rest of the fields needs no lock. */
 static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *spec,
                   struct err *err)
 {
     struct job *first = op->first;
-    struct kind *k;
-    struct queue *q;
-    int64_t unfinished = (int64_t)jobs->index.count + jobs->pushing;
-    if (!is_open(jobs, err))
+    if (!push_room(jobs, op->count, err) || !push_name(jobs, first, spec, err))
         return false;
-    if (unfinished + op->count > JOBS_QUEUED)
-        return err_set(err, ERR_FULL, "jobs: %lld jobs are unfinished, the most is %d",
-                       (long long)unfinished, JOBS_QUEUED);
-    k = kind_get(jobs, spec->kind);
-    q = k && spec->queue.n ? queue_get(jobs, spec->queue) : k ? k->queue : NULL;
-    if (!k || !q)
-        return err_set(err, ERR_LIMIT, "jobs: %d names of kinds and queues are known", JOBS_NAMES);
-    first->kind = k;
-    first->queue = q;
-    first->priority = (uint8_t)(spec->priority ? spec->priority - 1 : k->priority);
-    first->max_attempts = (uint16_t)(spec->retries ? spec->retries : k->retries + 1);
     if (jobs->driver->shared)
         return admit_shared(jobs, op);
     if (!unique_take(jobs, first))
-        return err_set(err, ERR_EXISTS, "jobs: an unfinished %s has this unique key", k->name);
+        return err_set(err, ERR_EXISTS, "jobs: an unfinished %s has this unique key",
+                       first->kind->name);
     first->id = jobs->next_id;
     jobs->next_id += op->count;
     jobs->pushing += op->count;
     return true;
+}
+
+void push_fill_job(struct job *job, const struct job_spec *spec, int64_t now)
+{
+    job->created_at = now;
+    job->run_at = spec->run_at_wall > now ? spec->run_at_wall : now;
+    extra_fill(job, spec);
 }
 
 void push_fill(struct push_op *op, const struct job_spec *spec)
@@ -119,14 +137,11 @@ void push_fill(struct push_op *op, const struct job_spec *spec)
         job->queue = first->queue;
         job->priority = first->priority;
         job->max_attempts = first->max_attempts;
-        job->created_at = now;
-        job->run_at = spec->run_at_wall > now ? spec->run_at_wall : now;
-        extra_fill(job, spec);
+        push_fill_job(job, spec, now);
     }
 }
 
-/* An admitted one, to the writer.  The queue may have failed since. */
-static bool hand_over(struct jobs *jobs, struct push_op *op, struct err *err)
+bool push_hand_over(struct jobs *jobs, struct push_op *op, struct err *err)
 {
     jobs_lock(jobs);
     bool open = is_open(jobs, err);
@@ -147,7 +162,7 @@ static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool q
                                const struct job_spec *spec, const struct str *args, int count,
                                struct err *err)
 {
-    if (!check_spec(spec, args, count, err))
+    if (!push_check(spec, args, count, err))
         return NULL;
     struct push_op *op = op_create(jobs, push, spec, args, count);
     push->count = count;
@@ -170,7 +185,7 @@ static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool q
         return op;
     push_fill(op, spec);
     push->first_id = first_id;
-    return queue && !hand_over(jobs, op, err) ? NULL : op;
+    return queue && !push_hand_over(jobs, op, err) ? NULL : op;
 }
 
 bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec *spec,
@@ -212,6 +227,9 @@ void push_publish(struct jobs *jobs, struct push_op *ops)
             continue;
         }
         struct job *first = op->first;
+        if (op->crowd)
+            index_set(&jobs->crowds, op->crowd->id, op->crowd);
+        op->crowd = NULL;
         op->first = NULL;
         publish_jobs(jobs, first, now, &chunk);
     }

@@ -147,6 +147,13 @@ static bool on_dead(struct recovery *r, sqlite3_stmt *s, struct err *err)
     return true;
 }
 
+static bool on_crowd(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    return crowd_restore(r->jobs, s) ||
+           err_set(err, ERR_CORRUPT, "maru_job_batch: batch %lld has an unknown kind",
+                   (long long)sqlite3_column_int64(s, 0));
+}
+
 static bool on_max_id(struct recovery *r, sqlite3_stmt *s, struct err *err)
 {
     (void)err;
@@ -181,7 +188,9 @@ static bool load(struct sqlite_conn *conn, void *arg, struct err *err)
                     " ORDER BY at",
                     on_rate, r, err) &&
            each_row(conn, "SELECT seq, b FROM maru_job_fin ORDER BY seq", on_fin, r, err) &&
+           each_row(conn, crowd_read, on_crowd, r, err) &&
            each_row(conn, read_jobs, on_job, r, err) &&
+           each_row(conn, "SELECT max(id) FROM maru_job_batch", on_max_id, r, err) &&
            each_row(conn, "SELECT queue, count(*) FROM maru_job_dead GROUP BY queue", on_dead, r,
                     err) &&
            each_row(conn, "SELECT max(id) FROM maru_job_dead", on_max_id, r, err) &&

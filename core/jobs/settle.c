@@ -23,6 +23,8 @@ void job_over(struct jobs *jobs, struct job *job, enum job_end end)
 {
     job->end = (uint8_t)end;
     place_set(jobs, job, PLACE_FINISHING);
+    if (job_extra(job)->batch)
+        crowd_member_over(jobs, job);
 }
 
 static void end_job(struct jobs *jobs, struct job *job, struct run *run, enum job_end end)
