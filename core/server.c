@@ -166,6 +166,10 @@ static int run(struct server *s)
     struct err err = {0};
     int started = 0;
     s->state_dir = config_text(s->config, "state.dir");
+    if (!node_read(s->config, &s->node, &err)) {
+        fprintf(stderr, "maru: %s\n", err.message);
+        return EXIT_CONFIG;
+    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* a terminal's are meant for the supervisor, */
     signal(SIGINT, SIG_IGN); /* which tells by the control socket */

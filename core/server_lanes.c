@@ -16,13 +16,14 @@ static int count_or_cores(const struct config *config, const char *key)
     return asked ? (int)asked : cores > 0 && cores < LISTEN_LANES / 2 ? (int)cores : 1;
 }
 
-/* There is a web lane for each inherited socket, or some would never be served. */
+/* There is a web lane for each inherited socket, or some would never be served; one at least, for
+ * the admin socket. */
 void lanes_count(struct server *s)
 {
     s->web_count = s->in.http.count > s->in.https.count ? s->in.http.count : s->in.https.count;
     if (!s->web_count)
         s->web_count = 1;
-    s->job_count = count_or_cores(s->config, "lanes.job");
+    s->job_count = s->node.jobs ? count_or_cores(s->config, "lanes.job") : 0;
     s->lane_count = s->web_count + s->job_count + (s->guest ? 1 : 0);
 }
 

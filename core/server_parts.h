@@ -10,6 +10,7 @@
 #include "http/server.h"
 #include "inherit.h"
 #include "loop/lane.h"
+#include "node.h"
 #include "reload/reload.h"
 #include "server.h"
 #include "vm/host.h"
@@ -23,6 +24,7 @@ struct server {
     const struct config *config;
     const struct server_config *source;
     struct inherited in;
+    struct node node;
     struct server_guest *guest;
     struct lane *guest_lane; /* the last of lanes[]; NULL without a guest */
     const char *state_dir;

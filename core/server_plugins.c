@@ -100,6 +100,8 @@ static void show_parts(struct server *s)
     s->shown = (struct admin_parts){
         .config = s->config,
         .state_dir = s->state_dir,
+        .node = s->node.name,
+        .roles = s->node.roles,
         .control = s->control,
         .lanes = s->lanes,
         .lane_count = s->lane_count,

@@ -54,6 +54,7 @@ bool cron_part_start(struct server *s, struct err *err)
         .store = s->store,
         .lane = s->control,
         .tz = config_text(s->config, "cron.tz"),
+        .idle = !s->node.cron,
         .push = cron_push_job,
         .arg = s->jobs,
     };

@@ -34,6 +34,8 @@ struct store;
 struct admin_parts {
     const struct config *config;
     const char *state_dir;
+    const char *node;         /* name of this process among others */
+    const char *const *roles; /* "web", …; NULL-terminated */
     struct lane *control, **lanes;
     int lane_count, web_count;
     struct http_lane *const *web; /* by web lane, NULL before it listens */

@@ -2,8 +2,6 @@
 
 #include "jobs/admin.h"
 
-#include <unistd.h>
-
 #include "admin/internal.h"
 #include "base/mem.h"
 
@@ -29,11 +27,7 @@ static void view_rates(struct admin_call *call)
 
 static void view_workers(struct admin_call *call)
 {
-    char host[128] = "";
-    gethostname(host, sizeof host - 1);
-    char *node = mem_printf("%s-%d", *host ? host : "node", (int)getpid());
-    jobs_print_workers(call->admin->parts->jobs, node, &call->out);
-    mem_free(node);
+    jobs_print_workers(call->admin->parts->jobs, call->admin->parts->node, &call->out);
     admin_answer(call, 200);
 }
 

@@ -81,6 +81,19 @@ static void write_admin_http(struct json *w, const struct admin_parts *p)
     json_cstr(w, p->admin_port ? url : NULL);
 }
 
+static void write_node(struct json *w, const struct admin_parts *p)
+{
+    json_key(w, "node");
+    json_cstr(w, p->node);
+    json_key(w, "roles");
+    json_open(w, '[');
+    for (int i = 0; p->roles[i]; i++)
+        json_cstr(w, p->roles[i]);
+    json_close(w, ']');
+    json_key(w, "leads"); /* the schedules fire here */
+    json_bool(w, cron_leads(p->cron));
+}
+
 static void view_status(struct admin_call *call)
 {
     const struct admin_parts *p = call->admin->parts;
@@ -94,6 +107,7 @@ static void view_status(struct admin_call *call)
     json_key(&w, "server_pid");
     json_int(&w, getpid());
     write_admin_http(&w, p);
+    write_node(&w, p);
     json_key(&w, "uptime_s");
     json_int(&w, (clock_ns() - call->admin->started) / NS_PER_SECOND);
     json_key(&w, "generation_set");

@@ -34,12 +34,15 @@ static const struct cli_command commands[] = {
      "{\"ready\":true,\"http\":\"http://"
      "127.0.0.1:8080\",\"https\":…,\"admin\":\"unix:…\",\"pid\":…}\n\n"
      "  --demo                 turn the simulator on and point the collectors at it\n"
-     "  --tolerate NAME        start even if this plugin is broken; may be repeated\n\n"
+     "  --tolerate NAME        start even if this plugin is broken; may be repeated\n"
+     "  --roles ROLES          what this process does, of web,jobs,cron; without web it listens\n"
+     "                         on the admin socket only, without jobs it pushes but runs none,\n"
+     "                         without cron no schedule fires here\n\n"
      "Signals to the supervisor (the printed pid)\n"
      "  TERM, INT   stop: requests and jobs have shutdown.grace to finish\n"
      "  HUP         read plugins, their configuration and the certificate again\n"
      "  USR2        replace the server by the program file as it is on disk now\n",
-     "serve [--demo] [--tolerate NAME]…", cmd_serve},
+     "serve [--demo] [--tolerate NAME]… [--roles ROLES]", cmd_serve},
     {"check", "find what is wrong with plugins, and say what a reload would do",
      "Nothing is served or reached: syntax, contract, requirements, routes, schedules, migrations\n"
      "and every source are checked.  A name of app.* or a global that is not there is found (a\n"
@@ -199,6 +202,7 @@ enum {
     OPTION_FILTER,
     OPTION_OUTPUT,
     OPTION_VIEWER,
+    OPTION_ROLES,
 };
 
 static const struct option long_options[] = {
@@ -220,6 +224,7 @@ static const struct option long_options[] = {
     {"filter", required_argument, NULL, OPTION_FILTER},
     {"output", required_argument, NULL, OPTION_OUTPUT},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
+    {"roles", required_argument, NULL, OPTION_ROLES},
     {NULL, 0, NULL, 0},
 };
 
@@ -250,13 +255,13 @@ static void set_flag(struct cli_options *o, int option)
 
 static int parse(int argc, char **argv, struct cli_options *o, bool *help)
 {
-    static char tolerated[2048];
+    static char tolerated[2048], roles[256];
     for (int c; (c = getopt_long(argc, argv, "c:s:h", long_options, NULL)) != -1;) {
-        bool full = o->set_count >= CLI_SETS - 1;
+        bool full = o->set_count >= CLI_SETS - 2;
         if (c == '?')
             return EXIT_USAGE;
         if ((c == 's' || c == OPTION_TOLERATE) && full)
-            return cli_fail(EXIT_USAGE, "at most %d values may be set", CLI_SETS - 1);
+            return cli_fail(EXIT_USAGE, "at most %d values may be set", CLI_SETS - 2);
         if (c == 'c')
             o->config_path = optarg;
         else if (c == 's')
@@ -269,11 +274,15 @@ static int parse(int argc, char **argv, struct cli_options *o, bool *help)
             o->output = optarg;
         else if (c == OPTION_TOLERATE)
             tolerate(tolerated, sizeof tolerated, optarg);
+        else if (c == OPTION_ROLES)
+            snprintf(roles, sizeof roles, "roles=%s", optarg);
         else
             set_flag(o, c);
     }
     if (*tolerated)
         o->sets[o->set_count++] = tolerated;
+    if (*roles)
+        o->sets[o->set_count++] = roles;
     o->words = argv + optind;
     o->word_count = argc - optind;
     return EXIT_OK;

@@ -13,6 +13,7 @@
 #include "cli/demo.h"
 #include "config/config.h"
 #include "inherit.h"
+#include "node.h"
 #include "observe/log.h"
 #include "server.h"
 
@@ -73,6 +74,9 @@ static int supervise(const struct cli_options *o, const struct config *config)
 {
     char dir[PATH_MAX];
     struct err err = {0};
+    struct node node;
+    if (!node_read(config, &node, &err))
+        return cli_fail(EXIT_CONFIG, "%s", err.message);
     const char *state = config_text(config, "state.dir");
     if (!dir_make(state, 0700, &err))
         return cli_fail(EXIT_STATE, "state.dir: %s", err.message);
@@ -80,8 +84,8 @@ static int supervise(const struct cli_options *o, const struct config *config)
         return cli_fail(EXIT_STATE, "state.dir %s: %s", state, strerror(errno));
     struct supervisor_options options = {
         .argv = o->argv,
-        .http = config_text(config, "http.listen"),
-        .https = config_text(config, "https.listen"),
+        .http = node.web ? config_text(config, "http.listen") : NULL,
+        .https = node.web ? config_text(config, "https.listen") : NULL,
         .admin = config_text(config, "admin.listen"),
         .state_dir = dir,
         .web_lanes = web_lanes(config),

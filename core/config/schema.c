@@ -13,6 +13,10 @@
 const struct config_key config_keys[] = {
     {"state.dir", CONFIG_TEXT, "state", 0, 0,
      "Everything maru writes is below this folder; commands find the admin socket by it."},
+    {"roles", CONFIG_LIST, "web,jobs,cron", 0, 0,
+     "What this process does: web serves, jobs runs jobs, cron fires schedules."},
+    {"node.name", CONFIG_TEXT, "", 0, 0,
+     "How this process is called among others; empty = its host's name and its pid."},
 
     {"http.listen", CONFIG_TEXT, "127.0.0.1:8080", 0, 0,
      "HTTP/1.1 without TLS, host:port; port 0 picks a free one; empty = off."},
