@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "cron/cron.h"
 #include "jobs/admin.h"
+#include "jobs/workflow.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "server_parts.h"
@@ -29,6 +30,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .arg = s,
         .last_death = getenv("MARU_LAST_DEATH"),
         .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
+        .workflow_ttl_ns = config_ns(s->config, "workflows.ttl"),
         .dead_ttl_ns = config_ns(s->config, "jobs.dead_ttl"),
     };
     int capacity = (int)config_integer(s->config, "jobs.concurrency");
@@ -111,6 +113,21 @@ static void set_kinds(struct server *s, const struct set *set)
     mem_free(kinds);
 }
 
+static void set_workflows(struct server *s, const struct set *set)
+{
+    int total = 0, n = 0;
+    for (int i = 0; i < set->count; i++)
+        total += set->generations[i]->decl->workflow_count;
+    const struct workflow_decl **list = mem_zero((size_t)total + 1, sizeof *list);
+    for (int i = 0; i < set->count; i++) {
+        const struct plugin_decl *decl = set->generations[i]->decl;
+        for (int k = 0; k < decl->workflow_count; k++)
+            list[n++] = &decl->workflows[k];
+    }
+    workflow_set(s->jobs, list, n);
+    mem_free(list);
+}
+
 void work_held(void *server, struct generation *g)
 {
     struct server *s = server;
@@ -184,6 +201,7 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
     int schedules;
     struct cron_schedule *list = list_schedules(set, &schedules);
     set_kinds(s, set);
+    set_workflows(s, set);
     for (int i = 0; i < count; i++)
         keep_until_idle(s, gone[i]);
     if (!cron_set(s->cron, list, schedules, &err))

@@ -58,6 +58,11 @@ static int push_job(lua_State *L, void *arg)
     if (!lua_json_decode(L, run->args.n ? run->args : STR("{}"), JSON_DEPTH_MAX, &err))
         luaL_error(L, "the job's arguments: %s", err.message);
     lua_setfield(L, -2, "args");
+    if (run->previous.n) {
+        if (!lua_json_decode(L, run->previous, JSON_DEPTH_MAX, &err))
+            luaL_error(L, "the results before this job: %s", err.message);
+        lua_setfield(L, -2, "previous");
+    }
     return 1;
 }
 

@@ -109,6 +109,8 @@ const struct config_key config_keys[] = {
      "Address of the server that jobs.driver names; in the environment MARU_JOBS_URL."},
     {"jobs.lease", CONFIG_DURATION, "20s", 1 * SECOND, 3600 * SECOND,
      "Jobs of a server that several share go to another when it was silent for so long."},
+    {"workflows.ttl", CONFIG_DURATION, "7d", 1 * SECOND, 3650 * DAY,
+     "How long finished runs of workflows are kept."},
     {"cron.tz", CONFIG_TEXT, "Asia/Seoul", 0, 0, "Zone of schedules that name none."},
 
     {"log.level", CONFIG_TEXT, "info", 0, 0, "debug, info, warn or error."},

@@ -98,6 +98,7 @@ void batch_take(struct jobs *jobs)
         return;
     jobs_lock(jobs);
     batch_move(&jobs->batch, &jobs->pending);
+    workflow_take(jobs);
     jobs_unlock(jobs);
     jobs->taken = true;
 }
@@ -227,6 +228,7 @@ static void publish(struct jobs *jobs)
         publish_revivals(jobs);
     if (b->settings)
         settings_publish(jobs, b->settings);
+    workflow_committed(jobs);
     answer_changes(changes, NULL);
     answer_changes(b->revivals, NULL);
     settings_answer(b->settings, NULL);
@@ -304,6 +306,7 @@ static void failed(struct jobs *jobs, const struct err *err)
         change_undo(jobs, op);
     answer_changes(b->revivals, err);
     settings_answer(b->settings, err);
+    workflow_failed(jobs, err);
     jobs_lock(jobs);
     keep_outcomes(jobs, follows);
     jobs->retry_at_ns = clock_ns() + RETRY_MS * NS_PER_MS;

@@ -116,6 +116,7 @@ static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job
         .kind = k->name,
         .queue = job->queue->name,
         .args = job_args(job),
+        .previous = str_c(job_extra(job)->previous),
         .attempt = job->attempt,
         .max_attempts = job->max_attempts,
         .scheduled_at_wall = job_extra(job)->scheduled_at,

@@ -37,6 +37,7 @@ struct job_run {
     uint64_t fence;
     const char *kind, *queue;
     struct str args;           /* JSON */
+    struct str previous;       /* JSON: results of what it follows in a workflow; or empty */
     int attempt, max_attempts; /* 1 on the first run */
     int64_t scheduled_at_wall; /* the schedule's instant, ns; 0 = not from a schedule */
     int64_t timeout_ns;        /* 0 = the plugin's own */

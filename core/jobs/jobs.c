@@ -20,7 +20,7 @@ static bool take_write(struct jobs *jobs)
 {
     if (jobs->writing || jobs->failed.code || (jobs->retry_at_ns && clock_ns() < jobs->retry_at_ns))
         return false;
-    if (batch_is_empty(&jobs->pending) && !jobs->upkeep_now)
+    if (batch_is_empty(&jobs->pending) && !workflow_pending(jobs) && !jobs->upkeep_now)
         return false;
     jobs->writing = true;
     jobs->upkeep_now = false;
@@ -95,20 +95,29 @@ static void stop_step(struct jobs *jobs, int64_t now)
     jobs->stopped = jobs->count[PLACE_RUNNING] == 0;
 }
 
+/* Lock held: when a delayed job or a wait of a workflow is due; 0 = never. */
+static int64_t next_due(struct jobs *jobs)
+{
+    const struct heap_node *first = heap_first(&jobs->due);
+    int64_t wait = workflow_due_wall(jobs);
+    return !first ? wait : wait && wait < first->key ? wait : first->key;
+}
+
 /* Lock held: how long the control lane may sleep.  Wall time may jump, so delays
  * are looked at every second (where time stands still, jobs_hold() tells of jumps, and
  * upkeep waits for delays). */
 static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
 {
-    const struct heap_node *first = heap_first(&jobs->due), *refill = heap_first(&jobs->refills);
+    const struct heap_node *refill = heap_first(&jobs->refills);
+    int64_t due = next_due(jobs);
     bool still = still_stands();
-    int64_t delay = (first || refill) && still ? INT64_MAX : jobs->next_upkeep_ns - now;
+    int64_t delay = (due || refill) && still ? INT64_MAX : jobs->next_upkeep_ns - now;
     int64_t most = still ? INT64_MAX : LOOK_MS * NS_PER_MS;
     if (jobs->driver->shared && delay > most)
         delay = most; /* what does not start here goes back */
-    jobs->timer.upkeep = !first && !refill && !jobs->retry_at_ns && !jobs->stopping;
-    if (first && first->key - now_wall < delay)
-        delay = first->key - now_wall < most ? first->key - now_wall : most;
+    jobs->timer.upkeep = !due && !refill && !jobs->retry_at_ns && !jobs->stopping;
+    if (due && due - now_wall < delay)
+        delay = due - now_wall < most ? due - now_wall : most;
     if (refill && delay > refill->key - now)
         delay = refill->key - now;
     if (jobs->upkeep && delay > JOBS_TICK_MS * NS_PER_MS)
@@ -131,6 +140,7 @@ static void look(struct jobs *jobs)
     place_due(jobs, now_wall);
     flow_refilled(jobs, now);
     give_back(jobs, now_wall - SHARED_UNSTARTED_MS * NS_PER_MS);
+    workflow_look(jobs, now_wall);
     dispatch(jobs);
     if (now >= jobs->next_upkeep_ns) {
         jobs->upkeep = !jobs->driver->shared;
@@ -195,6 +205,7 @@ static struct jobs *create(const struct jobs_options *options)
 static void destroy(struct jobs *jobs)
 {
     batch_drop(jobs, &jobs->pending);
+    workflow_close(jobs);
     heap_free(&jobs->due); /* it touches its nodes, so before the jobs */
     for (size_t i = 0; i < jobs->index.size; i++)
         if (jobs->index.slots[i].id)

@@ -37,8 +37,9 @@ struct jobs_options {
      * (CANCELLED, INTERRUPTED); may come more than once. */
     void (*cancel)(struct job_run *run, enum job_end why, void *arg);
     void *arg;
-    int64_t result_ttl_ns; /* 0 = 1 day */
-    int64_t dead_ttl_ns;   /* 0 = 30 days; attempts are kept as long */
+    int64_t result_ttl_ns;   /* 0 = 1 day */
+    int64_t dead_ttl_ns;     /* 0 = 30 days; attempts are kept as long */
+    int64_t workflow_ttl_ns; /* finished runs of workflows; 0 = 7 days */
     /* How the process before this one died, for the log of what ran then: "signal 11
      * (Segmentation fault)".  Borrowed by jobs_open(); NULL: nobody knows. */
     const char *last_death;

@@ -46,7 +46,8 @@ void jobs_lane_lost(struct jobs *jobs, const struct lane *lane, int64_t guilty, 
 bool jobs_is_settled(struct jobs *jobs)
 {
     jobs_lock(jobs);
-    bool settled = jobs->failed.code || (!jobs->writing && batch_is_empty(&jobs->pending));
+    bool settled = jobs->failed.code ||
+                   (!jobs->writing && batch_is_empty(&jobs->pending) && !workflow_pending(jobs));
     jobs_unlock(jobs);
     return settled;
 }

@@ -246,6 +246,7 @@ static void set_gauge(const char *queue, const char *state, int64_t value)
 void jobs_scrape(void *arg)
 {
     struct jobs *jobs = arg;
+    workflow_scrape(jobs);
     for (uint32_t i = 1;; i++) {
         jobs_lock(jobs);
         bool more = i <= jobs->words;

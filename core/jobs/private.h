@@ -55,6 +55,7 @@ struct jobs_driver;
 struct json;
 struct metric;
 struct run;
+struct workflows;
 
 enum {
     JOBS_BATCH = 32,    /* jobs claimed for a lane and not yet started */
@@ -316,6 +317,7 @@ struct jobs {
     void *record; /* a shared driver's own */
     struct sqlite *db;
     struct flight *flight;
+    struct workflows *workflows; /* NULL with a shared driver */
     /* before jobs_start() */
     struct worker *workers[JOBS_WORKERS];
     int worker_count, slots;
@@ -501,6 +503,11 @@ bool push_hand_over(struct jobs *jobs, struct push_op *op, struct err *err);
 void push_free(struct push_op *op); /* with its jobs, which nobody else knows yet */
 void push_publish(struct jobs *jobs, struct push_op *ops); /* takes the lock: their jobs may run */
 void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err); /* frees op */
+/* Writer thread: one job that follows from this transaction, for record_push() and
+ * push_publish(); nobody waits for it.  NULL with *err. */
+struct push_op *push_follow(struct jobs *jobs, const struct job_spec *spec, struct str args,
+                            struct err *err);
+void push_drop(struct jobs *jobs, struct push_op *op, bool rolled_back); /* frees op */
 
 /* change.c */
 void change_answer(struct change_op *op, const struct err *err); /* frees op */
@@ -538,7 +545,7 @@ const struct fin_record *history_find(const struct history *h, int64_t id);
 const struct fin_record *history_back(const struct history *h, size_t n); /* 0 = newest; or NULL */
 void history_free(struct history *h);
 
-/* schema.c: makes the tables; arg is not used */
+/* schema.c: makes the tables; arg: the jobs */
 bool schema_make(struct sqlite_conn *conn, void *arg, struct err *err);
 
 /* recover.c */
@@ -572,3 +579,20 @@ enum job_state job_state_of_end(int end);                          /* of a fin_r
 void print_row(struct buf *out, const struct job_row *row);
 void print_job(struct buf *out, const struct job *job); /* lock held */
 void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *record); /* too */
+
+/* workflow*.c: runs of workflows take part in the record's transactions.  Nothing to do when
+ * jobs->workflows is NULL. */
+bool workflow_open(struct jobs *jobs, struct sqlite_conn *conn, struct err *err); /* with schema */
+bool workflow_recover(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
+bool workflow_defers(struct jobs *jobs, struct job *job); /* lock held: its end is decided later */
+void workflow_recovered(struct jobs *jobs);               /* lock held: all jobs have a place */
+void workflow_close(struct jobs *jobs);
+bool workflow_pending(const struct jobs *jobs);                    /* lock held */
+int64_t workflow_due_wall(const struct jobs *jobs);                /* lock held; 0 = no wait ends */
+void workflow_look(struct jobs *jobs, int64_t now_wall);           /* lock held */
+void workflow_take(struct jobs *jobs);                             /* lock held, with the batch */
+bool workflow_is_graph_step(const struct jobs *jobs, int64_t job); /* writer thread, as below */
+bool workflow_record(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
+void workflow_committed(struct jobs *jobs);
+void workflow_failed(struct jobs *jobs, const struct err *err);
+void workflow_scrape(struct jobs *jobs); /* any thread */

@@ -188,6 +188,26 @@ static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool q
     return queue && !push_hand_over(jobs, op, err) ? NULL : op;
 }
 
+struct push_op *push_follow(struct jobs *jobs, const struct job_spec *spec, struct str args,
+                            struct err *err)
+{
+    struct jobs_push nobody = {.lane = NULL};
+    struct push_op *op = prepare(jobs, &nobody, false, spec, &args, 1, err);
+    if (op)
+        op->push = NULL;
+    return op;
+}
+
+void push_drop(struct jobs *jobs, struct push_op *op, bool rolled_back)
+{
+    if (rolled_back) {
+        jobs_lock(jobs);
+        jobs->pushing -= op->count;
+        jobs_unlock(jobs);
+    }
+    push_free(op);
+}
+
 bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec *spec,
                const struct str *args, int count, struct err *err)
 {

@@ -212,7 +212,9 @@ static bool record_end(struct jobs *jobs, struct sqlite_conn *conn, const struct
                delete_row(conn, "DELETE FROM maru_job WHERE id = ?1", job->id, err);
     struct fin_record record = job_record(job, now_wall);
     buf_add(&jobs->blob, &record, sizeof record);
-    return !job->result || record_result(jobs, conn, job, now_wall, err);
+    /* What a graph's step brings is in the step's own row. */
+    return !job->result || workflow_is_graph_step(jobs, job->id) ||
+           record_result(jobs, conn, job, now_wall, err);
 }
 
 static bool record_ends(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
@@ -257,5 +259,5 @@ bool record_batch(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
     for (struct change_op *op = jobs->batch.revivals; op; op = op->next)
         if (!change_revive(jobs, conn, op, err))
             return false;
-    return settings_record(conn, jobs->batch.settings, err);
+    return settings_record(conn, jobs->batch.settings, err) && workflow_record(jobs, conn, err);
 }

@@ -194,7 +194,8 @@ static bool load(struct sqlite_conn *conn, void *arg, struct err *err)
            each_row(conn, "SELECT queue, count(*) FROM maru_job_dead GROUP BY queue", on_dead, r,
                     err) &&
            each_row(conn, "SELECT max(id) FROM maru_job_dead", on_max_id, r, err) &&
-           each_row(conn, "SELECT max(id) FROM maru_job_done", on_max_id, r, err);
+           each_row(conn, "SELECT max(id) FROM maru_job_done", on_max_id, r, err) &&
+           workflow_recover(r->jobs, conn, err);
 }
 
 static bool count_crash(struct sqlite_conn *conn, const struct job *job, struct err *err)
@@ -270,7 +271,8 @@ static void place_job(struct jobs *jobs, struct job *job, int64_t now_wall)
         return;
     }
     extra_set_error(job, mem_printf("quarantined: took the process down %d times", job->crashes));
-    job_over(jobs, job, JOB_END_DISCARDED);
+    if (!workflow_defers(jobs, job))
+        job_over(jobs, job, JOB_END_DISCARDED);
     log_error("jobs", "%s %lld is %s", job->kind->name, (long long)job->id, job->extra->error);
 }
 
@@ -292,6 +294,7 @@ static void place_all(struct jobs *jobs)
     jobs_lock(jobs);
     for (size_t i = 0; i < n; i++)
         place_job(jobs, all[i], now_wall);
+    workflow_recovered(jobs);
     jobs_unlock(jobs);
     mem_free(all);
 }
@@ -304,7 +307,7 @@ bool jobs_recover(struct jobs *jobs, struct err *err)
     r.crashed_count = flight_read(jobs->flight, r.crashed, FLIGHT_SLOTS, &r.same_boot);
     jobs->next_id = 1;
     jobs->fold.next_seq = 1;
-    bool ok = sqlite_work_wait(jobs->db, schema_make, NULL, err) &&
+    bool ok = sqlite_work_wait(jobs->db, schema_make, jobs, err) &&
               sqlite_read_wait(jobs->db, load, &r, err) && blame(&r, err);
     mem_free(r.crashed);
     index_free(&r.finished);

@@ -58,7 +58,6 @@ static bool has_column(struct sqlite_conn *conn, const char *table, const char *
 bool schema_make(struct sqlite_conn *conn, void *arg, struct err *err)
 {
     char sql[160];
-    (void)arg;
     if (!sqlite_exec(conn, schema, err))
         return false;
     for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
@@ -70,5 +69,5 @@ bool schema_make(struct sqlite_conn *conn, void *arg, struct err *err)
         if (!has && !sqlite_exec(conn, sql, err))
             return false;
     }
-    return true;
+    return workflow_open(arg, conn, err);
 }

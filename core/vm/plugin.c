@@ -6,6 +6,7 @@
 #include <lua.h>
 
 #include "base/mem.h"
+#include "jobs/workflow.h"
 #include "vm/internal.h"
 
 /* Each reads field `key` of the table on top of the stack. */
@@ -111,6 +112,27 @@ static void read_job(lua_State *L, void *item)
     job->concurrency = integer(L, "concurrency", 0);
 }
 
+static void read_workflow_step(lua_State *L, void *item)
+{
+    struct workflow_step_decl *step = item;
+    step->name = text(L, "name");
+    step->on_error = text(L, "on_error");
+    step->next = texts(L, "next", &step->next_count);
+    step->join = texts(L, "join", &step->join_count);
+}
+
+static void read_workflow(lua_State *L, void *item)
+{
+    struct workflow_decl *workflow = item;
+    workflow->plugin = text(L, "plugin");
+    workflow->name = text(L, "name");
+    workflow->start = text(L, "start");
+    workflow->version = integer(L, "version", 1);
+    workflow->max_steps = integer(L, "max_steps", 0);
+    workflow->steps =
+        items(L, "steps", sizeof *workflow->steps, &workflow->step_count, read_workflow_step);
+}
+
 static void read_schedule(lua_State *L, void *item)
 {
     struct schedule_decl *schedule = item;
@@ -211,6 +233,8 @@ void plugin_read(lua_State *L, struct plugin_decl *decl)
     decl->requires = texts(L, "requires", &decl->require_count);
     decl->routes = items(L, "routes", sizeof *decl->routes, &decl->route_count, read_route);
     decl->jobs = items(L, "jobs", sizeof *decl->jobs, &decl->job_count, read_job);
+    decl->workflows =
+        items(L, "workflows", sizeof *decl->workflows, &decl->workflow_count, read_workflow);
     decl->schedules =
         items(L, "schedules", sizeof *decl->schedules, &decl->schedule_count, read_schedule);
     decl->topics = items(L, "topics", sizeof *decl->topics, &decl->topic_count, read_topic);
@@ -256,6 +280,24 @@ static void free_routes_and_jobs(struct plugin_decl *decl)
     mem_free(decl->jobs);
 }
 
+static void free_workflows(struct plugin_decl *decl)
+{
+    for (int i = 0; i < decl->workflow_count; i++) {
+        struct workflow_decl *w = &decl->workflows[i];
+        for (int k = 0; k < w->step_count; k++) {
+            mem_free(w->steps[k].name);
+            mem_free(w->steps[k].on_error);
+            free_texts(w->steps[k].next, w->steps[k].next_count);
+            free_texts(w->steps[k].join, w->steps[k].join_count);
+        }
+        mem_free(w->steps);
+        mem_free(w->plugin);
+        mem_free(w->name);
+        mem_free(w->start);
+    }
+    mem_free(decl->workflows);
+}
+
 static void free_events(struct plugin_decl *decl)
 {
     for (int i = 0; i < decl->schedule_count; i++) {
@@ -297,6 +339,7 @@ void plugin_decl_free(struct plugin_decl *decl)
     if (!decl)
         return;
     free_routes_and_jobs(decl);
+    free_workflows(decl);
     free_events(decl);
     free_series_and_pages(decl);
     free_texts(decl->requires, decl->require_count);

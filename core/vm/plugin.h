@@ -37,6 +37,7 @@ struct job_decl {
     int64_t backoff_ns, timeout_ns;
     int concurrency; /* 0 = no limit */
 };
+struct workflow_decl; /* jobs/workflow.h */
 struct schedule_decl {
     char *id, *pattern, *tz; /* tz NULL = the configuration's */
     char *kind;      /* job it pushes; handlers given in place become "plugin.cron:<id>" jobs */
@@ -89,6 +90,8 @@ struct plugin_decl {
     int route_count;
     struct job_decl *jobs;
     int job_count;
+    struct workflow_decl *workflows;
+    int workflow_count;
     struct schedule_decl *schedules;
     int schedule_count;
     struct topic_decl *topics;

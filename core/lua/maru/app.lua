@@ -15,6 +15,7 @@ local NOUNS = {
   { name = "cache", file = "cache" },
   { name = "channels", file = "channels" },
   { name = "jobs", file = "jobs" },
+  { name = "workflows", file = "workflows" },
   { name = "store", file = "store" },
   { name = "series", file = "series" },
   { name = "http", file = "client" },

@@ -6,6 +6,7 @@ local routes = require "maru.contract_routes"
 local schema = require "maru.schema"
 local units = require "maru.units"
 local words = require "maru.words"
+local workflow = require "maru.contract_workflow"
 local work = require "maru.contract_work"
 
 local find = string.find
@@ -14,7 +15,7 @@ local refuse, under = words.refuse, words.under
 local M = {}
 
 local KNOWN = { name = true, version = true, requires = true, config = true, limits = true, jit = true,
-  allow = true, series = true, routes = true, jobs = true, cron = true, on = true, sockets = true,
+  allow = true, series = true, routes = true, jobs = true, workflows = true, cron = true, on = true, sockets = true,
   pages = true, exports = true, start = true, stop = true, health = true }
 -- What a plugin may have at once on each lane.
 local CAPS = { tasks = 1000, timers = 1000, sockets = 10000, connections = 64 }
@@ -253,6 +254,7 @@ function M.read(plugin, parts)
   out.sockets = routes.sockets(plugin.sockets, context)
   out.pages = routes.pages(plugin.pages, context)
   out.jobs = work.jobs(plugin.jobs, context)
+  out.workflows = workflow.workflows(plugin.workflows, context, out.jobs)
   out.schedules = work.cron(plugin.cron, context, out.jobs)
   out.topics = work.on(plugin.on, context, out.jobs)
   read_exports(plugin, out, context)

@@ -76,6 +76,9 @@ local function job(keys, kind, name, t, context)
   return out
 end
 
+-- For contract_workflow.lua: a step is a job with more options.
+M.JOB, M.job = JOB, job
+
 function M.jobs(jobs, context)
   local out = {}
   for _, name in ipairs(context.keys_of({ "jobs" }, jobs)) do

@@ -26,6 +26,7 @@
 ---@field series? table<string, maru.SeriesDeclaration>
 ---@field routes? table<string, function|maru.Route>      ["GET /api/things/{id}"]; `{rest...}` takes the rest of the path
 ---@field jobs? table<string, function|maru.JobDeclaration>
+---@field workflows? table<string, maru.Workflow>           graphs of steps whose state is on disk after each
 ---@field cron? table<string, function|maru.CronDeclaration>   ["*/5 * * * *"] = { job = "collect" }
 ---@field on? table<string, function>                     channel topic → durable job
 ---@field sockets? table<string, maru.Socket>             ["/ws/things"]
@@ -181,6 +182,60 @@ function Stream:follow(topic, event) end
 ---@field max_attempts integer
 ---@field queue string
 ---@field scheduled_at? number   the instant of the schedule that made it
+---@field previous? any          in a chain the result of the job before, in a chord's body the list of results, in an on_error job { error, workflow }
+
+--- A graph of named steps, started with app.workflows:start. Each step is a job of its own; the end of a step, the
+--- state it leaves and the next steps are one commit, so that a crash resumes at the step that had not ended.
+---@class maru.Workflow
+---@field start string           name of the first step
+---@field steps table<string, function|maru.WorkflowStep>
+---@field version? integer       kept with every run (run.version), default 1
+---@field max_steps? integer     of one run, loops included; over it the run fails; default 1000
+
+---@class maru.WorkflowStep : maru.JobDeclaration   and all that a job may say: queue, retries, timeout …
+---@field [1] fun(app, run: maru.WorkflowRun): any   returns the next step's name, a list of names (branches side by side), run:wait(…), run:sleep(…), or nothing: this branch is over
+---@field next? string[]         the steps it may lead to: checked, drawn; without it any
+---@field join? (string|string[])[]   it starts when every one of these steps has led here ({ "a", "b" } inside: either)
+---@field on_error? string       the step that follows when its job is dead (run.error tells why); without it the run fails
+
+---@class maru.WorkflowRun
+---@field id integer             of the run
+---@field name string            of the workflow
+---@field step string
+---@field n integer              which step of the run this is, from 1
+---@field version integer        of the workflow when the run began
+---@field input table            what app.workflows:start was given
+---@field state table            yours: what you change here is kept when the step ends, at most 256 KiB as JSON
+---@field from? string           the step that led here
+---@field signal? maru.WorkflowSignal   what the wait before this step ended with
+---@field timed_out? string      name of the signal that did not come in time
+---@field error? { step: string, message: string }   in a step that follows as on_error
+---@field job integer
+---@field attempt integer        1 on the first run of this step's job
+---@field max_attempts integer
+local WorkflowRun = {}
+--- To be returned: nothing is held until `signal` comes, then the next step has it as run.signal.
+---@param signal string
+---@param options? maru.WaitOptions
+function WorkflowRun:wait(signal, options) end
+--- To be returned: goes on after that time.
+---@param duration string|number
+---@param options? maru.SleepOptions
+function WorkflowRun:sleep(duration, options) end
+
+---@class maru.WaitOptions
+---@field next? string           the step that follows the signal, default this one again
+---@field timeout? string|number      default none: it waits for ever
+---@field otherwise? string      the step that follows the timeout; without it the step has failed then
+
+---@class maru.SleepOptions
+---@field next? string           the step that follows, default this one again
+
+---@class maru.WorkflowSignal
+---@field name string
+---@field data any
+---@field by string              the plugin or the operator
+---@field at number
 
 ---@class maru.CronDeclaration
 ---@field [1]? fun(app, job: maru.Job)   either this or `job`
@@ -375,6 +430,53 @@ function app.jobs:push_many(name, list, options) end
 --- (waits) { id, kind, state, attempt, result, error, attempts, … } or false. attempts: the last 20 failed ones, each
 --- { attempt, started_at, ended_at, error, traceback, lane }; also a run that the process died in. @return table|false
 function app.jobs:get(id) end
+
+---@class maru.WorkflowOptions
+---@field key? string            no second unfinished run of this name with this key → nil, message, "duplicate"
+---@field name? string           of a chain, group or chord: a word for lists
+---@field on_error? table        of these: { name, [args], [options] }, a job to push when the run fails
+
+---@class maru.WorkflowListOptions
+---@field name? string
+---@field state? "running"|"waiting"|"done"|"failed"|"cancelled"
+---@field key? string
+---@field limit? integer         1 to 500, default 50
+---@field before? integer        ids below this one
+
+---@class maru.Workflows   runs of several jobs; this plugin's own.
+app.workflows = {}
+--- (waits) Starts M.workflows[name]. @return integer|nil id, string?, string?
+---@param name string
+---@param input? table
+---@param options? { key: string }
+function app.workflows:start(name, input, options) end
+--- (waits) { { name, [args], [options] }, … } one after the other; the run's result is the last one's. options of a job:
+--- delay, priority, queue, retries, timeout. @return integer|nil id, string?, string?
+---@param list table[]
+---@param options? maru.WorkflowOptions
+function app.workflows:chain(list, options) end
+--- (waits) Side by side; the run's result is the list of results. @return integer|nil id, string?, string?
+---@param list table[]
+---@param options? maru.WorkflowOptions
+function app.workflows:group(list, options) end
+--- (waits) A group, then body with job.previous = the results in order; a member that is dead fails the run.
+--- @return integer|nil id, string?, string?
+---@param list table[]
+---@param body table
+---@param options? maru.WorkflowOptions
+function app.workflows:chord(list, body, options) end
+--- (waits) { id, name, shape, state, data (a graph's run.state), result, error, steps, … } or false. @return table|false
+function app.workflows:get(id) end
+--- (waits) Newest first, without steps. @return table[]
+---@param options? maru.WorkflowListOptions
+function app.workflows:list(options) end
+--- (waits) True when a step waited for it, false when it is kept until one does; nil, message, "not_found" or "closed".
+---@param id integer
+---@param name string
+---@param data? any
+function app.workflows:signal(id, name, data) end
+--- (waits) Ends a run and its jobs. @return boolean|nil, string?, string?
+function app.workflows:cancel(id) end
 
 ---@class maru.Channels   fan-out to everyone listening now; no history.
 app.channels = {}

@@ -1,0 +1,356 @@
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "jobs/workflow_private.h"
+
+/* A way through the graph, from the step that ended to the one that follows. */
+struct way {
+    struct wf *f;
+    struct wf_run *run;
+    const struct workflow_decl *decl;
+    struct str from;
+    struct str more; /* JSON members for the step's job: the signal, the error */
+};
+
+static const struct workflow_decl *decl_of(struct wf *f, const struct wf_run *run)
+{
+    return wf_find(f->set, str_c(run->plugin), str_c(run->name));
+}
+
+static bool add_input(struct wf *f, const struct wf_run *run, struct buf *out)
+{
+    sqlite3_stmt *s =
+        wf_query(f, "SELECT spec FROM maru_workflow_step WHERE run = ?1 AND seq = 0", "i", run->id);
+    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
+    if (rc == SQLITE_ROW)
+        buf_add_str(out, wf_column(s, 0));
+    if (s)
+        sqlite3_reset(s);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+/* What the step's job gets; lua/maru/workflow_run.lua reads it. */
+static bool write_args(const struct way *way, struct str step, struct buf *out)
+{
+    const struct wf_run *run = way->run;
+    buf_printf(out, "{\"run\":%lld,\"workflow\":\"%s\",\"step\":\"%.*s\",\"n\":%d,\"version\":%d",
+               (long long)run->id, run->name, (int)step.n, step.p, run->steps + 1, run->version);
+    if (way->from.n)
+        buf_printf(out, ",\"from\":\"%.*s\"", (int)way->from.n, way->from.p);
+    buf_add_c(out, ",\"input\":");
+    if (!add_input(way->f, run, out))
+        return false;
+    buf_add_c(out, ",\"state\":");
+    buf_add_str(out, run->data.n ? buf_str(&run->data) : STR("{}"));
+    buf_add_str(out, way->more);
+    buf_add_char(out, '}');
+    return true;
+}
+
+static bool queue_step(const struct way *way, const struct workflow_step_decl *step)
+{
+    struct wf *f = way->f;
+    struct wf_run *run = way->run;
+    struct buf args = {0};
+    int64_t job;
+    struct err why;
+    int most = way->decl->max_steps ? way->decl->max_steps : WORKFLOW_STEPS;
+    if (run->steps >= most)
+        return wf_fail(f, run, "more than %d steps (max_steps), the next would be '%s'", most,
+                       step->name);
+    char *kind = mem_printf("%s.flow:%s.%s", run->plugin, run->name, step->name);
+    bool ok = write_args(way, str_c(step->name), &args);
+    struct wf_push push = {.kind = str_c(kind), .args = buf_str(&args)};
+    ok = ok && wf_push(f, run, run->steps + 1, &push, &job, &why);
+    if (ok && !job)
+        ok = wf_fail(f, run, "step '%s': %s", step->name, why.message);
+    else if (ok) {
+        run->steps++;
+        run->active++;
+        ok = wf_exec(f,
+                     "INSERT INTO maru_workflow_step(run, seq, name, state, job, at, attempt,"
+                     " version, on_error, spec) VALUES(?1, ?2, ?3, 1, ?4, ?5, 0, ?6, ?7, ?8)",
+                     "iisiiiss", run->id, (int64_t)run->steps, str_c(step->name), job, f->now,
+                     (int64_t)way->decl->version,
+                     step->on_error ? str_c(step->on_error) : (struct str){0},
+                     way->from.n ? way->from : (struct str){0});
+    }
+    buf_free(&args);
+    mem_free(kind);
+    return ok;
+}
+
+/* -- joins: run->arrived holds a line "join step" for each that came ------------------------ */
+
+static bool has_arrived(const struct wf_run *run, struct str join, struct str step)
+{
+    struct str rest = buf_str(&run->arrived);
+    while (rest.n) {
+        struct str line = str_split(&rest, '\n');
+        if (str_eq(str_split(&line, ' '), join) && str_eq(line, step))
+            return true;
+    }
+    return false;
+}
+
+static void forget_arrivals(struct wf_run *run, struct str join)
+{
+    struct buf kept = {0};
+    struct str rest = buf_str(&run->arrived);
+    while (rest.n) {
+        struct str line = str_split(&rest, '\n'), step = line;
+        if (str_eq(str_split(&step, ' '), join))
+            continue;
+        buf_add_str(&kept, line);
+        buf_add_char(&kept, '\n');
+    }
+    buf_free(&run->arrived);
+    run->arrived = kept;
+}
+
+/* The first line of the join that nobody came for, or NULL; names: whether `from` is in any. */
+static const char *missing(const struct wf_run *run, const struct workflow_step_decl *join,
+                           struct str from, bool *names)
+{
+    const char *first = NULL;
+    for (int i = 0; i < join->join_count; i++) {
+        struct str rest = str_c(join->join[i]);
+        bool came = false;
+        while (rest.n) {
+            struct str step = str_split(&rest, ' ');
+            came = came || has_arrived(run, str_c(join->name), step);
+            *names = *names || str_eq(step, from);
+        }
+        if (!came && !first)
+            first = join->join[i];
+    }
+    return first;
+}
+
+static bool arrive(const struct way *way, const struct workflow_step_decl *join)
+{
+    struct wf_run *run = way->run;
+    bool names = false;
+    missing(run, join, way->from, &names);
+    if (!names)
+        return wf_fail(way->f, run, "step '%.*s' leads to the join '%s', which does not name it",
+                       (int)way->from.n, way->from.p, join->name);
+    if (!has_arrived(run, str_c(join->name), way->from))
+        buf_printf(&run->arrived, "%s %.*s\n", join->name, (int)way->from.n, way->from.p);
+    if (missing(run, join, way->from, &names))
+        return true;
+    forget_arrivals(run, str_c(join->name));
+    return queue_step(way, join);
+}
+
+static bool go(const struct way *way, struct str to)
+{
+    struct wf_run *run = way->run;
+    const struct workflow_step_decl *step = wf_find_step(way->decl, to);
+    if (run->state != WORKFLOW_RUNNING)
+        return true;
+    if (!way->decl)
+        return wf_fail(way->f, run, "plugin %s does not declare this workflow any more",
+                       run->plugin);
+    if (!step)
+        return wf_fail(way->f, run, "there is no step '%.*s' in version %d of the workflow",
+                       (int)to.n, to.p, way->decl->version);
+    return step->join_count ? arrive(way, step) : queue_step(way, step);
+}
+
+/* When no step is left the run is done, unless a join still waits for somebody. */
+static bool settle_run(struct wf *f, struct wf_run *run)
+{
+    if (run->state != WORKFLOW_RUNNING || run->active)
+        return true;
+    if (!run->arrived.n)
+        return wf_finish(f, run, WORKFLOW_DONE);
+    struct str rest = buf_str(&run->arrived);
+    struct str join = str_split(&rest, ' ');
+    const struct workflow_step_decl *step = wf_find_step(decl_of(f, run), join);
+    bool names = false;
+    const char *who = step ? missing(run, step, STR(""), &names) : NULL;
+    return wf_fail(f, run, "the join '%.*s' waits for '%s', which led elsewhere", (int)join.n,
+                   join.p, who ? who : "?");
+}
+
+bool wf_graph_start(struct wf *f, struct wf_run *run, struct str input)
+{
+    const struct workflow_decl *decl = decl_of(f, run);
+    struct way way = {.f = f, .run = run, .decl = decl};
+    return wf_exec(f,
+                   "INSERT INTO maru_workflow_step(run, seq, name, state, at, spec)"
+                   " VALUES(?1, 0, '', 3, ?2, ?3)",
+                   "iis", run->id, f->now, input.n ? input : STR("{}")) &&
+           go(&way, str_c(decl ? decl->start : ""));
+}
+
+/* ,"error":{"step":…,"message":…} */
+static void write_error(struct buf *out, struct str step, struct str message)
+{
+    struct json w = json_to(out);
+    buf_add_c(out, ",\"error\":");
+    json_open(&w, '{');
+    json_key(&w, "step");
+    json_str(&w, step);
+    json_key(&w, "message");
+    json_str(&w, message);
+    json_close(&w, '}');
+}
+
+static bool went_wrong(struct way *way, const struct wf_step *step, struct str message)
+{
+    struct buf more = {0};
+    if (!step->on_error)
+        return wf_fail(way->f, way->run, "step '%s': %.*s", step->name, (int)message.n, message.p);
+    write_error(&more, str_c(step->name), message);
+    way->more = buf_str(&more);
+    bool ok = go(way, str_c(step->on_error));
+    buf_free(&more);
+    return ok;
+}
+
+/* -- waiting -------------------------------------------------------------------------------- */
+
+void wf_write_signal(struct buf *out, struct str name, struct str data, struct str who, int64_t at)
+{
+    struct json w = json_to(out);
+    buf_add_c(out, ",\"signal\":");
+    json_open(&w, '{');
+    json_key(&w, "name");
+    json_str(&w, name);
+    if (data.n && !str_eq_c(data, "null")) {
+        json_key(&w, "data");
+        json_raw(&w, data);
+    }
+    json_key(&w, "by");
+    json_str(&w, who);
+    json_key(&w, "at");
+    json_num(&w, (double)at / (double)NS_PER_SECOND);
+    json_close(&w, '}');
+}
+
+/* The oldest kept signal of this name, taken: 1 with *out written, 0, or -1. */
+static int take_signal(struct wf *f, int64_t run, struct str name, struct buf *out)
+{
+    sqlite3_stmt *s = wf_query(f,
+                               "SELECT seq, data, who, at FROM maru_workflow_signal WHERE"
+                               " run = ?1 AND name = ?2 ORDER BY seq LIMIT 1",
+                               "is", run, name);
+    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
+    int64_t seq = 0;
+    if (rc == SQLITE_ROW) {
+        seq = sqlite3_column_int64(s, 0);
+        wf_write_signal(out, name, wf_column(s, 1), wf_column(s, 2), sqlite3_column_int64(s, 3));
+    }
+    if (s)
+        sqlite3_reset(s);
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? 0 : -1;
+    return wf_exec(f, "DELETE FROM maru_workflow_signal WHERE run = ?1 AND seq = ?2", "ii", run,
+                   seq)
+               ? 1
+               : -1;
+}
+
+static bool begin_wait(struct way *way, const struct wf_step *step, struct str wait)
+{
+    struct wf *f = way->f;
+    struct str name = wf_text(wf_get(wait, "signal")), next = wf_text(wf_get(wait, "next"));
+    struct str otherwise = wf_text(wf_get(wait, "otherwise"));
+    struct str timeout = wf_get(wait, "timeout");
+    struct buf more = {0};
+    int is = name.n ? take_signal(f, way->run->id, name, &more) : 0;
+    way->more = buf_str(&more);
+    bool ok = is == 1 ? go(way, next) : is == 0;
+    buf_free(&more);
+    if (is != 0)
+        return ok;
+    char *seconds = str_dup(timeout);
+    int64_t due = timeout.n ? f->now + (int64_t)(strtod(seconds, NULL) * (double)NS_PER_SECOND) : 0;
+    mem_free(seconds);
+    if (due && (!f->w->due_new || due < f->w->due_new))
+        f->w->due_new = due;
+    way->run->active++;
+    way->run->waiting++;
+    return wf_exec(f,
+                   "UPDATE maru_workflow_step SET state = 2, await = ?3, next = ?4,"
+                   " otherwise = ?5, due_at = nullif(?6, 0) WHERE run = ?1 AND seq = ?2",
+                   "iisssi", way->run->id, (int64_t)step->seq, name, next, otherwise, due);
+}
+
+static bool end_wait(struct wf *f, struct wf_run *run, const struct wf_step *step,
+                     const char *error)
+{
+    run->active--;
+    run->waiting--;
+    return wf_exec(f,
+                   "UPDATE maru_workflow_step SET state = 3, woke_at = ?3, due_at = NULL,"
+                   " error = ?4 WHERE run = ?1 AND seq = ?2",
+                   "iiis", run->id, (int64_t)step->seq, f->now,
+                   error ? str_c(error) : (struct str){0});
+}
+
+bool wf_graph_woke(struct wf *f, struct wf_run *run, const struct wf_step *step, struct str signal)
+{
+    struct way way = {f, run, decl_of(f, run), str_c(step->name), signal};
+    return end_wait(f, run, step, NULL) && go(&way, str_c(step->next)) && settle_run(f, run);
+}
+
+bool wf_graph_late(struct wf *f, struct wf_run *run, const struct wf_step *step)
+{
+    struct buf more = {0};
+    struct way way = {.f = f, .run = run, .decl = decl_of(f, run), .from = str_c(step->name)};
+    bool ok = end_wait(f, run, step, step->await ? "timeout" : NULL);
+    if (step->await)
+        buf_printf(&more, ",\"timed_out\":\"%s\"", step->await);
+    way.more = buf_str(&more);
+    if (ok && step->otherwise)
+        ok = go(&way, str_c(step->otherwise));
+    else if (ok) {
+        char *why = mem_printf("no signal '%s' came in time", step->await ? step->await : "");
+        ok = went_wrong(&way, step, str_c(why));
+        mem_free(why);
+    }
+    buf_free(&more);
+    return ok && settle_run(f, run);
+}
+
+/* -- the end of a step ---------------------------------------------------------------------- */
+
+static bool checkpoint(struct wf *f, struct wf_run *run, struct str move)
+{
+    struct str set = wf_get(move, "set"), remove = wf_get(move, "remove");
+    struct buf data = {0};
+    if (!set.n && !remove.n)
+        return true;
+    wf_patch(&data, buf_str(&run->data), set, remove);
+    if (data.n > WORKFLOW_STATE_BYTES) {
+        size_t n = data.n;
+        buf_free(&data);
+        return wf_fail(f, run, "the state has %zu bytes, the most is %d", n, WORKFLOW_STATE_BYTES);
+    }
+    buf_free(&run->data);
+    run->data = data;
+    return true;
+}
+
+bool wf_graph_ended(struct wf *f, struct wf_run *run, const struct wf_step *step,
+                    const struct wf_end *end)
+{
+    struct way way = {.f = f, .run = run, .decl = decl_of(f, run), .from = str_c(step->name)};
+    struct str move = end->result, name;
+    if (!end->done)
+        return went_wrong(&way, step, end->error) && settle_run(f, run);
+    if (!checkpoint(f, run, move))
+        return false;
+    struct str wait = wf_get(move, "wait"), next = wf_get(move, "next");
+    bool ok = true;
+    if (wait.n && run->state == WORKFLOW_RUNNING)
+        ok = begin_wait(&way, step, wait);
+    while (ok && next.n && wf_item(&next, &name))
+        ok = go(&way, wf_text(name));
+    return ok && settle_run(f, run);
+}

@@ -1,0 +1,173 @@
+--- app.workflows: runs of several jobs, over bind/workflows_lua.c.
+local words = require "maru.words"
+
+local START = "app.workflows:start(name, [input], [options])"
+local SIGNAL = "app.workflows:signal(id, name, [data])"
+local LIST = "app.workflows:list([options])"
+local LIST_OPTIONS = { name = true, state = true, key = true, limit = true, before = true }
+local STATES = { running = true, waiting = true, done = true, failed = true, cancelled = true }
+local OPTIONS = { name = true, key = true, on_error = true }
+
+return function(raw, info)
+  local json = info.raw.json
+  local workflows = {}
+
+  local function own()
+    return info.declared and info.declared.workflows or {}
+  end
+
+  local function kind_of(name, usage)
+    if type(name) ~= "string" then
+      error(usage .. ": a job is { name, [args], [options] }, its name is " .. type(name), 4)
+    elseif name:find(".", 1, true) then
+      return name
+    end
+    local jobs = info.declared and info.declared.jobs or {}
+    if not jobs[name] then
+      error(usage .. ": there is no job '" .. name .. "' in M.jobs" .. words.suggest(name, jobs), 4)
+    end
+    return info.name .. "." .. name
+  end
+
+  --- { name, [args], [options] } -> { kind, JSON, options }
+  local function member(entry, usage)
+    if type(entry) == "string" then
+      entry = { entry }
+    elseif type(entry) ~= "table" then
+      error(usage .. ": a job is { name, [args], [options] }, got " .. type(entry), 3)
+    end
+    local args, options = entry[2], entry[3]
+    if args ~= nil and type(args) ~= "table" then
+      error(usage .. ": a job's args must be a table, got " .. type(args), 3)
+    elseif options ~= nil and type(options) ~= "table" then
+      error(usage .. ": a job's options must be a table, got " .. type(options), 3)
+    end
+    return { kind_of(entry[1], usage), args == nil and "{}" or json.encode(args), options }
+  end
+
+  local function members(list, usage)
+    if type(list) ~= "table" or #list == 0 then
+      error(usage .. ": needs a list of jobs", 3)
+    end
+    local out = {}
+    for i, entry in ipairs(list) do
+      out[i] = member(entry, usage)
+    end
+    return out
+  end
+
+  local function options_of(options, usage)
+    if options == nil then
+      return {}
+    elseif type(options) ~= "table" then
+      error(usage .. ": options must be a table, got " .. type(options), 3)
+    end
+    for key in pairs(options) do
+      if not OPTIONS[key] then
+        error(usage .. ": unknown option '" .. tostring(key) .. "'" .. words.suggest(key, OPTIONS), 3)
+      end
+    end
+    return options
+  end
+
+  local function list_of(shape, list, body, options, usage)
+    local checked = members(list, usage)
+    local on_error = options.on_error ~= nil and member(options.on_error, usage) or nil
+    return raw.list(shape, checked, body, on_error, options.name or "", options.key or "")
+  end
+
+  --- Starts a declared workflow; its run's id, or nil, message, code ("duplicate": its key is taken). (waits)
+  function workflows:start(name, input, options) -- luacheck: no self
+    if type(name) ~= "string" or not own()[name] then
+      error(START .. ": there is no workflow '" .. tostring(name) .. "' in M.workflows"
+        .. words.suggest(name, own()), 2)
+    elseif input ~= nil and type(input) ~= "table" then
+      error(START .. ": input must be a table, got " .. type(input), 2)
+    elseif options ~= nil and type(options) ~= "table" then
+      error(START .. ": options must be a table, got " .. type(options), 2)
+    end
+    for key in pairs(options or {}) do
+      if key ~= "key" then
+        error(START .. ": unknown option '" .. tostring(key) .. "'", 2)
+      end
+    end
+    return raw.start(name, input == nil and "{}" or json.encode(input), options and options.key or "")
+  end
+
+  --- Jobs one after the other; each next one gets the result before it as job.previous. (waits)
+  function workflows:chain(list, options) -- luacheck: no self
+    local usage = "app.workflows:chain(list, [options])"
+    return list_of("chain", list, nil, options_of(options, usage), usage)
+  end
+
+  --- Jobs side by side; the run's result is the list of theirs. (waits)
+  function workflows:group(list, options) -- luacheck: no self
+    local usage = "app.workflows:group(list, [options])"
+    return list_of("group", list, nil, options_of(options, usage), usage)
+  end
+
+  --- A group, and then the body, which gets the list of results as job.previous. (waits)
+  function workflows:chord(list, body, options) -- luacheck: no self
+    local usage = "app.workflows:chord(list, body, [options])"
+    return list_of("chord", list, member(body, usage), options_of(options, usage), usage)
+  end
+
+  --- What JSON has as null is not there.
+  local function without_nulls(value)
+    for key, item in next, value do
+      if item == json.null then
+        value[key] = nil
+      elseif type(item) == "table" and key ~= "data" and key ~= "result" and key ~= "input" and key ~= "set" then
+        without_nulls(item)
+      end
+    end
+    return value
+  end
+
+  --- One run with its steps, or false. (waits)
+  function workflows:get(id) -- luacheck: no self
+    local text, message, code = raw.get(id)
+    if not text then
+      return nil, message, code
+    end
+    return text ~= "" and without_nulls(json.decode(text))
+  end
+
+  --- This plugin's runs, newest first. (waits)
+  function workflows:list(options) -- luacheck: no self
+    if options ~= nil and type(options) ~= "table" then
+      error(LIST .. ": options must be a table, got " .. type(options), 2)
+    end
+    options = options or {}
+    for key in pairs(options) do
+      if not LIST_OPTIONS[key] then
+        error(LIST .. ": unknown option '" .. tostring(key) .. "'" .. words.suggest(key, LIST_OPTIONS), 2)
+      end
+    end
+    if options.state ~= nil and not STATES[options.state] then
+      error(LIST .. ": there is no state '" .. tostring(options.state) .. "'"
+        .. words.suggest(options.state, STATES), 2)
+    end
+    local text, message, code = raw.look(options.name or "", options.state or "", options.key or "",
+      options.limit or 50, options.before or 0)
+    if not text then
+      return nil, message, code
+    end
+    return without_nulls(json.decode("[" .. text .. "]"))
+  end
+
+  --- Tells a run something: true when a step waited for it, false when it is kept until one does. (waits)
+  function workflows:signal(id, name, data) -- luacheck: no self
+    if type(name) ~= "string" then
+      error(SIGNAL .. ": name must be text, got " .. type(name), 2)
+    end
+    return raw.signal(id, name, data == nil and "null" or json.encode(data))
+  end
+
+  --- Ends a run: true, or nil, message, code. (waits)
+  function workflows:cancel(id) -- luacheck: no self
+    return raw.cancel(id)
+  end
+
+  return workflows
+end
