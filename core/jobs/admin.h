@@ -20,6 +20,11 @@ void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
  * now.  ERR_NOT_FOUND, ERR_EXISTS (its unique key was taken meanwhile). */
 void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
 
+/* "100/s", "10/m", "1000/h", "5/d". */
+enum { JOBS_RATE_TEXT = 48 };
+bool job_rate_parse(struct str text, struct job_rate *out);
+const char *job_rate_format(struct job_rate rate, char text[JOBS_RATE_TEXT]); /* returns text */
+
 /* What an operator changes of a queue; what is neither set nor reset stays as it is.
  * ORDER queue_field */
 enum queue_field {
@@ -79,8 +84,10 @@ struct jobs_query {
 };
 void jobs_query(struct jobs *jobs, struct jobs_query *query);
 /* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","oldest_s",
- * "paused","per_second":{"pushed","done","failed"}}]; oldest_s: how long the one that waits
- * longest has been due, a sixteenth off at most; per_second: over the last ten. */
+ * "paused","concurrency","rate","weight","key_concurrency","key_rate","declared":{…},
+ * "per_second":{"pushed","done","failed"}}]; oldest_s: how long the one that waits longest has
+ * been due, a sixteenth off at most; a limit that is null bounds nothing, declared holds
+ * what it would be without an operator's change; per_second: over the last ten. */
 void jobs_print_queues(struct jobs *jobs, struct buf *out);
 
 /* {"queue","seconds":{"from","step","pushed":[…],"done":[…],"failed":[…],"wait_p50_ms":[…],

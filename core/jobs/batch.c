@@ -101,6 +101,7 @@ void batch_take(struct jobs *jobs)
     workflow_take(jobs);
     jobs_unlock(jobs);
     jobs->taken = true;
+    jobs->taken_ns = clock_ns();
 }
 
 static bool work(struct sqlite_conn *conn, struct sqlite_write *w)
@@ -217,6 +218,7 @@ static void finish_effects(struct jobs *jobs, struct batch *b)
 static void publish(struct jobs *jobs)
 {
     struct batch *b = &jobs->batch;
+    gauge_commit(jobs, true);
     struct change_op *changes = publish_ends(jobs);
     if (b->pushes)
         push_publish(jobs, b->pushes);
@@ -301,6 +303,7 @@ static void keep_outcomes(struct jobs *jobs, struct push_op *pushes)
 static void failed(struct jobs *jobs, const struct err *err)
 {
     struct batch *b = &jobs->batch;
+    gauge_commit(jobs, false);
     struct push_op *follows = refuse_pushes(jobs, err);
     for (struct change_op *op = b->revivals; op; op = op->next)
         change_undo(jobs, op);
@@ -377,6 +380,7 @@ void batch_drop(struct jobs *jobs, struct batch *b)
 
 void batch_setup(struct jobs *jobs)
 {
+    gauge_setup(jobs);
     batch_init(&jobs->pending);
     batch_init(&jobs->batch);
     jobs->write.work = work;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "observe/metrics.h"
 
 /* Queues with rates of their own, 32 KB each; what others do counts in the sum. */
 enum { GAUGE_QUEUES = 256, DAY_MINUTES = RATES_MINUTES };
@@ -65,6 +66,37 @@ void gauge_free(struct jobs *jobs)
             mem_free(jobs->queue_words[w]->rates);
             mem_free(jobs->queue_words[w]->ages);
         }
+}
+
+void gauge_setup(struct jobs *jobs)
+{
+    jobs->commit_seconds = metrics_histogram("maru_jobs_commit_seconds",
+                                             "Time until pushes and ends were on disk", "");
+    jobs->commit_rows =
+        metrics_counter("maru_jobs_commit_rows_total", "Jobs that commits wrote", "");
+    jobs->commit_errors =
+        metrics_counter("maru_jobs_commit_errors_total", "Commits that failed", "");
+}
+
+void gauge_commit(struct jobs *jobs, bool ok)
+{
+    const struct batch *b = &jobs->batch;
+    double rows = 0;
+    if (!ok) {
+        metric_add(jobs->commit_errors, 1);
+        return;
+    }
+    for (const struct push_op *op = b->pushes; op; op = op->next)
+        rows += op->count;
+    for (const struct update_op *op = b->updates; op; op = op->next)
+        rows++;
+    list_each (node, &b->ends)
+        rows++;
+    if (rows == 0) /* upkeep */
+        return;
+    metric_observe(jobs->commit_seconds,
+                   (double)(clock_ns() - jobs->taken_ns) / (double)NS_PER_SECOND);
+    metric_add(jobs->commit_rows, rows);
 }
 
 /* -- the last day on disk ------------------------------------------------------------------- */

@@ -350,8 +350,9 @@ struct jobs {
     struct err failed; /* code ERR_NONE: the store works */
     struct history history;
     int64_t pushed_total, done_total, failed_total, retried_total, dead_total, dead;
-    struct rates rates;   /* of all queues */
-    int rated;            /* queues with rates of their own, at most GAUGE_QUEUES */
+    struct rates rates; /* of all queues */
+    int rated;          /* queues with rates of their own, at most GAUGE_QUEUES */
+    struct metric *commit_seconds, *commit_rows, *commit_errors;
     int64_t rates_stored; /* minutes before this one are on disk */
 
     struct batch pending;
@@ -378,8 +379,9 @@ struct jobs {
     /* the writer thread's while `writing` */
     struct sqlite_write write;
     struct batch batch;
-    bool taken;      /* batch is filled; a second run of the work keeps it */
-    struct buf blob; /* records of this batch */
+    bool taken;       /* batch is filled; a second run of the work keeps it */
+    int64_t taken_ns; /* when it was */
+    struct buf blob;  /* records of this batch */
     struct fold fold;
     uint32_t words_written, words_stored; /* words up to words_stored are on disk */
     int64_t rates_written;                /* as rates_stored, once this is on disk */
@@ -558,11 +560,17 @@ void gauge_move(const struct job *job, enum place from, enum place to);
 int64_t gauge_oldest(const struct queue *queue, int64_t now_wall); /* seconds */
 /* Over the last ten seconds that are closed. */
 void gauge_per_second(struct queue *queue, int64_t now_wall, double per_second[RATE_COUNT]);
+void gauge_setup(struct jobs *jobs); /* before anything else of it */
+/* What is in jobs->batch is on disk, or is not.  No lock, who writes. */
+void gauge_commit(struct jobs *jobs, bool ok);
 /* Closed minutes, on the writer thread; they count as stored once committed. */
 bool gauge_record(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
 void gauge_restore(struct jobs *jobs, uint32_t word, int64_t minute,
                    const struct rates_bucket *bucket);
 void gauge_free(struct jobs *jobs);
+
+/* print_queues.c: a queue's jobs by place; of a shared record, as it was read last. */
+const int64_t *queue_counts(const struct jobs *jobs, const struct queue *queue);
 
 /* print.c */
 struct job_row { /* a job as it is shown, wherever it comes from */

@@ -1,4 +1,5 @@
 --- What operators see and change of queues and jobs, by the admin API.
+local cjson = require("cjson")
 local server = require("spec.support.server")
 
 local WORK = { ["plugin.lua"] = [[
@@ -125,5 +126,55 @@ describe("the monitor", function()
     server.wait_for(function()
       return queue("slow").running == 0
     end)
+  end)
+
+  it("pauses a queue and lets it go on", function()
+    assert.is_true(maru:admin("/queues/mail/pause", "POST").ok)
+    assert.is_true(queue("mail").paused)
+    push("fine", 3, "later")
+    assert.equal(3, server.wait_for(function()
+      local row = queue("mail")
+      return row.ready == 3 and row.ready
+    end))
+    assert.is_true(maru:admin("/queues/mail/resume", "POST").ok)
+    server.wait_for(function()
+      return queue("mail").ready == 0
+    end)
+    assert.is_false(queue("mail").paused)
+    assert.equal(404, maru:admin("/queues/nobody/pause", "POST").status)
+    local audit = server.wait_for(function()
+      return find(maru:admin("/audit").entries, "action", "queue.resume")
+    end)
+    assert.equal("mail", audit.target)
+  end)
+
+  it("sets a queue's limits, and takes them back", function()
+    local limits = { concurrency = 2, rate = "1000/m", weight = 3, key_rate = "5/d" }
+    assert.is_true(maru:admin("/queues/slow/limits", "POST", limits).ok)
+    local row = queue("slow")
+    assert.equal(2, row.concurrency)
+    assert.equal("1000/m", row.rate)
+    assert.equal(3, row.weight)
+    assert.equal("5/d", row.key_rate)
+    assert.equal(cjson.null, row.key_concurrency)
+    assert.equal(cjson.null, row.declared.concurrency)
+    assert.is_true(maru:admin("/queues/slow/limits", "POST", { concurrency = cjson.null, weight = cjson.null }).ok)
+    row = queue("slow")
+    assert.equal(cjson.null, row.concurrency)
+    assert.equal(1, row.weight)
+    assert.equal("1000/m", row.rate)
+    assert.equal(400, maru:admin("/queues/slow/limits", "POST", { rate = "fast" }).status)
+    assert.equal(400, maru:admin("/queues/slow/limits", "POST", { concurrency = "many" }).status)
+    assert.equal(400, maru:admin("/queues/slow/limits", "POST", { weight = 0 }).status)
+    assert.is_true(maru:admin("/queues/slow/limits", "POST", { rate = cjson.null, key_rate = cjson.null }).ok)
+  end)
+
+  it("prints metrics of every queue", function()
+    local text = maru:get("/metrics").body
+    for _, name in ipairs({ 'maru_queue_oldest_seconds{queue="mail"} 0', 'maru_queue_paused{queue="mail"} 0',
+      'maru_jobs_rate_limited_total{queue="slow"}', 'maru_jobs{queue="mail",state="dead"} 3',
+      "maru_jobs_commit_seconds_count", "maru_jobs_commit_rows_total", "maru_jobs_stale_total" }) do
+      assert.truthy(text:find(name, 1, true), name .. " is not in /metrics")
+    end
   end)
 end)
