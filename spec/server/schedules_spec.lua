@@ -112,3 +112,87 @@ describe("schedules", function()
     assert.truthy(output:find("PLUGIN/ID", 1, true), output)
   end)
 end)
+
+--- A job that outlasts its schedule's interval writes down when it begins and how it ends.
+local SLOW = { ["plugin.lua"] = [[
+local M = { name = "slow", version = "1.0.0" }
+M.routes = {
+  ["GET /runs"] = function(app)
+    return 200, { runs = app.json.array(assert(app.store:all("select kind, at, began, ended, how from runs order by began"))) }
+  end,
+}
+local function run(app, job)
+  local began = app.now()
+  local _, _, code = app.sleep(1.6)
+  assert(app.store:exec("insert into runs(kind, at, began, ended, how) values ($1, $2, $3, $4, $5)", job.args.kind,
+    job.scheduled_at, began, app.now(), code or "done"))
+end
+M.jobs = { skip = run, queue = run, cancel = run, allow = run }
+M.cron = {}
+for _, overlap in ipairs({ "skip", "queue", "cancel", "allow" }) do
+  M.cron[({ skip = "", queue = " ", cancel = "  ", allow = "   " })[overlap] .. "* * * * * *"] =
+    { id = overlap, job = overlap, overlap = overlap, args = { kind = overlap } }
+end
+return M
+]], ["migrations/0001_runs.sql"] = "create table runs (kind text not null, at real not null, began real not null, "
+  .. "ended real not null, how text not null);\n" }
+
+describe("a schedule whose job is unfinished", function()
+  local maru, runs
+
+  setup(function()
+    maru = server.start({ plugins = { slow = SLOW } })
+    assert.truthy(server.wait_for(function()
+      runs = { skip = {}, queue = {}, cancel = {}, allow = {} }
+      for _, run in ipairs(maru:get("/runs").json.runs) do
+        table.insert(runs[run.kind], run)
+      end
+      return #runs.skip >= 3 and #runs.queue >= 3 and #runs.allow >= 4
+    end, 30))
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  local function overlapping(list)
+    local count = 0
+    for i = 2, #list do
+      count = count + (list[i].began < list[i - 1].ended and 1 or 0)
+    end
+    return count
+  end
+
+  local function dropped(id)
+    for _, row in ipairs(maru:admin("/schedules")) do
+      if row.id == id then
+        return row.dropped.overlap
+      end
+    end
+  end
+
+  it("drops the fire and counts it", function()
+    assert.equal(0, overlapping(runs.skip))
+    assert.truthy(dropped("skip") >= 2)
+    assert.truthy(maru:get("/metrics").body:find('maru_cron_dropped_total{schedule="slow/skip",reason="overlap"} [1-9]'))
+  end)
+
+  it("waits", function()
+    assert.equal(0, overlapping(runs.queue))
+    assert.truthy(dropped("queue") >= 1) -- of those that waited, the latest
+  end)
+
+  it("runs both", function()
+    assert.truthy(overlapping(runs.allow) > 0)
+    assert.equal(0, dropped("allow"))
+  end)
+
+  it("has the earlier job cancelled", function()
+    assert.equal(0, overlapping(runs.cancel))
+    for _, one in ipairs(runs.cancel) do
+      assert.equal("cancelled", one.how)
+    end
+    local list = maru:admin("/jobs?state=cancelled&kind=slow.cancel").jobs
+    assert.truthy(#list >= 1)
+  end)
+end)
