@@ -118,7 +118,8 @@ local SLOW = { ["plugin.lua"] = [[
 local M = { name = "slow", version = "1.0.0" }
 M.routes = {
   ["GET /runs"] = function(app)
-    return 200, { runs = app.json.array(assert(app.store:all("select kind, at, began, ended, how from runs order by began"))) }
+    local list = assert(app.store:all("select kind, at, began, ended, how from runs order by began"))
+    return 200, { runs = app.json.array(list) }
   end,
 }
 local function run(app, job)
@@ -174,7 +175,8 @@ describe("a schedule whose job is unfinished", function()
   it("drops the fire and counts it", function()
     assert.equal(0, overlapping(runs.skip))
     assert.truthy(dropped("skip") >= 2)
-    assert.truthy(maru:get("/metrics").body:find('maru_cron_dropped_total{schedule="slow/skip",reason="overlap"} [1-9]'))
+    local metrics = maru:get("/metrics").body
+    assert.truthy(metrics:find('maru_cron_dropped_total{schedule="slow/skip",reason="overlap"} [1-9]'))
   end)
 
   it("waits", function()
