@@ -33,7 +33,7 @@ static void answer_on_lane(void *arg)
 void admin_answer(struct admin_call *call, int status)
 {
     call->status = status;
-    if (call->action->audit) {
+    if (call->action->audit && !call->dry) {
         char result[32];
         snprintf(result, sizeof result, "%d %s", status, status < 400 ? "ok" : "failed");
         audit_write(call, result);
@@ -211,6 +211,7 @@ struct admin *admin_create(struct admin_parts *parts, struct err *err)
     add_actions(a, admin_views);
     add_actions(a, admin_changes);
     add_actions(a, admin_jobs);
+    add_actions(a, admin_job_changes);
     admin_add_route(a, &(struct http_route){.method = "GET",
                                             .pattern = "/admin/login",
                                             .admin = true,

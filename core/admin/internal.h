@@ -38,6 +38,7 @@ struct admin_call {
     /* for the audit table */
     const char *audit; /* in the place of the action's name; static text, or NULL */
     char *detail;      /* stands behind the target, or NULL; owned */
+    bool dry;          /* nothing was changed: no line in it */
     /* the answer */
     int status;
     const char *content_type; /* static text */
@@ -51,7 +52,7 @@ struct admin_action {
     const char *audit; /* what the audit table calls it; NULL: it changes nothing */
 };
 /* These end with method NULL. */
-extern const struct admin_action admin_views[], admin_changes[], admin_jobs[];
+extern const struct admin_action admin_views[], admin_changes[], admin_jobs[], admin_job_changes[];
 
 /* Sends what is in call->out; call is gone afterwards.  Control lane. */
 void admin_answer(struct admin_call *call, int status);

@@ -1,8 +1,6 @@
-/* jobs.c -- queues and jobs: what is there, and what an operator changes of it. */
+/* jobs.c -- queues, jobs and workers: what is there. */
 
 #include "jobs/admin.h"
-
-#include <limits.h>
 
 #include "admin/internal.h"
 #include "base/mem.h"
@@ -125,133 +123,11 @@ static void view_jobs(struct admin_call *call)
     jobs_query(call->admin->parts->jobs, &v->query);
 }
 
-struct job_change {
-    struct jobs_change change; /* first */
-    struct admin_call *call;
-};
-
-static void on_job_changed(struct jobs_change *change)
-{
-    struct job_change *c = (struct job_change *)change;
-    if (change->err.code) {
-        admin_answer_err(c->call, &change->err);
-    } else {
-        buf_add_c(&c->call->out, "{\"ok\":true}");
-        admin_answer(c->call, 200);
-    }
-    mem_free(c);
-}
-
-static void change_job(struct admin_call *call,
-                       void (*fn)(struct jobs *jobs, struct jobs_change *change, int64_t id))
-{
-    struct job_change *c = mem_zero(1, sizeof *c);
-    long long id;
-    c->call = call;
-    c->change.done = on_job_changed;
-    c->change.lane = call->admin->parts->control;
-    if (!str_int64(str_c(call->first), &id)) {
-        err_set(&c->change.err, ERR_INVALID, "path.id must be a job's number");
-        on_job_changed(&c->change);
-        return;
-    }
-    fn(call->admin->parts->jobs, &c->change, id);
-}
-
-static void change_retry(struct admin_call *call)
-{
-    change_job(call, jobs_retry);
-}
-
-static void change_cancel(struct admin_call *call)
-{
-    change_job(call, jobs_cancel);
-}
-
-static struct job_change *change_create(struct admin_call *call)
-{
-    struct job_change *c = mem_zero(1, sizeof *c);
-    c->call = call;
-    c->change.done = on_job_changed;
-    c->change.lane = call->admin->parts->control;
-    return c;
-}
-
-static void set_paused(struct admin_call *call, bool paused)
-{
-    struct job_queue_change what = {.set = QUEUE_PAUSED, .paused = paused};
-    jobs_queue_set(call->admin->parts->jobs, &change_create(call)->change, str_c(call->first),
-                   &what);
-}
-
-static void change_pause(struct admin_call *call)
-{
-    set_paused(call, true);
-}
-
-static void change_resume(struct admin_call *call)
-{
-    set_paused(call, false);
-}
-
-/* A whole number, a rate, or null for what is declared; an absent one stays. */
-static bool read_limit(const struct admin_body *body, const char *name, enum queue_field field,
-                       int *number, struct job_rate *rate, struct job_queue_change *what,
-                       struct err *err)
-{
-    const struct admin_field *f = admin_body_field(body, name);
-    long long n = 0;
-    if (!f)
-        return true;
-    if (!f->text) {
-        what->reset |= field;
-        return true;
-    }
-    what->set |= field;
-    if (number && str_int64(str_c(f->text), &n) && n >= 0 && n <= INT_MAX) {
-        *number = (int)n;
-        return true;
-    }
-    if (rate && job_rate_parse(str_c(f->text), rate))
-        return true;
-    return err_set(err, ERR_INVALID, "%s must be %s or null, not '%.40s'", name,
-                   number ? "a whole number" : "a rate such as \"100/s\", \"10/m\", \"1000/h\"",
-                   f->text);
-}
-
-static void change_limits(struct admin_call *call)
-{
-    struct admin_body body;
-    struct err err = {0};
-    struct job_queue_change what = {0};
-    struct job_queue_limits *l = &what.limits;
-    bool ok = admin_body_read(call, &body, &err);
-    ok = ok &&
-         read_limit(&body, "concurrency", QUEUE_CONCURRENCY, &l->concurrency, NULL, &what, &err) &&
-         read_limit(&body, "rate", QUEUE_RATE, NULL, &l->rate, &what, &err) &&
-         read_limit(&body, "weight", QUEUE_WEIGHT, &l->weight, NULL, &what, &err) &&
-         read_limit(&body, "key_concurrency", QUEUE_KEY_CONCURRENCY, &l->key_concurrency, NULL,
-                    &what, &err) &&
-         read_limit(&body, "key_rate", QUEUE_KEY_RATE, NULL, &l->key_rate, &what, &err);
-    admin_body_free(&body);
-    call->detail = mem_printf(" %s", call->body);
-    if (ok)
-        jobs_queue_set(call->admin->parts->jobs, &change_create(call)->change, str_c(call->first),
-                       &what);
-    else
-        admin_answer_err(call, &err);
-}
-
 const struct admin_action admin_jobs[] = {
     {"GET", "/admin/v1/queues", view_queues, NULL},
     {"GET", "/admin/v1/workers", view_workers, NULL},
     {"GET", "/admin/v1/jobs", view_jobs, NULL},
     {"GET", "/admin/v1/jobs/rates", view_rates, NULL},
     {"GET", "/admin/v1/jobs/{id}", view_jobs, NULL},
-    {"POST", "/admin/v1/queues/{name}/pause", change_pause, "queue.pause"},
-    {"POST", "/admin/v1/queues/{name}/resume", change_resume, "queue.resume"},
-    {"POST", "/admin/v1/queues/{name}/limits", change_limits, "queue.limits"},
-    {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},
-    {"POST", "/admin/v1/jobs/{id}/cancel", change_cancel, "job.cancel"},
     {NULL, NULL, NULL, NULL},
 };

@@ -19,6 +19,8 @@ void jobs_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
 /* A dead job becomes ready with all its attempts; a delayed one becomes ready
  * now.  ERR_NOT_FOUND, ERR_EXISTS (its unique key was taken meanwhile). */
 void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
+/* A dead job is forgotten, a queued one is gone for good.  ERR_NOT_FOUND. */
+void jobs_discard(struct jobs *jobs, struct jobs_change *change, int64_t id);
 
 /* "100/s", "10/m", "1000/h", "5/d". */
 enum { JOBS_RATE_TEXT = 48 };
@@ -67,11 +69,14 @@ struct jobs_query {
     /* set by the caller; strings are borrowed until done */
     int64_t id; /* one job, or 0 */
     enum job_state state;
-    struct str queue, kind;                 /* empty = any */
-    struct str text;                        /* words that are in kind, arguments or error */
-    struct str after;                       /* `next` of the look before; empty = the first */
-    bool count;                             /* fill `counts`, which looks at everything */
-    int limit;                              /* 1 … 500; 0 = 50 */
+    struct str queue, kind; /* empty = any */
+    struct str text;        /* words that are in kind, arguments or error */
+    struct str after;       /* `next` of the look before; empty = the first */
+    bool count;             /* fill `counts`, which looks at everything */
+    int limit;              /* 1 … 500; 0 = 50 */
+    /* Instead of a list: `out` is an array of int64_t, the ids of all that match, once each,
+     * rising.  Of these states, 1 << enum job_state each.  Takes as long as it takes. */
+    unsigned ids_of;
     void (*done)(struct jobs_query *query); /* lane */
     struct lane *lane;
     /* Result.  A list: the inside of {"jobs":[…]}, newest first, delayed ones in the order of
@@ -83,6 +88,27 @@ struct jobs_query {
     struct err err;
 };
 void jobs_query(struct jobs *jobs, struct jobs_query *query);
+/* The same change of every job that matches.  Memory is the caller's until done. */
+enum jobs_action { JOBS_RETRY, JOBS_CANCEL, JOBS_DISCARD }; /* ORDER jobs_action */
+bool jobs_action_parse(struct str text, enum jobs_action *out);
+struct jobs_bulk {
+    struct jobs_query query; /* first; its state, queue, kind and text say which */
+    enum jobs_action action;
+    const int64_t *ids; /* these instead of a search, or NULL; borrowed until done */
+    size_t id_count;
+    bool dry;                             /* count only */
+    void (*done)(struct jobs_bulk *bulk); /* lane: what changed is on disk */
+    struct lane *lane;
+    /* Result.  Jobs that ended or changed meanwhile are in matched, not in changed. */
+    int64_t matched, changed;
+    struct err err; /* of the search, or of the last that failed for another reason than that */
+    /* private */
+    struct jobs *jobs;
+    struct bulk_step *step;
+};
+/* In portions, so that others get their turn.  ERR_INVALID: not done to jobs in that state. */
+void jobs_bulk(struct jobs *jobs, struct jobs_bulk *bulk);
+
 /* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","oldest_s",
  * "paused","concurrency","rate","weight","key_concurrency","key_rate","declared":{…},
  * "per_second":{"pushed","done","failed"}}]; oldest_s: how long the one that waits longest has

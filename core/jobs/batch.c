@@ -179,6 +179,10 @@ static void publish_revivals(struct jobs *jobs)
     jobs_lock(jobs);
     for (struct change_op *op = jobs->batch.revivals; op; op = op->next) {
         struct job *job = op->revived;
+        if (op->gone) {
+            op->gone->dead--;
+            jobs->dead--;
+        }
         if (!job)
             continue;
         op->revived = NULL;

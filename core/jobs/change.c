@@ -119,6 +119,25 @@ void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
         change_reply(change, err.code ? &err : NULL);
 }
 
+void jobs_discard(struct jobs *jobs, struct jobs_change *change, int64_t id)
+{
+    struct err err = {0};
+    jobs_lock(jobs);
+    bool queued = index_get(&jobs->index, id) != NULL || jobs->driver->cancel;
+    if (jobs->failed.code || jobs->closed)
+        err_set(&err, ERR_CLOSED, "jobs: the queue is closed");
+    else if (!queued) {
+        struct change_op *op = op_create(change, id);
+        op->discard = true;
+        batch_add_revival(&jobs->pending, op);
+    }
+    jobs_unlock(jobs);
+    if (err.code)
+        change_reply(change, &err);
+    else if (queued)
+        jobs_cancel(jobs, change, id);
+}
+
 void change_undo(struct jobs *jobs, struct change_op *op)
 {
     if (!op->revived)
@@ -163,12 +182,35 @@ static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, struct err *e
     return job;
 }
 
+static bool forget_dead(struct jobs *jobs, struct sqlite_conn *conn, struct change_op *op,
+                        struct err *err)
+{
+    static const char sql[] = "DELETE FROM maru_job_dead WHERE id = ?1 RETURNING queue";
+    op->gone = NULL;
+    sqlite3_stmt *s = sqlite_prepared(conn, sql, err);
+    if (!s)
+        return false;
+    sqlite3_bind_int64(s, 1, op->id);
+    int rc = sqlite_step(conn, s, err);
+    uint32_t word = rc == SQLITE_ROW ? (uint32_t)sqlite3_column_int64(s, 0) : 0;
+    bool ok = rc == SQLITE_DONE || (rc == SQLITE_ROW && sqlite_step(conn, s, err) == SQLITE_DONE);
+    sqlite3_reset(s);
+    if (rc == SQLITE_DONE)
+        err_set(&op->err, ERR_NOT_FOUND, "jobs: no dead or queued job %lld", (long long)op->id);
+    jobs_lock(jobs);
+    op->gone = word && word <= jobs->words ? jobs->queue_words[word] : NULL;
+    jobs_unlock(jobs);
+    return ok;
+}
+
 bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op *op,
                    struct err *err)
 {
     static const char read[] = "SELECT kind, queue, priority, created_at, max_attempts, timeout_ms,"
                                " scheduled_at, uniq, args, extra FROM maru_job_dead WHERE id = ?1";
     op->err = (struct err){0};
+    if (op->discard)
+        return forget_dead(jobs, conn, op, err);
     sqlite3_stmt *s = sqlite_prepared(conn, read, err);
     if (!s)
         return false;

@@ -240,6 +240,8 @@ struct change_op {
     struct jobs_change *change;
     int64_t id;
     struct job *revived; /* a dead job that becomes ready */
+    bool discard;        /* it is forgotten instead */
+    struct queue *gone;  /* whose dead job was */
     struct err err;      /* why this one alone fails */
 };
 /* What a commit carries beside rows of jobs: an attempt's line, a counter of a batch, the

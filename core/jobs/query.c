@@ -3,6 +3,7 @@
  * its state meanwhile may be seen in either, or not at all. */
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "jobs/driver.h"
@@ -18,6 +19,8 @@ enum {
 
 bool look_wants(const struct jobs_query *q, enum job_state state)
 {
+    if (q->ids_of)
+        return q->ids_of & 1u << state;
     return q->state == JOB_ANY || q->state == state;
 }
 
@@ -25,6 +28,11 @@ void look_offer(struct look *l, enum job_state state, int64_t key, int64_t id,
                 enum pick_source source)
 {
     l->query->counts[state]++;
+    if (l->query->ids_of) {
+        if (look_wants(l->query, state))
+            buf_add(&l->query->out, &id, sizeof id);
+        return;
+    }
     if (look_wants(l->query, state) &&
         (key > l->after_key || (key == l->after_key && id > l->after_id)))
         picks_add(&l->picks, key, id, source);
@@ -116,7 +124,7 @@ static void scan_unfinished(struct look *l)
     const struct jobs_query *q = l->query;
     if (q->state == JOB_RUNNING && !q->count)
         scan_running(l);
-    else if (q->count || q->state == JOB_DELAYED || !walk_down(l))
+    else if (q->count || q->ids_of || q->state == JOB_DELAYED || !walk_down(l))
         scan_index(l);
 }
 
@@ -188,6 +196,27 @@ static bool print_pick(struct sqlite_conn *conn, struct look *l, const struct pi
     return look_print_row(conn, l, pick->id, pick->source == PICK_DEAD ? JOB_DEAD : JOB_DONE);
 }
 
+static int compare_ids(const void *a, const void *b)
+{
+    int64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+/* A scan that began again has found some twice. */
+static void sort_ids(struct buf *out)
+{
+    size_t n = out->n / sizeof(int64_t), kept = 0;
+    int64_t *ids = (int64_t *)(void *)out->p;
+    if (n)
+        qsort(ids, n, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || ids[i] != ids[kept - 1])
+            ids[kept++] = ids[i];
+    out->n = kept * sizeof *ids;
+}
+
 static bool list(struct sqlite_conn *conn, struct look *l)
 {
     struct jobs_query *q = l->query;
@@ -197,6 +226,11 @@ static bool list(struct sqlite_conn *conn, struct look *l)
     picks_init(&l->picks, limit + 1);
     search_init(&l->search, l->jobs, q->queue, q->kind, q->text);
     bool ok = scan(conn, l);
+    if (q->ids_of) {
+        picks_free(&l->picks);
+        sort_ids(&q->out);
+        return ok;
+    }
     picks_finish(&l->picks);
     size_t n = l->picks.n;
     while (n && l->picks.list[n - 1].key > l->floor)

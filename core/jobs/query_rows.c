@@ -81,6 +81,8 @@ bool look_table(struct sqlite_conn *conn, struct look *l, enum job_state state)
             found += n;
             n = 0;
         }
+        if (l->query->ids_of)
+            continue;
         if (!l->query->count && found + n > ROWS_MOST)
             break;
         if (++rows % ROWS_AT_ONCE == 0 && clock_ns() > until)

@@ -169,10 +169,35 @@ describe("the monitor", function()
     assert.is_true(maru:admin("/queues/slow/limits", "POST", { rate = cjson.null, key_rate = cjson.null }).ok)
   end)
 
+  it("changes all that match, after counting them", function()
+    local function bulk(action, filter, dry)
+      return maru:admin("/jobs/bulk", "POST", { action = action, filter = filter, dry = dry })
+    end
+    assert.same({ matched = 3, changed = 0 }, bulk("retry", { state = "dead", q = "nowhere" }, true))
+    assert.same({ matched = 3, changed = 3 }, bulk("retry", { state = "dead", q = "nowhere" }, false))
+    server.wait_for(function()
+      return queue("mail").dead == 3 and queue("mail").failed_total == 6
+    end)
+    local one = maru:admin("/jobs?state=dead&limit=1").jobs[1].id
+    assert.is_true(maru:admin("/jobs/" .. one .. "/discard", "POST").ok)
+    assert.equal(404, maru:admin("/jobs/" .. one, "GET").status)
+    assert.same({ matched = 2, changed = 2 }, bulk("discard", { state = "dead" }, false))
+    assert.same({ matched = 5, changed = 5 }, bulk("cancel", { q = "tomorrow" }))
+    assert.equal(0, queue("mail").dead)
+    assert.equal(400, bulk("retry", {}, false).status)
+    assert.equal(400, bulk("forget", { state = "dead" }, false).status)
+    assert.equal(400, bulk("retry", { state = "done" }, false).status)
+    local lines = 0
+    for _, entry in ipairs(maru:admin("/audit").entries) do
+      lines = lines + (entry.action == "jobs.bulk" and entry.result == "200 ok" and 1 or 0)
+    end
+    assert.equal(3, lines)
+  end)
+
   it("prints metrics of every queue", function()
     local text = maru:get("/metrics").body
     for _, name in ipairs({ 'maru_queue_oldest_seconds{queue="mail"} 0', 'maru_queue_paused{queue="mail"} 0',
-      'maru_jobs_rate_limited_total{queue="slow"}', 'maru_jobs{queue="mail",state="dead"} 3',
+      'maru_jobs_rate_limited_total{queue="slow"}', 'maru_jobs{queue="mail",state="dead"} 0',
       "maru_jobs_commit_seconds_count", "maru_jobs_commit_rows_total", "maru_jobs_stale_total" }) do
       assert.truthy(text:find(name, 1, true), name .. " is not in /metrics")
     end

@@ -24,8 +24,7 @@ export function Job({ ctx, may, id }) {
   const [said, setSaid] = useState(null);
   const act = async (verb) => {
     try {
-      if (verb === "discard") await ctx.api.post("/admin/v1/jobs/bulk", { action: "discard", ids: [Number(id)], dry: false });
-      else await ctx.api.post(`/admin/v1/jobs/${id}/${verb}`);
+      await ctx.api.post(`/admin/v1/jobs/${id}/${verb}`);
       setSaid({ text: t(`jobs.did.${verb}`, { id }) });
     } catch (error) {
       setSaid({ text: error.message, bad: true });
@@ -40,7 +39,7 @@ export function Job({ ctx, may, id }) {
     ${back}
     <article class="job" data-job-page=${j.id} data-state=${j.state}>
       <header class="job-head"><h2>${j.kind}</h2> <span class="muted">${j.id}</span> <${State} state=${j.state} />
-        ${may && html`<span class="job-buttons">${(VERBS[j.state] ?? []).filter((v) => v !== "discard" || "attempts" in j).map((verb) => html`<button key=${verb} class=${`button${verb === "retry" ? " button-main" : ""}`} onClick=${() => act(verb)} data-verb=${verb}>${t(j.state === "delayed" && verb === "retry" ? "jobs.run_now" : verb === "discard" ? "jobs.action.discard" : `ops.${verb}`)}</button>`)}</span>`}
+        ${may && html`<span class="job-buttons">${(VERBS[j.state] ?? []).map((verb) => html`<button key=${verb} class=${`button${verb === "retry" ? " button-main" : ""}`} onClick=${() => act(verb)} data-verb=${verb}>${t(j.state === "delayed" && verb === "retry" ? "jobs.run_now" : verb === "discard" ? "jobs.action.discard" : `ops.${verb}`)}</button>`)}</span>`}
         <span class=${`job-said ${said?.bad ? "bad-text" : "muted"}`} role="status">${said?.text ?? ""}</span></header>
       ${j.progress !== null && j.progress !== undefined && html`<${Progress} progress=${j.progress} message=${j.message ?? j.progress_message} />`}
       <${Why} job=${j} />

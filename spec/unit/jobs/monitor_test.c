@@ -248,3 +248,82 @@ TEST(pages_show_every_job_once)
     mem_free(f.json);
     close_host(&h);
 }
+
+/* -- one change of many --------------------------------------------------------------------- */
+
+struct host_bulk {
+    struct jobs_bulk bulk;
+    _Atomic int over;
+};
+
+static void bulk_done(struct jobs_bulk *bulk)
+{
+    atomic_store(&((struct host_bulk *)(void *)bulk)->over, 1);
+}
+
+static struct jobs_bulk change_all(struct host *h, struct jobs_bulk bulk)
+{
+    struct host_bulk b = {.bulk = bulk};
+    b.bulk.done = bulk_done;
+    b.bulk.lane = h->control;
+    jobs_bulk(h->jobs, &b.bulk);
+    while (!atomic_load(&b.over))
+        host_sleep(1);
+    return b.bulk;
+}
+
+TEST(all_that_match_are_changed_at_once)
+{
+    struct host h = host_with_jobs();
+    struct jobs_bulk retry = {.action = JOBS_RETRY, .query.text = STR("route"), .dry = true};
+    struct jobs_bulk b = change_all(&h, retry);
+    CHECK_EQ(b.matched, 40);
+    CHECK_EQ(b.changed, 0);
+    CHECK_EQ(jobs_counts(h.jobs).dead, 40);
+    retry.dry = false;
+    retry.query.queue = STR("odd");
+    b = change_all(&h, retry);
+    CHECK_EQ(b.matched, 20);
+    CHECK_EQ(b.changed, 20);
+    CHECK_EQ(jobs_counts(h.jobs).dead, 20);
+    CHECK_EQ(jobs_counts(h.jobs).ready, 320);
+    b = change_all(&h, (struct jobs_bulk){.action = JOBS_DISCARD, .query.state = JOB_DEAD});
+    CHECK_EQ(b.changed, 20);
+    CHECK_EQ(jobs_counts(h.jobs).dead, 0);
+    CHECK_EQ(found(&h, (struct jobs_query){.state = JOB_DEAD}), 0);
+    b = change_all(&h, (struct jobs_bulk){.action = JOBS_CANCEL, .query.text = STR("needle1")});
+    CHECK_EQ(b.changed, 100);
+    CHECK_EQ(jobs_counts(h.jobs).ready, 220);
+    CHECK_EQ(found(&h, (struct jobs_query){.state = JOB_CANCELLED, .limit = 500}), 100);
+    b = change_all(&h, (struct jobs_bulk){.action = JOBS_RETRY, .query.state = JOB_DELAYED});
+    CHECK_EQ(b.changed, 5);
+    CHECK_EQ(jobs_counts(h.jobs).delayed, 0);
+    b = change_all(&h, (struct jobs_bulk){.action = JOBS_RETRY, .query.state = JOB_DONE});
+    CHECK_EQ(b.err.code, ERR_INVALID);
+    close_host(&h);
+}
+
+TEST(more_than_a_portion_is_changed_and_stays_so)
+{
+    struct host h = open_host();
+    struct err err = {0};
+    enum { MANY = 2300 };
+    static struct str args[MANY];
+    struct job_spec spec = {.kind = STR("p.k")};
+    for (int i = 0; i < MANY; i++)
+        args[i] = STR("1");
+    int64_t first = jobs_push_wait(h.jobs, &spec, args, MANY, &err);
+    const int64_t ids[] = {first, first + 1, first + MANY, 999999};
+    host_start(&h, 1, 1);
+    struct jobs_bulk b =
+        change_all(&h, (struct jobs_bulk){.action = JOBS_DISCARD, .ids = ids, .id_count = 4});
+    CHECK_EQ(b.matched, 4);
+    CHECK_EQ(b.changed, 2);
+    b = change_all(&h, (struct jobs_bulk){.action = JOBS_CANCEL, .query.kind = STR("p.k")});
+    CHECK_EQ(b.changed, MANY - 2);
+    host_stop(&h, 0);
+    host_close(&h);
+    host_open(&h);
+    CHECK_EQ(jobs_counts(h.jobs).ready, 0);
+    close_host(&h);
+}
