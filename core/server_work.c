@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -14,6 +15,15 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "server_parts.h"
+#include "supervisor.h"
+
+/* Its store failed; the supervisor tells in words. */
+static bool died_of_disk(const char *how)
+{
+    char state[16];
+    snprintf(state, sizeof state, "code %d", EXIT_STATE);
+    return how && strcmp(how, state) == 0;
+}
 
 bool jobs_part_start(struct server *s, struct err *err)
 {
@@ -29,6 +39,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .cancel = jobs_cancel_task,
         .arg = s,
         .last_death = getenv("MARU_LAST_DEATH"),
+        .blameless = died_of_disk(getenv("MARU_LAST_DEATH")),
         .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
         .workflow_ttl_ns = config_ns(s->config, "workflows.ttl"),
         .dead_ttl_ns = config_ns(s->config, "jobs.dead_ttl"),

@@ -207,8 +207,12 @@ static void log_death(const struct child *child, int status)
         snprintf(how, sizeof how, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
         snprintf(how, sizeof how, "code %d", WEXITSTATUS(status));
-    log_error("supervisor", "server %d %s %s", child->pid,
-              WIFSIGNALED(status) ? "was killed by" : "ended with", how);
+    bool state = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STATE;
+    log_error("supervisor", "server %d %s %s%s", child->pid,
+              WIFSIGNALED(status) ? "was killed by" : "ended with", how,
+              state ? ": state.dir cannot be used (the lines before say why); nothing is"
+                      " acknowledged until it can"
+                    : "");
     setenv("MARU_LAST_DEATH", how, 1);
 }
 

@@ -43,6 +43,7 @@ struct jobs_options {
     /* How the process before this one died, for the log of what ran then: "signal 11
      * (Segmentation fault)".  Borrowed by jobs_open(); NULL: nobody knows. */
     const char *last_death;
+    bool blameless; /* the last process ended because of its disk: not for what ran */
 };
 
 /* Makes the tables, reads what is unfinished (O(unfinished)), counts crashes

@@ -12,6 +12,7 @@ struct recovery {
     struct flight_entry *crashed;
     int crashed_count;
     bool same_boot;
+    int64_t blamed;  /* up to this epoch the recorder's entries were counted */
     int64_t folding; /* finished ids whose rows are still there */
 };
 
@@ -52,6 +53,8 @@ static bool on_meta(struct recovery *r, sqlite3_stmt *s, struct err *err)
     (void)err;
     if (str_eq_c(key, "epoch"))
         r->jobs->fence = (uint64_t)value << 32;
+    else if (str_eq_c(key, "blamed"))
+        r->blamed = value;
     else if (str_eq_c(key, "next_id") && value > r->jobs->next_id)
         r->jobs->next_id = value;
     return true;
@@ -230,9 +233,42 @@ static bool write_blame(struct sqlite_conn *conn, const struct recovery *r, cons
     return ok;
 }
 
+static int64_t epoch_of(const struct flight_entry *entry)
+{
+    return (int64_t)(entry->fence >> 32);
+}
+
+/* A recovery that counted them may have died before it emptied the recorder. */
+static void forget_counted(struct recovery *r)
+{
+    int n = 0;
+    for (int i = 0; i < r->crashed_count; i++)
+        if (epoch_of(&r->crashed[i]) > r->blamed)
+            r->crashed[n++] = r->crashed[i];
+    r->crashed_count = n;
+}
+
+static bool write_blamed(struct sqlite_conn *conn, const struct recovery *r, struct err *err)
+{
+    static const char sql[] =
+        "INSERT OR REPLACE INTO maru_job_meta(key, value) VALUES('blamed', ?1)";
+    sqlite3_stmt *s = sqlite_prepared(conn, sql, err);
+    int64_t last = 0;
+    if (!s)
+        return false;
+    for (int i = 0; i < r->crashed_count; i++)
+        last = epoch_of(&r->crashed[i]) > last ? epoch_of(&r->crashed[i]) : last;
+    sqlite3_bind_int64(s, 1, last);
+    int rc = sqlite_step(conn, s, err);
+    sqlite3_reset(s);
+    return rc == SQLITE_DONE;
+}
+
 static bool blame_work(struct sqlite_conn *conn, void *arg, struct err *err)
 {
     struct recovery *r = arg;
+    if (!write_blamed(conn, r, err))
+        return false;
     for (int i = 0; i < r->crashed_count; i++) {
         const struct job *job = index_get(&r->jobs->index, r->crashed[i].id);
         if (job && !write_blame(conn, r, job, &r->crashed[i], err))
@@ -246,7 +282,8 @@ static bool blame_work(struct sqlite_conn *conn, void *arg, struct err *err)
 static bool blame(struct recovery *r, struct err *err)
 {
     struct jobs *jobs = r->jobs;
-    if (!r->same_boot || r->crashed_count == 0)
+    forget_counted(r);
+    if (!r->same_boot || jobs->options.blameless || r->crashed_count == 0)
         return true;
     if (!sqlite_work_wait(jobs->db, blame_work, r, err))
         return false;
@@ -312,7 +349,7 @@ bool jobs_recover(struct jobs *jobs, struct err *err)
     mem_free(r.crashed);
     index_free(&r.finished);
     if (!ok)
-        return err_wrap(err, "jobs");
+        return sqlite_explain(jobs->db, err);
     flight_reset(jobs->flight);
     place_all(jobs);
     log_info("jobs", "%zu unfinished jobs read in %lld ms, %lld dead, %d were running",
