@@ -1,8 +1,10 @@
 /* public.c -- the host's own routes, answered on the lane that got them. */
 
 #include "admin/internal.h"
+#include "jobs/admin.h"
 #include "observe/metrics.h"
 #include "reload/reload.h"
+#include "storage/sqlite.h"
 
 static void on_health(struct http_request *r, void *arg)
 {
@@ -13,10 +15,14 @@ static void on_health(struct http_request *r, void *arg)
 static void on_ready(struct http_request *r, void *arg)
 {
     struct admin *a = arg;
-    if (atomic_load(&a->parts->ready))
-        respond(r, 200, STR("application/json"), STR("{\"status\":\"ready\"}"));
-    else
+    struct sqlite *db = store_sqlite(a->parts->store);
+    struct err err;
+    if (!atomic_load(&a->parts->ready))
         respond_problemf(r, 503, "not_ready", "the server is starting or draining");
+    else if ((db && !sqlite_healthy(db, &err)) || !jobs_healthy(a->parts->jobs, &err))
+        respond_problemf(r, 503, "not_ready", "%s", err.message);
+    else
+        respond(r, 200, STR("application/json"), STR("{\"status\":\"ready\"}"));
 }
 
 /* Metrics say much about a system: not for everybody. */

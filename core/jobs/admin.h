@@ -138,6 +138,9 @@ void jobs_query_batch(struct jobs *jobs, struct jobs_query *query);
 void jobs_hold(struct jobs *jobs, bool held);
 bool jobs_claim(struct jobs *jobs, int64_t id);
 
+/* Whether pushes can be recorded.  False with *err, why not.  Never blocks. */
+bool jobs_healthy(struct jobs *jobs, struct err *err);
+
 struct jobs_counts {
     int64_t ready, held, delayed, running, dead, pushing;
     int64_t pushed_total, done_total, failed_total, retried_total, dead_total, stale_total;

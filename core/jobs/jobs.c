@@ -271,6 +271,16 @@ void jobs_stop(struct jobs *jobs, int64_t grace_ns, struct lane *lane, lane_fn *
     jobs_unlock(jobs);
 }
 
+bool jobs_healthy(struct jobs *jobs, struct err *err)
+{
+    jobs_lock(jobs);
+    *err = jobs->failed;
+    jobs_unlock(jobs);
+    if (err->code)
+        return err_wrap(err, "jobs");
+    return !jobs->driver->healthy || jobs->driver->healthy(jobs, err);
+}
+
 void jobs_close(struct jobs *jobs)
 {
     struct err refused;

@@ -182,6 +182,7 @@ static void discard(struct sqlite *db)
     writer_forget(&db->writer);
     conn_close(&db->writer.conn);
     owners_fini(&db->owners);
+    health_fini(db);
     lock_give(db->lock_fd);
     mem_free((char *)(uintptr_t)db->options.path);
     mem_free(db);
@@ -245,6 +246,7 @@ struct store *sqlite_open(const struct sqlite_options *options, struct err *err)
     db->options.path = mem_strdup(options->path);
     db->options.readers = options->readers ? options->readers : SQLITE_READERS;
     owners_init(&db->owners);
+    health_init(db);
     char *lock = mem_printf("%s.lock", options->path);
     db->lock_fd = lock_take(lock, options->lock_wait_ns, err);
     mem_free(lock);

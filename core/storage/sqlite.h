@@ -45,6 +45,12 @@ struct sqlite_options {
 struct store *sqlite_open(const struct sqlite_options *options, struct err *err);
 /* The database behind a store, NULL when its driver is another. */
 struct sqlite *store_sqlite(struct store *store);
+/* Whether writes reach the disk.  False with *err (ERR_FULL, ERR_READONLY, ERR_IO, ERR_CORRUPT)
+ * while they do not; then a small one is tried, at most one a second, so that asking again
+ * tells when the disk is mended.  Any thread; does not wait. */
+bool sqlite_healthy(struct sqlite *db, struct err *err);
+/* Puts the file and, where it helps, what to do about it into the message.  Returns false. */
+bool sqlite_explain(const struct sqlite *db, struct err *err);
 bool sqlite_is_idle(struct sqlite *db); /* no write waits or is under way; any thread */
 
 /* A connection as work functions see it. */

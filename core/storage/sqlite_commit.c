@@ -52,6 +52,7 @@ bool writer_begin(struct sqlite *db, struct err *err)
 {
     if (writer_step(db, STEP_BEGIN, err))
         return true;
+    health_note(db, err);
     writer_fail_if_io(db, err);
     return false;
 }
@@ -64,14 +65,22 @@ void writer_rollback(struct sqlite *db)
         writer_fail(db, &err);
 }
 
+/* Whether it is certain that nothing of the failed commit is on disk. */
+static bool is_harmless(enum err_code code)
+{
+    return code == ERR_FULL || code == ERR_READONLY || code == ERR_CONSTRAINT ||
+           code == ERR_UNIQUE || code == ERR_CORRUPT;
+}
+
 bool writer_commit(struct sqlite *db, struct err *err)
 {
     struct writer *w = &db->writer;
     int64_t start = clock_steady_ns();
     bool ok = writer_step(db, STEP_COMMIT, err);
     metric_observe(w->commit_seconds, (double)(clock_steady_ns() - start) / (double)NS_PER_SECOND);
+    health_note(db, ok ? NULL : err);
     if (!ok) {
-        if (err->code != ERR_FULL)
+        if (!is_harmless(err->code))
             writer_fail(db, err);
         writer_rollback(db);
         return false;

@@ -52,12 +52,22 @@ struct writer {
     struct metric *commits, *members, *commit_seconds, *wal_size;
 };
 
+/* Under its own lock. */
+struct health {
+    pthread_mutex_t lock;
+    struct err err; /* ERR_NONE: the last write reached the disk */
+    bool probing;
+    int64_t probe_at; /* not before, steady ns */
+    struct sqlite_write probe;
+};
+
 struct sqlite {
     struct store store;            /* first */
     struct sqlite_options options; /* path is a copy of ours */
     int lock_fd;
     struct owners owners;
     struct writer writer;
+    struct health health;
     struct sqlite_conn *readers;
     struct gate *gate;
 };
@@ -103,9 +113,10 @@ void writer_stop(struct sqlite *db);
 void writer_submit(struct sqlite *db, struct gate_item *item, int kind);
 /* Answers an item without running it. */
 void writer_refuse(struct gate_item *item, const struct err *err);
-/* Runs one member under a savepoint; false with its err set.  A lost
+/* Runs one member under a savepoint; false with its err set.  alone: it is not a step of a
+ * transaction, so its deferred constraints hold at its end.  A lost
  * transaction shows in writer_in_transaction(). */
-bool writer_member(struct sqlite *db, struct gate_item *item);
+bool writer_member(struct sqlite *db, struct gate_item *item, bool alone);
 /* After the commit (or refusal): committed if its err is clear, then done. */
 void writer_committed(struct gate_item *item);
 
@@ -124,6 +135,12 @@ void writer_fail(struct sqlite *db, const struct err *err);
 /* After an I/O error nobody knows what is on disk until it is read anew. */
 void writer_fail_if_io(struct sqlite *db, const struct err *err);
 void writer_checkpoint(struct sqlite *db); /* when the WAL has become long */
+
+/* sqlite_health.c */
+void health_init(struct sqlite *db);
+void health_fini(struct sqlite *db);
+/* Writer thread: a write failed with this, or (NULL) a commit is on disk. */
+void health_note(struct sqlite *db, const struct err *err);
 
 /* sqlite_tx.c */
 void sqlite_tx_begin(struct store *store, struct store_tx *tx);

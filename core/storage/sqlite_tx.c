@@ -149,7 +149,7 @@ static bool run_step(struct sqlite_tx *s, struct gate_item *step)
     struct sqlite *db = s->db;
     struct sqlite_write *w = list_entry(step, struct sqlite_write, item);
     bool call = step->kind == WRITER_CALL;
-    writer_member(db, step);
+    writer_member(db, step, false);
     bool alive = writer_in_transaction(db);
     struct err err = call ? list_entry(step, struct store_call, item)->err : w->err;
     if (!call) {

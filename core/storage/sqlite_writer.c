@@ -49,7 +49,15 @@ static bool run_member(struct sqlite_conn *conn, struct gate_item *item)
     return w->work(conn, w);
 }
 
-bool writer_member(struct sqlite *db, struct gate_item *item)
+/* Deferred constraints are looked at by COMMIT, which would fail for all its members. */
+static bool breaks_reference(struct sqlite_conn *conn)
+{
+    int broken = 0, highest;
+    sqlite3_db_status(conn->db, SQLITE_DBSTATUS_DEFERRED_FKS, &broken, &highest, 0);
+    return broken != 0;
+}
+
+bool writer_member(struct sqlite *db, struct gate_item *item, bool alone)
 {
     struct sqlite_conn *conn = &db->writer.conn;
     struct err *err = error_of(item);
@@ -58,14 +66,18 @@ bool writer_member(struct sqlite *db, struct gate_item *item)
         return false;
     }
     bool ok = run_member(conn, item);
+    if (ok && alone && breaks_reference(conn))
+        ok = err_set(err, ERR_CONSTRAINT, "FOREIGN KEY constraint failed");
     conn->plugin = NULL;
     conn->migrating = false;
     conn->deadline_ns = 0;
     struct err undo;
     if (!ok && err->code == ERR_NONE)
         err_set(err, ERR_SQL, "the work failed without saying why");
-    if (!ok)
+    if (!ok) {
+        health_note(db, err);
         writer_fail_if_io(db, err);
+    }
     if (!ok && writer_in_transaction(db) && !writer_step(db, STEP_UNDO, &undo))
         writer_rollback(db);
     if (writer_in_transaction(db) && !writer_step(db, STEP_RELEASE, ok ? err : &undo)) {
@@ -149,7 +161,7 @@ static bool run_batch(struct sqlite *db, struct batch *batch)
         if (item->kind == WRITER_TX)
             break;
         list_remove(&item->link);
-        if (writer_member(db, item)) {
+        if (writer_member(db, item, true)) {
             list_push_back(&batch->ran, &item->link);
             continue;
         }

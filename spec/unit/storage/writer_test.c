@@ -257,3 +257,18 @@ TEST(a_disk_that_is_full_at_commit_fails_the_batch_and_the_store_lives)
     fixture_fini(&f);
     use_real_vfs();
 }
+
+TEST(a_deferred_reference_that_breaks_fails_its_caller_alone)
+{
+    int failed = 0;
+    struct fixture f = {.options = {.failed = on_store_failed, .failed_arg = &failed}};
+    REQUIRE(make_table(&f));
+    REQUIRE(sqlite_exec_wait(
+        f.db, "create table child(t references t(id) deferrable initially deferred)", &f.err));
+    CHECK_EQ(exec(f.store, NULL, "insert into child(t) values (7)").err.code, ERR_CONSTRAINT);
+    CHECK_EQ(exec(f.store, NULL, "insert into t(id) values (7)").err.code, ERR_NONE);
+    CHECK_EQ(exec(f.store, NULL, "insert into child(t) values (7)").err.code, ERR_NONE);
+    CHECK_EQ(number(f.store, "select count(*) from child"), 1);
+    CHECK_EQ(failed, 0);
+    fixture_fini(&f);
+}
