@@ -9,8 +9,8 @@
  *                       "OP FILE N before|after": die by SIGKILL at the Nth such call.
  *                       OP: write sync truncate.  Removed, so the next process lives.
  *   DISK_FAULT=FILE     while it is there: "OP FILE ERRNO [HALF]", one line each; OP and FILE as
- *                       above, or any; ERRNO: ENOSPC EIO EROFS.  HALF: a write writes half of
- *                       its bytes first, as a disk does that becomes full.
+ *                       above, or any, and open (for writing); ERRNO: ENOSPC EIO EROFS.  HALF: a
+ *                       write writes half of its bytes first, as a disk does that becomes full.
  *
  * Build: a shared library, without sanitizers.  Before that of ASan it needs
  * ASAN_OPTIONS=verify_asan_link_order=0.
@@ -32,10 +32,10 @@
 
 enum { FDS = 65536 };
 enum role { ROLE_NONE, ROLE_OTHER, ROLE_DB, ROLE_WAL };
-enum op { OP_WRITE, OP_SYNC, OP_TRUNCATE };
+enum op { OP_WRITE, OP_SYNC, OP_TRUNCATE, OP_OPEN };
 
 static const char *const role_names[] = {"none", "other", "db", "wal"};
-static const char *const op_names[] = {"write", "sync", "truncate"};
+static const char *const op_names[] = {"write", "sync", "truncate", "open"};
 static _Atomic unsigned char roles[FDS];
 
 static struct {
@@ -93,7 +93,7 @@ static void read_plan(void)
     unlink(disk.plan);
     if (sscanf(text, "%15s %15s %ld %15s", op, role, &n, when) != 4)
         return;
-    int o = find_word(op, op_names, 3), r = find_word(role, role_names, 4);
+    int o = find_word(op, op_names, 4), r = find_word(role, role_names, 4);
     if (o < 0 || r < 0)
         return;
     disk.op = (enum op)o;
@@ -108,13 +108,18 @@ static bool ends(const char *path, const char *with)
     return n >= m && strcmp(path + n - m, with) == 0;
 }
 
+static enum role role_of_path(const char *path)
+{
+    if (!disk.state || strncmp(path, disk.state, strlen(disk.state)) != 0)
+        return ROLE_NONE;
+    return ends(path, ".db") ? ROLE_DB : ends(path, ".db-wal") ? ROLE_WAL : ROLE_OTHER;
+}
+
 static int opened(int fd, const char *path)
 {
     if (fd < 0 || fd >= FDS || !disk.state)
         return fd;
-    enum role role = ROLE_NONE;
-    if (strncmp(path, disk.state, strlen(disk.state)) == 0)
-        role = ends(path, ".db") ? ROLE_DB : ends(path, ".db-wal") ? ROLE_WAL : ROLE_OTHER;
+    enum role role = role_of_path(path);
     atomic_store(&roles[fd], (unsigned char)role);
     if (role == ROLE_DB)
         read_plan();
@@ -153,8 +158,8 @@ static int fault(enum op op, enum role role, bool *half)
 {
     char text[256], o[16], r[16], e[16], h[16], *rest = NULL;
     *half = false;
-    if (!disk.fault || role == ROLE_NONE || !atomic_load(&disk.planned) ||
-        !read_text(disk.fault, text, sizeof text))
+    bool ours = atomic_load(&disk.planned) || (op == OP_OPEN && role != ROLE_OTHER);
+    if (!disk.fault || role == ROLE_NONE || !ours || !read_text(disk.fault, text, sizeof text))
         return 0;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         int words = sscanf(line, "%15s %15s %15s %15s", o, r, e, h);
@@ -185,6 +190,12 @@ static void wait_us(long us)
     static __typeof__(&name) real;                                                                 \
     if (!real)                                                                                     \
         real = REAL(name);                                                                         \
+    bool half;                                                                                     \
+    int failed = (flags & O_ACCMODE) ? fault(OP_OPEN, role_of_path(path), &half) : 0;              \
+    if (failed) {                                                                                  \
+        errno = failed;                                                                            \
+        return -1;                                                                                 \
+    }                                                                                              \
     return opened(call, path);
 
 int open(const char *path, int flags, ...)
