@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "bind/bind.h"
+#include "bind/jobs_lua.h"
 #include "bind/store_lua.h"
 #include "jobs/admin.h"
 #include "vm/args.h"
@@ -107,23 +108,28 @@ static int64_t read_run_at(lua_State *L, int index)
     return (int64_t)(at * (double)NS_PER_SECOND);
 }
 
+void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
+{
+    static const char *const known[] = {"delay",   "at",     "priority",   "queue", "retries",
+                                        "timeout", "unique", "result_ttl", NULL};
+    if (!args_opt_table(L, options, PUSH, "options"))
+        return;
+    opt_known(L, options, known, PUSH);
+    spec->queue = opt_string(L, options, "queue", STR(""), PUSH);
+    spec->priority = read_priority(L, options);
+    spec->retries = read_retries(L, options);
+    spec->timeout_ns = opt_duration(L, options, "timeout", 0, PUSH);
+    spec->run_at_wall = read_run_at(L, options);
+    spec->unique = opt_string(L, options, "unique", STR(""), PUSH);
+    spec->result_ttl_ns = opt_duration(L, options, "result_ttl", 0, PUSH);
+}
+
 /* kind at `first`, list of JSON texts behind it, options last. */
 static struct job_spec read_spec(lua_State *L, int first)
 {
-    static const char *const known[] = {"delay",   "at",      "priority", "queue",
-                                        "retries", "timeout", "unique",   NULL};
-    int options = first + 2;
     struct job_spec spec = {.kind = args_string(L, first, PUSH, "name")};
     args_table(L, first + 1, PUSH, "args");
-    if (!args_opt_table(L, options, PUSH, "options"))
-        return spec;
-    opt_known(L, options, known, PUSH);
-    spec.queue = opt_string(L, options, "queue", STR(""), PUSH);
-    spec.priority = read_priority(L, options);
-    spec.retries = read_retries(L, options);
-    spec.timeout_ns = opt_duration(L, options, "timeout", 0, PUSH);
-    spec.run_at_wall = read_run_at(L, options);
-    spec.unique = opt_string(L, options, "unique", STR(""), PUSH);
+    jobs_read_options(L, first + 2, &spec);
     return spec;
 }
 
@@ -256,7 +262,8 @@ int bind_jobs(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"push", l_push}, {"push_tx", l_push_tx}, {"get", l_get}, {NULL, NULL}};
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 12);
     luaL_register(L, NULL, functions);
+    jobs_add_more(L);
     return 1;
 }

@@ -164,6 +164,11 @@ static void on_end(struct task *task, enum task_outcome result, lua_State *L, in
     }
 }
 
+struct job_run *jobs_run_of(const struct task *task)
+{
+    return task_kind(task) == TASK_JOB ? ((struct running *)task_arg(task))->run : NULL;
+}
+
 void jobs_run_task(struct job_run *run, void *arg)
 {
     (void)arg;

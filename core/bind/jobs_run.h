@@ -17,6 +17,10 @@ struct job_target {
     int handler; /* index in the plugin's declaration */
 };
 
+struct task;
+/* The run of a job's own task, or NULL: it is another task. */
+struct job_run *jobs_run_of(const struct task *task);
+
 /* For struct jobs_options; arg is not used. */
 void jobs_run_task(struct job_run *run, void *arg);
 void jobs_cancel_task(struct job_run *run, enum job_end why, void *arg);

@@ -164,10 +164,14 @@ static struct change_op *publish_ends(struct jobs *jobs)
     return changes;
 }
 
-static void answer_changes(struct change_op *op, const struct err *err)
+static void answer_changes(struct jobs *jobs, struct change_op *op, const struct err *err)
 {
     for (struct change_op *next; op; op = next) {
         next = op->next;
+        if (op->wait) {
+            wait_step(jobs, op);
+            continue;
+        }
         const struct err own = op->err;
         change_answer(op, err ? err : own.code ? &own : NULL);
     }
@@ -235,8 +239,8 @@ static void publish(struct jobs *jobs)
     if (b->settings)
         settings_publish(jobs, b->settings);
     workflow_committed(jobs);
-    answer_changes(changes, NULL);
-    answer_changes(b->revivals, NULL);
+    answer_changes(jobs, changes, NULL);
+    answer_changes(jobs, b->revivals, NULL);
     settings_answer(b->settings, NULL);
     free_updates(b);
     finish_effects(jobs, b);
@@ -311,7 +315,7 @@ static void failed(struct jobs *jobs, const struct err *err)
     struct push_op *follows = refuse_pushes(jobs, err);
     for (struct change_op *op = b->revivals; op; op = op->next)
         change_undo(jobs, op);
-    answer_changes(b->revivals, err);
+    answer_changes(jobs, b->revivals, err);
     settings_answer(b->settings, err);
     workflow_failed(jobs, err);
     jobs_lock(jobs);

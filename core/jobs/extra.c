@@ -49,6 +49,7 @@ void extra_free(struct job *job)
         if (fields[i].type == FIELD_TEXT)
             mem_free(*text_of(extra, &fields[i]));
     mem_free(extra->error);
+    mem_free(extra->message);
     mem_free(extra);
     job->extra = NULL;
 }
@@ -80,6 +81,15 @@ void extra_set_error(struct job *job, char *error)
         mem_free(extra_make(job)->error);
         job->extra->error = error;
     }
+}
+
+void extra_clear_progress(struct job *job)
+{
+    if (!job->extra)
+        return;
+    mem_free(job->extra->message);
+    job->extra->message = NULL;
+    job->extra->has_progress = false;
 }
 
 void extra_print(const struct job_extra *extra, struct buf *out)

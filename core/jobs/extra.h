@@ -32,6 +32,9 @@ struct job_extra {
     uint32_t timeout_ms;  /* 0 = the kind's */
     char *error;          /* of the last failed attempt */
     /* not on disk */
+    float progress; /* 0 … 1, of the run that has_progress */
+    bool has_progress;
+    char *message;  /* what it says it does, or NULL */
     uint64_t lease; /* a shared record's fence of this claim (driver.h) */
 };
 
@@ -46,6 +49,7 @@ void extra_fill(struct job *job, const struct job_spec *spec);
 void extra_read(struct job *job, int64_t timeout_ms, int64_t scheduled_at);
 /* Takes `error` (may be NULL), frees the one before. */
 void extra_set_error(struct job *job, char *error);
+void extra_clear_progress(struct job *job); /* the run is over, or taken away */
 /* The column's text appended to out: nothing when there is nothing to keep. */
 void extra_print(const struct job_extra *extra, struct buf *out);
 /* The reverse; unknown fields, of a newer maru, are passed over.  ERR_CORRUPT. */

@@ -15,6 +15,7 @@ enum {
     JOBS_ARGS_BYTES = 1 << 20,   /* arguments of one job, as JSON */
     JOBS_RESULT_BYTES = 1 << 20, /* a longer result fails the job */
     JOBS_ERROR_BYTES = 4096,     /* a longer error or traceback is cut */
+    JOBS_PROGRESS_BYTES = 500,   /* a longer message of a running job is cut */
     JOBS_PUSH_COUNT = 1000000,   /* jobs of one push */
     JOBS_QUEUED = 5000000,       /* unfinished jobs; over it a push fails with ERR_FULL */
     JOBS_CAPACITY = 1024,        /* jobs one worker runs at once */

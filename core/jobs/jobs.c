@@ -216,7 +216,7 @@ static void destroy(struct jobs *jobs)
     history_free(&jobs->history);
     fold_free(&jobs->fold);
     index_free(&jobs->index);
-    index_free(&jobs->watched);
+    watchers_free(jobs);
     crowds_free(jobs);
     buf_free(&jobs->blob);
     flight_close(jobs->flight);

@@ -151,6 +151,17 @@ bool jobs_push_batch(struct jobs *jobs, struct jobs_push *push, struct jobs_batc
 int64_t jobs_push_wait(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
                        int count, struct err *err);
 
+/* How far a run is (0 … 1) and what it does, for looks at it; kept in memory only, and
+ * forgotten when the run ends.  Its lane.  False: the run is stale. */
+bool jobs_progress(struct job_run *run, double fraction, struct str message);
+
+/* Calls done(arg) on the lane, once, when all of these jobs have ended and that is on
+ * disk; a job that is not unfinished counts as ended.  NULL with *err, and no done, when
+ * the driver cannot tell.  jobs_wait_end() before that makes done come soon. */
+struct jobs_wait *jobs_wait(struct jobs *jobs, const int64_t *ids, int count, struct lane *lane,
+                            void (*done)(void *arg), void *arg, struct err *err);
+void jobs_wait_end(struct jobs_wait *wait);
+
 /* Ends a run, on its lane, once; the run is gone afterwards.  The outcome is
  * copied, written with the next commit; the worker's place is free at once.
  * A stale run, whose job was taken away, changes nothing and is counted. */

@@ -69,6 +69,30 @@ static void print_raw(struct json *w, const char *key, struct str text)
         json_null(w);
 }
 
+/* What few jobs have is shown where it is. */
+static void print_extra(struct json *w, const struct job_row *r)
+{
+    const struct job_extra *extra = r->extra ? r->extra : &extra_none;
+    if (r->unique.n) {
+        json_key(w, "unique");
+        json_str(w, r->unique);
+    }
+    if (extra->key) {
+        json_key(w, "key");
+        json_cstr(w, extra->key);
+    }
+    if (extra->batch) {
+        json_key(w, "batch");
+        json_int(w, extra->batch);
+    }
+    if (extra->has_progress) {
+        json_key(w, "progress");
+        json_num(w, (double)(int)(extra->progress * 10000 + 0.5F) / 10000);
+        json_key(w, "message");
+        json_cstr(w, extra->message);
+    }
+}
+
 void print_row(struct buf *out, const struct job_row *r)
 {
     struct json w = json_to(out);
@@ -101,6 +125,7 @@ void print_row(struct buf *out, const struct job_row *r)
     print_time(&w, "run_at", r->run_at);
     print_time(&w, "started_at", r->started_at);
     print_time(&w, "finished_at", r->finished_at);
+    print_extra(&w, r);
     json_close(&w, '}');
 }
 
@@ -121,6 +146,8 @@ void print_job(struct buf *out, const struct job *job)
         .created_at = job->created_at,
         .run_at = job->run_at,
         .started_at = state == JOB_RUNNING ? job->started_at : 0,
+        .unique = job_unique(job),
+        .extra = job->extra,
     };
     print_row(out, &row);
 }

@@ -238,6 +238,7 @@ struct update_op { /* another attempt later */
 struct change_op {
     struct change_op *next;
     struct jobs_change *change;
+    struct jobs_wait *wait; /* instead of a change: who waits for an end */
     int64_t id;
     struct job *revived; /* a dead job that becomes ready */
     bool discard;        /* it is forgotten instead */
@@ -513,6 +514,10 @@ struct push_op *push_follow(struct jobs *jobs, const struct job_spec *spec, stru
                             struct err *err);
 void push_drop(struct jobs *jobs, struct push_op *op, bool rolled_back); /* frees op */
 
+/* wait.c: one of the jobs it waits for is over; no lock.  Frees op. */
+void wait_step(struct jobs *jobs, struct change_op *op);
+void watchers_free(struct jobs *jobs); /* of a closed queue: nobody is told */
+
 /* change.c */
 void change_answer(struct change_op *op, const struct err *err); /* frees op */
 bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op *op,
@@ -582,6 +587,8 @@ struct job_row { /* a job as it is shown, wherever it comes from */
     int priority, attempt, max_attempts, crashes;
     struct str args, error, result;
     bool has_result;
+    struct str unique;
+    const struct job_extra *extra; /* or NULL */
 };
 enum job_state job_state_of(const struct job *job);
 void print_time(struct json *w, const char *key, int64_t wall_ns); /* null when not after 1970 */

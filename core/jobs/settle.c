@@ -103,6 +103,7 @@ void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
         jobs->stale_total++;
     } else {
         job->run = NULL;
+        extra_clear_progress(job);
         observe(jobs, job, now_wall);
         switch (run->end) {
         case JOB_END_DONE:
@@ -129,6 +130,7 @@ void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
 void run_take_away(struct jobs *jobs, struct job *job)
 {
     job->run = NULL; /* which keeps its target until it ends */
+    extra_clear_progress(job);
     job->attempt--;
     job->fence = ++jobs->fence;
     place_ready_front(jobs, job);

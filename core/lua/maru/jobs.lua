@@ -68,6 +68,63 @@ return function(raw, info)
   end
 
   local jobs = make(raw.push)
+  local BATCH = "app.jobs:batch(list, [options])"
+
+  --- list[i] = { name, args, options } as the three arguments of push, in lists of their own.
+  local function members(list)
+    local kinds, texts, options = {}, {}, {}
+    for index, item in ipairs(list) do
+      if type(item) ~= "table" then
+        error(BATCH .. ": list[" .. index .. "] must be { name, args, options }, got " .. type(item), 3)
+      end
+      kinds[index] = kind_of(item[1], BATCH)
+      texts[index] = encoded(item[2], BATCH)
+      options[index] = item[3] or false
+    end
+    return kinds, texts, options
+  end
+
+  --- The job that follows, { name, args }, as kind and text.
+  local function last(done)
+    if done == nil then
+      return nil
+    elseif type(done) ~= "table" or type(done[1]) ~= "string" then
+      error(BATCH .. ": options.done must be { name, args }", 3)
+    elseif type(done[2]) == "table" and done[2].batch ~= nil then
+      error(BATCH .. ": args.batch of options.done is what the batch says itself", 3)
+    end
+    return kind_of(done[1], BATCH), encoded(done[2], BATCH)
+  end
+
+  --- Pushes jobs that are counted together, all or none, and `done` when all have ended; the id. (waits)
+  function jobs:batch(list, options) -- luacheck: no self
+    if type(list) ~= "table" or #list == 0 then
+      error(BATCH .. ": list must be an array of { name, args, options }, not empty", 2)
+    end
+    options = options or {}
+    for key in pairs(options) do
+      if key ~= "done" and key ~= "description" then
+        error(BATCH .. ": there is no option '" .. tostring(key) .. "'", 2)
+      end
+    end
+    local kinds, texts, each = members(list)
+    local done_kind, done_text = last(options.done)
+    return raw.batch(kinds, texts, each, done_kind, done_text, options.description)
+  end
+
+  --- { id, total, succeeded, failed, pending, created_at, finished_at, done_job, description }, or false. (waits)
+  function jobs:batch_get(id) -- luacheck: no self
+    local text, message, code = raw.batch_get(id)
+    if not text then
+      return nil, message, code
+    end
+    return text ~= "" and json.decode(text)
+  end
+
+  --- In a job's handler: how far it is, 0 to 1, and what it does, for those who look.
+  function jobs:progress(fraction, message) -- luacheck: no self
+    return raw.progress(fraction, message)
+  end
 
   --- { id, kind, state, attempt, result, error, … }, or false. (waits)
   function jobs:get(id) -- luacheck: no self
@@ -76,6 +133,47 @@ return function(raw, info)
       return nil, message, code
     end
     return text ~= "" and json.decode(text)
+  end
+
+  --- This plugin's own jobs only.
+  local function change(verb, id)
+    local job, message, code = jobs:get(id)
+    if job == nil then
+      return nil, message, code
+    elseif not job then
+      return nil, "there is no job " .. tostring(id), "not_found"
+    elseif job.kind:sub(1, #info.name + 1) ~= info.name .. "." then
+      return nil, "job " .. id .. " is not one of this plugin", "forbidden"
+    end
+    return raw[verb](id)
+  end
+
+  --- An unfinished job: gone for good, or asked to end when it runs. (waits)
+  function jobs:cancel(id) -- luacheck: no self
+    return change("cancel", id)
+  end
+
+  --- A dead job runs again with all its attempts, a delayed one now. (waits)
+  function jobs:retry(id) -- luacheck: no self
+    return change("retry", id)
+  end
+
+  --- A job, or a list of them, when all have ended; nil, message, "timeout" before. (waits)
+  function jobs:wait(ids, timeout)
+    local single = type(ids) ~= "table"
+    local list = single and { ids } or ids
+    local ok, message, code = raw.wait(list, timeout)
+    if not ok then
+      return nil, message, code
+    end
+    local out = {}
+    for index, id in ipairs(list) do
+      out[index], message, code = self:get(id)
+      if out[index] == nil then
+        return nil, message, code
+      end
+    end
+    return single and out[1] or not single and out
   end
 
   return jobs

@@ -416,6 +416,7 @@ function app.cache:unlock(name, token) end               --- @return boolean
 ---@field queue? string
 ---@field retries? integer
 ---@field timeout? number|string
+---@field result_ttl? number|string   how long its result is kept; default the job's, then the configuration's (1 day)
 ---@field unique? string         no second one queued or running with this key → nil, message, "duplicate"
 
 ---@class maru.Jobs   durable: what push returned for is on disk.
@@ -430,6 +431,28 @@ function app.jobs:push_many(name, list, options) end
 --- (waits) { id, kind, state, attempt, result, error, attempts, … } or false. attempts: the last 20 failed ones, each
 --- { attempt, started_at, ended_at, error, traceback, lane }; also a run that the process died in. @return table|false
 function app.jobs:get(id) end
+--- (waits) The job, or a list of them, when all have ended (done, dead, cancelled, expired): as get. Before that nil, message,
+--- "timeout". Ends are on disk then. @return table|false|nil, string?, string?
+---@param ids integer|integer[]
+---@param timeout? number|string   default: as long as the task may run
+function app.jobs:wait(ids, timeout) end
+--- In a job's handler: how far it is, 0 to 1, and what it does now; get shows it as progress and message while it runs.
+---@param fraction number
+---@param message? string
+---@return true|nil, string?, string?   nil: the job was taken away from this run
+function app.jobs:progress(fraction, message) end
+--- (waits) A job of this plugin: a waiting one is gone for good, a running one is asked to end. @return true|nil, string?, string?
+function app.jobs:cancel(id) end
+--- (waits) A dead job of this plugin runs again with all its attempts, a delayed one now. @return true|nil, string?, string?
+function app.jobs:retry(id) end
+--- (waits) Jobs that are counted together, pushed all or none: { { name, args, options }, … }. When all have ended, the job
+--- `done` is pushed, once, with args.batch = { id, total, succeeded, failed } (dead, cancelled and expired ones have failed).
+---@param list table[]
+---@param options? { done?: table, description?: string }   done = { name, args }
+---@return integer|nil id, string?, string?
+function app.jobs:batch(list, options) end
+--- (waits) { id, total, succeeded, failed, pending, created_at, finished_at, done_job, description } or false.
+function app.jobs:batch_get(id) end
 
 ---@class maru.WorkflowOptions
 ---@field key? string            no second unfinished run of this name with this key → nil, message, "duplicate"

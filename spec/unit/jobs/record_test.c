@@ -84,3 +84,63 @@ TEST(every_failed_attempt_leaves_a_line_and_the_newest_twenty_stay)
     host_close(&h);
     host_remove(&h);
 }
+
+static void on_over(void *arg)
+{
+    atomic_fetch_add((_Atomic int *)arg, 1);
+}
+
+static bool soon(_Atomic int *value, int want)
+{
+    for (int i = 0; i < 3000 && atomic_load(value) != want; i++)
+        host_sleep(1);
+    return atomic_load(value) == want;
+}
+
+TEST(who_waits_is_told_when_all_have_ended_or_when_he_gives_up)
+{
+    struct host h = open_host();
+    struct err err = {0};
+    _Atomic int over = 0;
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 8);
+    int64_t ids[] = {push(&h, "\"wait\"", (struct job_spec){.priority = 1}, NULL),
+                     push(&h, "\"wait\"", (struct job_spec){.run_at_wall = INT64_MAX / 2}, NULL),
+                     push(&h, "\"a\"", (struct job_spec){.priority = 1}, NULL), 12345};
+    CHECK_EQ(wait_runs(2), 2);
+    CHECK(jobs_wait(h.jobs, ids, 4, h.control, on_over, &over, &err) != NULL);
+    struct jobs_wait *second = jobs_wait(h.jobs, ids, 2, h.control, on_over, &over, &err);
+    CHECK_EQ(host_change(&h, jobs_cancel, ids[1]), ERR_NONE);
+    host_sleep(5);
+    CHECK_EQ(atomic_load(&over), 0);
+    jobs_wait_end(second);
+    CHECK(soon(&over, 1));
+    lane_call(h.lanes[0], end_waiting, NULL);
+    CHECK(soon(&over, 2));
+    CHECK(jobs_wait(h.jobs, ids, 4, h.control, on_over, &over, &err) != NULL); /* at once */
+    CHECK(soon(&over, 3));
+    close_host(&h);
+}
+
+TEST(progress_is_shown_while_the_job_runs)
+{
+    struct host h = open_host();
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 8);
+    int64_t id = push(&h, "\"wait\"", (struct job_spec){0}, NULL);
+    CHECK_EQ(wait_runs(1), 1);
+    struct job_run *run = waiting[0];
+    CHECK(jobs_progress(run, 0.25, STR("a quarter")));
+    char *json = host_query(&h, (struct jobs_query){.id = id});
+    CHECK(strstr(json, "\"progress\":0.25,\"message\":\"a quarter\""));
+    mem_free(json);
+    CHECK(jobs_reclaim(h.jobs, id)); /* it runs again, from the start */
+    CHECK_EQ(wait_runs(2), 2);
+    CHECK(!jobs_progress(run, 0.5, STR("too late")));
+    json = host_query(&h, (struct jobs_query){.id = id});
+    CHECK(!strstr(json, "progress"));
+    mem_free(json);
+    lane_call(h.lanes[0], end_waiting, NULL);
+    CHECK(host_drain(&h, 3000));
+    close_host(&h);
+}

@@ -1,0 +1,12 @@
+/* jobs_lua.h -- the two halves of app.jobs: pushes and looks; what concerns jobs that exist. */
+#pragma once
+
+#include <lua.h>
+
+#include "jobs/jobs.h"
+
+/* Push options of the table at `index` (nil: none) into *spec.  Strings live as long as the
+ * table.  Raises. */
+void jobs_read_options(lua_State *L, int index, struct job_spec *spec);
+/* jobs_more_lua.c: adds its functions to the table on top. */
+void jobs_add_more(lua_State *L);

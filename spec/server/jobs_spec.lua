@@ -1,0 +1,166 @@
+--- app.jobs in a real server: batches, waiting, progress, attempts, changes; also over kill -9.
+local server = require("spec.support.server")
+
+local SHOP = {
+  ["plugin.lua"] = [==[
+local M = { name = "shop", version = "1.0.0" }
+M.jobs = {
+  work = { retries = 1, backoff = "10ms", function(app, job)
+    if job.args.fail then error("this one never works") end
+    if job.args.sleep then app.sleep(job.args.sleep) end
+    return { twice = (job.args.n or 0) * 2 }
+  end },
+  long = { timeout = "60s", function(app, job)
+    assert(app.jobs:progress(0.5, "half of it"))
+    assert(app.sleep(50))
+  end },
+  finish = function(app, job)
+    app.store:exec("insert into finished(batch, total, succeeded, failed, tag) values ($1, $2, $3, $4, $5)",
+      job.args.batch.id, job.args.batch.total, job.args.batch.succeeded, job.args.batch.failed, job.args.tag)
+  end,
+}
+M.routes = {
+  ["POST /push"] = function(app, req)
+    local id, message, code = app.jobs:push(req:json().name, req:json().args, req:json().options)
+    if not id then return 409, { error = message, code = code } end
+    return 201, { id = id }
+  end,
+  ["POST /batch"] = function(app, req)
+    local list = {}
+    for i = 1, req:json().count do
+      list[i] = { "work", { n = i, fail = i <= (req:json().failing or 0) or nil } }
+    end
+    local id, message = app.jobs:batch(list, { done = { "finish", { tag = "x" } }, description = "many" })
+    if not id then return 503, { error = message } end
+    return 201, { id = id }
+  end,
+  ["GET /batch/{id}"] = function(app, req) return 200, app.jobs:batch_get(tonumber(req.params.id)) or {} end,
+  ["GET /job/{id}"] = function(app, req) return 200, app.jobs:get(tonumber(req.params.id)) or {} end,
+  ["POST /wait"] = function(app, req)
+    local answer, message, code = app.jobs:wait(req:json().ids, req:json().timeout)
+    return 200, { answer = answer or app.json.null, message = message, code = code }
+  end,
+  ["POST /change"] = function(app, req)
+    local ok, message, code = app.jobs[req:json().verb](app.jobs, req:json().id)
+    return 200, { ok = ok or false, message = message, code = code }
+  end,
+  ["GET /finished"] = function(app)
+    return 200, { rows = app.json.array(app.store:all("select * from finished order by batch")) }
+  end,
+}
+return M
+]==],
+  ["migrations/0001_finished.sql"] = [[
+create table finished (batch integer, total integer, succeeded integer, failed integer, tag text);
+]],
+}
+
+describe("app.jobs", function()
+  local maru
+
+  setup(function()
+    maru = server.start({ plugins = { shop = SHOP } })
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  local function push(name, args, options)
+    local answer = maru:post("/push", { name = name, args = args, options = options })
+    assert.equal(201, answer.status, answer.body)
+    return answer.json.id
+  end
+
+  local function job(id)
+    return maru:get("/job/" .. id).json
+  end
+
+  it("waits for one job, for many, and not for ever", function()
+    local one, two = push("work", { n = 4, sleep = 0.05 }), push("work", { n = 5 })
+    local answer = maru:post("/wait", { ids = one }).json
+    assert.equal("done", answer.answer.state)
+    assert.equal(8, answer.answer.result.twice)
+    answer = maru:post("/wait", { ids = { one, two } }).json
+    assert.equal(10, answer.answer[2].result.twice)
+    local late = push("work", {}, { delay = "1h" })
+    answer = maru:post("/wait", { ids = late, timeout = 0.02 }).json
+    assert.equal("timeout", answer.code)
+    assert.equal("timeout", answer.message)
+  end)
+
+  it("shows every attempt with its error and traceback", function()
+    local id = push("work", { fail = true })
+    local dead = maru:post("/wait", { ids = id }).json.answer
+    assert.equal("dead", dead.state)
+    assert.equal(2, #dead.attempts)
+    assert.equal(1, dead.attempts[1].attempt)
+    assert.match("this one never works", dead.attempts[2].error)
+    assert.match("plugin.lua:4", dead.attempts[2].traceback)
+    assert.match("^job", dead.attempts[2].lane)
+    assert.is_true(dead.attempts[1].started_at <= dead.attempts[1].ended_at)
+    assert.is_true(maru:post("/change", { verb = "retry", id = id }).json.ok)
+    dead = maru:post("/wait", { ids = id }).json.answer
+    assert.equal(4, #dead.attempts)
+  end)
+
+  it("shows progress, and cancels what runs or waits", function()
+    local id = push("long", {})
+    local running = server.wait_for(function()
+      local now = job(id)
+      return now.progress and now
+    end)
+    assert.equal(0.5, running.progress)
+    assert.equal("half of it", running.message)
+    assert.is_true(maru:post("/change", { verb = "cancel", id = id }).json.ok)
+    assert.equal("cancelled", maru:post("/wait", { ids = id }).json.answer.state)
+    local late = push("work", {}, { delay = "1h" })
+    assert.is_true(maru:post("/change", { verb = "cancel", id = late }).json.ok)
+    assert.equal("cancelled", job(late).state)
+    assert.equal("not_found", maru:post("/change", { verb = "cancel", id = 999999 }).json.code)
+  end)
+
+  it("counts a batch and pushes one job when all have ended", function()
+    local id = maru:post("/batch", { count = 50, failing = 3 }).json.id
+    local rows = server.wait_for(function()
+      local rows = maru:get("/finished").json.rows
+      return #rows > 0 and rows
+    end)
+    assert.same({ { batch = id, total = 50, succeeded = 47, failed = 3, tag = "x" } }, rows)
+    local batch = maru:get("/batch/" .. id).json
+    assert.equal(0, batch.pending)
+    assert.equal("many", batch.description)
+  end)
+
+  it("keeps a batch exact over kill -9", function()
+    local before = #maru:get("/finished").json.rows
+    local ids = {}
+    for round = 1, 3 do
+      for _ = 1, 4 do
+        local answer = maru:post("/batch", { count = 40, failing = round })
+        if answer.status == 201 then
+          ids[#ids + 1] = answer.json.id
+        end
+      end
+      server.shell(("kill -9 $(cat /proc/%d/task/%d/children)"):format(maru.pid, maru.pid))
+    end
+    assert.is_true(#ids > 0)
+    local rows = server.wait_for(function()
+      local answer = maru:get("/finished").json
+      local counts, all = {}, answer ~= nil
+      for _, row in ipairs(answer and answer.rows or {}) do
+        counts[row.batch] = row
+      end
+      for _, id in ipairs(ids) do
+        all = all and counts[id]
+      end
+      return all and counts
+    end)
+    for _, id in ipairs(ids) do
+      assert.equal(40, rows[id].succeeded + rows[id].failed)
+      assert.is_true(rows[id].failed >= 1 and rows[id].failed <= 3)
+      assert.equal(0, maru:get("/batch/" .. id).json.pending)
+    end
+    assert.is_true(#maru:get("/finished").json.rows >= before + #ids)
+  end)
+end)
