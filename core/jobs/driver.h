@@ -29,6 +29,7 @@
 struct batch;
 struct job;
 struct push_op;
+struct sqlite_conn;
 
 struct jobs_driver {
     const char *name;
@@ -52,11 +53,17 @@ struct jobs_driver {
     void (*query)(struct jobs *jobs, struct jobs_query *query);
     void (*cancel)(struct jobs *jobs, struct jobs_change *change, int64_t id);
     void (*retry)(struct jobs *jobs, struct jobs_change *change, int64_t id);
+    /* Writer thread of SQLite, inside a transaction of the store's: keeps the push there, from
+     * where it goes to the record after the commit, exactly once.  The other: it is committed. */
+    bool (*push_tx)(struct jobs *jobs, struct sqlite_conn *conn, struct push_op *op,
+                    struct err *err);
+    void (*tx_committed)(struct jobs *jobs);
     /* Any thread, never blocks.  False with *err: the record is out of reach. */
     bool (*healthy)(struct jobs *jobs, struct err *err);
 };
 
 extern const struct jobs_driver jobs_sqlite;
+extern const struct jobs_driver jobs_postgres;
 const struct jobs_driver *jobs_driver_named(const char *name); /* NULL: there is none */
 
 /* batch.c, for drivers; no lock.  batch_take() moves what is pending into jobs->batch;

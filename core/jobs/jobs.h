@@ -27,6 +27,7 @@ struct jobs_options {
     const char *driver;      /* where the record is (driver.h); NULL = "sqlite" */
     const char *url;         /* of a shared record's server */
     int64_t lease_ns;        /* of a shared record's claims; 0 = 20 s */
+    const char *node;        /* what the others call this process; NULL = host and pid */
     struct store *store;     /* its driver is SQLite; outlives the jobs */
     struct lane *lane;       /* control lane: delays and upkeep */
     const char *flight_path; /* state.dir/jobs.flight */

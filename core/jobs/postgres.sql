@@ -143,8 +143,8 @@ $$;
 -- Returns the id; NULL when the unique key is taken.
 CREATE FUNCTION maru.push(kind text, args jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
 RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE d maru.kind; f int; id bigint := 4503599627370496 + nextval('maru.single'); t bigint := maru.now();
-  p smallint; run_at bigint := t + (coalesce((options->>'delay')::float8, 0) * 1e9)::bigint; bad text;
+DECLARE d maru.kind; f int; new_id bigint := 4503599627370496 + nextval('maru.single'); t bigint := maru.now();
+  p smallint; due bigint := t + (coalesce((options->>'delay')::float8, 0) * 1e9)::bigint; bad text;
 BEGIN
   SELECT o INTO bad FROM jsonb_object_keys(options) o
     WHERE o NOT IN ('queue', 'priority', 'delay', 'retries', 'timeout', 'unique', 'key') LIMIT 1;
@@ -158,18 +158,18 @@ BEGIN
   f := maru.flow(push.kind, coalesce(options->>'queue', d.queue, 'default'));
   p := coalesce(array_position('{high,normal,low}', options->>'priority') - 1, d.prio, 1);
   IF options ? 'unique' THEN
-    INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, options->>'unique', push.id FROM maru.flow fl WHERE fl.id = f
+    INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, options->>'unique', new_id FROM maru.flow fl WHERE fl.id = f
       ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
       RETURN NULL;
     END IF;
   END IF;
   INSERT INTO maru.job(id, flow, prio, max_attempts, timeout_ms, created_at, run_at, uniq, key, args)
-    VALUES(push.id, f, p, coalesce((options->>'retries')::int + 1, d.max_attempts, 4),
-      coalesce((options->>'timeout')::float8 * 1000, 0)::int, t, push.run_at, options->>'unique', options->>'key', push.args::text);
-  INSERT INTO maru.ready(id, flow, prio, run_at, key) VALUES(push.id, f, p, push.run_at, options->>'key');
+    VALUES(new_id, f, p, coalesce((options->>'retries')::int + 1, d.max_attempts, 4),
+      coalesce((options->>'timeout')::float8 * 1000, 0)::int, t, due, options->>'unique', options->>'key', push.args::text);
+  INSERT INTO maru.ready(id, flow, prio, run_at, key) VALUES(new_id, f, p, due, options->>'key');
   PERFORM pg_notify('maru', 'w');
-  RETURN id;
+  RETURN new_id;
 END $$;
 
 -- Moves up to `want` due jobs of one flow and priority to claimed; those whose key is at its
@@ -209,8 +209,8 @@ RETURNS TABLE(id bigint, fence bigint, flow int, prio smallint, attempt smallint
   timeout_ms int, created_at bigint, run_at bigint, scheduled_at bigint, uniq text, error text, args text, extra text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
-DECLARE t bigint := maru.now(); f bigint := nextval('maru.fence'); l record; found_ record[]; weights int := 0;
-  left_ int := want; locked bool := false; room int; m record; n int; round int; more bool := false;
+DECLARE t bigint := maru.now(); f bigint := nextval('maru.fence'); l record;
+  left_ int := want; locked bool := false; room int; m record; n int; more bool := false;
 BEGIN
   PERFORM 1 FROM maru.node n_ WHERE n_.id = me FOR KEY SHARE;
   IF NOT FOUND THEN
@@ -245,7 +245,7 @@ BEGIN
       CONTINUE WHEN room <= 0;
       n := room;
       FOR i IN 1..50 LOOP
-        SELECT x.got, x.seen INTO m FROM maru.take(me, l.flow, l.prio, n, l.kind, l.key_most, f, t) x;
+        SELECT x.got, x.seen INTO m FROM maru.take(me, l.flow, l.prio::smallint, n, l.kind, l.key_most, f, t) x;
         left_ := left_ - m.got;
         room := room - m.got;
         more := more OR m.seen = n;
@@ -285,12 +285,12 @@ END $$;
 -- Writes ends; returns the ids that were still the caller's. fin: 0 done, 2 again later, 3 dead,
 -- 4 cancelled, 5 back as it was (ORDER job_end). delays: ns from now, 0 = at once, in front.
 CREATE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
-  began bigint[], ttls bigint[], errors text[], results text[])
+  starts bigint[], ttls bigint[], errors text[], results text[])
 RETURNS SETOF bigint LANGUAGE plpgsql AS $$
-DECLARE t bigint := maru.now(); half smallint; ours bigint[]; k int[]; s text[];
+DECLARE t bigint := maru.now(); h smallint; ours bigint[]; k int[]; s text[];
 BEGIN
-  SELECT value INTO half FROM maru.meta WHERE key = 'half';
-  WITH e AS (SELECT * FROM unnest(ids, fences, fins, attempts, delays, began, ttls, errors, results)
+  SELECT value INTO h FROM maru.meta WHERE key = 'half';
+  WITH e AS (SELECT * FROM unnest(ids, fences, fins, attempts, delays, starts, ttls, errors, results)
       u(id, fence, fin, attempt, delay, began, ttl, error, result)),
   mine AS (DELETE FROM maru.claimed c USING e WHERE c.id = e.id AND c.fence = e.fence
     RETURNING c.id, c.flow, c.key, CASE WHEN c.cancel AND e.fin IN (2, 5) THEN 4 ELSE e.fin END AS fin,
@@ -307,7 +307,7 @@ BEGIN
   done AS (INSERT INTO maru.done(id, expires_at, flow, prio, attempt, max_attempts, created_at, started_at, finished_at, result)
     SELECT id, t + ttl, flow, prio, attempt, max_attempts, created_at, began, t, result FROM over WHERE fin = 0 AND result IS NOT NULL),
   past AS (INSERT INTO maru.past(half, id, cancelled, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
-    SELECT finish.half, id, fin = 4, flow, prio, attempt, max_attempts, created_at, began, t FROM over
+    SELECT h, id, fin = 4, flow, prio, attempt, max_attempts, created_at, began, t FROM over
     WHERE fin = 4 OR (fin = 0 AND result IS NULL)),
   back AS (UPDATE maru.job j SET attempt = m.attempt, error = coalesce(m.error, j.error),
       run_at = CASE WHEN m.delay > 0 THEN t + m.delay ELSE 0 END

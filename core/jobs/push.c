@@ -291,6 +291,15 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
         push->done(push);
 }
 
+/* It did not begin, so nobody waits. */
+static void take_back(struct jobs *jobs, struct push_op *op)
+{
+    jobs_lock(jobs);
+    jobs->pushing -= op->count;
+    jobs_unlock(jobs);
+    push_free(op);
+}
+
 static struct push_op *op_of(struct sqlite_write *w)
 {
     return (struct push_op *)(void *)((char *)w - offsetof(struct push_op, write));
@@ -300,6 +309,8 @@ static bool tx_work(struct sqlite_conn *conn, struct sqlite_write *w)
 {
     struct push_op *op = op_of(w);
     uint32_t written;
+    if (op->jobs->driver->push_tx)
+        return op->jobs->driver->push_tx(op->jobs, conn, op, &w->err);
     return record_words(op->jobs, conn, &written, &w->err) && record_push(conn, op, &w->err);
 }
 
@@ -316,6 +327,8 @@ static void tx_committed(struct sqlite_write *w)
     struct push_op *op = op_of(w);
     op->published = true;
     push_publish(op->jobs, op);
+    if (op->jobs->driver->tx_committed)
+        op->jobs->driver->tx_committed(op->jobs);
 }
 
 static void tx_done(struct sqlite_write *w)
@@ -334,6 +347,11 @@ bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx
     struct push_op *op = prepare(jobs, push, false, spec, args, count, err);
     if (!op)
         return false;
+    if (op->first->id == 0) {
+        err_set(err, ERR_BUSY, "jobs: no ids lie ready, the jobs' server is out of reach");
+        take_back(jobs, op);
+        return false;
+    }
     op->ran = ran;
     op->write.work = tx_work;
     op->write.ran = tx_ran;

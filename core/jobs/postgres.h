@@ -1,0 +1,160 @@
+/* postgres.h -- the driver of a queue that several servers share in PostgreSQL.
+ *
+ * Known to postgres*.c only.  Everything that has an order is a function in postgres.sql,
+ * called with whole batches as arrays; nothing is put together as text.  Four threads,
+ * each with a connection of its own, so that none waits for another's statement:
+ *
+ *  write  takes the engine's batch into one transaction: pushes, then ends.  A commit whose
+ *         answer was lost is looked up by its number in maru.writer and not repeated.
+ *  claim  asks for as many jobs as the lanes have room for, when told that there are some,
+ *         when the next one is due, or every second.
+ *  beat   renews this node's lease and listens.  Nothing else runs there: a slow statement
+ *         must not look like a dead node.
+ *  ask    looks, changes, counts, upkeep, and the recovery of nodes that are gone.
+ *
+ * Locks: jobs->lock, then pg->lock; never the other way.
+ */
+#pragma once
+
+#include <libpq-fe.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "jobs/driver.h"
+#include "jobs/private.h"
+
+enum {
+    PG_ARGS = 12,
+    PG_VERSION = 1,        /* of the schema, maru.meta */
+    PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
+    PG_ROWS = 4000,        /* of one call */
+    PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
+    PG_POLL_MS = 1000,     /* the safety net of LISTEN */
+    PG_NOTIFY_MS = 5,      /* notifications of one node are at least so far apart */
+    PG_PAST_ROWS = 65536,  /* ended jobs without a result that are remembered, about */
+};
+
+struct pg;
+struct pg_conn {
+    struct pg *pg;
+    const char *what; /* in application_name */
+    PGconn *c;        /* NULL: not connected */
+    int64_t retry_at_ns;
+    int64_t pause_ms; /* before the next attempt; grows */
+};
+
+/* Arguments of one call. */
+struct pg_args {
+    int n;
+    Oid types[PG_ARGS];
+    struct buf bufs[PG_ARGS];
+    const char *values[PG_ARGS];
+    int lengths[PG_ARGS], formats[PG_ARGS];
+    int counts[PG_ARGS]; /* elements of an array */
+};
+
+struct pg_ask { /* a look or a change that waits for the ask thread */
+    struct list link;
+    struct jobs_query *query;
+    struct jobs_change *change;
+    const char *sql; /* of the change */
+    int64_t id;
+};
+
+struct pg {
+    struct jobs *jobs;
+    const char *url;
+    char *name, home[40], writer[40];
+    int64_t lease_ns;
+    pthread_t threads[4];
+    int started;
+
+    pthread_mutex_t lock; /* below */
+    pthread_cond_t write_wake, claim_wake, ask_wake;
+    bool ending;       /* threads end */
+    bool write_wanted; /* the engine's batch */
+    bool relay_wanted; /* rows in maru_job_outbox */
+    bool claim_wanted; /* something may be there */
+    struct list asks;
+    int64_t node;              /* 0: not registered */
+    int64_t steady_ns;         /* since when beats came through; 0: they do not */
+    struct err away;           /* why the database is out of reach; code NONE: it is not */
+    _Atomic bool room;         /* the engine said so since the last look */
+    _Atomic int64_t looked_ns; /* somebody looked at the counts */
+
+    /* write thread */
+    struct pg_conn to_write;
+    int64_t seq;  /* of the last batch */
+    bool unknown; /* its commit was not answered */
+    int64_t next_id, id_limit;
+    struct push_op *pushes; /* that are being written */
+    struct map *flows;      /* "kind\0queue": id + 1 as a pointer */
+    int64_t notified_ns;
+    struct index stale; /* ids of ends that were taken: value anything */
+    /* claim thread */
+    struct pg_conn to_claim;
+    struct index names; /* flow id: struct pg_flow */
+    uint64_t declared;  /* hash of what was declared last */
+    int32_t *kinds;     /* the ids of room.kind */
+    struct shared_room room_now;
+    int64_t next_poll_ns;
+    /* beat, ask */
+    struct pg_conn to_beat, to_ask;
+    int64_t next_count_ns, next_upkeep_ns, next_reap_ns;
+};
+
+struct pg_flow {
+    char *kind, *queue;
+};
+
+/* postgres_call.c */
+bool pg_connect(struct pg_conn *conn, struct err *err); /* true at once if it is connected */
+void pg_disconnect(struct pg_conn *conn);
+void pg_int(struct pg_args *a, int64_t value);
+void pg_text(struct pg_args *a, const char *text); /* NULL is null */
+void pg_array(struct pg_args *a, Oid array_type);  /* what is added from here on is its */
+void pg_add_int(struct pg_args *a, int64_t value); /* as wide as the array's elements */
+void pg_add_text(struct pg_args *a, struct str text,
+                 bool null); /* bytes that are no UTF-8 become '?' */
+void pg_args_free(struct pg_args *a);
+/* One statement with its arguments, which are freed.  NULL with *err; ERR_IO: the connection
+ * was lost, and is closed. */
+PGresult *pg_call(struct pg_conn *conn, const char *sql, struct pg_args *a, struct err *err);
+bool pg_run(struct pg_conn *conn, const char *sql, struct err *err);
+int64_t pg_get_int(const PGresult *r, int row, int column); /* 0 for null */
+struct str pg_get(const PGresult *r, int row, int column);  /* empty for null; borrowed */
+
+enum { PG_INT2S = 1005, PG_INT4S = 1007, PG_TEXTS = 1009, PG_INT8S = 1016 };
+
+/* postgres.c */
+void pg_away(struct pg *pg, const struct err *err);                   /* NULL: it is in reach */
+void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns); /* lock held */
+
+/* postgres_node.c */
+bool pg_prepare(struct pg *pg, struct pg_conn *conn, struct err *err); /* the schema */
+bool pg_register(struct pg *pg, struct err *err);                      /* this node, on to_beat */
+void *pg_beat_main(void *pg);
+
+/* postgres_write.c: jobs->batch into one transaction; it may have been written although this
+ * failed (pg->unknown), which the next call finds out. */
+bool pg_write(struct pg *pg, struct err *err);
+/* Sees to it that ids lie ready for the engine. */
+bool pg_ids(struct pg *pg, struct err *err);
+/* In an open transaction.  Says of each whether it was there already. */
+bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err);
+
+/* postgres_outbox.c: pushes inside store:tx */
+bool pg_open_outbox(struct pg *pg, struct err *err); /* also reads pg->home */
+bool pg_push_tx(struct jobs *jobs, struct sqlite_conn *conn, struct push_op *op, struct err *err);
+void pg_tx_committed(struct jobs *jobs);
+void pg_relay(struct pg *pg); /* write thread */
+
+/* postgres_writer.c, postgres_claim.c, postgres_ask.c */
+void *pg_write_main(void *pg);
+void *pg_claim_main(void *pg);
+void *pg_ask_main(void *pg);
+void pg_query(struct jobs *jobs, struct jobs_query *query);
+void pg_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
+void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
+
+extern const char postgres_sql[]; /* made of postgres.sql */
