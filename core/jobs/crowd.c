@@ -216,7 +216,7 @@ bool jobs_push_batch(struct jobs *jobs, struct jobs_push *push, struct jobs_batc
                      const struct job_spec *specs, const struct str *args, int count,
                      struct err *err)
 {
-    if (!check(jobs, specs, args, count, err))
+    if (!shared_has(jobs, "batches", err) || !check(jobs, specs, args, count, err))
         return false;
     struct push_op *op = op_create(jobs, push, batch, args, count);
     err_clear(&push->err);

@@ -104,6 +104,9 @@ void shared_cancel(struct jobs *jobs, int64_t id);
 void shared_lose_all(struct jobs *jobs);
 /* No lock, between batch_take() and batch_over(): the record refused this end. */
 void shared_stale(struct jobs *jobs, struct job *job);
+/* False with *err ERR_INVALID when the record is shared: what is kept beside the jobs, in this
+ * server's own database, would not be seen by the other servers. */
+bool shared_has(const struct jobs *jobs, const char *what, struct err *err);
 /* Lock held: the job leaves this process; its end is pending. */
 void shared_leave(struct jobs *jobs, struct job *job, enum job_end end);
 /* Lock held: jobs that have not started go back: those that arrived before this (wall,

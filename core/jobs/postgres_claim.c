@@ -37,6 +37,7 @@ static uint64_t declaration(const struct shared_room *room)
         const struct kind *k = room->kind[i];
         h = mix(mix(mix(h, k->word), (uint64_t)(uintptr_t)k->queue), (uint64_t)k->priority);
         h = mix(mix(h, (uint64_t)k->retries), (uint64_t)room->most[i]);
+        h = mix(h, (uint64_t)k->key_concurrency);
     }
     return h;
 }
@@ -51,7 +52,8 @@ static bool declare(struct pg *pg, const struct shared_room *room, struct err *e
         pg_array(&a, column < 2 ? PG_TEXTS : column == 2 ? PG_INT2S : PG_INT4S);
         for (int i = 0; i < room->kinds; i++) {
             const struct kind *k = room->kind[i];
-            const int64_t numbers[] = {k->priority, k->retries + 1, room->most[i], 0};
+            const int64_t numbers[] = {k->priority, k->retries + 1, room->most[i],
+                                       k->key_concurrency};
             if (column < 2)
                 pg_add_text(&a, str_c(column == 0 ? k->name : k->queue->name), false);
             else

@@ -36,7 +36,7 @@ static bool make_tables(struct sqlite_conn *conn, void *arg, struct err *err)
                                  "timeout_ms INT, uniq TEXT, args TEXT,"
                                  " extra TEXT, id INT);"
                                  "CREATE TABLE IF NOT EXISTS maru_job_home(home TEXT PRIMARY KEY)";
-    if (!schema_make(conn, NULL, err) || !sqlite_exec(conn, tables, err))
+    if (!schema_make(conn, pg->jobs, err) || !sqlite_exec(conn, tables, err))
         return false;
     sqlite3_stmt *s = sqlite_prepared(conn, "SELECT home FROM maru_job_home", err);
     if (!s)

@@ -216,7 +216,7 @@ static void add_column(struct pg_args *a, enum column column, const struct job *
         pg_add_text(a, job_unique(job), job->unique_n == 0);
         break;
     case KEY:
-        pg_add_text(a, STR(""), true);
+        pg_add_text(a, str_c(extra->key), !extra->key);
         break;
     case ARGS:
         pg_add_text(a, job_args(job), false);

@@ -104,6 +104,14 @@ void shared_arrive(struct jobs *jobs, struct job *first)
     jobs_unlock(jobs);
 }
 
+bool shared_has(const struct jobs *jobs, const char *what, struct err *err)
+{
+    if (!jobs->driver->shared)
+        return true;
+    return err_set(err, ERR_INVALID, "jobs: %s need jobs.driver = sqlite, not %s", what,
+                   jobs->driver->name);
+}
+
 void shared_leave(struct jobs *jobs, struct job *job, enum job_end end)
 {
     if (job->place == PLACE_CLAIMED)

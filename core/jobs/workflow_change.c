@@ -1,6 +1,7 @@
 #include <ctype.h>
 
 #include "base/mem.h"
+#include "jobs/driver.h"
 #include "jobs/workflow_private.h"
 
 static void on_answer(struct lane_message *message)
@@ -290,7 +291,7 @@ static void keep_members(struct wf_change *c, const struct workflow_start *s)
 bool workflow_start(struct jobs *jobs, struct workflow_change *change,
                     const struct workflow_start *start, struct err *err)
 {
-    if (!check_start(start, err))
+    if (!shared_has(jobs, "workflows", err) || !check_start(start, err))
         return false;
     struct wf_change *c = change_create(change, WF_START, 0);
     c->shape = start->shape;

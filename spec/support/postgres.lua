@@ -23,7 +23,8 @@ local function as_other()
     return "", nil
   end
   local user = server.shell("id -u postgres"):match("^%d+") and "postgres" or "nobody"
-  return "setpriv --reuid=" .. user .. " --regid=" .. server.shell("id -g " .. user):match("%d+") .. " --clear-groups ", user
+  local group = server.shell("id -g " .. user):match("%d+")
+  return "setpriv --reuid=" .. user .. " --regid=" .. group .. " --clear-groups ", user
 end
 
 local function must(command)
