@@ -14,6 +14,9 @@ int cli_ask(const struct cli_options *options, const char *method, const char *p
 /* The same with a JSON body. */
 int cli_send(const struct cli_options *options, const char *method, const char *path,
              struct str content, struct buf *body, int *status);
+/* A part of a path or a value of a query, percent-encoded. */
+void cli_add_encoded(struct buf *out, const char *text);
+void cli_print_json(const struct buf *body);
 /* Prints what a problem+json says. */
 int cli_fail_by_problem(const struct flat *answer, int status);
 /* Asks, and prints one table of the answer, or with --json all of it. */

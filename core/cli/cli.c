@@ -87,14 +87,32 @@ static const struct cli_command commands[] = {
      "often\n"
      "  --json                         the admin API's answer as it is\n",
      "plugins [show NAME|release NAME] [--json]", cmd_plugins},
-    {"jobs", "look at the queue and change single jobs",
-     "  maru jobs                      queues and what waits in them\n"
-     "  maru jobs list [STATE]         ready, delayed, running, done, cancelled or dead\n"
-     "  maru jobs show ID              one job with its arguments, error and result\n"
-     "  maru jobs retry ID             a dead job runs again\n"
-     "  maru jobs cancel ID            a waiting job goes, a running one is asked to end\n"
+    {"jobs", "find jobs, look at one, change one or all that match",
+     "  maru jobs [list] [STATE]       the newest; of one state: ready, delayed, running, done,\n"
+     "                                 cancelled, expired or dead\n"
+     "  maru jobs show ID              one with its arguments, error, attempts and result\n"
+     "  maru jobs retry ID…            dead ones run again, delayed ones now\n"
+     "  maru jobs cancel ID…           waiting ones go, running ones are asked to end\n"
+     "  maru jobs discard ID…          dead and waiting ones are forgotten\n\n"
+     "  --state, --queue, --kind NAME  only those\n"
+     "  --search WORDS                 words that are in kind, arguments or error\n"
+     "  --limit N                      of a list, 1 to 500 (50)\n"
+     "  --all                          retry, cancel or discard all that match\n"
+     "  --dry                          with --all: only count them\n"
      "  --json                         the admin API's answer as it is\n",
-     "jobs [list [STATE] | show ID | retry ID | cancel ID]", cmd_jobs},
+     "jobs [list | show ID | retry ID… | cancel ID… | discard ID…] [--all]", cmd_jobs},
+    {"queues", "look at queues, pause and limit them",
+     "  maru queues                    a line for each; oldest_s is how long the oldest waits\n"
+     "  maru queues pause NAME         nothing of it starts; what runs goes on\n"
+     "  maru queues resume NAME\n"
+     "  maru queues limit NAME KEY=VALUE…   concurrency=4 rate=100/s weight=2 key_concurrency=1\n"
+     "                                 key_rate=10/m; KEY= goes back to what plugins declare\n"
+     "  --json                         the admin API's answer as it is\n\n"
+     "Changes hold until they are taken back, also after a restart.\n",
+     "queues [pause NAME | resume NAME | limit NAME KEY=VALUE…] [--json]", cmd_queues},
+    {"workers", "what every lane runs now, and since when",
+     "  --json                         the admin API's answer as it is\n", "workers [--json]",
+     cmd_workers},
     {"schedules", "look at schedules, pause and run them",
      "  maru schedules                 a line for each\n"
      "  maru schedules show NAME       one with its next five runs, and how many were not fired\n"
@@ -202,6 +220,13 @@ enum {
     OPTION_FILTER,
     OPTION_OUTPUT,
     OPTION_VIEWER,
+    OPTION_ALL,
+    OPTION_DRY,
+    OPTION_STATE,
+    OPTION_QUEUE,
+    OPTION_KIND,
+    OPTION_SEARCH,
+    OPTION_LIMIT,
     OPTION_ROLES,
 };
 
@@ -221,6 +246,13 @@ static const struct option long_options[] = {
     {"reload", no_argument, NULL, OPTION_RELOAD},
     {"record", no_argument, NULL, OPTION_RECORD},
     {"viewer", no_argument, NULL, OPTION_VIEWER},
+    {"all", no_argument, NULL, OPTION_ALL},
+    {"dry", no_argument, NULL, OPTION_DRY},
+    {"state", required_argument, NULL, OPTION_STATE},
+    {"queue", required_argument, NULL, OPTION_QUEUE},
+    {"kind", required_argument, NULL, OPTION_KIND},
+    {"search", required_argument, NULL, OPTION_SEARCH},
+    {"limit", required_argument, NULL, OPTION_LIMIT},
     {"filter", required_argument, NULL, OPTION_FILTER},
     {"output", required_argument, NULL, OPTION_OUTPUT},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
@@ -246,11 +278,30 @@ static void set_flag(struct cli_options *o, int option)
         {OPTION_DEMO, &o->demo},     {OPTION_JSON, &o->json},   {OPTION_PLAN, &o->plan},
         {OPTION_STRICT, &o->strict}, {OPTION_ROUTE, &o->route}, {OPTION_JOB, &o->job},
         {OPTION_SOCKET, &o->socket}, {OPTION_PAGE, &o->page},   {OPTION_RELOAD, &o->reload},
-        {OPTION_RECORD, &o->record}, {OPTION_ALLOW, &o->allow}, {OPTION_VIEWER, &o->viewer}};
+        {OPTION_RECORD, &o->record}, {OPTION_ALLOW, &o->allow}, {OPTION_VIEWER, &o->viewer},
+        {OPTION_ALL, &o->all},       {OPTION_DRY, &o->dry}};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (flags[i].option == option)
             *flags[i].flag = true;
     }
+}
+
+/* Options with a text that is kept as it is; false: it is none of these. */
+static bool set_text(struct cli_options *o, int option, const char *text)
+{
+    struct {
+        int option;
+        const char **text;
+    } texts[] = {{OPTION_FILTER, &o->filter}, {OPTION_OUTPUT, &o->output},
+                 {OPTION_STATE, &o->state},   {OPTION_QUEUE, &o->queue},
+                 {OPTION_KIND, &o->kind},     {OPTION_SEARCH, &o->search},
+                 {OPTION_LIMIT, &o->limit}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].option == option) {
+            *texts[i].text = text;
+            return true;
+        }
+    return false;
 }
 
 static int parse(int argc, char **argv, struct cli_options *o, bool *help)
@@ -268,15 +319,11 @@ static int parse(int argc, char **argv, struct cli_options *o, bool *help)
             o->sets[o->set_count++] = optarg;
         else if (c == 'h')
             *help = true;
-        else if (c == OPTION_FILTER)
-            o->filter = optarg;
-        else if (c == OPTION_OUTPUT)
-            o->output = optarg;
         else if (c == OPTION_TOLERATE)
             tolerate(tolerated, sizeof tolerated, optarg);
         else if (c == OPTION_ROLES)
             snprintf(roles, sizeof roles, "roles=%s", optarg);
-        else
+        else if (!set_text(o, c, optarg))
             set_flag(o, c);
     }
     if (*tolerated)

@@ -22,13 +22,15 @@ struct cli_options {
     const char *sets[CLI_SETS]; /* "key=value"; a --tolerate is one of them */
     int set_count;
     bool demo, json;
-    bool plan, strict;             /* check */
-    bool allow;                    /* reload */
-    bool route, job, socket, page; /* new: the parts of the plugin */
-    bool reload, record;           /* test */
-    bool viewer;                   /* admin-url */
-    const char *filter, *output;   /* test; NULL = not given */
-    char **words;                  /* what is no option */
+    bool plan, strict;                                 /* check */
+    bool allow;                                        /* reload */
+    bool route, job, socket, page;                     /* new: the parts of the plugin */
+    bool reload, record;                               /* test */
+    bool all, dry;                                     /* jobs */
+    const char *state, *queue, *kind, *search, *limit; /* jobs; NULL = not given */
+    bool viewer;                                       /* admin-url */
+    const char *filter, *output;                       /* test; NULL = not given */
+    char **words;                                      /* what is no option */
     int word_count;
 };
 
@@ -46,6 +48,8 @@ int cmd_reload(const struct cli_options *options);
 int cmd_rollback(const struct cli_options *options);
 int cmd_plugins(const struct cli_options *options);
 int cmd_jobs(const struct cli_options *options);
+int cmd_queues(const struct cli_options *options);
+int cmd_workers(const struct cli_options *options);
 int cmd_schedules(const struct cli_options *options);
 int cmd_test(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);

@@ -1,4 +1,4 @@
-/* cmd_admin.c -- commands that ask a running server: reload, jobs. */
+/* cmd_admin.c -- what commands share that ask a running server, and reload. */
 
 #include <stdint.h>
 #include <stdio.h>
@@ -33,9 +33,21 @@ int cli_ask(const struct cli_options *o, const char *method, const char *path, s
     return cli_send(o, method, path, (struct str){"", 0}, body, status);
 }
 
-static void print_json(const struct buf *body)
+void cli_print_json(const struct buf *body)
 {
     printf("%.*s\n", (int)body->n, body->p);
+}
+
+void cli_add_encoded(struct buf *out, const char *text)
+{
+    for (; *text; text++) {
+        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
+                     (*text >= '0' && *text <= '9') || strchr("-._", *text);
+        if (plain)
+            buf_add_char(out, *text);
+        else
+            buf_printf(out, "%%%02X", (unsigned char)*text);
+    }
 }
 
 int cli_fail_by_problem(const struct flat *answer, int status)
@@ -52,7 +64,7 @@ int cli_show(const struct cli_options *o, const char *path, const char *prefix,
     struct err err = {0};
     int status, code = cli_ask(o, "GET", path, &body, &status);
     if (status && o->json)
-        print_json(&body);
+        cli_print_json(&body);
     else if (status && !flat_read(buf_str(&body), &answer, &err))
         code = cli_fail(EXIT_FAILED, "%s", err.message);
     else if (status >= 400)
@@ -166,63 +178,9 @@ int cmd_reload(const struct cli_options *o)
     else if (status)
         code = cli_print_change(&answer, status);
     if (status && o->json)
-        print_json(&body);
+        cli_print_json(&body);
     flat_free(&answer);
     buf_free(&body);
     mem_free(path);
     return code;
-}
-
-/* -- jobs ----------------------------------------------------------------------------------- */
-
-static int jobs_list(const struct cli_options *o)
-{
-    static const char *const columns[] = {"id",      "kind",       "queue", "state",
-                                          "attempt", "created_at", "error", NULL};
-    const char *state = o->word_count > 1 ? o->words[1] : "";
-    if (*state && !cli_is_name(state))
-        return cli_fail(EXIT_USAGE, "'%s' is no state", state);
-    char *path = mem_printf("/jobs%s%s", *state ? "?state=" : "", state);
-    int code = cli_show(o, path, "jobs", columns);
-    mem_free(path);
-    return code;
-}
-
-static int jobs_one(const struct cli_options *o, const char *method, const char *verb)
-{
-    struct buf body = {0};
-    struct flat answer = {0};
-    struct err err = {0};
-    long long id;
-    int status;
-    if (o->word_count != 2 || !str_int64(str_c(o->words[1]), &id))
-        return cli_fail(EXIT_USAGE, "jobs %s takes a job's number", o->words[0]);
-    char *path = mem_printf("/jobs/%lld%s", id, verb);
-    int code = cli_ask(o, method, path, &body, &status);
-    if (status && status < 400)
-        print_json(&body);
-    else if (status && flat_read(buf_str(&body), &answer, &err))
-        code = cli_fail_by_problem(&answer, status);
-    flat_free(&answer);
-    buf_free(&body);
-    mem_free(path);
-    return code;
-}
-
-int cmd_jobs(const struct cli_options *o)
-{
-    static const char *const columns[] = {"queue", "ready",      "delayed",      "running",
-                                          "dead",  "done_total", "failed_total", NULL};
-    const char *verb = o->word_count ? o->words[0] : "";
-    if (!*verb)
-        return cli_show(o, "/queues", "", columns);
-    if (!strcmp(verb, "list") && o->word_count <= 2)
-        return jobs_list(o);
-    if (!strcmp(verb, "show"))
-        return jobs_one(o, "GET", "");
-    if (!strcmp(verb, "retry"))
-        return jobs_one(o, "POST", "/retry");
-    if (!strcmp(verb, "cancel"))
-        return jobs_one(o, "POST", "/cancel");
-    return cli_fail(EXIT_USAGE, "jobs: list, show, retry or cancel, not '%s'", verb);
 }

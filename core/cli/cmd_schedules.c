@@ -89,18 +89,6 @@ static int show(const struct cli_options *o)
     return code;
 }
 
-static void add_encoded(struct buf *out, const char *text)
-{
-    for (; *text; text++) {
-        bool plain = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-                     (*text >= '0' && *text <= '9') || strchr("-._", *text);
-        if (plain)
-            buf_add_char(out, *text);
-        else
-            buf_printf(out, "%%%02X", (unsigned char)*text);
-    }
-}
-
 static int change(const struct cli_options *o)
 {
     struct buf body = {0}, path = {0};
@@ -112,9 +100,9 @@ static int change(const struct cli_options *o)
     if (o->word_count != 2 || !split(o->words[1], &plugin, &id))
         return cli_fail(EXIT_USAGE, "schedules %s takes PLUGIN/ID", o->words[0]);
     buf_add_c(&path, "/schedules/");
-    add_encoded(&path, plugin);
+    cli_add_encoded(&path, plugin);
     buf_add_c(&path, "/");
-    add_encoded(&path, id);
+    cli_add_encoded(&path, id);
     buf_printf(&path, "/%s", o->words[0]);
     int code = cli_ask(o, "POST", path.p, &body, &status);
     if (status && status < 400)
