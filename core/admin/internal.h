@@ -52,7 +52,8 @@ struct admin_action {
     const char *audit; /* what the audit table calls it; NULL: it changes nothing */
 };
 /* These end with method NULL. */
-extern const struct admin_action admin_views[], admin_changes[], admin_jobs[], admin_job_changes[];
+extern const struct admin_action admin_views[], admin_changes[], admin_jobs[], admin_job_changes[],
+    admin_workflows[];
 
 /* Sends what is in call->out; call is gone afterwards.  Control lane. */
 void admin_answer(struct admin_call *call, int status);

@@ -122,6 +122,16 @@ static const struct cli_command commands[] = {
      "  --json                         the admin API's answer as it is\n\n"
      "NAME is PLUGIN/ID; the id is the pattern where the plugin gives none.\n",
      "schedules [show NAME | pause NAME | resume NAME | run NAME] [--json]", cmd_schedules},
+    {"workflows", "look at runs of workflows, cancel them, tell them what they wait for",
+     "  maru workflows [list [STATE]]  a line for each run: running, waiting, done, failed, "
+     "cancelled\n"
+     "  maru workflows show ID         one with its steps\n"
+     "  maru workflows cancel ID       it is over, and its jobs are cancelled\n"
+     "  maru workflows signal ID NAME [JSON]\n"
+     "                                 what a step waits for; kept when none waits for it yet\n"
+     "  --json                         the admin API's answer as it is\n",
+     "workflows [list [STATE] | show ID | cancel ID | signal ID NAME [JSON]] [--json]",
+     cmd_workflows},
     {"new", "write a small working plugin and its spec",
      "Writes NAME/ into the first folder of plugins.path: plugin.lua, a migration, a spec that\n"
      "passes, and what editors and luacheck read. NAME is [a-z][a-z0-9_]*; what is there is never\n"

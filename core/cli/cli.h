@@ -51,6 +51,7 @@ int cmd_jobs(const struct cli_options *options);
 int cmd_queues(const struct cli_options *options);
 int cmd_workers(const struct cli_options *options);
 int cmd_schedules(const struct cli_options *options);
+int cmd_workflows(const struct cli_options *options);
 int cmd_test(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);
 int cmd_types(const struct cli_options *options);

@@ -119,3 +119,8 @@ struct workflow_query {
     struct err err;
 };
 void workflow_query(struct jobs *jobs, struct workflow_query *query);
+
+/* The raw value of an object's member, from JSON that is known to be well-formed; or empty. */
+struct str workflow_json_get(struct str object, const char *key);
+/* The inside of a JSON string that has no escapes; or empty. */
+struct str workflow_json_text(struct str json);

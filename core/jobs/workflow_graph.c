@@ -258,9 +258,10 @@ static int take_signal(struct wf *f, int64_t run, struct str name, struct buf *o
 static bool begin_wait(struct way *way, const struct wf_step *step, struct str wait)
 {
     struct wf *f = way->f;
-    struct str name = wf_text(wf_get(wait, "signal")), next = wf_text(wf_get(wait, "next"));
-    struct str otherwise = wf_text(wf_get(wait, "otherwise"));
-    struct str timeout = wf_get(wait, "timeout");
+    struct str name = workflow_json_text(workflow_json_get(wait, "signal")),
+               next = workflow_json_text(workflow_json_get(wait, "next"));
+    struct str otherwise = workflow_json_text(workflow_json_get(wait, "otherwise"));
+    struct str timeout = workflow_json_get(wait, "timeout");
     struct buf more = {0};
     int is = name.n ? take_signal(f, way->run->id, name, &more) : 0;
     way->more = buf_str(&more);
@@ -322,7 +323,7 @@ bool wf_graph_late(struct wf *f, struct wf_run *run, const struct wf_step *step)
 
 static bool checkpoint(struct wf *f, struct wf_run *run, struct str move)
 {
-    struct str set = wf_get(move, "set"), remove = wf_get(move, "remove");
+    struct str set = workflow_json_get(move, "set"), remove = workflow_json_get(move, "remove");
     struct buf data = {0};
     if (!set.n && !remove.n)
         return true;
@@ -346,11 +347,11 @@ bool wf_graph_ended(struct wf *f, struct wf_run *run, const struct wf_step *step
         return went_wrong(&way, step, end->error) && settle_run(f, run);
     if (!checkpoint(f, run, move))
         return false;
-    struct str wait = wf_get(move, "wait"), next = wf_get(move, "next");
+    struct str wait = workflow_json_get(move, "wait"), next = workflow_json_get(move, "next");
     bool ok = true;
     if (wait.n && run->state == WORKFLOW_RUNNING)
         ok = begin_wait(&way, step, wait);
     while (ok && next.n && wf_item(&next, &name))
-        ok = go(&way, wf_text(name));
+        ok = go(&way, workflow_json_text(name));
     return ok && settle_run(f, run);
 }

@@ -80,7 +80,7 @@ bool wf_member(struct str *rest, struct str *key, struct str *value)
     return value->n > 0;
 }
 
-struct str wf_get(struct str object, const char *key)
+struct str workflow_json_get(struct str object, const char *key)
 {
     struct str name, value;
     while (wf_member(&object, &name, &value))
@@ -89,7 +89,7 @@ struct str wf_get(struct str object, const char *key)
     return (struct str){0};
 }
 
-struct str wf_text(struct str json)
+struct str workflow_json_text(struct str json)
 {
     if (json.n < 2 || json.p[0] != '"' || memchr(json.p, '\\', json.n))
         return STR("");

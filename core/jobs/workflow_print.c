@@ -116,8 +116,8 @@ void wf_print_step(struct json *w, struct jobs *jobs, sqlite3_stmt *s, bool grap
     print_text(w, "error", wf_column(s, 13));
     print_text(w, "from", graph ? wf_column(s, 16) : STR(""));
     if (graph) {
-        print_raw(w, "set", wf_get(result, "set"));
-        print_raw(w, "next", wf_get(result, "next"));
+        print_raw(w, "set", workflow_json_get(result, "set"));
+        print_raw(w, "next", workflow_json_get(result, "next"));
     } else
         print_raw(w, "result", result.n > RESULT_SHOWN ? STR("null") : result);
     json_close(w, '}');

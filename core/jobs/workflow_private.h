@@ -151,8 +151,6 @@ extern const char wf_schema[];
 /* workflow_move.c: JSON that is known to be well-formed, member by member. */
 bool wf_member(struct str *rest, struct str *key, struct str *value);
 bool wf_item(struct str *rest, struct str *value);
-struct str wf_get(struct str object, const char *key); /* raw, or empty */
-struct str wf_text(struct str json);                   /* a string without escapes; or empty */
 /* out = state with the members of `set` and without those named in `remove`. */
 void wf_patch(struct buf *out, struct str state, struct str set, struct str remove);
 

@@ -187,7 +187,10 @@ bool wf_revived(struct wf *f, int64_t job)
         return rc == SQLITE_DONE;
     int is = wf_load(f, id, &run);
     bool ok = is >= 0;
-    if (is == 1 && run.state == WORKFLOW_FAILED) {
+    /* Of a group several may be dead, and the first that came back has made it run. */
+    bool waits = run.state == WORKFLOW_FAILED ||
+                 (run.state == WORKFLOW_RUNNING && run.shape >= WORKFLOW_GROUP);
+    if (is == 1 && waits) {
         int no = blocked(f, id);
         ok = no >= 0 && (no || go_on(f, &run, seq, job));
     }

@@ -1,0 +1,371 @@
+--- Workflows in the real program: killed at every step, waiting over restarts, reloaded in the middle.
+local cjson = require("cjson")
+local server = require("spec.support.server")
+local socket = require("socket")
+
+-- Kills of the server process in each crash test.
+local ROUNDS = tonumber(os.getenv("WORKFLOW_ROUNDS") or "6")
+local MEMBERS = tonumber(os.getenv("WORKFLOW_MEMBERS") or "200")
+
+-- Each run of a step leaves a line: in "begun" when its handler starts, and with the count it saw in the
+-- checkpointed state. What a step adds to the state proves that it was checkpointed once.
+local PLUGIN = [==[
+local M = { name = "flow", version = "1.0.0" }
+
+local function note(app, what, run, extra)
+  app.store:exec("insert into flow_log(run, step, what) values ($1, $2, $3)", run, what, extra or "")
+end
+
+local function step(name, following, slow)
+  return function(app, run)
+    note(app, name, run.id, tostring(run.n))
+    local trail = run.state.trail or {}
+    trail[#trail + 1] = name
+    run.state.trail = trail
+    if slow then
+      app.sleep(slow)
+    end
+    return type(following) == "function" and following(app, run) or following
+  end
+end
+
+M.jobs = {
+  square = { function(app, job)
+    app.sleep(0.02)
+    return job.args.n * job.args.n
+  end, retries = 1000, backoff = "10ms" },
+  sum = { function(app, job)
+    note(app, "sum", job.args.of or 0, tostring(#job.previous))
+    local total = 0
+    for _, n in ipairs(job.previous) do
+      total = total + n
+    end
+    return total
+  end, retries = 1000, backoff = "10ms" },
+  add = function(_, job)
+    return (job.previous or 0) + job.args.n
+  end,
+  bad = { function()
+    error("no good")
+  end, retries = 0 },
+}
+
+M.workflows = {
+  walk = { start = "a", steps = {
+    a = { step("a", "b", 0.05), next = { "b" }, retries = 1000 },
+    b = { step("b", { "c", "d" }, 0.05), next = { "c", "d" }, retries = 1000 },
+    c = { function(app, run)
+      note(app, "c", run.id, tostring(run.n))
+      run.state.c = (run.state.c or 0) + 1
+      app.sleep(0.05)
+      return "e"
+    end, next = { "e" }, retries = 1000 },
+    d = { function(app, run)
+      note(app, "d", run.id, tostring(run.n))
+      run.state.d = (run.state.d or 0) + 1
+      app.sleep(0.02)
+      return "e"
+    end, next = { "e" }, retries = 1000 },
+    e = { step("e", "loop", 0.05), join = { "c", "d" }, next = { "loop" }, retries = 1000 },
+    loop = { function(app, run)
+      note(app, "loop", run.id, tostring(run.n))
+      run.state.rounds = (run.state.rounds or 0) + 1
+      app.sleep(0.03)
+      return run.state.rounds < 4 and "loop" or nil
+    end, next = { "loop" }, retries = 1000 },
+  } },
+  ask = { start = "ask", version = 2, steps = {
+    ask = { function(_, run)
+      run.state.asked = run.input.of
+      local timeout = run.input.timeout
+      return run:wait("approval", { next = "answered", timeout = timeout, otherwise = timeout and "late" })
+    end, next = { "answered", "late" } },
+    answered = { function(_, run)
+      run.state.answer, run.state.by = run.signal.data, run.signal.by
+    end, next = {} },
+    late = { function(_, run)
+      run.state.late = run.timed_out
+    end, next = {} },
+  } },
+  fix = { start = "try", steps = {
+    try = { function(_, run)
+      run.state.kept = true
+      error("step is broken")
+    end, retries = 0, on_error = "mend" },
+    mend = function(_, run)
+      run.state.why = run.error
+    end,
+  } },
+  slow = { start = "first", steps = {
+    first = function(app)
+      assert(app.sleep(0.5))
+      return "second"
+    end,
+    second = function(_, run)
+      run.state.by = "old"
+    end,
+  } },
+}
+
+local function id_of(req)
+  return tonumber(req.params.id)
+end
+
+M.routes = {
+  ["POST /start/{name}"] = function(app, req)
+    local body = req:json()
+    local id, message, code = app.workflows:start(req.params.name, body.input, body.key and { key = body.key })
+    return 200, { id = id, message = message, code = code }
+  end,
+  ["POST /chord"] = function(app, req)
+    local list = {}
+    for n = 1, req:json().members do
+      list[n] = { "square", { n = n } }
+    end
+    return 200, { id = app.workflows:chord(list, { "sum", { of = 7 } }) }
+  end,
+  ["POST /chain"] = function(app)
+    return 200, { id = app.workflows:chain({ { "add", { n = 1 } }, { "add", { n = 2 } }, { "add", { n = 3 } } }) }
+  end,
+  ["POST /broken"] = function(app)
+    return 200, { id = app.workflows:chord({ { "add", { n = 1 } }, "bad" }, "sum") }
+  end,
+  ["POST /signal/{id}"] = function(app, req)
+    local woke, message, code = app.workflows:signal(id_of(req), "approval", req:json())
+    return 200, { woke = woke, message = message, code = code }
+  end,
+  ["POST /cancel/{id}"] = function(app, req)
+    local ok, message, code = app.workflows:cancel(id_of(req))
+    return 200, { ok = ok, message = message, code = code }
+  end,
+  ["GET /run/{id}"] = function(app, req)
+    return 200, app.workflows:get(id_of(req)) or { state = "none" }
+  end,
+  ["GET /list"] = function(app)
+    return 200, app.json.array(app.workflows:list())
+  end,
+  ["GET /log/{id}"] = function(app, req)
+    return 200, app.json.array(app.store:all("select step, what from flow_log where run = $1 order by id", id_of(req)))
+  end,
+}
+return M
+]==]
+
+local MIGRATION = "create table flow_log(id integer primary key, run integer, step text, what text);\n"
+
+local maru
+
+local function start_server(set)
+  maru = server.start({ plugins = { flow = { ["plugin.lua"] = PLUGIN, ["migrations/0001_log.sql"] = MIGRATION } },
+    set = set or {} })
+end
+
+local function post(path, body)
+  local answer = maru:post(path, body or {})
+  assert.equal(200, answer.status, answer.body or answer.error)
+  return answer.json
+end
+
+local function run_of(id)
+  local answer = maru:get("/run/" .. id)
+  return answer.status == 200 and answer.json or {}
+end
+
+local function wait_state(id, state, seconds)
+  local run
+  local ok = server.wait_for(function()
+    run = run_of(id)
+    return run.state == state
+  end, seconds or 30)
+  assert.truthy(ok, ("run %d is %s, not %s: %s"):format(id, tostring(run.state), state, tostring(run.error)))
+  return run
+end
+
+--- Kills the server process; the supervisor starts the next one, and requests reach that.
+local function kill_server()
+  local pid = maru:server_pid()
+  maru:signal("KILL", pid)
+  assert.truthy(server.wait_for(function()
+    local now = maru:server_pid()
+    return now and now ~= pid and maru:get("/list").status == 200
+  end, 30), "no server after the kill")
+end
+
+--- Steps by name: how often their ends were checkpointed.
+local function ended(run)
+  local counts = {}
+  for _, step in ipairs(run.steps) do
+    assert.equal("done", step.state, step.name)
+    counts[step.name] = (counts[step.name] or 0) + 1
+  end
+  return counts
+end
+
+describe("a workflow", function()
+  before_each(function()
+    start_server()
+  end)
+  after_each(function()
+    maru:stop()
+  end)
+
+  it("that is killed in the middle of its steps goes on at the step, and ends each once", function()
+    for round = 1, ROUNDS do
+      local id = post("/start/walk", { input = { round = round } }).id
+      -- Later from round to round, so that the kills meet every step and what lies between them.
+      socket.sleep(0.03 + 0.35 * (round - 1) / ROUNDS)
+      kill_server()
+      local run = wait_state(id, "done")
+      assert.same({ "a", "b", "e" }, run.data.trail)
+      assert.equal(1, run.data.c)
+      assert.equal(1, run.data.d)
+      assert.equal(4, run.data.rounds)
+      assert.same({ a = 1, b = 1, c = 1, d = 1, e = 1, loop = 4 }, ended(run))
+      -- A step began again only while it had not ended: never after a later one had begun.
+      local order, last = { a = 1, b = 2, c = 3, d = 3, e = 4, loop = 5 }, 0
+      for _, entry in ipairs(maru:get("/log/" .. id).json) do
+        assert.is_true(order[entry.step] >= last, entry.step .. " began again after a later step")
+        last = order[entry.step]
+      end
+    end
+  end)
+
+  it("that is a chord of many runs its body once with all results, however often it is killed", function()
+    local id = post("/chord", { members = MEMBERS }).id
+    for _ = 1, ROUNDS do
+      socket.sleep(0.04)
+      kill_server()
+    end
+    -- Members that were running at two kills are quarantined, which fails the run; retried they complete it.
+    local run
+    assert.truthy(server.wait_for(function()
+      run = run_of(id)
+      for _, step in ipairs(run.state == "failed" and run.steps or {}) do
+        if step.state == "failed" then
+          maru:admin("/jobs/" .. step.job .. "/retry", "POST")
+        end
+      end
+      return run.state == "done"
+    end, 60), tostring(run.error))
+    assert.equal(MEMBERS * (MEMBERS + 1) * (2 * MEMBERS + 1) / 6, run.result)
+    for _, entry in ipairs(maru:get("/log/7").json) do
+      assert.equal(tostring(MEMBERS), entry.what)
+    end
+    local bodies = 0
+    for _, step in ipairs(run.steps) do
+      assert.equal("done", step.state)
+      bodies = bodies + (step.role == "body" and 1 or 0)
+    end
+    assert.equal(1, bodies)
+    assert.equal(MEMBERS + 1, #run.steps)
+  end)
+
+  it("waits for a signal over restarts, and keeps one that comes before the wait", function()
+    local id = post("/start/ask", { input = { of = "me" }, key = "one" }).id
+    assert.equal("duplicate", post("/start/ask", { input = {}, key = "one" }).code)
+    local run = wait_state(id, "waiting")
+    assert.equal("approval", run.steps[1].waits_for)
+    assert.equal(2, run.version)
+    kill_server()
+    assert.equal("waiting", run_of(id).state)
+    assert.is_true(maru:restart())
+    assert.equal("waiting", run_of(id).state)
+    assert.is_true(post("/signal/" .. id, { yes = true }).woke)
+    run = wait_state(id, "done")
+    assert.same({ asked = "me", answer = { yes = true }, by = "flow" }, run.data)
+    assert.equal("closed", post("/signal/" .. id, {}).code)
+    assert.equal("not_found", post("/signal/999", {}).code)
+    assert.truthy(post("/start/ask", { input = { of = "me" }, key = "one" }).id)
+  end)
+
+  it("takes the other way when nobody answers in time", function()
+    local id = post("/start/ask", { input = { of = "me", timeout = "200ms" } }).id
+    assert.same({ asked = "me", late = "approval" }, wait_state(id, "done").data)
+  end)
+
+  it("is cancelled with the jobs that it has", function()
+    local id = post("/start/slow", {}).id
+    assert.is_true(post("/cancel/" .. id).ok)
+    local run = wait_state(id, "cancelled")
+    assert.equal("closed", post("/cancel/" .. id).code)
+    assert.truthy(server.wait_for(function()
+      run = run_of(id)
+      return run.active == 0
+    end))
+    assert.equal("cancelled", run.steps[1].state)
+    assert.equal(1, #run.steps)
+  end)
+
+  it("hands results on in a chain, and says why a chord failed", function()
+    assert.equal(6, wait_state(post("/chain").id, "done").result)
+    local run = wait_state(post("/broken").id, "failed")
+    assert.matches("^member 2, flow%.bad: plugins/flow/plugin%.lua:%d+: no good$", run.error)
+  end)
+
+  it("goes on with what on_error names", function()
+    local run = wait_state(post("/start/fix", {}).id, "done")
+    assert.equal("try", run.data.why.step)
+    assert.matches("step is broken", run.data.why.message)
+    assert.is_nil(run.data.kept)
+  end)
+
+  it("goes on in the new generation after a reload, and fails with the reason where its step is gone", function()
+    local function reload(from, to)
+      server.write_file(maru:plugin_path("flow"), (PLUGIN:gsub(from, to, 1)))
+      local output, status = maru:command_output("reload flow")
+      assert.equal(0, status, output)
+    end
+    local id = post("/start/slow", {}).id
+    reload('by = "old"', 'by = "new"')
+    assert.same({ by = "new" }, wait_state(id, "done").data)
+    id = post("/start/ask", { input = { of = "me" } }).id
+    wait_state(id, "waiting")
+    local text = PLUGIN:gsub('next = "answered"', 'next = "renamed"'):gsub("answered = {", "renamed = {")
+      :gsub('{ "answered", "late" }', '{ "renamed", "late" }')
+    server.write_file(maru:plugin_path("flow"), text)
+    assert.equal(0, select(2, maru:command_output("reload flow")))
+    assert.is_true(post("/signal/" .. id, { yes = true }).woke)
+    assert.equal("there is no step 'answered' in version 2 of the workflow", wait_state(id, "failed").error)
+  end)
+
+  it("is seen and told by the operator", function()
+    local id = post("/start/ask", { input = { of = "me" } }).id
+    wait_state(id, "waiting")
+    local listed = maru:admin("/workflows?state=waiting&name=ask").workflows
+    assert.equal(id, listed[1].id)
+    assert.equal("ask", listed[1].at)
+    assert.equal(1, #listed)
+    local output, status = maru:command_output("workflows show " .. id)
+    assert.equal(0, status, output)
+    assert.matches("approval", output)
+    output, status = maru:command_output("workflows signal " .. id .. " approval '{\"yes\":1}'")
+    assert.equal(0, status, output)
+    assert.same({ ok = true, woke = true }, cjson.decode(output))
+    assert.same({ yes = 1 }, wait_state(id, "done").data.answer)
+    assert.matches("done", (maru:command_output("workflows")))
+    output, status = maru:command_output("workflows cancel " .. id)
+    assert.equal(1, status)
+    assert.matches("is done already", output)
+    assert.matches('maru_workflows_done_total 1', maru:get("/metrics").body)
+    assert.matches("workflow%.signal", cjson.encode(maru:admin("/audit")))
+  end)
+end)
+
+describe("workflows.ttl", function()
+  it("lets finished runs go, and what still waits stays", function()
+    start_server({ "workflows.ttl=1s" })
+    finally(function()
+      maru:stop()
+    end)
+    local done, waiting = post("/chain").id, post("/start/ask", { input = { of = "me" } }).id
+    wait_state(done, "done")
+    wait_state(waiting, "waiting")
+    socket.sleep(1.1)
+    assert.is_true(maru:restart()) -- old runs are looked for at the first commit, then once a minute
+    post("/chain")
+    assert.truthy(server.wait_for(function()
+      return run_of(done).state == "none"
+    end))
+    assert.equal("waiting", run_of(waiting).state)
+  end)
+end)
