@@ -114,7 +114,11 @@ static void set_kinds(struct server *s, const struct set *set)
                 .priority = d->priority,
                 .retries = d->retries,
                 .backoff_ns = d->backoff_ns,
+                .backoff_max_ns = d->backoff_max_ns,
+                .backoff_factor = d->backoff_factor,
+                .backoff_jitter = 1 + d->backoff_jitter,
                 .timeout_ns = d->timeout_ns,
+                .result_ttl_ns = d->result_ttl_ns,
                 .concurrency = d->concurrency,
                 .target = generation_held(g) ? NULL : &targets[k],
             };

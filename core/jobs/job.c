@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/rand.h"
 
-enum { BACKOFF_DOUBLINGS = 20 };
 static const int64_t backoff_most_ns = 6 * 3600 * NS_PER_SECOND;
 
 struct job *job_create(struct str args, struct str unique)
@@ -85,14 +84,23 @@ struct fin_record job_record(const struct job *job, int64_t now_wall)
     };
 }
 
-int64_t retry_delay_ns(int64_t backoff_ns, int attempt)
+struct job_backoff backoff_whole(struct job_backoff b)
 {
-    int doublings = attempt < 1 ? 0 : attempt - 1;
-    int64_t delay = backoff_ns;
-    for (int i = 0; i < doublings && i < BACKOFF_DOUBLINGS && delay < backoff_most_ns; i++)
-        delay *= 2;
-    if (delay > backoff_most_ns)
-        delay = backoff_most_ns;
-    /* A fifth more or less keeps jobs that failed together from coming back together. */
-    return (int64_t)((double)delay * (0.8 + 0.4 * rand_unit()));
+    return (struct job_backoff){
+        .first_ns = b.first_ns > 0 ? b.first_ns : 2 * NS_PER_SECOND,
+        .max_ns = b.max_ns > 0 ? b.max_ns : backoff_most_ns,
+        .factor = b.factor >= 1 ? b.factor : 2,
+        .jitter = b.jitter >= 1 ? b.jitter : 1.2,
+    };
+}
+
+/* The jitter keeps jobs that failed together from coming back together. */
+int64_t retry_delay_ns(const struct job_backoff *b, int attempt)
+{
+    double delay = (double)b->first_ns, most = (double)b->max_ns, share = b->jitter - 1;
+    for (int i = 1; i < attempt && delay < most && b->factor > 1; i++)
+        delay *= b->factor;
+    if (delay > most)
+        delay = most;
+    return (int64_t)(delay * (1 - share + 2 * share * rand_unit()));
 }

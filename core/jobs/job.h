@@ -31,6 +31,14 @@ struct job_rate {
 
 enum job_priority { JOB_HIGH, JOB_NORMAL, JOB_LOW }; /* ORDER job_priority, as in job_decl */
 
+/* How long until the next attempt.  Zeros are the defaults. */
+struct job_backoff {
+    int64_t first_ns; /* 2 s */
+    int64_t max_ns;   /* 6 h */
+    double factor;    /* 2: of each delay to the one before */
+    double jitter;    /* one more than the share by which a delay may differ either way: 1.2 */
+};
+
 /* What a job is while it runs.  Constant from `run` until jobs_finish(). */
 struct job_run {
     struct jobs *jobs;

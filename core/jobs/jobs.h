@@ -63,7 +63,10 @@ struct job_kind_options {
     int priority;
     int retries; /* so at most retries + 1 runs */
     int64_t backoff_ns, timeout_ns;
-    int concurrency; /* 0 = no limit */
+    int64_t backoff_max_ns; /* as struct job_backoff, whose first_ns is backoff_ns */
+    double backoff_factor, backoff_jitter;
+    int64_t result_ttl_ns; /* of a push that does not say; 0 = the queue's */
+    int concurrency;       /* 0 = no limit */
     struct job_rate rate;
     int key_concurrency; /* of jobs with one key; 0 = no limit */
     struct job_rate key_rate;

@@ -10,7 +10,6 @@
 /* What a job of a kind nobody declared gets. */
 static const char default_queue[] = "default";
 enum { DEFAULT_RETRIES = 3 };
-static const int64_t default_backoff_ns = 2 * NS_PER_SECOND;
 
 struct idle_waiter {
     struct list link;
@@ -75,8 +74,8 @@ static void kind_reset(struct jobs *jobs, struct kind *k)
     k->queue = queue_get(jobs, str_c(default_queue));
     k->priority = JOB_NORMAL;
     k->retries = DEFAULT_RETRIES;
-    k->backoff_ns = default_backoff_ns;
-    k->timeout_ns = 0;
+    k->backoff = backoff_whole((struct job_backoff){0});
+    k->timeout_ns = k->result_ttl_ns = 0;
     k->key_concurrency = 0;
     k->key_rate = (struct job_rate){0};
     limit_set(&k->limit, 0, (struct job_rate){0});
@@ -199,8 +198,10 @@ static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
         k->queue = q;
     k->priority = o->priority < 0 || o->priority >= JOBS_PRIORITIES ? JOB_NORMAL : o->priority;
     k->retries = o->retries < 0 ? 0 : o->retries;
-    k->backoff_ns = o->backoff_ns > 0 ? o->backoff_ns : default_backoff_ns;
+    k->backoff = backoff_whole((struct job_backoff){o->backoff_ns, o->backoff_max_ns,
+                                                    o->backoff_factor, o->backoff_jitter});
     k->timeout_ns = o->timeout_ns;
+    k->result_ttl_ns = o->result_ttl_ns;
     k->key_concurrency = o->key_concurrency;
     k->key_rate = o->key_rate;
     limit_set(&k->limit, o->concurrency, o->rate);

@@ -113,7 +113,8 @@ struct kind {
     struct target *target; /* NULL: nobody runs it */
     struct queue *queue;   /* defaults of a push */
     int priority, retries;
-    int64_t backoff_ns, timeout_ns;
+    struct job_backoff backoff; /* without zeros */
+    int64_t timeout_ns, result_ttl_ns;
     struct limit limit;
     int key_concurrency; /* of jobs with one key */
     struct job_rate key_rate;
@@ -441,7 +442,8 @@ void job_forget(struct jobs *jobs, struct job *job);  /* out of index and unique
 bool unique_take(struct jobs *jobs, struct job *job); /* false: taken */
 void unique_release(struct jobs *jobs, struct job *job);
 struct fin_record job_record(const struct job *job, int64_t now_wall);
-int64_t retry_delay_ns(int64_t backoff_ns, int attempt);
+struct job_backoff backoff_whole(struct job_backoff backoff); /* zeros filled in */
+int64_t retry_delay_ns(const struct job_backoff *backoff, int attempt);
 
 /* dispatch.c */
 void dispatch(struct jobs *jobs);

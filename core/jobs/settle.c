@@ -30,6 +30,8 @@ void job_over(struct jobs *jobs, struct job *job, enum job_end end)
 static void end_job(struct jobs *jobs, struct job *job, struct run *run, enum job_end end)
 {
     job->result = run->result;
+    if (run->result && job->kind->result_ttl_ns && !job_extra(job)->result_ttl_ns)
+        extra_make(job)->result_ttl_ns = job->kind->result_ttl_ns;
     run->result = NULL;
     if (run->error || end == JOB_END_DONE) {
         extra_set_error(job, run->error);
@@ -42,7 +44,7 @@ static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64
 {
     int64_t delay = run->end == JOB_END_RETRY && run->delay_ns >= 0
                         ? run->delay_ns
-                        : retry_delay_ns(job->kind->backoff_ns, job->attempt);
+                        : retry_delay_ns(&job->kind->backoff, job->attempt);
     extra_set_error(job, run->error);
     run->error = NULL;
     job->run_at = now_wall + delay;

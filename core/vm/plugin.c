@@ -108,6 +108,10 @@ static void read_job(lua_State *L, void *item)
     job->priority = integer(L, "priority", 1);
     job->retries = integer(L, "retries", 0);
     job->backoff_ns = duration(L, "backoff");
+    job->backoff_max_ns = duration(L, "backoff_max");
+    job->backoff_factor = number(L, "backoff_factor", 2);
+    job->backoff_jitter = number(L, "backoff_jitter", 0.2);
+    job->result_ttl_ns = duration(L, "result_ttl");
     job->timeout_ns = duration(L, "timeout");
     job->concurrency = integer(L, "concurrency", 0);
 }

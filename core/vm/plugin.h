@@ -34,7 +34,8 @@ struct job_decl {
     char *queue;
     int priority; /* 0 high, 1 normal, 2 low */
     int retries;
-    int64_t backoff_ns, timeout_ns;
+    int64_t backoff_ns, backoff_max_ns, timeout_ns, result_ttl_ns;
+    double backoff_factor, backoff_jitter;
     int concurrency; /* 0 = no limit */
 };
 struct workflow_decl; /* jobs/workflow.h */

@@ -5,7 +5,8 @@ local SHOP = {
   ["plugin.lua"] = [==[
 local M = { name = "shop", version = "1.0.0" }
 M.jobs = {
-  work = { retries = 1, backoff = "10ms", function(app, job)
+  work = { retries = 1, backoff = { first = "10ms", factor = 1, max = "1s", jitter = 0 }, result_ttl = "1h",
+    function(app, job)
     if job.args.fail then error("this one never works") end
     if job.args.sleep then app.sleep(job.args.sleep) end
     return { twice = (job.args.n or 0) * 2 }
@@ -54,6 +55,24 @@ return M
 create table finished (batch integer, total integer, succeeded integer, failed integer, tag text);
 ]],
 }
+
+describe("a job's backoff", function()
+  it("is checked", function()
+    local function problem(text)
+      local folder = server.shell("mktemp -d"):gsub("%s", "")
+      server.shell("mkdir " .. folder .. "/bad")
+      server.write_file(folder .. "/bad/plugin.lua",
+        'return { name = "bad", version = "1.0.0", jobs = { x = { backoff = ' .. text .. ", function() end } } }")
+      local output = server.maru(("check --set plugins.path=%s --set state.dir=%s/state"):format(folder, folder))
+      server.shell("rm -rf " .. folder)
+      return output
+    end
+    assert.match("backoff.jitter.*number from 0 to 1", problem("{ jitter = 2 }"))
+    assert.match("backoff.max.*at least the first delay", problem('{ first = "5s", max = "1s" }'))
+    assert.match("backoff.most: unknown", problem('{ most = "1s" }'))
+    assert.not_match("backoff", problem('{ first = "5s", factor = 1.5, max = "1h", jitter = 0 }'))
+  end)
+end)
 
 describe("app.jobs", function()
   local maru

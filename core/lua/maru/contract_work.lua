@@ -8,7 +8,8 @@ local refuse, under = words.refuse, words.under
 local M = {}
 
 local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
-  concurrency = true, [1] = true }
+  concurrency = true, result_ttl = true, [1] = true }
+local BACKOFF = { first = true, factor = true, max = true, jitter = true }
 local CRON = { job = true, tz = true, id = true, args = true, enabled = true, jitter = true, missed = true,
   missed_max = true, overlap = true, deadline = true, [1] = true }
 local PRIORITY = { high = 0, normal = 1, low = 2 }
@@ -47,6 +48,31 @@ local function duration(keys, t, key, otherwise)
   return seconds
 end
 
+local function share(keys, t, key, least, most, otherwise)
+  local value = typed(keys, t, key, "number", otherwise)
+  if value < least or value > most then
+    refuse(under(keys, key), "must be a number from %s to %s, got %s", least, most, tostring(value))
+  end
+  return value
+end
+
+--- The first delay, or a table of how delays grow.
+local function backoff(keys, t, out)
+  local inner, given = under(keys, "backoff"), t.backoff
+  if type(given) ~= "table" then
+    given = { first = duration(keys, t, "backoff", 2) }
+  end
+  words.only(inner, given, BACKOFF, "back-off option")
+  out.backoff = duration(inner, given, "first", 2)
+  out.backoff_max = duration(inner, given, "max", 6 * 3600)
+  out.backoff_factor = share(inner, given, "factor", 1, 100, 2)
+  out.backoff_jitter = share(inner, given, "jitter", 0, 1, 0.2)
+  if out.backoff_max < out.backoff then
+    refuse(under(inner, "max"), "must be at least the first delay")
+  end
+  return out
+end
+
 --- A job with a handler of its own; options come from `t`, the function stands at t[1].
 local function job(keys, kind, name, t, context)
   if type(t) == "function" then
@@ -65,13 +91,13 @@ local function job(keys, kind, name, t, context)
   if not find(queue, "^[%w_.-]+$") or #queue > 100 then
     refuse(under(keys, "queue"), "a queue's name is 1 to 100 letters, digits, _ . or -")
   end
-  local out = {
+  local out = backoff(keys, t, {
     kind = kind, queue = queue, priority = PRIORITY[priority],
     retries = whole(keys, t, "retries", 0, 1000, 3),
-    backoff = duration(keys, t, "backoff", 2),
     timeout = duration(keys, t, "timeout", context.task_seconds),
     concurrency = whole(keys, t, "concurrency", 0, 100000, 0),
-  }
+    result_ttl = duration(keys, t, "result_ttl", 0),
+  })
   context.handler(out, "handler", name, t[1])
   return out
 end

@@ -170,9 +170,16 @@ function Stream:follow(topic, event) end
 ---@field queue? string          default "default"
 ---@field priority? "high"|"normal"|"low"       default "normal"
 ---@field retries? integer       default 3 (so at most 4 runs); 0 = once
----@field backoff? string        first delay, doubled each time with jitter; default "2s"
+---@field backoff? string|number|maru.Backoff   first delay, or a table; default "2s", doubled each time
 ---@field timeout? string        default the plugin's limits.task
+---@field result_ttl? string|number   how long a result is kept; default the configuration's jobs.result_ttl (1 day)
 ---@field concurrency? integer   at most so many run at once in this process
+
+---@class maru.Backoff
+---@field first? string|number   delay before the second run, default "2s"
+---@field factor? number         1 … 100: of each delay to the one before, default 2
+---@field max? string|number     the longest delay, default "6h"
+---@field jitter? number         0 … 1: a delay may differ by this share either way, default 0.2
 
 ---@class maru.Job
 ---@field id integer
