@@ -7,10 +7,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "bind/cron_push.h"
+#include "bind/cron_record.h"
 #include "bind/jobs_run.h"
 #include "config/config.h"
 #include "cron/cron.h"
 #include "jobs/admin.h"
+#include "jobs/schedules.h"
 #include "jobs/workflow.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
@@ -38,6 +40,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .run = s->guest ? s->guest->run_job : jobs_run_task,
         .cancel = jobs_cancel_task,
         .arg = s,
+        .node = s->node.name,
         .last_death = getenv("MARU_LAST_DEATH"),
         .blameless = died_of_disk(getenv("MARU_LAST_DEATH")),
         .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
@@ -63,10 +66,14 @@ void jobs_part_stop(struct server *s)
 
 bool cron_part_start(struct server *s, struct err *err)
 {
+    bool shared = jobs_shares_schedules(s->jobs);
+    struct cron_record record = cron_record_jobs(s->jobs);
     struct cron_options options = {
         .store = s->store,
         .lane = s->control,
         .tz = config_text(s->config, "cron.tz"),
+        .record = shared ? &record : NULL,
+        .lease_ns = config_ns(s->config, "jobs.lease"),
         .idle = !s->node.cron,
         .push = cron_push_job,
         .arg = s->jobs,

@@ -7,6 +7,7 @@
 struct pushing {
     struct jobs_push push; /* first */
     struct cron_push *fire;
+    struct jobs *jobs;
 };
 
 static void answer(struct cron_push *fire, const struct err *err, int64_t id)
@@ -14,13 +15,6 @@ static void answer(struct cron_push *fire, const struct err *err, int64_t id)
     fire->err = *err;
     fire->job_id = id;
     fire->done(fire);
-}
-
-static void on_pushed(struct jobs_push *push)
-{
-    struct pushing *p = (struct pushing *)push;
-    answer(p->fire, &push->err, push->first_id);
-    mem_free(p);
 }
 
 static void on_cancelled(struct jobs_change *change)
@@ -36,6 +30,23 @@ static void cancel(struct jobs *jobs, int64_t id)
     jobs_cancel(jobs, change, id);
 }
 
+/* Refused for its unique key: the schedule's unfinished job. */
+static void skip(struct cron_push *fire, struct jobs *jobs)
+{
+    fire->skipped = true;
+    if (fire->overlap == OVERLAP_CANCEL && fire->earlier && !fire->by_hand)
+        cancel(jobs, fire->earlier);
+}
+
+static void on_pushed(struct jobs_push *push)
+{
+    struct pushing *p = (struct pushing *)push;
+    if (push->taken)
+        skip(p->fire, p->jobs);
+    answer(p->fire, &push->err, push->first_id);
+    mem_free(p);
+}
+
 void cron_push_job(struct cron_push *fire, void *jobs)
 {
     struct pushing *p = mem_zero(1, sizeof *p);
@@ -47,14 +58,13 @@ void cron_push_job(struct cron_push *fire, void *jobs)
         .scheduled_at_wall = fire->at * NS_PER_SECOND,
     };
     p->fire = fire;
+    p->jobs = jobs;
     p->push.done = on_pushed;
     p->push.lane = fire->lane;
     if (jobs_push(jobs, &p->push, &spec, &fire->args, 1, &err))
         return;
-    /* Refused at once: what is unique here is the schedule's unfinished job. */
-    fire->skipped = err.code == ERR_EXISTS;
-    if (fire->skipped && fire->overlap == OVERLAP_CANCEL && fire->earlier && !fire->by_hand)
-        cancel(jobs, fire->earlier);
+    if (err.code == ERR_EXISTS)
+        skip(fire, jobs);
     mem_free(p);
     answer(fire, &err, 0);
 }

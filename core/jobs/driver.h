@@ -28,6 +28,7 @@
 
 struct batch;
 struct job;
+struct jobs_schedules;
 struct push_op;
 struct sqlite_conn;
 
@@ -58,6 +59,8 @@ struct jobs_driver {
     bool (*push_tx)(struct jobs *jobs, struct sqlite_conn *conn, struct push_op *op,
                     struct err *err);
     void (*tx_committed)(struct jobs *jobs);
+    /* Any thread, never blocks; answers by schedules_answer(). */
+    void (*schedules)(struct jobs *jobs, struct jobs_schedules *s);
     /* Any thread, never blocks.  False with *err: the record is out of reach. */
     bool (*healthy)(struct jobs *jobs, struct err *err);
 };
@@ -65,6 +68,8 @@ struct jobs_driver {
 extern const struct jobs_driver jobs_sqlite;
 extern const struct jobs_driver jobs_postgres;
 const struct jobs_driver *jobs_driver_named(const char *name); /* NULL: there is none */
+
+void schedules_answer(struct jobs_schedules *s);
 
 /* batch.c, for drivers; no lock.  batch_take() moves what is pending into jobs->batch;
  * after batch_over() the batch is answered, published or (err) pending again, and another

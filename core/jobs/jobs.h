@@ -121,6 +121,7 @@ struct jobs_push {
     void (*done)(struct jobs_push *push); /* lane; on disk, or push->err tells why not */
     struct lane *lane; /* where done runs; NULL = the writer thread (must not block) */
     struct err err;    /* ERR_EXISTS: schedule and instant were pushed before */
+    bool taken;        /* ERR_EXISTS it is for its unique key */
     int64_t first_id;  /* ids are first_id … first_id + count - 1; set on return */
     int count;
 };

@@ -31,7 +31,7 @@ void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns)
     pthread_cond_timedwait(wake, &pg->lock, &t);
 }
 
-static void init_wake(pthread_cond_t *wake)
+void pg_init_wake(pthread_cond_t *wake)
 {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -57,11 +57,12 @@ static struct pg *create(struct jobs *jobs)
     pg->lease_ns = jobs->options.lease_ns ? jobs->options.lease_ns : default_lease_ns;
     rand_uuid7(pg->writer);
     pthread_mutex_init(&pg->lock, NULL);
-    init_wake(&pg->write_wake);
-    init_wake(&pg->claim_wake);
-    init_wake(&pg->ask_wake);
+    pg_init_wake(&pg->write_wake);
+    pg_init_wake(&pg->claim_wake);
+    pg_init_wake(&pg->ask_wake);
     list_init(&pg->asks);
     pg->flows = map_create();
+    pg->schedules = pg_schedules_create(pg);
     pg->to_write = connection(pg, "write");
     pg->to_claim = connection(pg, "claim");
     pg->to_beat = connection(pg, "beat");
@@ -149,6 +150,7 @@ static void close_record(struct jobs *jobs)
     pthread_mutex_unlock(&pg->lock);
     for (int i = pg->started - 1; i >= 0; i--)
         pthread_join(pg->threads[i], NULL);
+    pg_schedules_free(pg->schedules);
     pg_disconnect(&pg->to_beat);
     free_names(pg);
     index_free(&pg->stale);
@@ -186,5 +188,6 @@ const struct jobs_driver jobs_postgres = {
     .retry = pg_retry,
     .push_tx = pg_push_tx,
     .tx_committed = pg_tx_committed,
+    .schedules = pg_ask_schedules,
     .healthy = healthy,
 };

@@ -66,6 +66,7 @@ struct pg {
     const char *url;
     char *name, home[40], writer[40];
     int64_t lease_ns;
+    struct pg_schedules *schedules; /* postgres_schedules.c's */
     pthread_t threads[4];
     int started;
 
@@ -128,6 +129,7 @@ enum { PG_INT2S = 1005, PG_INT4S = 1007, PG_TEXTS = 1009, PG_INT8S = 1016 };
 
 /* postgres.c */
 void pg_away(struct pg *pg, const struct err *err);                   /* NULL: it is in reach */
+void pg_init_wake(pthread_cond_t *wake);                              /* of the monotonic clock */
 void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns); /* lock held */
 
 /* postgres_node.c */
@@ -156,5 +158,10 @@ void *pg_ask_main(void *pg);
 void pg_query(struct jobs *jobs, struct jobs_query *query);
 void pg_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
+
+/* postgres_schedules.c */
+struct pg_schedules *pg_schedules_create(struct pg *pg);
+void pg_schedules_free(struct pg_schedules *p); /* pg->ending is set; answers what is left */
+void pg_ask_schedules(struct jobs *jobs, struct jobs_schedules *s);
 
 extern const char postgres_sql[]; /* made of postgres.sql */

@@ -47,6 +47,11 @@ CREATE TABLE maru.claimed(id bigint PRIMARY KEY, flow int NOT NULL, node bigint 
 CREATE INDEX claimed_flow ON maru.claimed(flow, key);
 CREATE TABLE maru.uniq(kind int NOT NULL, key text NOT NULL, id bigint NOT NULL, PRIMARY KEY(kind, key));
 CREATE TABLE maru.fire(schedule text NOT NULL, at bigint NOT NULL, job bigint NOT NULL, PRIMARY KEY(schedule, at));
+-- What schedules did otherwise: nothing up to `since` was missed (seconds); and the lease of the node that fires.
+CREATE TABLE maru.schedule(name text PRIMARY KEY, since bigint NOT NULL, paused bool NOT NULL DEFAULT false);
+CREATE TABLE maru.lease(what text PRIMARY KEY, owner text NOT NULL, epoch bigint NOT NULL, until bigint NOT NULL,
+  version bigint NOT NULL) WITH (fillfactor = 10);
+INSERT INTO maru.lease VALUES('cron', '', 0, 0, 0);
 CREATE TABLE maru.dead(id bigint PRIMARY KEY, flow int NOT NULL, prio smallint NOT NULL,
   attempt smallint NOT NULL, max_attempts smallint NOT NULL, crashes smallint NOT NULL,
   timeout_ms int NOT NULL, created_at bigint NOT NULL, scheduled_at bigint NOT NULL,
@@ -136,6 +141,39 @@ $$;
 CREATE FUNCTION maru.take_fires(ids bigint[], names text[], ats bigint[]) RETURNS SETOF bigint LANGUAGE sql AS $$
   INSERT INTO maru.fire(schedule, at, job) SELECT name, at, id FROM unnest(ids, names, ats) u(id, name, at) ORDER BY 1, 2
   ON CONFLICT DO NOTHING RETURNING job
+$$;
+
+CREATE FUNCTION maru.give_back_fires(names text[], ats bigint[]) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM maru.fire f USING unnest(names, ats) u(name, t) WHERE f.schedule = u.name AND f.at = u.t
+$$;
+
+-- The lease of who fires schedules: kept by its owner while nobody else took it, taken when it is over; 0 gives it up.
+CREATE FUNCTION maru.lead(me text, held bigint, lease bigint, OUT mine bool, OUT epoch bigint, OUT version bigint)
+LANGUAGE plpgsql AS $$
+DECLARE t bigint := maru.now();
+BEGIN
+  UPDATE maru.lease l SET until = CASE WHEN lease > 0 THEN t + lease ELSE 0 END
+    WHERE l.what = 'cron' AND l.owner = me AND l.epoch = held;
+  mine := FOUND AND lease > 0;
+  IF NOT FOUND AND lease > 0 THEN
+    UPDATE maru.lease l SET owner = me, epoch = l.epoch + 1, until = t + lease WHERE l.what = 'cron' AND l.until <= t;
+    mine := FOUND;
+  END IF;
+  SELECT l.epoch, l.version INTO epoch, version FROM maru.lease l WHERE l.what = 'cron';
+END $$;
+CREATE FUNCTION maru.keep_since(names text[], sinces bigint[]) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO maru.schedule AS s (name, since) SELECT * FROM unnest(names, sinces) ORDER BY 1
+  ON CONFLICT (name) DO UPDATE SET since = greatest(s.since, excluded.since)
+$$;
+CREATE FUNCTION maru.keep_pause(names text[], sinces bigint[], pauses smallint[]) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO maru.schedule AS s (name, since, paused)
+    SELECT u.name, u.since, u.paused = 1 FROM unnest(names, sinces, pauses) u(name, since, paused) ORDER BY 1
+  ON CONFLICT (name) DO UPDATE SET since = greatest(s.since, excluded.since), paused = excluded.paused;
+  UPDATE maru.lease SET version = version + 1 WHERE what = 'cron'
+$$;
+CREATE FUNCTION maru.prune_fires(names text[], befores bigint[]) RETURNS void LANGUAGE sql AS $$
+  DELETE FROM maru.fire f USING unnest(names, befores) u(name, t) WHERE f.schedule = u.name AND f.at < u.t
+    AND f.at < (SELECT max(g.at) FROM maru.fire g WHERE g.schedule = u.name)
 $$;
 
 -- For any client, inside its own transaction: maru.push('plugin.job', '{"to": 7}', '{"delay": 60}').
@@ -445,7 +483,6 @@ BEGIN
   END LOOP;
   DELETE FROM maru.done_rest WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.done_rest WHERE expires_at < t LIMIT 5000));
   DELETE FROM maru.dead WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.dead WHERE dead_at < t - dead_ttl LIMIT 5000));
-  DELETE FROM maru.fire WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.fire WHERE at < t / 1000000000 - 40 * 86400 LIMIT 5000));
   DELETE FROM maru.writer WHERE at < t - 86400000000000;
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   IF (SELECT pg_relation_size(format('maru.past_%s', h)::regclass)) > past_rows * 100 THEN

@@ -142,6 +142,26 @@ static bool take_keys(struct pg *pg, struct err *err)
     return ok;
 }
 
+/* An instant whose job was not made may still be fired. */
+static bool give_back_fires(struct pg *pg, struct err *err)
+{
+    struct pg_args a = {0};
+    pg_array(&a, PG_TEXTS);
+    for (struct push_op *op = pg->pushes; op; op = op->next)
+        if (op->schedule && op->duplicate)
+            pg_add_text(&a, str_c(op->schedule), false);
+    bool any = a.counts[0] > 0;
+    pg_array(&a, PG_INT8S);
+    for (struct push_op *op = pg->pushes; op; op = op->next)
+        if (op->schedule && op->duplicate)
+            pg_add_int(&a, op->instant / NS_PER_SECOND);
+    PGresult *r =
+        any ? pg_call(&pg->to_write, "SELECT maru.give_back_fires($1, $2)", &a, err) : NULL;
+    pg_args_free(&a);
+    PQclear(r);
+    return r || !any;
+}
+
 /* A cursor over the batch's jobs that are to be written. */
 struct cursor {
     struct push_op *op;
@@ -269,7 +289,7 @@ bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err)
         if (op->first->id == 0 && !give_ids(pg, op, err))
             return false;
     }
-    if (special && (!take_fires(pg, err) || !take_keys(pg, err)))
+    if (special && (!take_fires(pg, err) || !take_keys(pg, err) || !give_back_fires(pg, err)))
         return false;
     struct cursor c = {.op = pushes, .job = pushes ? pushes->first : NULL};
     for (struct cursor look = c; next_job(&look); look = c)

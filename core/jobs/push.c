@@ -278,9 +278,11 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
         push->err = *err;
     } else if (op->fired_before)
         err_set(&push->err, ERR_EXISTS, "jobs: %s was fired for this instant", op->schedule);
-    else if (op->duplicate)
+    else if (op->duplicate) {
+        push->taken = true;
         err_set(&push->err, ERR_EXISTS, "jobs: an unfinished %s has this unique key",
                 op->first->kind->name);
+    }
     if (jobs->driver->shared)
         push->first_id = op->first->id;
     push_free(op);

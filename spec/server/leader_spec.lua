@@ -1,0 +1,149 @@
+--- Schedules of three nodes that share a queue in PostgreSQL: one of them fires, whoever dies.
+local postgres = require("spec.support.postgres")
+local server = require("spec.support.server")
+local socket = require("socket")
+
+local CLOCK = { ["plugin.lua"] = [[
+local M = { name = "clock", version = "1.0.0" }
+M.jobs = { tick = function() end, long = function(app) app.sleep(600) end }
+M.cron = {
+  ["* * * * * *"] = { job = "tick", id = "tick", missed = "all", overlap = "allow" },
+  ["@every 1s"] = { job = "long", id = "long", overlap = "queue" },
+}
+return M
+]] }
+
+describe("schedules of three nodes", function()
+  local database, nodes
+
+  local function start(name)
+    return server.start({ plugins = { clock = CLOCK }, set = { "jobs.driver=postgres", "jobs.url=" .. database.url,
+      "jobs.lease=2s", "node.name=" .. name, "lanes.web=1", "lanes.job=1",
+      "shutdown.grace=1s" } })
+  end
+
+  setup(function()
+    database = postgres.start()
+    nodes = { start("a"), start("b"), start("c") }
+  end)
+
+  teardown(function()
+    for _, node in ipairs(nodes or {}) do
+      node:stop()
+    end
+    database:drop()
+  end)
+
+  local function leaders()
+    local list = {}
+    for i, node in ipairs(nodes) do
+      if node:admin("/status").leads then
+        list[#list + 1] = i
+      end
+    end
+    return list
+  end
+
+  local function leader()
+    return server.wait_for(function()
+      return leaders()[1]
+    end, 20)
+  end
+
+  local function fires()
+    return tonumber(database:sql("select count(*) from maru.fire where schedule = 'clock/tick'"))
+  end
+
+  local function more_fires(than)
+    assert.truthy(server.wait_for(function()
+      return fires() > than + 2
+    end, 20))
+  end
+
+  --- Every second from the first fire to the last has one, and each its own job.
+  local function is_whole()
+    assert.equal("t|t", database:sql([[select max(at) - min(at) + 1 = count(*), count(*) = count(distinct job)
+      from maru.fire where schedule = 'clock/tick']]))
+  end
+
+  it("fire on one of them", function()
+    assert.truthy(leader())
+    more_fires(0)
+    assert.equal(1, #leaders())
+    is_whole()
+  end)
+
+  it("go on from what was fired when the leader is killed", function()
+    local first = leader()
+    local before = fires()
+    local dead = nodes[first]
+    dead:signal("KILL", dead:server_pid())
+    dead:signal("KILL")
+    table.remove(nodes, first)
+    assert.truthy(leader())
+    more_fires(before)
+    is_whole()
+    dead:stop()
+    nodes[3] = start("d")
+  end)
+
+  it("go on at once when it stops", function()
+    local first = leader()
+    local before = fires()
+    nodes[first]:stop()
+    table.remove(nodes, first)
+    assert.truthy(leader())
+    more_fires(before)
+    is_whole()
+    nodes[3] = start("e")
+  end)
+
+  it("are made up for after the database was away", function()
+    leader()
+    local before = fires()
+    database:stop("immediate")
+    socket.sleep(4)
+    for _, node in ipairs(nodes) do
+      assert.is_false(node:admin("/status").leads)
+    end
+    database:launch()
+    assert.truthy(leader())
+    more_fires(before + 4)
+    is_whole()
+    assert.equal(1, #leaders())
+  end)
+
+  it("are paused on any node", function()
+    local first = leader()
+    local other = nodes[first % 3 + 1]
+    assert.truthy(server.wait_for(function()
+      return other:admin("/schedules/clock/tick/pause", "POST").ok
+    end, 10))
+    assert.truthy(server.wait_for(function()
+      local row = nodes[first]:admin("/schedules")
+      return row[1].paused or row[2].paused
+    end, 20))
+    local before = fires()
+    socket.sleep(2.5)
+    assert.equal(before, fires())
+    assert.is_true(nodes[first]:admin("/schedules/clock/tick/resume", "POST").ok)
+    more_fires(before)
+  end)
+
+  it("wait for a job that is unfinished on another node", function()
+    local function long_fires()
+      return tonumber(database:sql("select count(*) from maru.fire where schedule = 'clock/long'"))
+    end
+    local id = server.wait_for(function()
+      local found = database:sql("select id from maru.job where uniq = 'clock/long'")
+      return found ~= "" and found
+    end, 20)
+    local before = long_fires()
+    socket.sleep(2.5)
+    assert.equal(before, long_fires())
+    assert.is_true(nodes[1]:admin("/jobs/" .. id .. "/cancel", "POST").ok)
+    assert.truthy(server.wait_for(function()
+      return long_fires() == before + 1
+    end, 20))
+  end)
+end)
