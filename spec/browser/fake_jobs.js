@@ -98,7 +98,7 @@ function why(job) {
 function workers(jobs) {
   const running = jobs.filter((job) => job.state === "running");
   return [0, 1].map((lane) => {
-    const own = running.filter((_, i) => i % 2 === lane);
+    const own = running.filter((job) => Math.floor(job.id / 10) % 2 === lane);
     return { node: "floor-1-4127", lane: `job${lane}`, capacity: 64, used: own.length, lost: false,
       running: own.map((job) => ({ id: job.id, kind: job.kind, queue: job.queue, attempt: job.attempt, started_at: job.started_at, progress: job.progress })) };
   });

@@ -56,7 +56,7 @@ function Lane({ lane, may, cancel }) {
         <li key=${run.id}><a class="row-name" href=${jobHref(run.id)} data-row>${run.kind}</a> <span class="muted">${run.id} · ${run.queue}${run.attempt > 1 ? ` · ${t("jobs.attempt_n", { n: run.attempt })}` : ""}</span>
           <span class="lane-since" title=${moment(run.started_at, language)}>${since(run.started_at, now, language)}</span>
           ${may && html`<button class="button button-small" onClick=${() => cancel(run.id)}>${t("ops.cancel")}</button>`}
-          ${run.progress && html`<${Progress} progress=${run.progress} />`}</li>`)}
+          ${run.progress !== null && run.progress !== undefined && html`<${Progress} progress=${run.progress} message=${run.message} />`}</li>`)}
         ${lane.used > lane.running.length && html`<li class="muted">${t("jobs.more_running", { n: count(lane.used - lane.running.length, language) })}</li>`}</ul>`}
     </div>`;
 }
