@@ -74,14 +74,14 @@ struct pg {
     pthread_cond_t write_wake, claim_wake, ask_wake;
     bool ending;       /* threads end */
     bool write_wanted; /* the engine's batch */
+    bool count_wanted; /* settings changed */
     bool relay_wanted; /* rows in maru_job_outbox */
     bool claim_wanted; /* something may be there */
     struct list asks;
-    int64_t node;              /* 0: not registered */
-    int64_t steady_ns;         /* since when beats came through; 0: they do not */
-    struct err away;           /* why the database is out of reach; code NONE: it is not */
-    _Atomic bool room;         /* the engine said so since the last look */
-    _Atomic int64_t looked_ns; /* somebody looked at the counts */
+    int64_t node;      /* 0: not registered */
+    int64_t steady_ns; /* since when beats came through; 0: they do not */
+    struct err away;   /* why the database is out of reach; code NONE: it is not */
+    _Atomic bool room; /* the engine said so since the last look */
 
     /* write thread */
     struct pg_conn to_write;
@@ -131,6 +131,13 @@ enum { PG_INT2S = 1005, PG_INT4S = 1007, PG_TEXTS = 1009, PG_INT8S = 1016 };
 void pg_away(struct pg *pg, const struct err *err);                   /* NULL: it is in reach */
 void pg_init_wake(pthread_cond_t *wake);                              /* of the monotonic clock */
 void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns); /* lock held */
+
+/* postgres_settings.c: what an operator set of queues.  The columns begin at `first`. */
+#define PG_SETTINGS                                                                                \
+    "q.set, q.paused, q.concurrency, q.rate, q.rate_period, q.weight, q.key_concurrency,"          \
+    " q.key_rate, q.key_rate_period"
+struct job_queue_change pg_read_settings(const PGresult *r, int row, int first);
+bool pg_write_settings(struct pg *pg, struct setting_op *ops, struct err *err);
 
 /* postgres_node.c */
 bool pg_prepare(struct pg *pg, struct pg_conn *conn, struct err *err); /* the schema */

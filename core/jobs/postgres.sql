@@ -17,7 +17,11 @@ CREATE TABLE maru.kind(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name tex
   queue text NOT NULL DEFAULT 'default', prio smallint NOT NULL DEFAULT 1,
   max_attempts int NOT NULL DEFAULT 4, most int NOT NULL DEFAULT 0, key_most int NOT NULL DEFAULT 0);
 CREATE TABLE maru.queue(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
-  paused bool NOT NULL DEFAULT false, most int NOT NULL DEFAULT 0);
+  most int NOT NULL DEFAULT 0, -- declared; what an operator set (bits: enum queue_field) is over it:
+  set int NOT NULL DEFAULT 0, paused bool NOT NULL DEFAULT false, concurrency int NOT NULL DEFAULT 0,
+  rate bigint NOT NULL DEFAULT 0, rate_period bigint NOT NULL DEFAULT 0, weight int NOT NULL DEFAULT 1,
+  key_concurrency int NOT NULL DEFAULT 0, key_rate bigint NOT NULL DEFAULT 0,
+  key_rate_period bigint NOT NULL DEFAULT 0);
 CREATE TABLE maru.flow(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   kind int NOT NULL REFERENCES maru.kind, queue int NOT NULL REFERENCES maru.queue,
   UNIQUE(kind, queue));
@@ -104,10 +108,13 @@ BEGIN
 END $$;
 
 -- What a node's plugins declare; returns the kinds' ids in the order of the names.
-CREATE FUNCTION maru.declare(names text[], queues text[], prios smallint[], attempts int[], mosts int[], key_mosts int[])
+CREATE FUNCTION maru.declare(names text[], queues text[], prios smallint[], attempts int[], mosts int[], key_mosts int[],
+  queue_mosts int[])
 RETURNS SETOF int LANGUAGE sql AS $$
-  WITH d AS (SELECT * FROM unnest(names, queues, prios, attempts, mosts, key_mosts)
-               WITH ORDINALITY u(name, queue, prio, max_attempts, most, key_most, at)),
+  WITH d AS (SELECT * FROM unnest(names, queues, prios, attempts, mosts, key_mosts, queue_mosts)
+               WITH ORDINALITY u(name, queue, prio, max_attempts, most, key_most, queue_most, at)),
+  q AS (INSERT INTO maru.queue(name, most) SELECT queue, max(queue_most) FROM d GROUP BY queue ORDER BY queue
+    ON CONFLICT (name) DO UPDATE SET most = excluded.most),
   made AS (INSERT INTO maru.kind(name, queue, prio, max_attempts, most, key_most)
     SELECT name, queue, prio, max_attempts, most, key_most FROM d ORDER BY name
     ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, prio = excluded.prio,
@@ -238,8 +245,8 @@ BEGIN
   SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM ranked) INTO got, seen;
 END $$;
 
--- Claims up to `want` due jobs of these kinds for a node: by weights 8:4:1 of the priorities,
--- flows in turn, within all limits. While limits are looked at nobody else claims under any
+-- Claims up to `want` due jobs of these kinds for a node: by weights 8:4:1 of the priorities, within
+-- all limits. Queues take turns; within one a priority is worth five seconds, so none starves. While limits are looked at nobody else claims under any
 -- (advisory lock 7001), so they hold over all nodes. The last row has id NULL and in run_at when
 -- the next job is due (0: more are due now, NULL: none).
 CREATE FUNCTION maru.claim(me bigint, kinds int[], want int)
@@ -257,13 +264,14 @@ BEGIN
   FOR round IN 1..2 LOOP
     EXIT WHEN left_ <= 0;
     FOR l IN
-      SELECT fl.id AS flow, w.prio, fl.kind, fl.queue, ki.most, ki.key_most, qu.most AS queue_most,
+      SELECT fl.id AS flow, w.prio, fl.kind, fl.queue, ki.most, ki.key_most, CASE WHEN qu.set & 2 > 0 THEN qu.concurrency ELSE qu.most END AS queue_most,
           greatest(1, want * w.weight / sum(w.weight) OVER ())::int AS share
       FROM maru.flow fl JOIN maru.kind ki ON ki.id = fl.kind JOIN maru.queue qu ON qu.id = fl.queue
       CROSS JOIN (VALUES (0::smallint, 8), (1, 4), (2, 1), (9, 1)) w(prio, weight)
-      CROSS JOIN LATERAL (SELECT 1 FROM maru.ready r WHERE r.flow = fl.id AND r.prio = w.prio AND r.run_at <= t LIMIT 1) due
+      CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r WHERE r.flow = fl.id AND r.prio = w.prio
+        AND r.run_at <= t ORDER BY r.run_at LIMIT 1) due
       WHERE fl.kind = ANY(kinds) AND NOT qu.paused
-      ORDER BY (w.prio = 9) DESC, CASE WHEN round = 2 THEN w.prio END, random()
+      ORDER BY (w.prio = 9) DESC, hashint8(fl.queue + f), due.run_at + w.prio * 5000000000
     LOOP
       EXIT WHEN left_ <= 0;
       room := CASE WHEN round = 1 THEN least(left_, l.share) ELSE left_ END;
@@ -460,6 +468,22 @@ BEGIN
   INSERT INTO maru.ready(id, flow, prio, run_at, key) VALUES(d.id, d.flow, d.prio, t, d.key);
   RETURN 'ok';
 END $$;
+
+-- What an operator sets or takes back of a queue (bits: enum queue_field); returns what is set then.
+CREATE FUNCTION maru.set_queue(queue text, sets int, resets int, paused bool, concurrency int, rate bigint, rate_period bigint,
+  weight int, key_concurrency int, key_rate bigint, key_rate_period bigint)
+RETURNS SETOF maru.queue LANGUAGE sql AS $$
+  UPDATE maru.queue q SET set = (q.set | sets) & ~resets,
+    paused = CASE WHEN sets & 1 > 0 THEN set_queue.paused WHEN resets & 1 > 0 THEN false ELSE q.paused END,
+    concurrency = CASE WHEN sets & 2 > 0 THEN set_queue.concurrency ELSE q.concurrency END,
+    rate = CASE WHEN sets & 4 > 0 THEN set_queue.rate ELSE q.rate END,
+    rate_period = CASE WHEN sets & 4 > 0 THEN set_queue.rate_period ELSE q.rate_period END,
+    weight = CASE WHEN sets & 8 > 0 THEN set_queue.weight ELSE q.weight END,
+    key_concurrency = CASE WHEN sets & 16 > 0 THEN set_queue.key_concurrency ELSE q.key_concurrency END,
+    key_rate = CASE WHEN sets & 32 > 0 THEN set_queue.key_rate ELSE q.key_rate END,
+    key_rate_period = CASE WHEN sets & 32 > 0 THEN set_queue.key_rate_period ELSE q.key_rate_period END
+  WHERE q.name = set_queue.queue RETURNING *
+$$;
 
 -- Upkeep by whichever node comes first. Returns false when another is at it.
 CREATE FUNCTION maru.upkeep(dead_ttl bigint, past_rows bigint) RETURNS bool LANGUAGE plpgsql AS $$

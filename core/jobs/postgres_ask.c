@@ -10,9 +10,8 @@
 enum {
     LIMIT_DEFAULT = 50,
     LIMIT_MOST = 500,
-    COUNT_MS = 2000,    /* counts are at most so old while somebody looks */
-    COUNT_SHARE = 20,   /* and take at most this part of the time */
-    WATCHED_MS = 60000, /* nobody looked for so long: nothing is counted */
+    COUNT_MS = 2000,  /* counts are at most so old while somebody looks */
+    COUNT_SHARE = 20, /* and take at most this part of the time */
     UPKEEP_MS = 30000,
     REAPS = 8, /* a lease */
 };
@@ -248,7 +247,8 @@ static const char count_queues[] =
     "GROUP BY 1),"
     " d AS (SELECT f.queue, count(*) AS n FROM maru.dead d JOIN maru.flow f ON f.id = d.flow GROUP "
     "BY 1)"
-    " SELECT q.name, r.ready, r.delayed, c.n, d.n FROM maru.queue q LEFT JOIN r ON r.queue = q.id"
+    " SELECT q.name, r.ready, r.delayed, c.n, d.n, " PG_SETTINGS
+    " FROM maru.queue q LEFT JOIN r ON r.queue = q.id"
     " LEFT JOIN c ON c.queue = q.id LEFT JOIN d ON d.queue = q.id";
 
 static bool count(struct pg *pg, struct err *err)
@@ -256,9 +256,12 @@ static bool count(struct pg *pg, struct err *err)
     struct pg_args a = {0};
     int64_t began = clock_ns();
     PGresult *r = pg_call(&pg->to_ask, count_queues, &a, err);
-    for (int i = 0; r && i < PQntuples(r); i++)
+    for (int i = 0; r && i < PQntuples(r); i++) {
+        struct job_queue_change now = pg_read_settings(r, i, 5);
+        settings_seen(pg->jobs, pg_get(r, i, 0), &now);
         shared_seen(pg->jobs, pg_get(r, i, 0), pg_get_int(r, i, 1), pg_get_int(r, i, 2),
                     pg_get_int(r, i, 3), pg_get_int(r, i, 4));
+    }
     PQclear(r);
     int64_t pause = (clock_ns() - began) * COUNT_SHARE;
     if (pause < COUNT_MS * NS_PER_MS)
@@ -303,6 +306,11 @@ static void tick(struct pg *pg)
 {
     struct err err = {0};
     int64_t now = clock_ns();
+    pthread_mutex_lock(&pg->lock);
+    if (pg->count_wanted)
+        pg->next_count_ns = 0;
+    pg->count_wanted = false;
+    pthread_mutex_unlock(&pg->lock);
     if (now < pg->next_reap_ns && now < pg->next_count_ns && now < pg->next_upkeep_ns)
         return;
     bool ok = pg_connect(&pg->to_ask, &err) && (now < pg->next_reap_ns || reap(pg, &err)) &&

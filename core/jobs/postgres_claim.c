@@ -38,6 +38,7 @@ static uint64_t declaration(const struct shared_room *room)
         h = mix(mix(mix(h, k->word), (uint64_t)(uintptr_t)k->queue), (uint64_t)k->priority);
         h = mix(mix(h, (uint64_t)k->retries), (uint64_t)room->most[i]);
         h = mix(h, (uint64_t)k->key_concurrency);
+        h = mix(h, (uint64_t)k->queue->declared.concurrency);
     }
     return h;
 }
@@ -48,19 +49,20 @@ static bool declare(struct pg *pg, const struct shared_room *room, struct err *e
     uint64_t hash = declaration(room);
     if (hash == pg->declared)
         return true;
-    for (int column = 0; column < 6; column++) {
+    for (int column = 0; column < 7; column++) {
         pg_array(&a, column < 2 ? PG_TEXTS : column == 2 ? PG_INT2S : PG_INT4S);
         for (int i = 0; i < room->kinds; i++) {
             const struct kind *k = room->kind[i];
             const int64_t numbers[] = {k->priority, k->retries + 1, room->most[i],
-                                       k->key_concurrency};
+                                       k->key_concurrency, k->queue->declared.concurrency};
             if (column < 2)
                 pg_add_text(&a, str_c(column == 0 ? k->name : k->queue->name), false);
             else
                 pg_add_int(&a, numbers[column - 2]);
         }
     }
-    PGresult *r = pg_call(&pg->to_claim, "SELECT maru.declare($1, $2, $3, $4, $5, $6)", &a, err);
+    PGresult *r =
+        pg_call(&pg->to_claim, "SELECT maru.declare($1, $2, $3, $4, $5, $6, $7)", &a, err);
     if (!r)
         return false;
     for (int i = 0; i < PQntuples(r) && i < room->kinds; i++)

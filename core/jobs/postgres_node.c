@@ -212,6 +212,10 @@ static void notice(struct pg *pg, const char *text)
         return;
     }
     pthread_mutex_lock(&pg->lock);
+    if (*text == 'q') {
+        pg->count_wanted = true;
+        pthread_cond_signal(&pg->ask_wake);
+    }
     pg->claim_wanted = true;
     pthread_cond_signal(&pg->claim_wake);
     pthread_mutex_unlock(&pg->lock);

@@ -382,7 +382,8 @@ static bool transaction(struct pg *pg, struct err *err)
     struct err ignored;
     pg->seq++;
     if (pg_run(&pg->to_write, "BEGIN", err) && pg_write_pushes(pg, pg->jobs->batch.pushes, err) &&
-        write_ends(pg, err) && number_batch(pg, err)) {
+        pg_write_settings(pg, pg->jobs->batch.settings, err) && write_ends(pg, err) &&
+        number_batch(pg, err)) {
         pg->unknown = true;
         if (!pg_run(&pg->to_write, "COMMIT", err)) {
             pg->unknown = err->code == ERR_IO;

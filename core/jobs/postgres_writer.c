@@ -7,6 +7,13 @@
 
 enum { RETRY_MS = 100 };
 
+/* Every node reads what is set of queues, this one too. */
+static void notify_settings(struct pg *pg)
+{
+    struct err ignored;
+    pg_run(&pg->to_write, "NOTIFY maru, 'q'", &ignored);
+}
+
 /* Nodes that listen look for work; once in a while is enough, they ask again while there is more.
  */
 static void notify(struct pg *pg)
@@ -64,6 +71,8 @@ static void write_batch(struct pg *pg)
         err_clear(&err);
     }
     mark_stale(pg);
+    if (jobs->batch.settings)
+        notify_settings(pg);
     batch_over(jobs, NULL);
     if (pushed || returned) {
         pthread_mutex_lock(&pg->lock);

@@ -531,6 +531,8 @@ void change_reply(struct jobs_change *change, const struct err *err);
 /* settings.c */
 bool settings_load(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
 bool settings_record(struct sqlite_conn *conn, struct setting_op *op, struct err *err);
+/* Of a shared record: what is set there now.  Takes the lock. */
+void settings_seen(struct jobs *jobs, struct str queue, const struct job_queue_change *now);
 void settings_publish(struct jobs *jobs, const struct setting_op *op); /* takes the lock */
 void settings_answer(struct setting_op *op, const struct err *err);    /* frees them */
 

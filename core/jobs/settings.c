@@ -211,6 +211,18 @@ void settings_publish(struct jobs *jobs, const struct setting_op *op)
     jobs_unlock(jobs);
 }
 
+void settings_seen(struct jobs *jobs, struct str queue, const struct job_queue_change *now)
+{
+    jobs_lock(jobs);
+    struct queue *q = queue_get(jobs, queue);
+    if (q && memcmp(&q->changed, now, sizeof *now) != 0) {
+        q->changed = *now;
+        apply(jobs, q);
+        dispatch(jobs);
+    }
+    jobs_unlock(jobs);
+}
+
 void settings_answer(struct setting_op *op, const struct err *err)
 {
     for (struct setting_op *next; op; op = next) {

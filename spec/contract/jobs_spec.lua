@@ -1,0 +1,413 @@
+--- What every driver of the queue has to do, through the real program.
+---
+--- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, and what it
+--- does not do, each with a reason that the run shows.
+local postgres = require("spec.support.postgres")
+local server = require("spec.support.server")
+local socket = require("socket")
+
+local PLUGIN = {
+  ["plugin.lua"] = [==[
+local M = { name = "c", version = "1.0.0" }
+local function span(app, job)
+  local from = app.now()
+  assert(app.sleep(job.args.s or 0.05))
+  return { from = from, to = app.now(), tag = job.args.tag }
+end
+M.jobs = {
+  echo = function(_, job) return { args = job.args, attempt = job.attempt, at = job.scheduled_at } end,
+  nothing = function() end,
+  note = function(_, job) return job.args end,
+  flaky = { retries = 3, backoff = "50ms", function(_, job)
+    if job.attempt < job.args.good then error("not yet " .. job.attempt) end
+    return { attempt = job.attempt }
+  end },
+  hopeless = { retries = 1, backoff = "20ms", function() error("never works") end },
+  refused = { retries = 5, function(app) error(app.discard("no such thing")) end },
+  late = { retries = 0, timeout = "150ms", function(app) assert(app.sleep(60)) end },
+  span = { timeout = "60s", span },
+  single = { timeout = "60s", concurrency = 1, span },
+}
+M.routes = {
+  ["POST /push"] = function(app, req)
+    local body = req:json()
+    local id, message, code = app.jobs:push(body.kind, body.args or {}, body.options)
+    return 200, { id = id or nil, message = message, code = code }
+  end,
+  ["POST /many"] = function(app, req)
+    local body = req:json()
+    local list = {}
+    for i = 1, body.n do list[i] = { i = i } end
+    local ids, message, code = app.jobs:push_many(body.kind, list, body.options)
+    return 200, { ids = ids and app.json.array(ids), message = message, code = code }
+  end,
+  ["POST /together"] = function(app, req)
+    local body = req:json()
+    local ok, message = app.store:tx(function(tx)
+      tx:exec("insert into notes(text) values($1)", body.text)
+      assert(tx.jobs:push("note", { text = body.text }))
+      if body.fail then return nil, "rolled back" end
+      return true
+    end)
+    return 200, { ok = ok or false, message = message }
+  end,
+  ["GET /jobs/{id}"] = function(app, req) return 200, { job = app.jobs:get(tonumber(req.params.id)) or nil } end,
+}
+return M
+]==],
+  ["migrations/0001_notes.sql"] = "create table notes(text text);",
+}
+
+local ONE_NODE = "one server alone has this record"
+local DRIVERS = {
+  {
+    name = "sqlite",
+    open = function()
+      return { settings = { "jobs.driver=sqlite" }, close = function() end }
+    end,
+    lacks = { nodes = ONE_NODE, ["restart of its server"] = "there is no other server" },
+  },
+  {
+    name = "postgres",
+    open = function()
+      local database = postgres.start()
+      return {
+        settings = { "jobs.driver=postgres", "jobs.url=" .. database.url, "jobs.lease=2s" },
+        stop = function(how)
+          database:stop(how)
+        end,
+        launch = function()
+          database:launch()
+        end,
+        push = function(kind, args)
+          return tonumber(database:sql(("begin; select maru.push('%s', '%s'); commit"):format(kind, args)))
+        end,
+        --- The process that has claimed the job.
+        owner = function(id)
+          return tonumber(database:sql(("select n.name from maru.claimed c join maru.node n on n.id = c.node"
+            .. " where c.id = %d"):format(id)):match("%-(%d+)$"))
+        end,
+        close = function()
+          database:drop()
+        end,
+      }
+    end,
+    lacks = {},
+  },
+}
+
+local function start_node(backend)
+  return server.start({ plugins = { c = PLUGIN }, set = backend.settings })
+end
+
+local function push(node, kind, args, options)
+  local answer = node:post("/push", { kind = kind, args = args, options = options })
+  assert.equal(200, answer.status, answer.body)
+  return answer.json.id, answer.json.message, answer.json.code
+end
+
+local function get(node, id)
+  local answer = node:get("/jobs/" .. ("%d"):format(id))
+  return answer.json and answer.json.job
+end
+
+local function wait_state(node, id, state, seconds)
+  local seen
+  server.wait_for(function()
+    seen = get(node, id)
+    return seen and seen.state == state
+  end, seconds or 20)
+  assert.is_truthy(seen, "job " .. id .. " is nowhere")
+  assert.equal(state, seen.state, seen.error)
+  return seen
+end
+
+local function wait_states(node, ids, state, seconds)
+  local jobs = {}
+  for i, id in ipairs(ids) do
+    jobs[i] = wait_state(node, id, state, seconds)
+  end
+  return jobs
+end
+
+--- The most spans that were open at one time.
+local function overlap(jobs)
+  local most = 0
+  for _, a in ipairs(jobs) do
+    local open = 0
+    for _, b in ipairs(jobs) do
+      if b.result.from <= a.result.from and a.result.from < b.result.to then
+        open = open + 1
+      end
+    end
+    most = math.max(most, open)
+  end
+  return most
+end
+
+local function kill(node)
+  local children = node:server_pid()
+  node:signal("KILL")
+  node:signal("KILL", children)
+  server.wait_for(function()
+    return not server.alive(node.pid) and not server.alive(children)
+  end, 10)
+end
+
+for _, driver in ipairs(DRIVERS) do
+  describe("jobs kept by " .. driver.name, function()
+    local backend, node
+
+    lazy_setup(function()
+      backend = driver.open()
+      node = start_node(backend)
+    end)
+    lazy_teardown(function()
+      if node then
+        node:stop()
+      end
+      if backend then
+        backend.close()
+      end
+    end)
+
+    local function feature(name, needs, check)
+      if driver.lacks[needs] then
+        pending(name .. ": " .. driver.lacks[needs])
+      else
+        it(name, check)
+      end
+    end
+
+    it("run with their arguments and keep the result", function()
+      local args = { text = "단어 \"x\" \\ \n \0 🎉", list = { 1, 2, 3 }, deep = { a = { b = false } }, n = 1.5 }
+      local id = push(node, "echo", args)
+      local job = wait_state(node, id, "done")
+      assert.same(args, job.result.args)
+      assert.equal(1, job.result.attempt)
+      assert.equal("c.echo", job.kind)
+    end)
+
+    it("get neighbouring ids from one push of many, which run once each", function()
+      local ids = node:post("/many", { kind = "nothing", n = 500 }).json.ids
+      assert.equal(500, #ids)
+      for i = 2, 500 do
+        assert.equal(ids[i - 1] + 1, ids[i])
+      end
+      wait_state(node, ids[500], "done")
+      for _, i in ipairs({ 1, 250, 499 }) do
+        assert.equal(1, wait_state(node, ids[i], "done").attempt)
+      end
+    end)
+
+    it("of higher priority go first", function()
+      local gate = push(node, "single", { s = 0.4 })
+      wait_state(node, gate, "running")
+      local ids = {}
+      for i, priority in ipairs({ "low", "normal", "high" }) do
+        ids[i] = push(node, "single", { s = 0.01 }, { priority = priority })
+      end
+      local jobs = wait_states(node, ids, "done")
+      assert.is_true(jobs[3].result.from < jobs[2].result.from)
+      assert.is_true(jobs[2].result.from < jobs[1].result.from)
+    end)
+
+    it("do not start before their time", function()
+      local before = socket.gettime()
+      local id = push(node, "span", { s = 0 }, { delay = "400ms" })
+      assert.equal("delayed", get(node, id).state)
+      assert.is_true(wait_state(node, id, "done").result.from >= before + 0.39)
+    end)
+
+    it("are tried again until they succeed, with what was wrong before", function()
+      local id = push(node, "flaky", { good = 3 })
+      local job = wait_state(node, id, "done")
+      assert.equal(3, job.result.attempt)
+      assert.equal(3, job.attempt)
+    end)
+
+    it("are dead after their attempts, and whole again when requeued", function()
+      local id = push(node, "hopeless", { keep = "me" })
+      local job = wait_state(node, id, "dead")
+      assert.equal(2, job.attempt)
+      assert.matches("never works", job.error)
+      assert.same({ keep = "me" }, job.args)
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(id) .. "/retry", "POST", {}).status)
+      server.wait_for(function()
+        local now = get(node, id)
+        return now and now.state ~= "dead"
+      end, 5)
+      assert.equal(2, wait_state(node, id, "dead").attempt)
+    end)
+
+    it("are dead at once when their handler gives up", function()
+      local job = wait_state(node, push(node, "refused"), "dead")
+      assert.equal(1, job.attempt)
+      assert.matches("no such thing", job.error)
+    end)
+
+    it("fail at their timeout", function()
+      assert.matches("time", wait_state(node, push(node, "late"), "dead").error)
+    end)
+
+    it("with a unique key exist once until they end", function()
+      local id = push(node, "span", { s = 0.3 }, { unique = "u1" })
+      local second, _, code = push(node, "span", { s = 0.3 }, { unique = "u1" })
+      assert.is_nil(second)
+      assert.equal("duplicate", code)
+      assert.is_number(push(node, "echo", {}, { unique = "u1" }), "another kind's key is another")
+      wait_state(node, id, "done")
+      assert.is_number(push(node, "span", { s = 0 }, { unique = "u1" }))
+    end)
+
+    it("of one kind run at most as many at once as it says", function()
+      local ids = {}
+      for i = 1, 4 do
+        ids[i] = push(node, "single", { s = 0.1 })
+      end
+      assert.equal(1, overlap(wait_states(node, ids, "done")))
+    end)
+
+    it("are cancelled while they wait", function()
+      local id = push(node, "echo", {}, { delay = "1h" })
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+      assert.equal("cancelled", wait_state(node, id, "cancelled").state)
+      assert.equal(404, node:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+    end)
+
+    it("are cancelled while they run", function()
+      local id = push(node, "span", { s = 50 })
+      wait_state(node, id, "running")
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+      wait_state(node, id, "cancelled")
+    end)
+
+    it("of a paused queue wait until it is resumed", function()
+      wait_state(node, push(node, "echo", {}, { queue = "side" }), "done")
+      assert.is_nil(node:admin("/queues/side/pause", "POST", {}).status)
+      local id = push(node, "echo", {}, { queue = "side" })
+      wait_state(node, push(node, "echo"), "done")
+      assert.equal("ready", get(node, id).state)
+      assert.is_nil(node:admin("/queues/side/resume", "POST", {}).status)
+      wait_state(node, id, "done")
+    end)
+
+    it("pushed in a transaction are there with its rows, or neither is", function()
+      assert.is_true(node:post("/together", { text = "kept" }).json.ok)
+      assert.is_false(node:post("/together", { text = "lost", fail = true }).json.ok)
+      assert.is_true(node:post("/together", { text = "too" }).json.ok)
+      local notes = server.wait_for(function()
+        local list = node:admin("/jobs?kind=c.note&state=done").jobs
+        return #list >= 2 and list
+      end)
+      assert.is_truthy(notes, "what was committed did not run")
+      local texts = {}
+      for i, job in ipairs(notes) do
+        texts[i] = get(node, job.id).result.text
+      end
+      table.sort(texts)
+      assert.same({ "kept", "too" }, texts)
+    end)
+
+    it("are listed by state, and page by page", function()
+      local ids = node:post("/many", { kind = "echo", n = 5, options = { delay = "1h", queue = "later" } }).json.ids
+      local seen, after = {}, ""
+      repeat
+        local answer = node:admin("/jobs?state=delayed&queue=later&limit=2" .. after)
+        for _, job in ipairs(answer.jobs) do
+          assert.is_nil(seen[job.id])
+          seen[job.id] = true
+        end
+        after = type(answer.next) == "string" and "&after=" .. answer.next or nil
+      until not after
+      for _, id in ipairs(ids) do
+        assert.is_true(seen[id])
+      end
+    end)
+
+    it("that ran when the process was killed run again, others are not lost", function()
+      local running = push(node, "span", { s = 1.5, tag = "long" })
+      wait_state(node, running, "running")
+      local waiting = push(node, "echo", { n = 1 }, { delay = "1s" })
+      kill(node)
+      assert.is_true(node:restart())
+      assert.equal("long", wait_state(node, running, "done", 30).result.tag)
+      wait_state(node, waiting, "done", 30)
+    end)
+
+    feature("that run on a node which dies go to another within the lease", "nodes", function()
+      local other = start_node(backend)
+      finally(function()
+        other:stop()
+      end)
+      local ids = {}
+      for i = 1, 8 do
+        ids[i] = push(other, "span", { s = 1.2 })
+      end
+      wait_state(node, ids[1], "running")
+      kill(other)
+      wait_states(node, ids, "done", 40)
+    end)
+
+    feature("of a node that stood still past its lease end once, elsewhere", "nodes", function()
+      local other = start_node(backend)
+      finally(function()
+        other:signal("CONT", other:server_pid())
+        other:stop()
+      end)
+      local id = push(other, "single", { s = 1 })
+      wait_state(node, id, "running")
+      local frozen = backend.owner(id) == other:server_pid() and other or node
+      local awake = frozen == other and node or other
+      frozen:signal("STOP", frozen:server_pid())
+      local job = wait_state(awake, id, "done", 30)
+      frozen:signal("CONT", frozen:server_pid())
+      local stale = server.wait_for(function()
+        return (frozen:get("/metrics").body or ""):match("maru_jobs_stale_total [1-9]")
+      end, 20)
+      assert.is_truthy(stale, "the late end was not refused")
+      assert.equal(job.finished_at, get(awake, id).finished_at)
+    end)
+
+    feature("hold their limits and cancels over all nodes", "nodes", function()
+      local other = start_node(backend)
+      finally(function()
+        other:stop()
+      end)
+      local ids = {}
+      for i = 1, 6 do
+        ids[i] = push(i % 2 == 0 and node or other, "single", { s = 0.1 })
+      end
+      assert.equal(1, overlap(wait_states(node, ids, "done")))
+      for _, asked in ipairs({ node, other }) do
+        local id = push(node, "span", { s = 50 })
+        wait_state(other, id, "running")
+        assert.is_nil(asked:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+        wait_state(other, id, "cancelled")
+      end
+    end)
+
+    feature("survive the restart of their server, fast and by force", "restart of its server", function()
+      for _, how in ipairs({ "fast", "immediate" }) do
+        local running = push(node, "span", { s = 1 })
+        wait_state(node, running, "running")
+        local many = node:post("/many", { kind = "echo", n = 200, options = { delay = "1s" } }).json.ids
+        backend.stop(how)
+        local _, message = push(node, "echo")
+        assert.is_truthy(message, "a push while the database is away")
+        assert.equal(503, node:get("/readyz").status)
+        backend.launch()
+        wait_state(node, running, "done", 30)
+        wait_states(node, many, "done", 30)
+        assert.is_truthy(server.wait_for(function()
+          return node:get("/readyz").status == 200
+        end, 10))
+      end
+    end)
+
+    feature("can be pushed by any client of the database", "nodes", function()
+      local id = backend.push("c.echo", '{"a": [1, 2]}')
+      assert.same({ a = { 1, 2 } }, wait_state(node, id, "done").result.args)
+    end)
+  end)
+end
