@@ -19,6 +19,7 @@ static const struct field fields[] = {
     {"result_ttl", FIELD_INT64, offsetof(struct job_extra, result_ttl_ns)},
     {"key", FIELD_TEXT, offsetof(struct job_extra, key)},
     {"batch", FIELD_INT64, offsetof(struct job_extra, batch)},
+    {"workflow", FIELD_INT64, offsetof(struct job_extra, workflow)},
     {"previous", FIELD_TEXT, offsetof(struct job_extra, previous)},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };

@@ -26,6 +26,7 @@ struct job_extra {
     int64_t result_ttl_ns; /* 0 = the queue's */
     char *key;             /* whose turn it is, and whose limits hold; or NULL */
     int64_t batch;         /* the crowd it is counted in, or 0 */
+    int64_t workflow;      /* the run it is a step of, or 0 */
     char *previous;        /* JSON: the results of what it follows in a workflow */
     /* on disk in columns of their own */
     int64_t scheduled_at; /* wall, ns: the schedule's instant */

@@ -81,6 +81,10 @@ static void print_extra(struct json *w, const struct job_row *r)
         json_key(w, "key");
         json_cstr(w, extra->key);
     }
+    if (extra->workflow) {
+        json_key(w, "workflow");
+        json_int(w, extra->workflow);
+    }
     if (extra->batch) {
         json_key(w, "batch");
         json_int(w, extra->batch);

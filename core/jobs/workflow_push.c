@@ -39,7 +39,7 @@ static bool is_final(const struct err *err)
     return err->code == ERR_LIMIT || err->code == ERR_FULL || err->code == ERR_INVALID;
 }
 
-static struct push_op *make_job(struct wf *f, const struct wf_push *p, struct err *why)
+static struct push_op *make_job(struct wf *f, int64_t run, const struct wf_push *p, struct err *why)
 {
     struct job_spec spec = spec_of(f, p);
     if (p->previous.n > JOBS_ARGS_BYTES) {
@@ -48,6 +48,8 @@ static struct push_op *make_job(struct wf *f, const struct wf_push *p, struct er
         return NULL;
     }
     struct push_op *op = push_follow(f->jobs, &spec, p->args, why);
+    if (op)
+        extra_make(op->first)->workflow = run;
     if (op && p->previous.n)
         extra_make(op->first)->previous = str_dup(p->previous);
     return op;
@@ -58,7 +60,7 @@ bool wf_push(struct wf *f, const struct wf_run *run, int seq, const struct wf_pu
 {
     *job = 0;
     err_clear(why);
-    struct push_op *op = make_job(f, p, why);
+    struct push_op *op = make_job(f, run->id, p, why);
     if (!op && !is_final(why))
         *f->err = *why;
     if (!op)

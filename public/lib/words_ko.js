@@ -1,7 +1,9 @@
 /** 한국어. Every key stands in words_en.js too; a spec compares them. */
+import { ko as flow } from "./words_flow_ko.js";
 import { ko as jobs } from "./words_jobs_ko.js";
 
 export const ko = {
+  ...flow,
   ...jobs,
   brand: "마루",
   "nav.label": "페이지",
