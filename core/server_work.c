@@ -34,6 +34,14 @@ bool jobs_part_start(struct server *s, struct err *err)
         .driver = s->guest ? NULL : config_text(s->config, "jobs.driver"),
         .url = config_text(s->config, "jobs.url"),
         .lease_ns = config_ns(s->config, "jobs.lease"),
+        .celery =
+            {
+                .prefix = config_text(s->config, "celery.prefix"),
+                .queues = config_text(s->config, "celery.queues"),
+                .default_queue = config_text(s->config, "celery.default_queue"),
+                .node = config_text(s->config, "celery.node"),
+                .visibility_ns = config_ns(s->config, "celery.visibility_timeout"),
+            },
         .store = s->store,
         .lane = s->control,
         .flight_path = flight,
@@ -117,6 +125,7 @@ static void set_kinds(struct server *s, const struct set *set)
             const struct job_decl *d = &g->decl->jobs[k];
             kinds[n++] = (struct job_kind_options){
                 .kind = d->kind,
+                .celery = d->celery,
                 .queue = d->queue,
                 .priority = d->priority,
                 .retries = d->retries,

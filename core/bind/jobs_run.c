@@ -40,6 +40,22 @@ static void set_number(lua_State *L, const char *key, double value)
     lua_setfield(L, -2, key);
 }
 
+/* Arguments of a Python caller that gave positional and named ones: "*args" goes to [1 … n]. */
+static void place_positional(lua_State *L)
+{
+    lua_getfield(L, -1, "*args");
+    if (lua_istable(L, -1)) {
+        int count = (int)lua_objlen(L, -1);
+        for (int i = 1; i <= count; i++) {
+            lua_rawgeti(L, -1, i);
+            lua_rawseti(L, -3, i);
+        }
+        lua_pushnil(L);
+        lua_setfield(L, -3, "*args");
+    }
+    lua_pop(L, 1);
+}
+
 /* The job table of maru.d.lua. */
 static int push_job(lua_State *L, void *arg)
 {
@@ -57,6 +73,8 @@ static int push_job(lua_State *L, void *arg)
         set_number(L, "scheduled_at", (double)run->scheduled_at_wall / (double)NS_PER_SECOND);
     if (!lua_json_decode(L, run->args.n ? run->args : STR("{}"), JSON_DEPTH_MAX, &err))
         luaL_error(L, "the job's arguments: %s", err.message);
+    if (lua_istable(L, -1))
+        place_positional(L);
     lua_setfield(L, -2, "args");
     if (run->previous.n) {
         if (!lua_json_decode(L, run->previous, JSON_DEPTH_MAX, &err))

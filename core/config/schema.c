@@ -111,6 +111,18 @@ const struct config_key config_keys[] = {
      "Jobs of a server that several share go to another when it was silent for so long."},
     {"workflows.ttl", CONFIG_DURATION, "7d", 1 * SECOND, 3650 * DAY,
      "How long finished runs of workflows are kept."},
+    {"celery.queues", CONFIG_TEXT, "", 0, 0,
+     "With jobs.driver redis: queues of Celery this server takes tasks from, with commas between; "
+     "those of M.jobs are taken anyway."},
+    {"celery.default_queue", CONFIG_TEXT, "celery", 0, 0,
+     "Queue of tasks for Python workers when nothing names one (Celery's task_default_queue)."},
+    {"celery.visibility_timeout", CONFIG_DURATION, "1h", 1 * SECOND, 365 * DAY,
+     "Messages of a Python worker that was silent for so long are given to another; set what "
+     "broker_transport_options says there."},
+    {"celery.node", CONFIG_TEXT, "", 0, 0,
+     "Name of this server as a worker, in Flower and celery inspect; empty = maru@host."},
+    {"celery.prefix", CONFIG_TEXT, "maru:", 0, 0,
+     "What keys of our own in Redis begin with; servers of one queue have the same."},
     {"cron.tz", CONFIG_TEXT, "Asia/Seoul", 0, 0, "Zone of schedules that name none."},
 
     {"log.level", CONFIG_TEXT, "info", 0, 0, "debug, info, warn or error."},

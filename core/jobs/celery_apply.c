@@ -130,7 +130,7 @@ static void send_task(struct celery_follow *f, struct arena *arena, struct str s
     fill_options(f, arena, options, at, &m);
     celery_uuid(id);
     celery_uuid(tag);
-    m.id = at->task_id.n ? at->task_id : celery_decoded(arena, json_pick_get(options, "task_id"));
+    m.id = celery_decoded(arena, json_pick_get(options, "task_id"));
     if (m.id.n == 0)
         m.id = str_c(id);
     m.delivery_tag = str_c(tag);
@@ -169,7 +169,6 @@ static void apply_group(struct celery_follow *f, struct arena *arena, struct str
     struct celery_place inner = *at;
     celery_uuid(id);
     inner.depth++;
-    inner.task_id = str_n("", 0);
     if (at->group.n == 0)
         inner.group = str_c(id);
     if (json_pick_open(&p, tasks, '['))
@@ -179,23 +178,20 @@ static void apply_group(struct celery_follow *f, struct arena *arena, struct str
         }
 }
 
-/* A signature with some of its options set; values are raw JSON, empty ones are left as they are.
- */
-static struct str with_options(struct arena *arena, struct str sig, struct str task_id,
-                               struct str chain, struct str chord)
+/* A signature with its options `chain` and `chord` set; empty ones are left as they are. */
+static struct str with_options(struct arena *arena, struct str sig, struct str chain,
+                               struct str chord)
 {
+    static const char *const names[] = {"chain", "chord"};
+    const struct str values[] = {chain, chord};
     struct buf out = {0};
     struct json w = json_to(&out);
-    const char *const names[] = {"task_id", "chain", "chord"};
-    struct buf id = {0};
-    json_write_string(&id, task_id);
-    const struct str values[] = {task_id.n ? buf_str(&id) : task_id, chain, chord};
     struct json_pick p, o;
     struct str key, value, name, option;
     json_open(&w, '{');
     json_key(&w, "options");
     json_open(&w, '{');
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 2; i++)
         if (values[i].n) {
             json_key(&w, names[i]);
             json_raw(&w, values[i]);
@@ -203,7 +199,7 @@ static struct str with_options(struct arena *arena, struct str sig, struct str t
     if (json_pick_open(&o, json_pick_get(sig, "options"), '{'))
         while (json_pick_pair(&o, &name, &option)) {
             bool set = false;
-            for (int i = 0; i < 3; i++)
+            for (int i = 0; i < 2; i++)
                 set |= values[i].n && str_eq_c(name, names[i]);
             if (!set)
                 buf_printf(&out, "%s\"%.*s\":%.*s", out.p[out.n - 1] == '{' ? "" : ",", (int)name.n,
@@ -217,24 +213,22 @@ static struct str with_options(struct arena *arena, struct str sig, struct str t
     buf_add_char(&out, '}');
     struct str made = str_n(arena_strdup(arena, buf_str(&out)), out.n);
     buf_free(&out);
-    buf_free(&id);
     return made;
 }
 
 static void apply_chord(struct celery_follow *f, struct arena *arena, struct str sig,
                         const struct celery_place *at, bool child)
 {
-    char id[37];
+    char fresh[37];
     struct buf key = {0}, size = {0};
     struct str kwargs = json_pick_get(sig, "kwargs");
     struct str tasks = members(json_pick_get(kwargs, "header"));
-    struct str own_id =
-        celery_decoded(arena, json_pick_get(json_pick_get(sig, "options"), "task_id"));
-    struct str body = with_options(arena, json_pick_get(kwargs, "body"),
-                                   at->task_id.n ? at->task_id : own_id, at->chain, at->chord);
+    /* Its own id is that of the group of its parts; the body has one of its own. */
+    struct str id = celery_decoded(arena, json_pick_get(json_pick_get(sig, "options"), "task_id"));
+    struct str body = with_options(arena, json_pick_get(kwargs, "body"), at->chain, at->chord);
     size_t count = json_pick_count(tasks);
     struct celery_place inner = *at;
-    inner.chain = inner.task_id = str_n("", 0);
+    inner.chain = str_n("", 0);
     inner.group_index = -1;
     inner.depth++;
     if (count == 0) {
@@ -243,12 +237,12 @@ static void apply_chord(struct celery_follow *f, struct arena *arena, struct str
         celery_apply(f, arena, body, &inner, child);
         return;
     }
-    celery_uuid(id);
-    buf_printf(&key, "celery-taskset-meta-%s.s", id);
+    celery_uuid(fresh);
+    inner.group = id.n ? id : str_c(fresh);
+    buf_printf(&key, "celery-taskset-meta-%.*s.s", (int)inner.group.n, inner.group.p);
     buf_printf(&size, "%zu", count);
     celery_add_pair(&f->pushes, &f->push_count, buf_str(&key), &size);
     buf_free(&key);
-    inner.group = str_c(id);
     inner.chord = body;
     apply_group(f, arena, tasks, &inner, child);
 }
@@ -273,7 +267,6 @@ static void apply_chain(struct celery_follow *f, struct arena *arena, struct str
         buf_printf(&rest, "%s%.*s", rest.n > 1 ? "," : "", (int)all[i].n, all[i].p);
     buf_add_char(&rest, ']');
     inner.chain = str_n(arena_strdup(arena, buf_str(&rest)), rest.n);
-    inner.task_id = str_n("", 0);
     inner.depth++;
     buf_free(&rest);
     celery_apply(f, arena, all[0], &inner, child);

@@ -11,7 +11,6 @@ struct celery_place {
     struct str chain;       /* what follows it, in reverse; an array or empty */
     struct str chord;       /* it is a part of */
     struct str group;       /* id */
-    struct str task_id;     /* instead of its own */
     int group_index, depth; /* -1 = none */
 };
 

@@ -4,19 +4,25 @@
 #include "base/json_pick.h"
 #include "base/mem.h"
 
-static void free_pairs(struct celery_pair *list, int count)
+static void cut_pairs(struct celery_pair *list, int *count, int keep)
 {
-    for (int i = 0; i < count; i++) {
-        mem_free(list[i].key);
-        mem_free(list[i].value);
+    for (; *count > keep; --*count) {
+        mem_free(list[*count - 1].key);
+        mem_free(list[*count - 1].value);
     }
-    mem_free(list);
+}
+
+void celery_follow_cut(struct celery_follow *f, int pushes, int results)
+{
+    cut_pairs(f->pushes, &f->push_count, pushes);
+    cut_pairs(f->results, &f->result_count, results);
 }
 
 void celery_follow_fini(struct celery_follow *f)
 {
-    free_pairs(f->pushes, f->push_count);
-    free_pairs(f->results, f->result_count);
+    celery_follow_cut(f, 0, 0);
+    mem_free(f->pushes);
+    mem_free(f->results);
     buf_free(&f->children);
     *f = (struct celery_follow){0};
 }

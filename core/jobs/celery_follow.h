@@ -8,7 +8,7 @@
 #include "jobs/celery_message.h"
 #include "jobs/celery_result.h"
 
-enum { CELERY_FOLLOWERS = 1000 }; /* messages that one end may send */
+enum { CELERY_FOLLOWERS = 500 }; /* messages that one end may send */
 
 /* The queue a task goes to whose signature names none: appended to out. */
 typedef void celery_route_fn(void *arg, struct str task, struct buf *out);
@@ -29,6 +29,8 @@ struct celery_follow {
     struct err err;      /* what could not be sent, and why; code 0 = all was */
 };
 void celery_follow_fini(struct celery_follow *f);
+/* Takes back all but the first so many. */
+void celery_follow_cut(struct celery_follow *f, int pushes, int results);
 
 /* After a success: callbacks, then the next of the chain, with the result as first argument. */
 void celery_succeeded(struct celery_follow *f, const struct celery_message *m, struct str result);

@@ -211,3 +211,19 @@ bool celery_message_read(struct str text, struct arena *arena, struct celery_mes
            check_content(text, headers, err) && decode_body(text, properties, arena, &body, err) &&
            read_body(body, out, err);
 }
+
+bool celery_envelope_read(struct str text, struct buf *body)
+{
+    static const struct json_events nothing;
+    struct arena *arena = arena_create();
+    struct err err = {0};
+    struct str json;
+    bool ok = text.n <= CELERY_MESSAGE_BYTES &&
+              json_read(text, CELERY_DEPTH, &nothing, NULL, &err) &&
+              decode_body(text, json_pick_get(text, "properties"), arena, &json, &err) &&
+              json_read(json, CELERY_DEPTH, &nothing, NULL, &err);
+    if (ok)
+        buf_add_str(body, json);
+    arena_destroy(arena);
+    return ok;
+}

@@ -51,6 +51,14 @@ bool celery_message_read(struct str text, struct arena *arena, struct celery_mes
  * dies without.  task, id, delivery_tag and routing_key are set, args and kwargs may be empty. */
 void celery_message_write(const struct celery_message *message, struct buf *out);
 
+/* Any other envelope of kombu's (events, remote control): its body's JSON; false: there is none. */
+bool celery_envelope_read(struct str text, struct buf *body);
+void celery_envelope_write(struct str body, struct str exchange, struct str routing_key,
+                           struct str headers, struct buf *out);
+
+/* The same message as its next receiver shall see it: kombu's two marks of another delivery. */
+void celery_redelivered(struct str message, struct buf *out);
+
 /* The list a message of this priority stands in: "queue", or "queue\x06\x16" and the step. */
 void celery_list_name(struct str queue, int priority, struct buf *out);
 

@@ -159,6 +159,68 @@ void celery_message_write(const struct celery_message *m, struct buf *out)
     buf_free(&encoded);
 }
 
+void celery_envelope_write(struct str body, struct str exchange, struct str routing_key,
+                           struct str headers, struct buf *out)
+{
+    struct buf encoded = {0};
+    struct json w = json_to(out);
+    char tag[37];
+    celery_uuid(tag);
+    celery_base64(body, &encoded);
+    json_open(&w, '{');
+    member(&w, "body", buf_str(&encoded));
+    member(&w, "content-encoding", STR("utf-8"));
+    member(&w, "content-type", STR("application/json"));
+    json_key(&w, "headers");
+    json_raw(&w, headers);
+    json_key(&w, "properties");
+    json_open(&w, '{');
+    json_key(&w, "delivery_mode");
+    json_int(&w, 1);
+    json_key(&w, "delivery_info");
+    json_open(&w, '{');
+    json_key(&w, "exchange");
+    json_str(&w, exchange);
+    json_key(&w, "routing_key");
+    json_str(&w, routing_key);
+    json_close(&w, '}');
+    json_key(&w, "priority");
+    json_int(&w, 0);
+    member(&w, "body_encoding", STR("base64"));
+    member(&w, "delivery_tag", str_c(tag));
+    json_close(&w, '}');
+    json_close(&w, '}');
+    buf_free(&encoded);
+}
+
+/* An object with one member set. */
+static void with_member(struct str object, const char *key, struct str value, struct buf *out)
+{
+    struct json_pick p;
+    struct str name, other;
+    buf_printf(out, "{\"%s\": %.*s", key, (int)value.n, value.p);
+    if (json_pick_open(&p, object, '{'))
+        while (json_pick_pair(&p, &name, &other))
+            if (!str_eq_c(name, key))
+                buf_printf(out, ", \"%.*s\": %.*s", (int)name.n, name.p, (int)other.n, other.p);
+    buf_add_char(out, '}');
+}
+
+void celery_redelivered(struct str message, struct buf *out)
+{
+    struct buf headers = {0}, info = {0}, properties = {0}, half = {0};
+    struct str old = json_pick_get(message, "properties");
+    with_member(json_pick_get(message, "headers"), "redelivered", STR("true"), &headers);
+    with_member(json_pick_get(old, "delivery_info"), "redelivered", STR("true"), &info);
+    with_member(old, "delivery_info", buf_str(&info), &properties);
+    with_member(message, "headers", buf_str(&headers), &half);
+    with_member(buf_str(&half), "properties", buf_str(&properties), out);
+    buf_free(&headers);
+    buf_free(&info);
+    buf_free(&properties);
+    buf_free(&half);
+}
+
 void celery_list_name(struct str queue, int priority, struct buf *out)
 {
     int step = priority < 0 ? 0 : priority > 9 ? 3 : priority / 3;

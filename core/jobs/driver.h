@@ -67,6 +67,7 @@ struct jobs_driver {
 
 extern const struct jobs_driver jobs_sqlite;
 extern const struct jobs_driver jobs_postgres;
+extern const struct jobs_driver jobs_redis;
 const struct jobs_driver *jobs_driver_named(const char *name); /* NULL: there is none */
 
 void schedules_answer(struct jobs_schedules *s);

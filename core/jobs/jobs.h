@@ -24,10 +24,14 @@ struct store;
 struct store_tx;
 
 struct jobs_options {
-    const char *driver;      /* where the record is (driver.h); NULL = "sqlite" */
-    const char *url;         /* of a shared record's server */
-    int64_t lease_ns;        /* of a shared record's claims; 0 = 20 s */
-    const char *node;        /* what the others call this process; NULL = host and pid */
+    const char *driver;     /* where the record is (driver.h); NULL = "sqlite" */
+    const char *url;        /* of a shared record's server */
+    int64_t lease_ns;       /* of a shared record's claims; 0 = 20 s */
+    const char *node;       /* what the others call this process; NULL = host and pid */
+    struct celery_options { /* of driver "redis"; zero = the defaults of celery.* */
+        const char *prefix, *queues, *default_queue, *node;
+        int64_t visibility_ns;
+    } celery;
     struct store *store;     /* its driver is SQLite; outlives the jobs */
     struct lane *lane;       /* control lane: delays and upkeep */
     const char *flight_path; /* state.dir/jobs.flight */
@@ -58,7 +62,8 @@ void jobs_start(struct jobs *jobs);
 
 /* How jobs of one kind run.  Strings are copied. */
 struct job_kind_options {
-    const char *kind; /* "plugin.job" */
+    const char *kind;   /* "plugin.job" */
+    const char *celery; /* its task name for Celery; NULL = the kind */
     const char *queue;
     int priority;
     int retries; /* so at most retries + 1 runs */

@@ -69,8 +69,21 @@ static void kind_close(struct kind *k, bool closed)
     }
 }
 
+struct kind *kind_of_task(struct jobs *jobs, struct str task)
+{
+    struct kind *named = map_get(jobs->kinds, task);
+    for (uint32_t w = 1; w <= jobs->words; w++) {
+        struct kind *k = jobs->kind_words[w];
+        if (k && k->task && str_eq_c(task, k->task))
+            return k;
+    }
+    return named && !named->task ? named : NULL;
+}
+
 static void kind_reset(struct jobs *jobs, struct kind *k)
 {
+    mem_free(k->task);
+    k->task = NULL;
     k->queue = queue_get(jobs, str_c(default_queue));
     k->priority = JOB_NORMAL;
     k->retries = DEFAULT_RETRIES;
@@ -206,6 +219,8 @@ static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
     k->key_rate = o->key_rate;
     limit_set(&k->limit, o->concurrency, o->rate);
     kind_close(k, !o->target);
+    mem_free(k->task);
+    k->task = o->celery && *o->celery ? mem_strdup(o->celery) : NULL;
     k->target = o->target ? target_ref(jobs, o->target) : NULL;
     kind_metrics(k);
 }
@@ -280,6 +295,7 @@ void names_free(struct jobs *jobs)
         struct queue *q = jobs->queue_words[w];
         if (k) {
             flow_kind_free(k);
+            mem_free(k->task);
             mem_free(k->name);
         }
         if (q) {

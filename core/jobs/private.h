@@ -110,6 +110,7 @@ struct queue {
 struct kind {
     uint32_t word;
     char *name;
+    char *task;            /* its name for Celery, or NULL: the same */
     struct target *target; /* NULL: nobody runs it */
     struct queue *queue;   /* defaults of a push */
     int priority, retries;
@@ -406,6 +407,8 @@ void jobs_check_stopped(struct jobs *jobs);         /* lock held */
 /* names.c.  Both make what is missing; NULL when JOBS_NAMES are there. */
 struct kind *kind_get(struct jobs *jobs, struct str name);
 struct queue *queue_get(struct jobs *jobs, struct str name);
+/* Lock held: the kind with this Celery name; or NULL. */
+struct kind *kind_of_task(struct jobs *jobs, struct str task);
 /* Names as read from the database, with their words. */
 bool names_restore(struct jobs *jobs, uint32_t word, bool is_queue, struct str name);
 void names_free(struct jobs *jobs);

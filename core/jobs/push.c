@@ -346,6 +346,10 @@ bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx
                   void (*ran)(struct jobs_push *push), const struct job_spec *spec,
                   const struct str *args, int count, struct err *err)
 {
+    if (jobs->driver->shared && !jobs->driver->push_tx)
+        return err_set(err, ERR_INVALID,
+                       "jobs: a push inside a transaction is not there with jobs.driver \"%s\"",
+                       jobs->driver->name);
     struct push_op *op = prepare(jobs, push, false, spec, args, count, err);
     if (!op)
         return false;

@@ -22,7 +22,8 @@ struct redis_script redis_push = {
     "priority,\n"
     "      'created', created, 'run_at', created, 'max', max, 'args', args, 'state', 'ready')\n"
     "    if unique ~= '' then redis.call('HSET', job, 'unique', unique) end\n"
-    "    redis.call('SADD', P .. 'queues', queue)\n"
+    "    redis.call('ZADD', P .. 'open', id, id)\n"
+    "    redis.call('SADD', P .. 'queues', queue .. '\\n' .. kind)\n"
     "    if at == '' then\n"
     "      redis.call('LPUSH', list, message)\n"
     "    else\n"
@@ -69,6 +70,7 @@ struct redis_script redis_claim = {
     "  redis.call('HSET', job, 'kind', head.task, 'queue', queue, 'state', 'running', 'tag', tag,\n"
     "    'started', now_ns, 'attempt', retries + 1)\n"
     "  redis.call('PERSIST', job)\n"
+    "  redis.call('ZADD', P .. 'open', id, id)\n"
     "  redis.call('ZADD', P .. 'lease', now + lease, id)\n"
     "  redis.call('ZADD', 'unacked_index', now, tag)\n"
     "  local key = type(info.routing_key) == 'string' and info.routing_key or queue\n"
@@ -144,15 +146,14 @@ struct redis_script redis_end = {
     "local function chord(e)\n"
     "  local base = 'celery-taskset-meta-' .. e.group\n"
     "  local size = redis.call('GET', base .. '.s')\n"
-    "  if not size then return nil end\n"
-    "  local total = tonumber(size) + tonumber(redis.call('GET', base .. '.t') or 0)\n"
+    "  local total = size and tonumber(size) + tonumber(redis.call('GET', base .. '.t') or 0)\n"
+    "    or math.huge\n"
     "  local there = redis.call('ZCARD', base .. '.j')\n"
     "  if redis.call('ZSCORE', base .. '.j', e.part) then there = there - 1 end\n"
     "  return base, total, there\n"
     "end\n"
     "local function part(e, base, total, there)\n"
     "  if there + 1 >= total then\n"
-    "    if e.body ~= '' then redis.call('LPUSH', e.body_list, e.body) end\n"
     "    redis.call('DEL', base .. '.j', base .. '.t', base .. '.s')\n"
     "    return\n"
     "  end\n"
@@ -162,6 +163,7 @@ struct redis_script redis_end = {
     "local function over(e, job, unique, uuid, foreign)\n"
     "  redis.call('HSET', job, 'state', e.state, 'finished', now_ns)\n"
     "  redis.call('HDEL', job, 'tag', 'm', 'list', 'unique')\n"
+    "  redis.call('ZREM', P .. 'open', e.id)\n"
     "  if e.error ~= '' then redis.call('HSET', job, 'error', e.error) end\n"
     "  if e.result ~= '' then redis.call('HSET', job, 'result', e.result) end\n"
     "  if unique and redis.call('GET', P .. 'unique:' .. unique) == e.id then\n"
@@ -194,11 +196,9 @@ struct redis_script redis_end = {
     "end\n"
     "for k = 1, n do\n"
     "  local e = {}\n"
-    "  e.id, e.fence, e.kind, e.state, e.meta, e.ttl, e.error, e.result, e.message, e.list, "
-    "e.run_at,\n"
-    "    e.attempt, e.group, e.part, e.index, e.expected, e.body_list, e.body = unpack(ARGV, at, "
-    "at + 17)\n"
-    "  at = at + 18\n"
+    "  e.id, e.fence, e.kind, e.state, e.meta, e.ttl, e.error, e.result, e.message, e.list,\n"
+    "    e.run_at, e.attempt, e.group, e.part, e.index, e.expected = unpack(ARGV, at, at + 15)\n"
+    "  at = at + 16\n"
     "  local job = P .. 'job:' .. e.id\n"
     "  local h = redis.call('HMGET', job, 'fence', 'tag', 'unique', 'uuid', 'foreign', 'queue')\n"
     "  local live = h[1] == e.fence and h[2] and redis.call('ZSCORE', P .. 'lease', e.id)\n"
@@ -224,6 +224,7 @@ struct redis_script redis_end = {
     "        message = e.message}))\n"
     "      redis.call('LTRIM', P .. 'quarantine', 0, 9999)\n"
     "      redis.call('DEL', job, P .. 'id:' .. h[4])\n"
+    "      redis.call('ZREM', P .. 'open', e.id)\n"
     "    end\n"
     "    pairs_at(function(list, message)\n"
     "      if string.sub(list, 1, 20) == 'celery-taskset-meta-' then\n"
@@ -247,9 +248,9 @@ struct redis_script redis_end = {
 
 void redis_scripts_init(void)
 {
-    struct redis_script *const all[] = {&redis_push,  &redis_claim, &redis_end,     &redis_renew,
-                                        &redis_due,   &redis_sweep, &redis_restore, &redis_cancel,
-                                        &redis_retry, &redis_revoke};
+    struct redis_script *const all[] = {&redis_push,  &redis_claim,  &redis_end,     &redis_renew,
+                                        &redis_due,   &redis_sweep,  &redis_restore, &redis_cancel,
+                                        &redis_retry, &redis_revoke, &redis_rows};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_init(all[i]);
 }

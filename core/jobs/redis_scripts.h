@@ -1,28 +1,32 @@
 /* redis_scripts.h -- what happens inside Redis in one step, and the keys it touches.
  *
- * Kombu's own keys, in its own format, so that Python workers and maru can
- * recover each other's messages:
- *   <queue>, <queue>\x06\x16{3,6,9}   lists: pushed on the left, popped on the right
- *   unacked                           hash: delivery tag → [message, exchange, routing key]
- *   unacked_index                     zset: delivery tag → when it was delivered (s)
- *   unacked_mutex                     who restores what is overdue
- *   celery-task-meta-<uuid>           result JSON; published under the same name
+ * Kombu's own keys, in its own format, so that Python workers and maru can recover each other's
+ * messages:
+ *   <queue>, <queue>\x06\x16{3,6,9}  lists: pushed on the left, popped on the right
+ *   unacked           hash: delivery tag → [message, exchange, routing key]
+ *   unacked_index     zset: delivery tag → when it was delivered (s)
+ *   unacked_mutex     who restores what is overdue
+ *   celery-task-meta-<uuid>              result JSON, also published under this name
  *   celery-taskset-meta-<group>.{j,t,s}  parts of a chord, extra count, size
  * and maru's, under a prefix (P, "maru:"):
- *   P next_id, P cluster              the last id given; four random bytes, once
- *   P id:<uuid>                       the job's id, of messages others pushed
- *   P job:<id>                        hash: uuid kind queue state priority attempt max fence
- * crashes created run_at started finished (ns) args error result unique tag; m and list: the
- * message while it is delayed or dead P lease                           zset: id → until when a
- * maru node has it (s) P eta                             zset: id → when it becomes due (s): never
- * in `unacked` P dead, P done                    zsets: id → when (s) P unique:<kind>:<key>, P
- * fire:<schedule>:<instant>   the id P revoked                         zset: uuid → when (s) P
- * paused                          set of queues P queues                          set: queues maru
- * has pushed to or consumed P total:<queue>                   hash: done failed retried dead P
- * quarantine                      list of JSON, newest first
+ *   P next_id, P cluster   the last id given; four random bytes, once
+ *   P id:<uuid>            the job's id, of messages that others pushed
+ *   P job:<id>             hash: uuid kind queue state priority attempt max fence crashes created
+ *                          run_at started finished (ns) args error result unique tag foreign;
+ *                          m and list: the message while it is delayed or dead
+ *   P lease                zset: id → until when a maru node has it (s)
+ *   P eta                  zset: id → when it becomes due (s): it is never in `unacked`
+ *   P open                 zset: unfinished ids, by themselves
+ *   P dead, P done         zsets: id → when (s)
+ *   P unique:<kind>:<key>, P fire:<schedule>:<instant>  the id
+ *   P revoked              zset: uuid → when (s)
+ *   P paused               set of queues
+ *   P queues               set of "queue, line feed, kind": where maru's jobs wait
+ *   P total:<queue>        hash: done dead cancelled expired retried
+ *   P quarantine           list of JSON, newest first
  *
- * A claim takes a fence and a lease; whatever ends it carries the fence and
- * changes nothing when another has been given meanwhile.
+ * A claim takes a fence and a lease; whatever ends it carries the fence and changes nothing when
+ * another has been given meanwhile.
  *
  * Not for Redis Cluster: a script reaches keys of several slots.
  */
@@ -55,6 +59,7 @@ extern struct redis_script redis_claim;
  * the message, in front if run_at is "front"), "bad" (quarantine, error is the reason). → for each
  * "ok", "stale", or, when the part would complete its chord and `expected` is not the number of
  * parts there: {member, score, …} of those, and nothing was changed. */
+enum { REDIS_END_FIELDS = 16 };
 extern struct redis_script redis_end;
 
 /* P lease_s (id, fence)* → ids whose lease is gone. */
@@ -72,5 +77,9 @@ extern struct redis_script redis_cancel;
 extern struct redis_script redis_retry;
 /* P uuid now_ns → the id of an unfinished job with it, or "". */
 extern struct redis_script redis_revoke;
+
+/* P id… → for each {id, state, kind, queue, priority, attempt, max, crashes, args, error, result,
+ * created, run_at, started, finished, uuid, result JSON of a foreign or external one or ""}. */
+extern struct redis_script redis_rows;
 
 void redis_scripts_init(void); /* once, before any is used */

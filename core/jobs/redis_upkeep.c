@@ -107,6 +107,7 @@ struct redis_script redis_cancel = {
     "redis.call('ZREM', P .. 'eta', id)\n"
     "redis.call('HSET', job, 'state', 'cancelled', 'finished', now_ns)\n"
     "redis.call('HDEL', job, 'm', 'list', 'unique')\n"
+    "redis.call('ZREM', P .. 'open', id)\n"
     "if h[3] and redis.call('GET', P .. 'unique:' .. h[3]) == id then\n"
     "  redis.call('DEL', P .. 'unique:' .. h[3])\n"
     "end\n"
@@ -131,6 +132,7 @@ struct redis_script redis_retry = {
     "  if h[2] and not redis.call('SET', P .. 'unique:' .. h[2], id, 'NX') then return 'taken' "
     "end\n"
     "  redis.call('ZREM', P .. 'dead', id)\n"
+    "  redis.call('ZADD', P .. 'open', id, id)\n"
     "  redis.call('LPUSH', ARGV[4], ARGV[3])\n"
     "  redis.call('HDEL', job, 'crashes', 'error')\n"
     "  redis.call('HSET', job, 'attempt', 0)\n"
@@ -150,5 +152,21 @@ struct redis_script redis_revoke = {
     "redis.call('ZREMRANGEBYSCORE', P .. 'revoked', '-inf', now - 10800)\n"
     "redis.call('ZREMRANGEBYRANK', P .. 'revoked', 0, -50001)\n"
     "return redis.call('GET', P .. 'id:' .. uuid) or ''\n",
+    "",
+};
+
+struct redis_script redis_rows = {
+    "local P, out = ARGV[1], {}\n"
+    "for i = 2, #ARGV do\n"
+    "  local h = redis.call('HMGET', P .. 'job:' .. ARGV[i], 'state', 'kind', 'queue', "
+    "'priority',\n"
+    "    'attempt', 'max', 'crashes', 'args', 'error', 'result', 'created', 'run_at', 'started',\n"
+    "    'finished', 'uuid', 'external')\n"
+    "  local row = {ARGV[i]}\n"
+    "  for k = 1, 15 do row[k + 1] = h[k] or '' end\n"
+    "  row[17] = h[16] and redis.call('GET', 'celery-task-meta-' .. h[15]) or ''\n"
+    "  out[#out + 1] = row\n"
+    "end\n"
+    "return out\n",
     "",
 };

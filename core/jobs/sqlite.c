@@ -30,7 +30,7 @@ const struct jobs_driver jobs_sqlite = {
 
 const struct jobs_driver *jobs_driver_named(const char *name)
 {
-    static const struct jobs_driver *const drivers[] = {&jobs_sqlite, &jobs_postgres};
+    static const struct jobs_driver *const drivers[] = {&jobs_sqlite, &jobs_postgres, &jobs_redis};
     for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++)
         if (strcmp(drivers[i]->name, name) == 0)
             return drivers[i];

@@ -1,5 +1,6 @@
 #include "base/mem.h"
 #include "jobs/workflow_private.h"
+#include "observe/log.h"
 
 static char **copy_texts(char *const *list, int count)
 {
@@ -107,6 +108,12 @@ static void end_late(struct jobs *jobs)
 
 void workflow_set(struct jobs *jobs, const struct workflow_decl *const *list, int count)
 {
+    if (!jobs->workflows) { /* a shared record keeps none */
+        if (count)
+            log_warn("jobs",
+                     "workflows need jobs.driver = \"sqlite\"; those of plugins do not run");
+        return;
+    }
     struct wf_set *set = mem_zero(1, sizeof *set);
     set->refs = 1;
     set->list = mem_zero((size_t)count + 1, sizeof *set->list);

@@ -105,6 +105,7 @@ static void read_job(lua_State *L, void *item)
     job->kind = text(L, "kind");
     job->handler = integer(L, "handler", -1);
     job->queue = text(L, "queue");
+    job->celery = text(L, "celery");
     job->priority = integer(L, "priority", 1);
     job->retries = integer(L, "retries", 0);
     job->backoff_ns = duration(L, "backoff");
@@ -279,6 +280,7 @@ static void free_routes_and_jobs(struct plugin_decl *decl)
     for (int i = 0; i < decl->job_count; i++) {
         mem_free(decl->jobs[i].kind);
         mem_free(decl->jobs[i].queue);
+        mem_free(decl->jobs[i].celery);
     }
     mem_free(decl->routes);
     mem_free(decl->jobs);

@@ -31,6 +31,7 @@ struct route_decl {
 struct job_decl {
     char *kind; /* "plugin.job" */
     int handler;
+    char *celery; /* its task name for Celery, or NULL */
     char *queue;
     int priority; /* 0 high, 1 normal, 2 low */
     int retries;

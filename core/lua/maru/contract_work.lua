@@ -8,7 +8,7 @@ local refuse, under = words.refuse, words.under
 local M = {}
 
 local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
-  concurrency = true, result_ttl = true, [1] = true }
+  concurrency = true, result_ttl = true, celery = true, [1] = true }
 local BACKOFF = { first = true, factor = true, max = true, jitter = true }
 local CRON = { job = true, tz = true, id = true, args = true, enabled = true, jitter = true, missed = true,
   missed_max = true, overlap = true, deadline = true, [1] = true }
@@ -91,8 +91,12 @@ local function job(keys, kind, name, t, context)
   if not find(queue, "^[%w_.-]+$") or #queue > 100 then
     refuse(under(keys, "queue"), "a queue's name is 1 to 100 letters, digits, _ . or -")
   end
+  local celery = typed(keys, t, "celery", "string", nil)
+  if celery and (celery == "" or #celery > 120 or find(celery, "[%c%s]")) then
+    refuse(under(keys, "celery"), "a task's name is 1 to 120 bytes without spaces")
+  end
   local out = backoff(keys, t, {
-    kind = kind, queue = queue, priority = PRIORITY[priority],
+    kind = kind, queue = queue, celery = celery, priority = PRIORITY[priority],
     retries = whole(keys, t, "retries", 0, 1000, 3),
     timeout = duration(keys, t, "timeout", context.task_seconds),
     concurrency = whole(keys, t, "concurrency", 0, 100000, 0),

@@ -174,6 +174,7 @@ function Stream:follow(topic, event) end
 ---@field timeout? string        default the plugin's limits.task
 ---@field result_ttl? string|number   how long a result is kept; default the configuration's jobs.result_ttl (1 day)
 ---@field concurrency? integer   at most so many run at once in this process
+---@field celery? string         the task's name for Python, such as "tasks.add"; default "plugin.job" (jobs.driver = "redis")
 
 ---@class maru.Backoff
 ---@field first? string|number   delay before the second run, default "2s"

@@ -1,0 +1,402 @@
+/* redis.c -- the Redis driver: opens, starts, stops; its threads are in the files beside it. */
+#include "jobs/redis_record.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/rand.h"
+#include "observe/log.h"
+
+/* -- ids -- */
+
+/* A job's Celery id is its number in the clothes of a UUID (version 4 in form), with four random
+ * bytes of this keyspace in front: nothing has to be stored to find the one from the other, and a
+ * keyspace that was emptied does not give ids whose old results somebody still waits for. */
+void redis_uuid(uint32_t cluster, int64_t id, char out[37])
+{
+    uint64_t n = (uint64_t)id;
+    snprintf(out, 37, "%08x-6d61-4000-8%03x-%012llx", cluster, (unsigned)(n >> 48 & 0xFFF),
+             (unsigned long long)(n & 0xFFFFFFFFFFFF));
+}
+
+int64_t redis_uuid_id(uint32_t cluster, struct str uuid)
+{
+    char text[37], again[37];
+    unsigned of, high;
+    unsigned long long low;
+    if (uuid.n != 36)
+        return 0;
+    memcpy(text, uuid.p, 36);
+    text[36] = '\0';
+    if (sscanf(text, "%8x-6d61-4000-8%3x-%12llx", &of, &high, &low) != 3)
+        return 0;
+    int64_t id = (int64_t)((uint64_t)high << 48 | low);
+    redis_uuid(cluster, id, again);
+    return strcmp(text, again) == 0 ? id : 0;
+}
+
+void redis_route(void *record, struct str task, struct buf *out)
+{
+    struct redis_record *rec = record;
+    struct jobs *jobs = rec->jobs;
+    jobs_lock(jobs);
+    struct kind *k = kind_of_task(jobs, task);
+    buf_add_c(out, k && k->target ? k->queue->name : rec->default_queue);
+    jobs_unlock(jobs);
+}
+
+/* -- connections -- */
+
+static void note(struct redis_record *rec, const struct err *err)
+{
+    pthread_mutex_lock(&rec->lock);
+    bool changed = (rec->down.code == 0) != (err->code == 0);
+    rec->down = *err;
+    pthread_mutex_unlock(&rec->lock);
+    if (changed && err->code)
+        log_error("jobs", "%s; trying again", err->message);
+    else if (changed)
+        log_info("jobs", "redis answers again");
+}
+
+bool redis_reach(struct redis_record *rec, struct redis **conn, const char *name, struct err *err)
+{
+    char full[64];
+    if (*conn)
+        return true;
+    snprintf(full, sizeof full, "maru-%s", name);
+    *conn = redis_open(&rec->url, full, REDIS_TIMEOUT_MS, err);
+    if (*conn)
+        err_clear(err);
+    note(rec, err);
+    return *conn != NULL;
+}
+
+void redis_failed(struct redis_record *rec, struct redis **conn, const struct err *err)
+{
+    if (err->code == ERR_IO) {
+        redis_close(*conn);
+        *conn = NULL;
+    }
+    note(rec, err);
+}
+
+/* -- what must be so -- */
+
+/* A line "name:value" of INFO. */
+static struct str info_value(struct str info, const char *name)
+{
+    size_t n = strlen(name);
+    while (info.n) {
+        struct str line = str_trim(str_split(&info, '\n'));
+        if (line.n > n && line.p[n] == ':' && memcmp(line.p, name, n) == 0)
+            return str_n(line.p + n + 1, line.n - n - 1);
+    }
+    return str_n("", 0);
+}
+
+/* Celery's own page calls evicting policies acceptable; they take whole queues away. */
+static bool check_server(struct redis *conn, struct err *err)
+{
+    redisReply *reply = redis_command(conn, err, "INFO");
+    struct str info = redis_text(reply);
+    struct str policy = info_value(info, "maxmemory_policy");
+    bool ok = reply && (policy.n == 0 || str_eq_c(policy, "noeviction"));
+    if (reply && !ok)
+        err_set(err, ERR_INVALID,
+                "jobs: Redis may throw queues away: its maxmemory-policy is %.*s, set noeviction",
+                (int)policy.n, policy.p);
+    if (ok && str_eq_c(info_value(info, "aof_enabled"), "0"))
+        log_warn("jobs", "Redis keeps no append-only file: what is queued is lost when it stops "
+                         "(set appendonly yes)");
+    if (ok && info_value(info, "cluster_enabled").n &&
+        !str_eq_c(info_value(info, "cluster_enabled"), "0")) {
+        err_set(err, ERR_INVALID, "jobs: Redis Cluster is not supported: a step touches many keys");
+        ok = false;
+    }
+    if (reply)
+        freeReplyObject(reply);
+    return ok;
+}
+
+static bool read_cluster(struct redis_record *rec, struct redis *conn, struct err *err)
+{
+    uint32_t fresh;
+    rand_bytes(&fresh, sizeof fresh);
+    redisReply *set = redis_command(conn, err, "SET %scluster %u NX", rec->prefix, fresh);
+    redisReply *get = set ? redis_command(conn, err, "GET %scluster", rec->prefix) : NULL;
+    rec->cluster = (uint32_t)redis_int(get);
+    if (set)
+        freeReplyObject(set);
+    if (get)
+        freeReplyObject(get);
+    return get != NULL;
+}
+
+/* -- claims in hand -- */
+
+void claim_free(struct claim *claim)
+{
+    arena_destroy(claim->arena);
+    mem_free(claim->queue);
+    mem_free(claim);
+}
+
+struct claim *claim_find(struct redis_record *rec, int64_t id, uint64_t lease)
+{
+    pthread_mutex_lock(&rec->lock);
+    struct claim *claim = index_get(&rec->claims, id);
+    pthread_mutex_unlock(&rec->lock);
+    return claim && claim->lease == lease ? claim : NULL;
+}
+
+void claim_drop(struct redis_record *rec, struct claim *claim)
+{
+    pthread_mutex_lock(&rec->lock);
+    if (index_get(&rec->claims, claim->id) == claim)
+        index_remove(&rec->claims, claim->id);
+    pthread_mutex_unlock(&rec->lock);
+    claim_free(claim);
+}
+
+/* -- threads -- */
+
+void redis_wake_keeper(struct redis_record *rec)
+{
+    pthread_mutex_lock(&rec->lock);
+    rec->keep_due = true;
+    pthread_cond_signal(&rec->keep_wake);
+    pthread_mutex_unlock(&rec->lock);
+}
+
+static void *writer_main(void *arg)
+{
+    struct redis_record *rec = arg;
+    struct redis *conn = NULL;
+    pthread_mutex_lock(&rec->lock);
+    for (;;) {
+        while (!rec->write_due && !rec->stopping)
+            pthread_cond_wait(&rec->write_wake, &rec->lock);
+        if (!rec->write_due)
+            break;
+        rec->write_due = false;
+        pthread_mutex_unlock(&rec->lock);
+        redis_write_batch(rec, &conn);
+        pthread_mutex_lock(&rec->lock);
+    }
+    pthread_mutex_unlock(&rec->lock);
+    redis_close(conn);
+    return NULL;
+}
+
+enum { TURN_MS = 50, DOWN_MS = 500 };
+
+/* Until something is asked of the keeper, or a while. */
+static struct redis_look *keeper_wait(struct redis_record *rec, int wait_ms, bool *stopping)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + wait_ms * NS_PER_MS;
+    until.tv_sec += ns / NS_PER_SECOND;
+    until.tv_nsec = ns % NS_PER_SECOND;
+    pthread_mutex_lock(&rec->lock);
+    int rc = 0;
+    while (!rec->keep_due && !rec->stopping && !rec->looks && rc == 0)
+        rc = pthread_cond_timedwait(&rec->keep_wake, &rec->lock, &until);
+    rec->keep_due = false;
+    struct redis_look *looks = rec->looks;
+    rec->looks = NULL;
+    rec->looks_end = &rec->looks;
+    *stopping = rec->stopping;
+    pthread_mutex_unlock(&rec->lock);
+    return looks;
+}
+
+static void *keeper_main(void *arg)
+{
+    struct redis_record *rec = arg;
+    int wait_ms = 0;
+    for (;;) {
+        struct err err = {0};
+        bool stopping;
+        struct redis_look *looks = keeper_wait(rec, wait_ms, &stopping);
+        bool up = redis_reach(rec, &rec->keep, "keeper", &err);
+        if (up)
+            redis_looks_run(rec, looks);
+        else
+            redis_looks_refuse(looks, &err);
+        if (stopping && !looks)
+            break;
+        if (up && !redis_keep(rec, &err))
+            redis_failed(rec, &rec->keep, &err);
+        wait_ms = rec->keep ? TURN_MS : DOWN_MS;
+    }
+    celery_events_stop(rec);
+    redis_close(rec->keep);
+    rec->keep = NULL;
+    return NULL;
+}
+
+/* -- the driver -- */
+
+static void read_queues(struct redis_record *rec, struct str text)
+{
+    while (text.n && rec->queue_count < REDIS_QUEUES) {
+        struct str name = str_trim(str_split(&text, ','));
+        if (name.n && name.n <= JOBS_NAME_BYTES)
+            rec->queues[rec->queue_count++] = str_dup(name);
+    }
+}
+
+static struct redis_record *create(struct jobs *jobs)
+{
+    const struct jobs_options *o = &jobs->options;
+    struct redis_record *rec = mem_zero(1, sizeof *rec);
+    pthread_condattr_t monotonic;
+    char host[128] = "localhost";
+    gethostname(host, sizeof host - 1);
+    jobs->record = rec;
+    rec->jobs = jobs;
+    rec->prefix = mem_strdup(o->celery.prefix ? o->celery.prefix : "maru:");
+    rec->node = o->celery.node && *o->celery.node ? mem_strdup(o->celery.node)
+                                                  : mem_printf("maru@%s", host);
+    rec->default_queue = mem_strdup(
+        o->celery.default_queue && *o->celery.default_queue ? o->celery.default_queue : "celery");
+    rec->visibility_s =
+        (o->celery.visibility_ns ? o->celery.visibility_ns : 3600 * NS_PER_SECOND) / NS_PER_SECOND;
+    rec->started_wall = clock_wall_ns();
+    read_queues(rec, str_c(o->celery.queues));
+    rec->looks_end = &rec->looks;
+    pthread_mutex_init(&rec->lock, NULL);
+    pthread_cond_init(&rec->write_wake, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&rec->keep_wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return rec;
+}
+
+static bool first_look(struct redis_record *rec, struct err *err)
+{
+    struct redis *conn = NULL;
+    bool ok = redis_reach(rec, &conn, "open", err) && check_server(conn, err) &&
+              read_cluster(rec, conn, err);
+    redis_close(conn);
+    return ok;
+}
+
+static bool open_record(struct jobs *jobs, struct err *err)
+{
+    struct redis_record *rec = create(jobs);
+    redis_scripts_init();
+    if (!jobs->options.url || !*jobs->options.url)
+        return err_set(err, ERR_INVALID, "jobs.url: jobs.driver = \"redis\" needs redis://…");
+    if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err) || !first_look(rec, err))
+        return false;
+    celery_events_open(rec);
+    rec->has_writer = pthread_create(&rec->writer, NULL, writer_main, rec) == 0;
+    rec->has_keeper = rec->has_writer && pthread_create(&rec->keeper, NULL, keeper_main, rec) == 0;
+    rec->has_listener =
+        rec->has_keeper && pthread_create(&rec->listener, NULL, redis_listener_main, rec) == 0;
+    return rec->has_listener || err_set(err, ERR_IO, "jobs: no thread for Redis");
+}
+
+static void start(struct jobs *jobs)
+{
+    struct redis_record *rec = record_of(jobs);
+    pthread_mutex_lock(&rec->lock);
+    rec->started = rec->more = rec->keep_due = true;
+    pthread_cond_signal(&rec->keep_wake);
+    pthread_mutex_unlock(&rec->lock);
+}
+
+static void write_batch(struct jobs *jobs)
+{
+    struct redis_record *rec = record_of(jobs);
+    pthread_mutex_lock(&rec->lock);
+    rec->write_due = true;
+    pthread_cond_signal(&rec->write_wake);
+    pthread_mutex_unlock(&rec->lock);
+}
+
+static void room(struct jobs *jobs)
+{
+    struct redis_record *rec = record_of(jobs);
+    pthread_mutex_lock(&rec->lock);
+    if (rec->more && !rec->keep_due) {
+        rec->keep_due = true;
+        pthread_cond_signal(&rec->keep_wake);
+    }
+    pthread_mutex_unlock(&rec->lock);
+}
+
+static bool healthy(struct jobs *jobs, struct err *err)
+{
+    struct redis_record *rec = record_of(jobs);
+    pthread_mutex_lock(&rec->lock);
+    struct err down = rec->down;
+    pthread_mutex_unlock(&rec->lock);
+    if (down.code)
+        *err = down;
+    return down.code == 0;
+}
+
+static void free_record(struct redis_record *rec)
+{
+    struct err err = {0};
+    err_set(&err, ERR_CLOSED, "jobs: the queue is closing");
+    redis_looks_refuse(rec->looks, &err);
+    celery_events_close(rec);
+    if (rec->seen)
+        freeReplyObject(rec->seen);
+    for (size_t i = 0; i < rec->claims.size; i++)
+        if (rec->claims.slots[i].id)
+            claim_free(rec->claims.slots[i].value);
+    index_free(&rec->claims);
+    for (int i = 0; i < rec->queue_count; i++)
+        mem_free(rec->queues[i]);
+    redis_url_fini(&rec->url);
+    mem_free(rec->prefix);
+    mem_free(rec->node);
+    mem_free(rec->default_queue);
+    pthread_cond_destroy(&rec->write_wake);
+    pthread_cond_destroy(&rec->keep_wake);
+    pthread_mutex_destroy(&rec->lock);
+    mem_free(rec);
+}
+
+static void close_record(struct jobs *jobs)
+{
+    struct redis_record *rec = record_of(jobs);
+    if (!rec)
+        return;
+    pthread_mutex_lock(&rec->lock);
+    rec->stopping = true;
+    pthread_cond_signal(&rec->write_wake);
+    pthread_cond_signal(&rec->keep_wake);
+    pthread_mutex_unlock(&rec->lock);
+    if (rec->has_writer)
+        pthread_join(rec->writer, NULL);
+    if (rec->has_keeper)
+        pthread_join(rec->keeper, NULL);
+    if (rec->has_listener)
+        pthread_join(rec->listener, NULL);
+    free_record(rec);
+    jobs->record = NULL;
+}
+
+const struct jobs_driver jobs_redis = {
+    .name = "redis",
+    .shared = true,
+    .open = open_record,
+    .start = start,
+    .write = write_batch,
+    .close = close_record,
+    .room = room,
+    .query = redis_query,
+    .cancel = redis_cancel_job,
+    .retry = redis_retry_job,
+    .healthy = healthy,
+};

@@ -1,0 +1,262 @@
+#include "jobs/redis_record.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "jobs/celery_text.h"
+#include "observe/log.h"
+
+enum { HELD_SECONDS = 5 };
+
+/* What one claim asks for. */
+struct wish {
+    struct shared_room room;
+    struct redis_args args;
+    struct arena *arena;
+};
+
+static void add_queue(const char **list, int *count, const char *name)
+{
+    for (int i = 0; i < *count; i++)
+        if (strcmp(list[i], name) == 0)
+            return;
+    if (*count < REDIS_QUEUES)
+        list[(*count)++] = name;
+}
+
+/* Queues of the configuration, of the kinds that run here, and where such were pushed. */
+static int wanted_queues(struct redis_record *rec, struct wish *w, const char **list)
+{
+    int count = 0;
+    for (int i = 0; i < rec->queue_count; i++)
+        add_queue(list, &count, rec->queues[i]);
+    jobs_lock(rec->jobs);
+    for (int i = 0; i < w->room.kinds; i++)
+        add_queue(list, &count, w->room.kind[i]->queue->name);
+    for (size_t i = 0; rec->seen && i < rec->seen->elements; i++) {
+        struct str kind = redis_item(rec->seen, i), queue = str_split(&kind, '\n');
+        const struct kind *k = map_get(rec->jobs->kinds, kind);
+        if (k && k->target)
+            add_queue(list, &count, arena_strdup(w->arena, queue));
+    }
+    jobs_unlock(rec->jobs);
+    return count;
+}
+
+/* Each task that runs here, and how many more of it may. */
+static void add_kinds(struct redis_record *rec, struct wish *w)
+{
+    struct redis_args *a = &w->args;
+    int count = w->room.kinds < REDIS_KINDS / 2 ? w->room.kinds : REDIS_KINDS / 2;
+    redis_arg_int(a, count);
+    jobs_lock(rec->jobs);
+    for (int i = 0; i < count; i++) {
+        const struct kind *k = w->room.kind[i];
+        int64_t left = w->room.most[i] ? w->room.most[i] - k->limit.active : -1;
+        redis_arg_c(a, arena_strdup(w->arena, str_c(k->task ? k->task : k->name)));
+        redis_arg_int(a, w->room.most[i] && left < 0 ? 0 : left);
+    }
+    jobs_unlock(rec->jobs);
+}
+
+static redisReply *ask(struct redis_record *rec, struct wish *w, int want, struct err *err)
+{
+    const char *queues[REDIS_QUEUES];
+    struct redis_args *a = &w->args;
+    int count = wanted_queues(rec, w, queues);
+    a->count = a->number_count = 0;
+    redis_arg_c(a, rec->prefix);
+    redis_arg_int(a, rec->jobs->options.lease_ns / NS_PER_SECOND);
+    redis_arg_int(a, want);
+    redis_arg_int(a, clock_wall_ns());
+    redis_arg_int(a, count);
+    for (int i = 0; i < count; i++) /* the queue that was first last time is last now */
+        redis_arg_c(a, queues[(i + rec->rotation) % count]);
+    rec->rotation = count ? (rec->rotation + 1) % count : 0;
+    add_kinds(rec, w);
+    return redis_eval(rec->keep, &redis_claim, a, err);
+}
+
+/* ORDER as the script's answer */
+enum {
+    ROW_ID,
+    ROW_FENCE,
+    ROW_ATTEMPT,
+    ROW_CRASHES,
+    ROW_FLAG,
+    ROW_QUEUE,
+    ROW_LIST,
+    ROW_MAX,
+    ROW_CREATED,
+    ROW_UNIQUE,
+    ROW_MESSAGE
+};
+
+static int64_t number_of(const redisReply *row, size_t field)
+{
+    long long value = 0;
+    str_int64(redis_item(row, field), &value);
+    return value;
+}
+
+static struct claim *claim_make(const redisReply *row)
+{
+    struct claim *c = mem_zero(1, sizeof *c);
+    struct str raw = redis_item(row, ROW_MESSAGE);
+    c->arena = arena_create();
+    c->id = number_of(row, ROW_ID);
+    c->lease = (uint64_t)number_of(row, ROW_FENCE);
+    c->attempt = (int)number_of(row, ROW_ATTEMPT);
+    c->raw = str_n(arena_strdup(c->arena, raw), raw.n);
+    c->queue = str_dup(redis_item(row, ROW_QUEUE));
+    c->claimed_wall = clock_wall_ns();
+    return c;
+}
+
+/* Why it does not run now: false when it does. */
+static bool turned_away(const redisReply *row, struct claim *c, struct ending *e, struct err *err)
+{
+    struct str flag = redis_item(row, ROW_FLAG);
+    int64_t now = clock_wall_ns();
+    *e = (struct ending){.claim = c, .attempt = c->attempt - 1};
+    if (!celery_message_read(c->raw, c->arena, &c->m, err)) {
+        e->kind = ENDING_BAD;
+        e->error = str_c(err->message);
+        log_warn("jobs", "a message in queue %s goes to the quarantine: %s", c->queue,
+                 err->message);
+    } else if (str_eq_c(flag, "cancelled") || str_eq_c(flag, "revoked")) {
+        e->kind = ENDING_CANCELLED;
+    } else if (c->m.expires_wall && now > c->m.expires_wall) {
+        e->kind = ENDING_EXPIRED;
+    } else if (c->m.eta_wall > now) {
+        e->kind = ENDING_BACK;
+        e->run_at_wall = c->m.eta_wall;
+    } else if (str_eq_c(flag, "unknown") && c->m.maru_id) {
+        e->kind = ENDING_BACK; /* held: another node may have it, or a reload bring it */
+        e->run_at_wall = now + HELD_SECONDS * NS_PER_SECOND;
+    } else if (str_eq_c(flag, "unknown")) {
+        e->kind = ENDING_DEAD;
+        e->exception = "NotRegistered";
+        e->error = c->m.task;
+        log_warn("jobs", "nothing here runs task %.*s of queue %s", (int)c->m.task.n, c->m.task.p,
+                 c->queue);
+    } else if (number_of(row, ROW_CRASHES) >= JOBS_CRASHES) {
+        e->kind = ENDING_DEAD;
+        e->exception = "WorkerLostError";
+        e->error = STR("its process died, or its node did, each time it ran");
+    } else
+        return false;
+    return true;
+}
+
+static uint8_t priority_of(int priority)
+{
+    return priority < 3 ? JOB_HIGH : priority < 6 ? JOB_NORMAL : JOB_LOW;
+}
+
+static struct job *job_of(struct redis_record *rec, const redisReply *row, struct claim *c)
+{
+    struct buf args = {0};
+    struct str unique = redis_item(row, ROW_UNIQUE);
+    double limit = c->m.soft_time_limit_s > 0 ? c->m.soft_time_limit_s : c->m.time_limit_s;
+    int64_t most = number_of(row, ROW_MAX);
+    jobs_lock(rec->jobs);
+    struct kind *k = kind_of_task(rec->jobs, c->m.task);
+    jobs_unlock(rec->jobs);
+    if (!k)
+        return NULL;
+    celery_args_join(c->m.args, c->m.kwargs, &args);
+    if (args.n > JOBS_ARGS_BYTES) {
+        buf_free(&args);
+        return NULL;
+    }
+    str_split(&unique, ':');
+    struct job *job = shared_job(rec->jobs, c->id, c->lease, str_c(k->name), str_c(c->queue),
+                                 buf_str(&args), unique);
+    buf_free(&args);
+    if (!job)
+        return NULL;
+    job->attempt = (uint16_t)(c->attempt - 1);
+    job->max_attempts = (uint16_t)(most > 0 ? most : k->retries + 1);
+    job->created_at = number_of(row, ROW_CREATED);
+    job->run_at = c->m.eta_wall ? c->m.eta_wall : job->created_at;
+    job->crashes = (uint8_t)number_of(row, ROW_CRASHES);
+    job->priority = priority_of(c->m.priority);
+    if (limit > 0)
+        extra_make(job)->timeout_ms = limit < 4e6 ? (uint32_t)(limit * 1000) : UINT32_MAX;
+    return job;
+}
+
+static void keep_claim(struct redis_record *rec, struct claim *c)
+{
+    pthread_mutex_lock(&rec->lock);
+    struct claim *before = index_get(&rec->claims, c->id);
+    index_set(&rec->claims, c->id, c);
+    pthread_mutex_unlock(&rec->lock);
+    if (before) /* the lease was lost meanwhile; what still runs of it is stale */
+        claim_free(before);
+}
+
+/* Hands the rows to the engine, and ends those that do not run. */
+static bool take_rows(struct redis_record *rec, const redisReply *reply, struct err *err)
+{
+    struct ending away[REDIS_CLAIM_MOST];
+    struct err *reasons = mem_alloc(sizeof *reasons * REDIS_CLAIM_MOST);
+    struct job *first = NULL, **end = &first;
+    int n = 0;
+    for (size_t i = 0; i < reply->elements && i < REDIS_CLAIM_MOST; i++) {
+        struct claim *c = claim_make(reply->element[i]);
+        bool out = turned_away(reply->element[i], c, &away[n], &reasons[n]);
+        struct job *job = out ? NULL : job_of(rec, reply->element[i], c);
+        if (!out)
+            celery_events_received(rec, c);
+        if (!out && job) {
+            keep_claim(rec, c);
+            *end = job;
+            end = &job->next;
+            continue;
+        }
+        if (!out)
+            away[n] = (struct ending){.claim = c,
+                                      .kind = ENDING_DEAD,
+                                      .attempt = c->attempt,
+                                      .error = STR("its arguments are too long for a job")};
+        n++;
+    }
+    *end = NULL;
+    shared_arrive(rec->jobs, first);
+    bool ok = redis_end_all(rec, rec->keep, away, n, err);
+    for (int i = 0; i < n; i++)
+        claim_free(away[i].claim);
+    mem_free(reasons);
+    return ok;
+}
+
+bool redis_claim_some(struct redis_record *rec, struct err *err)
+{
+    struct wish *w = mem_zero(1, sizeof *w);
+    bool ok = true, again = true;
+    while (ok && again) {
+        shared_room(rec->jobs, &w->room);
+        int want = w->room.jobs < REDIS_CLAIM_MOST ? w->room.jobs : REDIS_CLAIM_MOST;
+        again = false;
+        if (want <= 0)
+            break;
+        pthread_mutex_lock(&rec->lock);
+        rec->more = false;
+        pthread_mutex_unlock(&rec->lock);
+        w->arena = arena_create();
+        redisReply *reply = ask(rec, w, want, err);
+        arena_destroy(w->arena);
+        ok = reply && take_rows(rec, reply, err);
+        again = ok && reply->elements > 0;
+        if (again || !ok) {
+            pthread_mutex_lock(&rec->lock);
+            rec->more = true;
+            pthread_mutex_unlock(&rec->lock);
+        }
+        if (reply)
+            freeReplyObject(reply);
+    }
+    mem_free(w);
+    return ok;
+}

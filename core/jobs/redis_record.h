@@ -1,0 +1,160 @@
+/* redis_record.h -- the Redis driver's own state.  Known to core/jobs/redis*.c.
+ *
+ * Three threads, each with a connection of its own that it opens again when it broke:
+ *   writer    pushes and ends, batch by batch
+ *   keeper    claims, leases, what is due, what is overdue, looks and changes, heartbeats
+ *   listener  subscriptions: new messages, remote control, cancels
+ *
+ * record->lock guards what they share; it is a leaf below jobs->lock, and held over no call.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "jobs/celery_follow.h"
+#include "jobs/driver.h"
+#include "jobs/private.h"
+#include "jobs/redis_scripts.h"
+
+enum {
+    REDIS_TIMEOUT_MS = 5000,
+    REDIS_CLAIM_MOST = 128, /* messages of one claim */
+    REDIS_QUEUES = 64,      /* one process consumes */
+    REDIS_KINDS = 1000,     /* one claim names */
+    REDIS_ENDS = 64,        /* jobs one call ends */
+    REDIS_PUSHES = 64,      /* jobs one call pushes */
+};
+
+/* A message this process has in hand, from its claim to its end. */
+struct claim {
+    int64_t id;
+    uint64_t lease; /* the fence */
+    struct arena *arena;
+    struct celery_message m; /* strings in the arena */
+    struct str raw;
+    char *queue;
+    int attempt;
+    int64_t claimed_wall;
+    atomic_bool started; /* the event of its start is out */
+};
+
+/* A look or a change that waits for the keeper. */
+struct redis_look {
+    struct redis_look *next;
+    enum redis_look_what { LOOK_QUERY, LOOK_CANCEL, LOOK_RETRY } what;
+    int64_t id;
+    struct jobs_query *query;
+    struct jobs_change *change;
+};
+
+struct redis_record {
+    /* immutable after open */
+    struct jobs *jobs;
+    struct redis_url url;
+    char *prefix, *node, *default_queue;
+    char *queues[REDIS_QUEUES]; /* of the configuration, consumed whatever the kinds say */
+    int queue_count;
+    int64_t visibility_s;
+    uint32_t cluster; /* in the uuids of our jobs */
+    int64_t started_wall;
+    pthread_t writer, keeper, listener;
+    bool has_writer, has_keeper, has_listener;
+
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t write_wake, keep_wake;
+    bool stopping, write_due, keep_due;
+    bool started;    /* may claim */
+    bool more;       /* lists may have messages */
+    struct err down; /* code 0: Redis answers */
+    struct redis_look *looks, **looks_end;
+    struct index claims;          /* struct claim by id */
+    struct celery_worker *worker; /* celery_events.c */
+
+    /* keeper only */
+    struct redis *keep;
+    int64_t due_at, renew_at, sweep_at, seen_at, poll_at; /* monotonic, ns */
+    int rotation;
+    redisReply *seen; /* members of P queues */
+};
+
+static inline struct redis_record *record_of(const struct jobs *jobs)
+{
+    return jobs->record;
+}
+
+/* redis.c */
+/* Connects when *conn is NULL; notes in record->down how it went. */
+bool redis_reach(struct redis_record *rec, struct redis **conn, const char *name, struct err *err);
+/* After a failed call: gives a broken connection up. */
+void redis_failed(struct redis_record *rec, struct redis **conn, const struct err *err);
+void redis_wake_keeper(struct redis_record *rec);
+/* The id in a uuid of ours, or 0. */
+int64_t redis_uuid_id(uint32_t cluster, struct str uuid);
+void redis_uuid(uint32_t cluster, int64_t id, char out[37]);
+/* The queue where tasks of this name go; takes jobs->lock. */
+void redis_route(void *record, struct str task, struct buf *out);
+
+void claim_free(struct claim *claim);
+struct claim *claim_find(struct redis_record *rec, int64_t id, uint64_t lease); /* NULL: not ours */
+void claim_drop(struct redis_record *rec, struct claim *claim);
+
+/* redis_end.c: how a claim ends. */
+struct ending {
+    struct claim *claim;
+    enum ending_kind {
+        ENDING_DONE,
+        ENDING_DEAD,
+        ENDING_CANCELLED,
+        ENDING_EXPIRED,
+        ENDING_RETRY, /* another attempt at run_at_wall */
+        ENDING_BACK,  /* as it was, at run_at_wall; in front when that is 0 */
+        ENDING_BAD,   /* to the quarantine */
+    } kind;
+    struct str error, result;
+    const char *exception; /* NULL = RuntimeError */
+    int64_t run_at_wall;
+    int attempt;
+    bool stale; /* set: it changed nothing */
+};
+/* Ends them in Redis, with all that follows.  False with *err: the connection broke, and none to
+ * all of them may have ended; it may be called again with the same. */
+bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
+                   struct err *err);
+
+/* redis_write.c, writer thread */
+void redis_write_batch(struct redis_record *rec, struct redis **conn);
+
+/* redis_claim.c and redis_keep.c, keeper thread.  False with *err: not all of it was done. */
+bool redis_claim_some(struct redis_record *rec, struct err *err);
+bool redis_keep(struct redis_record *rec, struct err *err);
+
+/* The queue a message of this exchange and routing key goes to. */
+struct str redis_bound_queue(struct redis_record *rec, struct arena *arena, struct str exchange,
+                             struct str key);
+
+/* celery_events.c: this process as a Celery worker in the eyes of monitors. */
+void celery_events_open(struct redis_record *rec);
+void celery_events_received(struct redis_record *rec, const struct claim *claim);
+/* Writer thread: before the claims are dropped. */
+void celery_events_ended(struct redis_record *rec, const struct ending *endings,
+                         struct job *const *jobs, int count);
+/* Keeper thread: heartbeats, what is queued, answers to remote control. */
+bool celery_events_run(struct redis_record *rec, struct err *err);
+/* Keeper thread, last: says that the worker goes. */
+void celery_events_stop(struct redis_record *rec);
+/* Listener thread: a request came in. */
+void celery_control(struct redis_record *rec, struct str message);
+void celery_events_close(struct redis_record *rec);
+
+/* redis_look.c, keeper thread */
+void redis_looks_run(struct redis_record *rec, struct redis_look *looks);
+void redis_looks_refuse(struct redis_look *looks, const struct err *err);
+void redis_cancel_id(struct redis_record *rec, int64_t id); /* wherever it is, if it is */
+bool redis_see_queues(struct redis_record *rec, struct err *err);
+void redis_query(struct jobs *jobs, struct jobs_query *query);
+void redis_cancel_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
+void redis_retry_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
+
+/* redis_listen.c */
+void *redis_listener_main(void *record);

@@ -1,0 +1,59 @@
+--- A real redis-server on a loopback port and in a folder of its own, append-only file on.
+---
+---   local redis = require("spec.support.redis")
+---   local db = redis.start()
+---   db.url                              -- "redis://127.0.0.1:PORT/0"
+---   db:call("LLEN", "celery")           -- redis-cli's raw output, without the line feed
+---   db:kill() db:again() db:stop()
+local server = require("spec.support.server")
+
+local M = {}
+local Redis = {}
+Redis.__index = Redis
+
+local function quote(text)
+  return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
+end
+
+--- Starts it on its port and folder. extra: more of its command line.
+function Redis:again()
+  local out = server.shell(("redis-server --port %d --bind 127.0.0.1 --dir %s --appendonly yes --appendfsync always "
+    .. "--save '' %s >%s/out 2>&1 & echo $!"):format(self.port, self.dir, self.extra, self.dir))
+  self.pid = tonumber(out:match("%d+"))
+  assert(server.wait_for(function()
+    return self:call("PING") == "PONG"
+  end, 10), "redis-server did not start")
+end
+
+--- One command. @return string raw output of redis-cli
+function Redis:call(...)
+  local words = { "redis-cli -p " .. self.port }
+  for i = 1, select("#", ...) do
+    words[#words + 1] = quote((select(i, ...)))
+  end
+  return (server.shell(table.concat(words, " ")):gsub("\n$", ""))
+end
+
+function Redis:kill()
+  if self.pid then
+    server.shell("kill -9 " .. self.pid)
+    server.wait_for(function()
+      return not server.alive(self.pid)
+    end, 10)
+    self.pid = nil
+  end
+end
+
+function Redis:stop()
+  self:kill()
+  server.shell("rm -rf '" .. self.dir .. "'")
+end
+
+function M.start(extra)
+  local self = setmetatable({ port = server.free_port(), dir = server.make_dir(), extra = extra or "" }, Redis)
+  self.url = "redis://127.0.0.1:" .. self.port .. "/0"
+  self:again()
+  return self
+end
+
+return M
