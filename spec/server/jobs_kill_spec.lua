@@ -24,7 +24,31 @@ M.jobs = {
     enter(app, job)
   end },
   slow = { function(app, job) app.sleep(0.05) enter(app, job) return { n = job.args.n } end },
+  member = { function(app, job) enter(app, job) return { n = job.args.n } end },
+  counted = { function(app, job)
+    local b = job.args.batch
+    assert(app.store:exec("insert into ends(n, job, total, good) values ($1, $2, $3, $4)",
+      job.args.n, job.id, b.total, b.succeeded))
+  end },
+  joined = { function(app, job)
+    local good = 0
+    for i, result in ipairs(job.previous) do
+      good = good + (result.n == job.args.n + i - 1 and 1 or 0)
+    end
+    assert(app.store:exec("insert into ends(n, job, total, good) values ($1, $2, $3, $4)",
+      job.args.n, job.id, #job.previous, good))
+  end },
 }
+local function start(app, body)
+  local list = {}
+  for i = 1, body.count do list[i] = { "member", { n = body.n + i - 1 } } end
+  if body.kind == "batch" then
+    return app.jobs:batch(list, { done = { "counted", { n = body.n } } })
+  elseif body.kind == "chord" then
+    return app.workflows:chord(list, { "joined", { n = body.n } })
+  end
+  return app.workflows:chain(list)
+end
 M.routes = {
   ["POST /push"] = { body = { kind = "string", n = "integer", count = "integer?", key = "string?", pad = "string?" },
     function(app, req)
@@ -47,6 +71,12 @@ M.routes = {
     if not id then return 503, { error = message } end
     return 202, { ids = { id } }
   end },
+  ["POST /start"] = { body = { kind = "string", n = "integer", count = "integer" }, function(app, req)
+    local id, message = start(app, req.body)
+    if not id then return 503, { error = message } end
+    return 202, { started = id }
+  end },
+  ["GET /open"] = function(app) return 200, { runs = #app.workflows:list({ state = "running" }) } end,
   -- The state first: of a job that is done the runs counted after it are all there will be.
   ["GET /done"] = { query = { id = "integer", n = "integer" }, function(app, req)
     local job = app.jobs:get(req.query.id)
@@ -60,6 +90,7 @@ return M
 create table runs (seq integer primary key, kind text not null, n integer not null);
 create index runs_n on runs(n);
 create table orders (n integer primary key);
+create table ends (n integer not null, job integer not null, total integer not null, good integer not null);
 ]],
 }
 
@@ -112,11 +143,18 @@ local function new_model()
   return setmetatable({ n = 0, pushes = {}, ids = {}, done = {}, keys = {}, revived = {}, acknowledged = 0 }, Model)
 end
 
-local KINDS = { "one", "one", "flaky", "slow", "keyed", "many", "order" }
+local KINDS = { "one", "one", "flaky", "slow", "keyed", "many", "order", "batch", "chord", "chain" }
+local GROUPED = { batch = true, chord = true, chain = true }
 
 function Model:next_request()
   local kind = KINDS[math.random(#KINDS)]
   local push = { kind = kind, n = self.n + 1, count = kind == "many" and math.random(2, 20) or 1 }
+  if GROUPED[kind] then
+    push.count = math.random(2, 6)
+    self.n = self.n + push.count
+    self.pushes[#self.pushes + 1] = push
+    return push, "/start", { kind = kind, n = push.n, count = push.count }
+  end
   self.n = self.n + push.count
   self.pushes[#self.pushes + 1] = push
   if kind == "order" then
@@ -132,11 +170,11 @@ function Model:answered(push, status, json)
   if status == 202 then
     push.acknowledged = true
     self.acknowledged = self.acknowledged + push.count
-    for i, id in ipairs(json.ids) do
+    for i, id in ipairs(json.ids or {}) do
       assert(not self.ids[id], ("id %d was given to %d and %d"):format(id, self.ids[id] or 0, push.n + i - 1))
       self.ids[id] = push.n + i - 1
     end
-    push.id = json.ids[1]
+    push.id = json.ids and json.ids[1]
     if push.key then
       self.keys[push.key] = self.keys[push.key] or {}
       table.insert(self.keys[push.key], push)
@@ -149,7 +187,7 @@ end
 --- A push of the last hundred that was acknowledged.
 function Model:some()
   local push = self.pushes[#self.pushes - math.random(0, math.min(99, #self.pushes - 1))]
-  return push and push.acknowledged and push.count == 1 and push or nil
+  return push and push.acknowledged and push.id and push.count == 1 and push or nil
 end
 
 local function burst(model, clients)
@@ -241,7 +279,7 @@ local function revive_quarantined(maru, model)
   for _, job in ipairs(maru:admin("/jobs?state=dead&limit=500").jobs) do
     assert(job.error:find("took the process down", 1, true), cjson.encode(job))
     maru:admin("/jobs/" .. job.id .. "/retry", "POST")
-    model.revived[model.ids[job.id] or 0] = true
+    model.revived[job.args.n] = true
     count = count + 1
   end
   return count
@@ -277,14 +315,53 @@ local function check_pushes(model, runs)
       repeated = repeated + (runs[n] and runs[n] - 1 or 0)
     end
     local what = ("%s %d of %d"):format(push.kind, push.n, push.count)
-    assert(not push.acknowledged or ran == push.count, what .. " was acknowledged and is lost")
-    assert(ran == 0 or ran == push.count, what .. ": a part of a push ran")
+    local broken = false -- a chain ends with a step that is set aside
+    for n = push.n, push.n + push.count - 1 do
+      broken = broken or push.kind == "chain" and model.revived[n]
+    end
+    assert(broken or not push.acknowledged or ran == push.count, what .. " was acknowledged and is lost")
+    assert(broken or ran == 0 or ran == push.count, what .. ": a part of a push ran")
     assert(not push.refused or ran == 0, what .. " was refused and ran")
   end
   for n, count in pairs(model.done) do
     assert.equal(count, runs[n], ("job %d was reported done and ran again"):format(n))
   end
   return repeated
+end
+
+--- A batch, or a chord, whose members ended well has one job after them, and that knows them all.
+local function check_ends(maru, model)
+  local ends = {}
+  for _, line in ipairs(rows(maru, "select distinct n, job, total, good from ends")) do
+    local n, job, total, good = line:match("^(%d+) (%d+) (%d+) (%d+)$")
+    n = tonumber(n)
+    assert(not ends[n], ("%d ended in the jobs %s and %s"):format(n, ends[n] and ends[n].job or "", job))
+    ends[n] = { job = job, total = tonumber(total), good = tonumber(good) }
+  end
+  local count = 0
+  for _, push in ipairs(model.pushes) do
+    local whole = push.acknowledged and (push.kind == "batch" or push.kind == "chord")
+    for n = push.n, push.n + push.count - 1 do
+      whole = whole and not model.revived[n]
+    end
+    if whole then
+      count = count + 1
+      local what, last = push.kind .. " " .. push.n, ends[push.n]
+      assert(last, what .. " has no last job")
+      assert.same({ push.count, push.count }, { last.total, last.good }, what)
+    end
+  end
+  return count
+end
+
+local function check_chains(model, order)
+  for _, push in ipairs(model.pushes) do
+    for n = push.n + 1, push.n + push.count - 1 do
+      if push.kind == "chain" and push.acknowledged and not model.revived[n - 1] then
+        assert(order[n - 1].last < order[n].first, ("chain %d: %d ran after %d had begun"):format(push.n, n - 1, n))
+      end
+    end
+  end
 end
 
 --- The job that held a key was over before the next was let in: their runs do not mix.
@@ -324,18 +401,22 @@ describe("kill -9 of a server with jobs", function()
     assert(server.wait_for(function() return drained(maru) end, 60), "does not come to rest")
     local quarantined = revive_quarantined(maru, model)
     assert(server.wait_for(function() return drained(maru) end, 60), "does not come to rest")
+    assert.equal(0, maru:get("/open").json.runs)
     maru:stop(true)
     local seed = "KILL_SEED=" .. SEED
     local runs, order = runs_by_number(maru)
     local repeated = check_pushes(model, runs)
     check_keys(model, order)
+    check_chains(model, order)
+    local joined = check_ends(maru, model)
     local orders = rows(maru, "select n from orders order by n")
     local ordered = rows(maru, "select distinct n from runs where kind = 'ledger.ordered' order by n")
     assert.same(orders, ordered, seed .. ": orders and their jobs are committed together")
     assert.same({ "ok" }, rows(maru, "pragma integrity_check"))
     assert.is_true(model.acknowledged > ROUNDS * 5, model.acknowledged .. " acknowledged")
-    print(("# %d kills at calls, %d at random times; %d jobs acknowledged, %d runs repeated, %d set aside, seed %d")
-      :format(counts.call, counts.time, model.acknowledged, repeated, quarantined, SEED))
+    print(("# %d kills at calls, %d at random times; %d jobs acknowledged, %d batches and chords, %d runs repeated, "
+      .. "%d set aside, seed %d")
+      :format(counts.call, counts.time, model.acknowledged, joined, repeated, quarantined, SEED))
     server.shell("rm -rf " .. maru.dir)
   end)
 end)
