@@ -113,7 +113,7 @@ void jobs_bulk(struct jobs *jobs, struct jobs_bulk *bulk);
  * "paused","concurrency","rate","weight","key_concurrency","key_rate","declared":{…},
  * "per_second":{"pushed","done","failed"}}]; oldest_s: how long the one that waits longest has
  * been due, a sixteenth off at most; a limit that is null bounds nothing, declared holds
- * what it would be without an operator's change; per_second: over the last ten. */
+ * what it would be without an operator's change; per_second: over the last ten.  By name. */
 void jobs_print_queues(struct jobs *jobs, struct buf *out);
 
 /* {"queue","seconds":{"from","step","pushed":[…],"done":[…],"failed":[…],"wait_p50_ms":[…],

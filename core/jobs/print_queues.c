@@ -1,9 +1,11 @@
 #include "jobs/private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "jobs/driver.h"
 
 /* A rate's periods as they are written. */
@@ -121,15 +123,27 @@ static void print_queue(struct json *w, const struct jobs *jobs, struct queue *q
     json_close(w, '}');
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    const struct queue *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
 void jobs_print_queues(struct jobs *jobs, struct buf *out)
 {
     struct json w = json_to(out);
     int64_t now_wall = clock_wall_ns();
+    size_t n = 0;
     json_open(&w, '[');
     jobs_lock(jobs);
+    struct queue **queues = mem_alloc((jobs->words + 1) * sizeof(struct queue *));
     for (uint32_t i = 1; i <= jobs->words; i++)
         if (jobs->queue_words[i])
-            print_queue(&w, jobs, jobs->queue_words[i], now_wall);
+            queues[n++] = jobs->queue_words[i];
+    qsort(queues, n, sizeof(struct queue *), compare_names);
+    for (size_t i = 0; i < n; i++)
+        print_queue(&w, jobs, queues[i], now_wall);
     jobs_unlock(jobs);
     json_close(&w, ']');
+    mem_free(queues);
 }

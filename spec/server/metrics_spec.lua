@@ -1,0 +1,96 @@
+--- What etc/ offers for Prometheus and Grafana is made of metrics that a server prints.
+local cjson = require("cjson")
+local server = require("spec.support.server")
+
+local WORK = { ["plugin.lua"] = [[
+local M = { name = "work", version = "1.0.0" }
+M.jobs = {
+  fine = { queue = "mail", function() end },
+  fails = { queue = "mail", retries = 0, function() error("no") end },
+}
+M.routes = { ["POST /push"] = function(app)
+  app.jobs:push("fine", {})
+  app.jobs:push("fails", {})
+  return 200, {}
+end }
+return M
+]] }
+
+--- PromQL's own words, and labels and variables of the dashboard, are no metrics.
+local function metrics_of(expression)
+  local found = {}
+  for name in expression:gsub('"[^"]*"', ""):gmatch("maru_[%w_]+") do
+    found[name] = true
+  end
+  return found
+end
+
+describe("etc/", function()
+  local maru, printed
+
+  setup(function()
+    maru = server.start({ plugins = { work = WORK } })
+    maru:post("/push", {})
+    printed = server.wait_for(function()
+      local text = maru:get("/metrics").body
+      return text:find('end="dead"} 1', 1, true) and text:find('state="dead"} 1', 1, true) and text
+    end)
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  local function check(expression)
+    local names = metrics_of(expression)
+    assert.truthy(next(names), "no metric in " .. expression)
+    for name in pairs(names) do
+      assert.truthy(printed:find("\n" .. name .. "[ {]"), name .. " is not in /metrics")
+    end
+    for value in expression:gmatch('%f[%w]e?n?d?s?t?a?t?e?=~?"(%l[%l|]*)"') do
+      for one in value:gmatch("[^|]+") do
+        assert.truthy(printed:find('"' .. one .. '"', 1, true), one .. " is no value of a label")
+      end
+    end
+  end
+
+  it("has a Grafana dashboard over metrics that are there", function()
+    local board = cjson.decode(server.read_file("etc/grafana/jobs.json"))
+    local panels, ids = 0, {}
+    for _, panel in ipairs(board.panels) do
+      assert.is_nil(ids[panel.id])
+      ids[panel.id] = true
+      assert.truthy(#panel.title > 0 and panel.gridPos.w > 0 and panel.gridPos.x + panel.gridPos.w <= 24)
+      for _, target in ipairs(panel.targets) do
+        check(target.expr)
+      end
+      panels = panels + 1
+    end
+    assert.is_true(panels >= 12)
+    for _, variable in ipairs(board.templating.list) do
+      if variable.type == "query" then
+        check(variable.query.query)
+      end
+    end
+  end)
+
+  it("has alarms over metrics that are there", function()
+    local text = server.read_file("etc/prometheus/jobs.yml")
+    local rules = 0
+    for line in text:gmatch("[^\n]+") do
+      local expression = line:match("^        expr: (.+)$")
+      if expression then
+        check(expression)
+        rules = rules + 1
+      end
+      assert.is_nil(line:find("\t", 1, true), "YAML knows no tabs: " .. line)
+    end
+    local _, alerts = text:gsub("\n      %- alert: %w+\n", "")
+    local _, summaries = text:gsub('\n          summary: ".-"\n', "")
+    assert.equal(alerts, rules)
+    assert.equal(alerts, summaries)
+    local said = server.shell([[python3 -c 'import sys, yaml; yaml.safe_load(sys.stdin); print("read")' \
+      <etc/prometheus/jobs.yml 2>&1 || true]])
+    assert.truthy(said:find("read", 1, true) or said:find("No module named", 1, true), said)
+  end)
+end)
