@@ -112,6 +112,56 @@ static struct job_target *targets_of(struct generation *g)
     return g->attached;
 }
 
+static struct job_rate job_rate(struct rate_decl rate)
+{
+    return (struct job_rate){rate.count, rate.period_ns};
+}
+
+static void set_queues(struct server *s, const struct set *set)
+{
+    int total = 0, n = 0;
+    for (int i = 0; i < set->count; i++)
+        total += set->generations[i]->decl->queue_count;
+    struct job_queue_options *queues = mem_zero((size_t)total + 1, sizeof *queues);
+    for (int i = 0; i < set->count; i++) {
+        const struct plugin_decl *decl = set->generations[i]->decl;
+        for (int k = 0; k < decl->queue_count; k++) {
+            const struct queue_decl *d = &decl->queues[k];
+            queues[n++] = (struct job_queue_options){d->name,
+                                                     {.concurrency = d->concurrency,
+                                                      .weight = d->weight,
+                                                      .rate = job_rate(d->rate),
+                                                      .key_concurrency = d->key_concurrency,
+                                                      .key_rate = job_rate(d->key_rate)}};
+        }
+    }
+    jobs_set_queues(s->jobs, queues, n);
+    mem_free(queues);
+}
+
+static struct job_kind_options kind_options(const struct job_decl *d)
+{
+    return (struct job_kind_options){
+        .kind = d->kind,
+        .queue = d->queue,
+        .priority = d->priority,
+        .retries = d->retries,
+        .backoff_ns = d->backoff_ns,
+        .backoff_max_ns = d->backoff_max_ns,
+        .backoff_factor = d->backoff_factor,
+        .backoff_jitter = 1 + d->backoff_jitter,
+        .timeout_ns = d->timeout_ns,
+        .result_ttl_ns = d->result_ttl_ns,
+        .hard_timeout_ns = d->hard_timeout_ns,
+        .expires_ns = d->expires_ns,
+        .concurrency = d->concurrency,
+        .rate = job_rate(d->rate),
+        .key_field = d->key,
+        .key_concurrency = d->key_concurrency,
+        .key_rate = job_rate(d->key_rate),
+    };
+}
+
 static void set_kinds(struct server *s, const struct set *set)
 {
     int total = 0, n = 0;
@@ -122,6 +172,7 @@ static void set_kinds(struct server *s, const struct set *set)
         struct generation *g = set->generations[i];
         struct job_target *targets = targets_of(g);
         for (int k = 0; k < g->decl->job_count; k++) {
+<<<<<<< HEAD
             const struct job_decl *d = &g->decl->jobs[k];
             kinds[n++] = (struct job_kind_options){
                 .kind = d->kind,
@@ -138,6 +189,10 @@ static void set_kinds(struct server *s, const struct set *set)
                 .concurrency = d->concurrency,
                 .target = generation_held(g) ? NULL : &targets[k],
             };
+=======
+            kinds[n] = kind_options(&g->decl->jobs[k]);
+            kinds[n++].target = generation_held(g) ? NULL : &targets[k];
+>>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
         }
     }
     jobs_set_kinds(s->jobs, kinds, n);
@@ -231,6 +286,7 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
     struct err err = {0};
     int schedules;
     struct cron_schedule *list = list_schedules(set, &schedules);
+    set_queues(s, set);
     set_kinds(s, set);
     set_workflows(s, set);
     for (int i = 0; i < count; i++)

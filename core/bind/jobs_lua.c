@@ -110,8 +110,9 @@ static int64_t read_run_at(lua_State *L, int index)
 
 void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
 {
-    static const char *const known[] = {"delay",   "at",     "priority",   "queue", "retries",
-                                        "timeout", "unique", "result_ttl", NULL};
+    static const char *const known[] = {"delay",   "at",      "priority", "queue",
+                                        "retries", "timeout", "unique",   "result_ttl",
+                                        "key",     "expires", NULL};
     if (!args_opt_table(L, options, PUSH, "options"))
         return;
     opt_known(L, options, known, PUSH);
@@ -121,6 +122,8 @@ void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
     spec->timeout_ns = opt_duration(L, options, "timeout", 0, PUSH);
     spec->run_at_wall = read_run_at(L, options);
     spec->unique = opt_string(L, options, "unique", STR(""), PUSH);
+    spec->key = opt_string(L, options, "key", STR(""), PUSH);
+    spec->expires_ns = opt_duration(L, options, "expires", 0, PUSH);
     spec->result_ttl_ns = opt_duration(L, options, "result_ttl", 0, PUSH);
 }
 
@@ -194,7 +197,7 @@ static int start_push(lua_State *L, struct task *task, struct store_tx *tx, int 
 /*** Pushes a job for each of the JSON texts, durably, all or none.  (waits)
  * @param kind string "plugin.job"
  * @param list string[]
- * @param options table delay at priority queue retries timeout unique
+ * @param options table delay at priority queue retries timeout unique key expires
  * @return integer[]|nil ids, string? message, string? code */
 static int l_push(lua_State *L)
 {

@@ -56,6 +56,7 @@ enum job_state {
     JOB_RUNNING,
     JOB_DONE,
     JOB_CANCELLED,
+    JOB_EXPIRED,
     JOB_DEAD,
 }; /* ORDER job_state */
 bool job_state_parse(struct str text, enum job_state *out);

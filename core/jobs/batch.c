@@ -127,6 +127,8 @@ static void end_published(struct jobs *jobs, struct job *job, int64_t now_wall)
         jobs->dead_total++;
         jobs->dead++;
         q->dead++;
+    } else if (job->end == JOB_END_EXPIRED) {
+        q->expired_total++;
     }
     if (k->dead && (job->end == JOB_END_DONE || job->end == JOB_END_DISCARDED))
         metric_add(job->end == JOB_END_DONE ? k->done : k->dead, 1);

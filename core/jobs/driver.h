@@ -14,7 +14,7 @@
  *            to shared_arrive() with the record's fence (extra->lease).  Then they are READY like
  * any other.
  *          - Whatever ends a job's stay here is an end in jobs->batch.ends, guarded by (id,
- *            lease): JOB_END_DONE, DISCARDED and CANCELLED end the job, JOB_END_RETRY puts
+ *            lease): JOB_END_DONE, DISCARDED, CANCELLED and EXPIRED end the job, JOB_END_RETRY puts
  *            it back with job->attempt, job->text and job->run_at, JOB_END_INTERRUPTED puts
  *            it back as it was, in front if job->run_at is past.  The
  *            driver calls shared_stale() for one that is stale; it changes nothing (I4).

@@ -17,6 +17,7 @@ struct field {
 };
 static const struct field fields[] = {
     {"result_ttl", FIELD_INT64, offsetof(struct job_extra, result_ttl_ns)},
+    {"expires_at", FIELD_INT64, offsetof(struct job_extra, expires_at)},
     {"key", FIELD_TEXT, offsetof(struct job_extra, key)},
     {"batch", FIELD_INT64, offsetof(struct job_extra, batch)},
     {"workflow", FIELD_INT64, offsetof(struct job_extra, workflow)},
@@ -36,8 +37,10 @@ static char **text_of(const struct job_extra *extra, const struct field *f)
 
 struct job_extra *extra_make(struct job *job)
 {
-    if (!job->extra)
+    if (!job->extra) {
         job->extra = mem_zero(1, sizeof *job->extra);
+        job->extra->job = job;
+    }
     return job->extra;
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/heap.h"
 #include "base/str.h"
 
 struct job;
@@ -24,6 +25,7 @@ struct job_spec;
 struct job_extra {
     /* on disk */
     int64_t result_ttl_ns; /* 0 = the queue's */
+    int64_t expires_at;    /* wall, ns: it must have started by then; 0 = no matter when */
     char *key;             /* whose turn it is, and whose limits hold; or NULL */
     int64_t batch;         /* the crowd it is counted in, or 0 */
     int64_t workflow;      /* the run it is a step of, or 0 */
@@ -32,6 +34,8 @@ struct job_extra {
     int64_t scheduled_at; /* wall, ns: the schedule's instant */
     uint32_t timeout_ms;  /* 0 = the kind's */
     char *error;          /* of the last failed attempt */
+    struct job *job;
+    struct heap_node expiry; /* in jobs->expiring, by expires_at, while it may expire */
     /* not on disk */
     float progress; /* 0 … 1, of the run that has_progress */
     bool has_progress;

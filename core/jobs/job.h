@@ -62,6 +62,7 @@ enum job_end {
     JOB_END_DISCARDED,   /* the handler gave up: dead */
     JOB_END_CANCELLED,   /* by jobs_cancel() */
     JOB_END_INTERRUPTED, /* shutdown, generation retired: runs again, attempt not counted */
+    JOB_END_EXPIRED,     /* it had not started when its time for that was over */
 };
 
 struct job_outcome {

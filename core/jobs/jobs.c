@@ -95,12 +95,15 @@ static void stop_step(struct jobs *jobs, int64_t now)
     jobs->stopped = jobs->count[PLACE_RUNNING] == 0;
 }
 
-/* Lock held: when a delayed job or a wait of a workflow is due; 0 = never. */
+/* Lock held: when a delayed job or a wait of a workflow is due, or a job expires; 0 = never. */
 static int64_t next_due(struct jobs *jobs)
 {
-    const struct heap_node *first = heap_first(&jobs->due);
-    int64_t wait = workflow_due_wall(jobs);
-    return !first ? wait : wait && wait < first->key ? wait : first->key;
+    const struct heap_node *nodes[] = {heap_first(&jobs->due), heap_first(&jobs->expiring)};
+    int64_t due = workflow_due_wall(jobs);
+    for (int i = 0; i < 2; i++)
+        if (nodes[i] && (due == 0 || nodes[i]->key < due))
+            due = nodes[i]->key;
+    return due;
 }
 
 /* Lock held: how long the control lane may sleep.  Wall time may jump, so delays
@@ -138,6 +141,7 @@ static void look(struct jobs *jobs)
         return;
     }
     place_due(jobs, now_wall);
+    place_expired(jobs, now_wall);
     flow_refilled(jobs, now);
     give_back(jobs, now_wall - SHARED_UNSTARTED_MS * NS_PER_MS);
     workflow_look(jobs, now_wall);
@@ -194,6 +198,7 @@ static struct jobs *create(const struct jobs_options *options)
     list_init(&jobs->targets);
     list_init(&jobs->ring);
     list_init(&jobs->suspects);
+    jobs->fields = map_create();
     jobs->flows = map_create();
     jobs->keys = map_create();
     jobs->timer.fire = on_timer;
@@ -206,7 +211,8 @@ static void destroy(struct jobs *jobs)
 {
     batch_drop(jobs, &jobs->pending);
     workflow_close(jobs);
-    heap_free(&jobs->due); /* it touches its nodes, so before the jobs */
+    heap_free(&jobs->due); /* they touch their nodes, so before the jobs */
+    heap_free(&jobs->expiring);
     for (size_t i = 0; i < jobs->index.size; i++)
         if (jobs->index.slots[i].id)
             job_unref(jobs->index.slots[i].value);

@@ -70,9 +70,13 @@ struct job_kind_options {
     int64_t backoff_ns, timeout_ns;
     int64_t backoff_max_ns; /* as struct job_backoff, whose first_ns is backoff_ns */
     double backoff_factor, backoff_jitter;
-    int64_t result_ttl_ns; /* of a push that does not say; 0 = the queue's */
-    int concurrency;       /* 0 = no limit */
+    int64_t result_ttl_ns;   /* of a push that does not say; 0 = the queue's */
+    int64_t hard_timeout_ns; /* after so long `kill` comes; 0 = never */
+    int64_t expires_ns;      /* not started so long after it was due: it never runs; 0 = it does */
+    int concurrency;         /* 0 = no limit */
     struct job_rate rate;
+    const char
+        *key_field;      /* of the arguments: its value is the key of a push without one; or NULL */
     int key_concurrency; /* of jobs with one key; 0 = no limit */
     struct job_rate key_rate;
     void *target; /* handed to `run`; NULL = known, but held for now */
@@ -116,7 +120,8 @@ struct job_spec {
     struct str unique;   /* refused while another of this kind with this key is unfinished */
     struct str schedule; /* "plugin/id": refused if (schedule, scheduled_at) was pushed before */
     int64_t scheduled_at_wall;
-    struct str key;        /* whose turn and whose limits; empty = none */
+    struct str key;        /* whose turn and whose limits */
+    int64_t expires_ns;    /* not started so long after it was due: it never runs */
     int64_t result_ttl_ns; /* how long a result is kept */
 };
 

@@ -89,6 +89,9 @@ static void kind_reset(struct jobs *jobs, struct kind *k)
     k->retries = DEFAULT_RETRIES;
     k->backoff = backoff_whole((struct job_backoff){0});
     k->timeout_ns = k->result_ttl_ns = 0;
+    k->hard_timeout_ns = 0;
+    k->expires_ns = 0;
+    k->key_field = NULL;
     k->key_concurrency = 0;
     k->key_rate = (struct job_rate){0};
     limit_set(&k->limit, 0, (struct job_rate){0});
@@ -201,6 +204,17 @@ static void kind_metrics(struct kind *k)
     buf_free(&labels);
 }
 
+/* Kept for good: pushes read it without the lock. */
+static const char *field_name(struct jobs *jobs, const char *name)
+{
+    char *known = map_get(jobs->fields, str_c(name));
+    if (!known) {
+        known = mem_strdup(name);
+        map_set(jobs->fields, str_c(name), known);
+    }
+    return known;
+}
+
 static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
 {
     struct kind *k = kind_get(jobs, str_c(o->kind));
@@ -215,6 +229,9 @@ static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
                                                     o->backoff_factor, o->backoff_jitter});
     k->timeout_ns = o->timeout_ns;
     k->result_ttl_ns = o->result_ttl_ns;
+    k->hard_timeout_ns = o->hard_timeout_ns;
+    k->expires_ns = o->expires_ns;
+    k->key_field = o->key_field ? field_name(jobs, o->key_field) : NULL;
     k->key_concurrency = o->key_concurrency;
     k->key_rate = o->key_rate;
     limit_set(&k->limit, o->concurrency, o->rate);
@@ -307,6 +324,12 @@ void names_free(struct jobs *jobs)
     }
     list_each_safe (node, &jobs->targets)
         mem_free(list_entry(node, struct target, link));
+    size_t at = 0;
+    struct str name;
+    void *field;
+    while (map_next(jobs->fields, &at, &name, &field))
+        mem_free(field);
+    map_destroy(jobs->fields);
     mem_free(jobs->kind_words);
     mem_free(jobs->queue_words);
     map_destroy(jobs->kinds);

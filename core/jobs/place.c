@@ -1,3 +1,5 @@
+#include "base/clock.h"
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 static void enter(struct jobs *jobs, struct job *job, enum place place, bool front)
@@ -49,6 +51,28 @@ static void suspect_active(struct jobs *jobs, int by)
         place_ready_front(jobs, list_entry(jobs->suspects.prev, struct job, link));
 }
 
+/* Only what never started expires. */
+static void follow_expiry(struct jobs *jobs, struct job *job, enum place place)
+{
+    struct job_extra *extra = job->extra;
+    bool waits = place == PLACE_READY || place == PLACE_DELAYED || place == PLACE_PARKED;
+    if (!waits || job->attempt > 0)
+        heap_remove(&jobs->expiring, &extra->expiry);
+    else if (!extra->expiry.slot) {
+        heap_push(&jobs->expiring, &extra->expiry, extra->expires_at);
+        if (heap_first(&jobs->expiring) == &extra->expiry)
+            jobs_wake(jobs, extra->expires_at);
+    }
+}
+
+static void expire(struct jobs *jobs, struct job *job)
+{
+    if (jobs->driver->shared)
+        shared_leave(jobs, job, JOB_END_EXPIRED);
+    else
+        job_over(jobs, job, JOB_END_EXPIRED);
+}
+
 static void move(struct jobs *jobs, struct job *job, enum place place, bool front)
 {
     enum place from = (enum place)job->place;
@@ -60,6 +84,8 @@ static void move(struct jobs *jobs, struct job *job, enum place place, bool fron
         flow_active(jobs, job, active ? 1 : -1);
     if (job->stream && !active && place != PLACE_READY)
         flow_forget(jobs, job);
+    if (job->extra && job->extra->expires_at)
+        follow_expiry(jobs, job, place);
     if (job->crashes && active != was_active)
         suspect_active(jobs, active ? 1 : -1);
 }
@@ -81,6 +107,10 @@ void place_start(struct jobs *jobs, struct job *job, int64_t now_wall)
 
 bool place_sets_aside(struct jobs *jobs, struct job *job)
 {
+    if (job->extra && job->extra->expiry.slot && job->extra->expires_at <= clock_wall_ns()) {
+        expire(jobs, job);
+        return true;
+    }
     if (!job->crashes || jobs->suspects_active == 0 || jobs->suspects_free)
         return false;
     place_set(jobs, job, PLACE_PARKED);
@@ -92,4 +122,13 @@ void place_due(struct jobs *jobs, int64_t now_wall)
     struct heap_node *first;
     while ((first = heap_first(&jobs->due)) && first->key <= now_wall)
         place_set(jobs, list_entry(first, struct job, due), PLACE_READY);
+}
+
+void place_expired(struct jobs *jobs, int64_t now_wall)
+{
+    struct heap_node *first;
+    while ((first = heap_first(&jobs->expiring)) && first->key <= now_wall) {
+        struct job_extra *extra = list_entry(first, struct job_extra, expiry);
+        expire(jobs, extra->job);
+    }
 }

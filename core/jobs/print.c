@@ -5,7 +5,7 @@
 
 /* ORDER job_state */
 static const char *const state_names[] = {"any",  "ready",     "delayed", "running",
-                                          "done", "cancelled", "dead"};
+                                          "done", "cancelled", "expired", "dead"};
 /* ORDER job_priority */
 static const char *const priority_names[] = {"high", "normal", "low"};
 
@@ -26,6 +26,8 @@ const char *job_state_name(enum job_state state)
 
 enum job_state job_state_of_end(int end)
 {
+    if (end == JOB_END_EXPIRED)
+        return JOB_EXPIRED;
     return end == JOB_END_DONE ? JOB_DONE : JOB_CANCELLED;
 }
 

@@ -102,7 +102,7 @@ struct queue {
     struct job_queue_change changed;  /* by an operator, as on disk */
     int64_t count[PLACE_COUNT];
     int64_t seen[PLACE_COUNT]; /* of a shared record, as it was read last */
-    int64_t held, dead, done_total, failed_total, limited_total;
+    int64_t held, dead, done_total, failed_total, expired_total, limited_total;
     struct rates *rates; /* NULL until something happens, or when there are too many */
     struct ages *ages;   /* of those that wait for a worker; NULL until one does */
 };
@@ -117,7 +117,10 @@ struct kind {
     struct job_backoff backoff; /* without zeros */
     int64_t timeout_ns, result_ttl_ns;
     struct limit limit;
-    int key_concurrency; /* of jobs with one key */
+    int64_t hard_timeout_ns;
+    _Atomic int64_t expires_ns;    /* this and the next are read without the lock */
+    const char *_Atomic key_field; /* lives as long as the jobs; or NULL */
+    int key_concurrency;           /* of jobs with one key */
     struct job_rate key_rate;
     struct list lines; /* struct line, of each queue that had one */
     struct line *line; /* the last that was asked for */
@@ -331,6 +334,7 @@ struct jobs {
     struct index index;
     struct index crowds;  /* struct crowd by id: batches with unfinished members */
     struct index watched; /* lists of change_op by the id of the job whose end they wait for */
+    struct map *fields;   /* names of arguments that say whose job it is */
     struct map *kinds, *queues, *uniques; /* by name; uniques by kind word and key */
     struct kind **kind_words;             /* by word; NULL where the word is a queue's */
     struct queue **queue_words;
@@ -346,6 +350,8 @@ struct jobs {
     int suspects_active;
     bool suspects_free; /* any number at once: the claims of a shared record see to it */
     struct heap due;
+    struct heap
+        expiring; /* extra->expiry of what waits, by the wall time it must have started by */
     int64_t count[PLACE_COUNT];
     struct worker *to_post;
     int64_t next_id, id_limit; /* id_limit: of a shared record's ids that lie ready */
@@ -422,7 +428,8 @@ void place_start(struct jobs *jobs, struct job *job, int64_t now_wall); /* READY
 /* A job that is picked may have to wait for what is not its limits: then it is not READY
  * any more. */
 bool place_sets_aside(struct jobs *jobs, struct job *job);
-void place_due(struct jobs *jobs, int64_t now_wall); /* delayed → ready */
+void place_due(struct jobs *jobs, int64_t now_wall);     /* delayed → ready */
+void place_expired(struct jobs *jobs, int64_t now_wall); /* what waited too long → finishing */
 
 /* flow.c, beside flow.h */
 void limit_look_at(struct jobs *jobs, struct limit *limit, int64_t at);
@@ -500,6 +507,9 @@ void batch_setup(struct jobs *jobs); /* prepares jobs->write */
 /* refuse.c.  No lock: pushes and changes that wait for a commit that will not come hear so;
  * outcomes, and what follows from them, stay. */
 void batch_refuse(struct jobs *jobs, const struct err *err);
+
+/* key.c: the key that the arguments say */
+void key_fill(struct job *job, const char *field);
 
 /* push.c */
 bool push_check(const struct job_spec *spec, const struct str *args, int count, struct err *err);

@@ -13,13 +13,15 @@ bool push_check(const struct job_spec *spec, const struct str *args, int count, 
     if (spec->unique.n > JOBS_UNIQUE_BYTES)
         return err_set(err, ERR_LIMIT, "jobs: a unique key has at most %d bytes",
                        JOBS_UNIQUE_BYTES);
+    if (spec->key.n > JOBS_UNIQUE_BYTES)
+        return err_set(err, ERR_LIMIT, "jobs: a key has at most %d bytes", JOBS_UNIQUE_BYTES);
     if (count < 1 || count > JOBS_PUSH_COUNT)
         return err_set(err, ERR_LIMIT, "jobs: a push has 1 to %d jobs", JOBS_PUSH_COUNT);
     if (count > 1 && (spec->unique.n || spec->schedule.n))
         return err_set(err, ERR_INVALID, "jobs: a unique key is for one job, not for %d", count);
     if (spec->priority < 0 || spec->priority > JOBS_PRIORITIES || spec->retries < 0 ||
         spec->retries > ATTEMPTS_MOST || spec->timeout_ns < 0 || spec->run_at_wall < 0 ||
-        spec->result_ttl_ns < 0)
+        spec->result_ttl_ns < 0 || spec->expires_ns < 0)
         return err_set(err, ERR_INVALID, "jobs: priority, retries, timeout or time out of range");
     for (int i = 0; i < count; i++)
         if (args[i].n > JOBS_ARGS_BYTES)
@@ -125,6 +127,13 @@ void push_fill_job(struct job *job, const struct job_spec *spec, int64_t now)
     job->created_at = now;
     job->run_at = spec->run_at_wall > now ? spec->run_at_wall : now;
     extra_fill(job, spec);
+    const char *field = atomic_load_explicit(&job->kind->key_field, memory_order_relaxed);
+    int64_t expires_ns = atomic_load_explicit(&job->kind->expires_ns, memory_order_relaxed);
+    if (field && !spec->key.n)
+        key_fill(job, field);
+    if (spec->expires_ns || expires_ns)
+        extra_make(job)->expires_at =
+            job->run_at + (spec->expires_ns ? spec->expires_ns : expires_ns);
 }
 
 void push_fill(struct push_op *op, const struct job_spec *spec)

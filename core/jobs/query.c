@@ -166,7 +166,7 @@ static bool scan(struct sqlite_conn *conn, struct look *l)
         return true;
     if (goes(q, JOB_READY) || goes(q, JOB_DELAYED) || goes(q, JOB_RUNNING))
         scan_unfinished(l);
-    if (goes(q, JOB_DONE) || goes(q, JOB_CANCELLED))
+    if (goes(q, JOB_DONE) || goes(q, JOB_CANCELLED) || goes(q, JOB_EXPIRED))
         scan_history(l);
     return (!goes(q, JOB_DEAD) || look_table(conn, l, JOB_DEAD)) &&
            (!goes(q, JOB_DONE) || look_table(conn, l, JOB_DONE));

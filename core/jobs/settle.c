@@ -110,6 +110,7 @@ void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
         switch (run->end) {
         case JOB_END_DONE:
         case JOB_END_CANCELLED:
+        case JOB_END_EXPIRED:
             end_job(jobs, job, run, run->end);
             break;
         case JOB_END_FAILED:

@@ -99,6 +99,7 @@ static struct wf_end end_of(const struct job *job)
         end.result = str_n(job->result->bytes, job->result->n);
     else if (!end.done)
         end.error = job->end == JOB_END_CANCELLED ? STR("its job was cancelled")
+                    : job->end == JOB_END_EXPIRED ? STR("its job expired before it started")
                     : extra->error                ? str_c(extra->error)
                                                   : STR("its job did not end well");
     return end;

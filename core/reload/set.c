@@ -140,6 +140,25 @@ static bool check_pages(const struct set *s, struct err *err)
     return ok;
 }
 
+static bool check_queues(const struct set *s, struct err *err)
+{
+    struct map *owners = map_create();
+    bool ok = true;
+    for (int i = 0; ok && i < s->count; i++) {
+        const struct generation *g = s->generations[i];
+        for (int k = 0; ok && k < g->decl->queue_count; k++) {
+            const char *name = g->decl->queues[k].name;
+            const struct generation *other = map_set(owners, str_c(name), (void *)(uintptr_t)g);
+            if (other)
+                ok = err_set(err, ERR_CONFLICT,
+                             "M.queues[\"%s\"] of plugin %s clashes with the one of %s", name,
+                             g->name, other->name);
+        }
+    }
+    map_destroy(owners);
+    return ok;
+}
+
 static int by_name(const void *a, const void *b)
 {
     return strcmp((*(struct generation *const *)a)->name, (*(struct generation *const *)b)->name);
@@ -163,7 +182,8 @@ struct set *set_create(struct generation *const *generations, int count,
         map_set(s->by_name, str_c(s->generations[i]->name), s->generations[i]);
     }
     index_jobs(s);
-    if (build_router(s, fixed, err) && build_files(s, fixed, err) && check_pages(s, err))
+    if (build_router(s, fixed, err) && build_files(s, fixed, err) && check_pages(s, err) &&
+        check_queues(s, err))
         return s;
     set_free(s);
     return NULL;

@@ -99,6 +99,22 @@ static void read_route(lua_State *L, void *item)
     route->operation_json = text(L, "operation_json");
 }
 
+static struct rate_decl rate(lua_State *L, const char *count, const char *period)
+{
+    return (struct rate_decl){(int64_t)number(L, count, 0), duration(L, period)};
+}
+
+static void read_queue(lua_State *L, void *item)
+{
+    struct queue_decl *queue = item;
+    queue->name = text(L, "name");
+    queue->weight = integer(L, "weight", 1);
+    queue->concurrency = integer(L, "concurrency", 0);
+    queue->key_concurrency = integer(L, "key_concurrency", 0);
+    queue->rate = rate(L, "rate_count", "rate_period");
+    queue->key_rate = rate(L, "key_rate_count", "key_rate_period");
+}
+
 static void read_job(lua_State *L, void *item)
 {
     struct job_decl *job = item;
@@ -114,7 +130,13 @@ static void read_job(lua_State *L, void *item)
     job->backoff_jitter = number(L, "backoff_jitter", 0.2);
     job->result_ttl_ns = duration(L, "result_ttl");
     job->timeout_ns = duration(L, "timeout");
+    job->hard_timeout_ns = duration(L, "hard_timeout");
+    job->expires_ns = duration(L, "expires");
     job->concurrency = integer(L, "concurrency", 0);
+    job->rate = rate(L, "rate_count", "rate_period");
+    job->key = text(L, "key");
+    job->key_concurrency = integer(L, "key_concurrency", 0);
+    job->key_rate = rate(L, "key_rate_count", "key_rate_period");
 }
 
 static void read_workflow_step(lua_State *L, void *item)
@@ -240,6 +262,7 @@ void plugin_read(lua_State *L, struct plugin_decl *decl)
     decl->jobs = items(L, "jobs", sizeof *decl->jobs, &decl->job_count, read_job);
     decl->workflows =
         items(L, "workflows", sizeof *decl->workflows, &decl->workflow_count, read_workflow);
+    decl->queues = items(L, "queues", sizeof *decl->queues, &decl->queue_count, read_queue);
     decl->schedules =
         items(L, "schedules", sizeof *decl->schedules, &decl->schedule_count, read_schedule);
     decl->topics = items(L, "topics", sizeof *decl->topics, &decl->topic_count, read_topic);
@@ -280,8 +303,15 @@ static void free_routes_and_jobs(struct plugin_decl *decl)
     for (int i = 0; i < decl->job_count; i++) {
         mem_free(decl->jobs[i].kind);
         mem_free(decl->jobs[i].queue);
+<<<<<<< HEAD
         mem_free(decl->jobs[i].celery);
+=======
+        mem_free(decl->jobs[i].key);
+>>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
     }
+    for (int i = 0; i < decl->queue_count; i++)
+        mem_free(decl->queues[i].name);
+    mem_free(decl->queues);
     mem_free(decl->routes);
     mem_free(decl->jobs);
 }

@@ -28,6 +28,9 @@ struct route_decl {
     int64_t timeout_ns;
     char *operation_json; /* an operation object of OpenAPI 3.1 (lua/maru/operation.lua); or NULL */
 };
+struct rate_decl {
+    int64_t count, period_ns; /* count 0 = none */
+};
 struct job_decl {
     char *kind; /* "plugin.job" */
     int handler;
@@ -35,9 +38,19 @@ struct job_decl {
     char *queue;
     int priority; /* 0 high, 1 normal, 2 low */
     int retries;
-    int64_t backoff_ns, backoff_max_ns, timeout_ns, result_ttl_ns;
+    int64_t backoff_ns, backoff_max_ns, timeout_ns, hard_timeout_ns, result_ttl_ns;
     double backoff_factor, backoff_jitter;
-    int concurrency; /* 0 = no limit */
+    int64_t expires_ns; /* 0 = never */
+    int concurrency;    /* 0 = no limit */
+    struct rate_decl rate;
+    char *key;           /* field of args that says whose job it is; or NULL */
+    int key_concurrency; /* 0 = no limit */
+    struct rate_decl key_rate;
+};
+struct queue_decl {
+    char *name;
+    int weight, concurrency, key_concurrency; /* 0 = no limit */
+    struct rate_decl rate, key_rate;
 };
 struct workflow_decl; /* jobs/workflow.h */
 struct schedule_decl {
@@ -94,6 +107,8 @@ struct plugin_decl {
     int job_count;
     struct workflow_decl *workflows;
     int workflow_count;
+    struct queue_decl *queues;
+    int queue_count;
     struct schedule_decl *schedules;
     int schedule_count;
     struct topic_decl *topics;

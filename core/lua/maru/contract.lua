@@ -2,6 +2,7 @@
 --- which vm/plugin.c reads field by field. Errors are raised by words.refuse with the path of the key.
 local allow = require "maru.contract_allow"
 local fields = require "maru.fields"
+local queues = require "maru.contract_queues"
 local routes = require "maru.contract_routes"
 local schema = require "maru.schema"
 local units = require "maru.units"
@@ -15,8 +16,8 @@ local refuse, under = words.refuse, words.under
 local M = {}
 
 local KNOWN = { name = true, version = true, requires = true, config = true, limits = true, jit = true,
-  allow = true, series = true, routes = true, jobs = true, workflows = true, cron = true, on = true, sockets = true,
-  pages = true, exports = true, start = true, stop = true, health = true }
+  allow = true, series = true, routes = true, jobs = true, queues = true, workflows = true, cron = true, on = true,
+  sockets = true, pages = true, exports = true, start = true, stop = true, health = true }
 -- What a plugin may have at once on each lane.
 local CAPS = { tasks = 1000, timers = 1000, sockets = 10000, connections = 64 }
 local MOST = 1000000
@@ -253,6 +254,7 @@ function M.read(plugin, parts)
   out.routes = routes.routes(plugin.routes, context)
   out.sockets = routes.sockets(plugin.sockets, context)
   out.pages = routes.pages(plugin.pages, context)
+  out.queues = queues.read(plugin.queues, context)
   out.jobs = work.jobs(plugin.jobs, context)
   out.workflows = workflow.workflows(plugin.workflows, context, out.jobs)
   out.schedules = work.cron(plugin.cron, context, out.jobs)

@@ -1,4 +1,5 @@
 --- The part of the contract about work: jobs, cron, topics.
+local queues = require "maru.contract_queues"
 local units = require "maru.units"
 local words = require "maru.words"
 
@@ -8,10 +9,16 @@ local refuse, under = words.refuse, words.under
 local M = {}
 
 local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
+<<<<<<< HEAD
   concurrency = true, result_ttl = true, celery = true, [1] = true }
+=======
+  concurrency = true, rate = true, key = true, key_concurrency = true, key_rate = true, expires = true,
+  hard_timeout = true, result_ttl = true, [1] = true }
+>>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
 local BACKOFF = { first = true, factor = true, max = true, jitter = true }
 local CRON = { job = true, tz = true, id = true, args = true, enabled = true, jitter = true, missed = true,
   missed_max = true, overlap = true, deadline = true, [1] = true }
+local HARD_TIMEOUT_SECONDS = 10 -- after the timeout
 local PRIORITY = { high = 0, normal = 1, low = 2 }
 local MISSED = { latest = 0, skip = 1, all = 2 }
 local OVERLAP = { skip = 0, allow = 1, queue = 2, cancel = 3 }
@@ -73,6 +80,20 @@ local function backoff(keys, t, out)
   return out
 end
 
+--- What bounds the job: how many run and start, for whom, and how long it may wait and run.
+local function bounds(keys, t, out)
+  queues.bounds(keys, t, out)
+  out.key = typed(keys, t, "key", "string", nil)
+  if out.key and (out.key == "" or #out.key > 100) then
+    refuse(under(keys, "key"), "is the name of a field of args, 1 to 100 bytes")
+  end
+  out.expires = duration(keys, t, "expires", 0)
+  out.hard_timeout = duration(keys, t, "hard_timeout", out.timeout + HARD_TIMEOUT_SECONDS)
+  if out.hard_timeout < out.timeout then
+    refuse(under(keys, "hard_timeout"), "must be at least the timeout, %g seconds", out.timeout)
+  end
+end
+
 --- A job with a handler of its own; options come from `t`, the function stands at t[1].
 local function job(keys, kind, name, t, context)
   if type(t) == "function" then
@@ -88,6 +109,7 @@ local function job(keys, kind, name, t, context)
     refuse(under(keys, "priority"), 'must be "high", "normal" or "low", got "%s"', priority)
   end
   local queue = typed(keys, t, "queue", "string", "default")
+<<<<<<< HEAD
   if not find(queue, "^[%w_.-]+$") or #queue > 100 then
     refuse(under(keys, "queue"), "a queue's name is 1 to 100 letters, digits, _ . or -")
   end
@@ -95,13 +117,16 @@ local function job(keys, kind, name, t, context)
   if celery and (celery == "" or #celery > 120 or find(celery, "[%c%s]")) then
     refuse(under(keys, "celery"), "a task's name is 1 to 120 bytes without spaces")
   end
+=======
+  queues.check_name(under(keys, "queue"), queue)
+>>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
   local out = backoff(keys, t, {
     kind = kind, queue = queue, celery = celery, priority = PRIORITY[priority],
     retries = whole(keys, t, "retries", 0, 1000, 3),
     timeout = duration(keys, t, "timeout", context.task_seconds),
-    concurrency = whole(keys, t, "concurrency", 0, 100000, 0),
     result_ttl = duration(keys, t, "result_ttl", 0),
   })
+  bounds(keys, t, out)
   context.handler(out, "handler", name, t[1])
   return out
 end

@@ -27,6 +27,7 @@
 ---@field routes? table<string, function|maru.Route>      ["GET /api/things/{id}"]; `{rest...}` takes the rest of the path
 ---@field jobs? table<string, function|maru.JobDeclaration>
 ---@field workflows? table<string, maru.Workflow>           graphs of steps whose state is on disk after each
+---@field queues? table<string, maru.QueueDeclaration>    ["mail"] = { rate = "100/s" }; one plugin only declares a queue
 ---@field cron? table<string, function|maru.CronDeclaration>   ["*/5 * * * *"] = { job = "collect" }
 ---@field on? table<string, function>                     channel topic → durable job
 ---@field sockets? table<string, maru.Socket>             ["/ws/things"]
@@ -173,8 +174,25 @@ function Stream:follow(topic, event) end
 ---@field backoff? string|number|maru.Backoff   first delay, or a table; default "2s", doubled each time
 ---@field timeout? string        default the plugin's limits.task
 ---@field result_ttl? string|number   how long a result is kept; default the configuration's jobs.result_ttl (1 day)
+---@field hard_timeout? string   a handler that has not ended so long after its start, although its waits fail from `timeout` on, is ended by force with its VM; default timeout + 10s
+---@field expires? string        a job that has not started so long after it was due ends as "expired"; its handler never runs
 ---@field concurrency? integer   at most so many run at once in this process
+<<<<<<< HEAD
 ---@field celery? string         the task's name for Python, such as "tasks.add"; default "plugin.job" (jobs.driver = "redis")
+=======
+---@field rate? string           "100/s", "10/m" or "1000/h": so many start in that time, over a bucket that holds as many
+---@field key? string            name of a field of args: its text or number says whose job it is. In a queue the keys take turns,
+---so that a tenant with a million jobs does not hold up one with a single job; jobs without a key are one flow
+---@field key_concurrency? integer   at most so many of one key run at once
+---@field key_rate? string       so many of one key start in that time
+
+---@class maru.QueueDeclaration   bounds of a queue, whatever jobs are in it; an operator's change wins until it is reset
+---@field concurrency? integer   at most so many of its jobs run at once in this process
+---@field rate? string           "100/s", "10/m" or "1000/h": so many start in that time, over a bucket that holds as many
+---@field weight? integer        how many jobs it has in its turn among the queues, 1 … 1000; default 1
+---@field key_concurrency? integer   at most so many of its jobs with one key run at once
+---@field key_rate? string       so many of one key start in that time
+>>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
 
 ---@class maru.Backoff
 ---@field first? string|number   delay before the second run, default "2s"
@@ -425,6 +443,8 @@ function app.cache:unlock(name, token) end               --- @return boolean
 ---@field retries? integer
 ---@field timeout? number|string
 ---@field result_ttl? number|string   how long its result is kept; default the job's, then the configuration's (1 day)
+---@field key? string            whose job it is, instead of the declaration's field of args
+---@field expires? number|string instead of the declaration's
 ---@field unique? string         no second one queued or running with this key → nil, message, "duplicate"
 
 ---@class maru.Jobs   durable: what push returned for is on disk.
