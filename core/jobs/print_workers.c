@@ -5,6 +5,16 @@
 
 enum { SHOWN = 200 /* running jobs of one lane */ };
 
+static void print_progress(struct json *w, const struct job_extra *extra)
+{
+    if (!extra->has_progress)
+        return;
+    json_key(w, "progress");
+    json_num(w, (double)(int)(extra->progress * 10000 + 0.5F) / 10000);
+    json_key(w, "message");
+    json_cstr(w, extra->message);
+}
+
 static void print_run(struct json *w, const struct run *run)
 {
     char started[32];
@@ -20,6 +30,7 @@ static void print_run(struct json *w, const struct run *run)
     json_int(w, run->view.attempt);
     json_key(w, "started_at");
     json_cstr(w, started);
+    print_progress(w, job_extra(run->job));
     json_close(w, '}');
 }
 

@@ -165,4 +165,7 @@ export const en = {
   "jobs.drop.overlap": "one was running",
   "jobs.drop.deadline": "past the deadline",
   "jobs.drop.failed": "failed",
+  "jobs.priority.high": "high",
+  "jobs.priority.normal": "normal",
+  "jobs.priority.low": "low",
 };

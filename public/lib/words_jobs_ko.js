@@ -165,4 +165,7 @@ export const ko = {
   "jobs.drop.overlap": "실행 중이어서",
   "jobs.drop.deadline": "기한 지남",
   "jobs.drop.failed": "실패",
+  "jobs.priority.high": "높음",
+  "jobs.priority.normal": "보통",
+  "jobs.priority.low": "낮음",
 };

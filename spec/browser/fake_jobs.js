@@ -80,7 +80,7 @@ function makeJob(id, i) {
     args: state === "done" || state === "cancelled" ? null : kind.endsWith("collect") ? { platform: i % 2 ? "soop" : "chzzk" } : { id: i, note: "a longer line of arguments, so that one sees where it is cut off at the end of its row" },
     error: state === "dead" ? "plugins/soop/plugin.lua:88: SOOP unreachable: could not resolve host" : null,
     created_at: at(-i * 4 - 5), run_at: state === "delayed" ? at(600 + i) : at(-i * 4 - 4), started_at: started ? at(-i * 4 - 3) : null,
-    finished_at: started && state !== "running" ? at(-i * 4) : null, ...(state === "running" ? { progress: (i % 100) / 100, progress_message: `page ${i}` } : {}),
+    finished_at: started && state !== "running" ? at(-i * 4) : null, ...(state === "running" ? { progress: (i % 100) / 100, message: `page ${i}` } : {}),
   };
 }
 
@@ -100,7 +100,7 @@ function workers(jobs) {
   return [0, 1].map((lane) => {
     const own = running.filter((job) => Math.floor(job.id / 10) % 2 === lane);
     return { node: "floor-1-4127", lane: `job${lane}`, capacity: 64, used: own.length, lost: false,
-      running: own.map((job) => ({ id: job.id, kind: job.kind, queue: job.queue, attempt: job.attempt, started_at: job.started_at, progress: job.progress })) };
+      running: own.map((job) => ({ id: job.id, kind: job.kind, queue: job.queue, attempt: job.attempt, started_at: job.started_at, progress: job.progress, message: job.message })) };
   });
 }
 

@@ -7,7 +7,10 @@ local M = { name = "work", version = "1.0.0" }
 M.jobs = {
   fine = { queue = "mail", function(app, job) return { sent = job.args.to } end },
   fails = { queue = "mail", retries = 0, function(app, job) error("no route to " .. job.args.to) end },
-  slow = { queue = "slow", timeout = "1m", function(app, job) app.sleep(30) end },
+  slow = { queue = "slow", timeout = "1m", function(app, job)
+    app.jobs:progress(0.25, "page 1")
+    app.sleep(30)
+  end },
 }
 M.routes = {
   ["POST /push"] = { body = { name = "string", count = "integer", to = "string", delay = "string?" }, function(app, req)
@@ -120,6 +123,19 @@ describe("the monitor", function()
     end)
     assert.equal("work.slow", running[1].kind)
     assert.equal(1, running[1].attempt)
+    assert.truthy(server.wait_for(function()
+      local job = maru:admin("/jobs/" .. running[1].id)
+      return job.progress == 0.25 and job.message == "page 1"
+    end))
+    assert.truthy(server.wait_for(function()
+      for _, lane in ipairs(maru:admin("/workers")) do
+        for _, run in ipairs(lane.running) do
+          if run.progress == 0.25 and run.message == "page 1" then
+            return true
+          end
+        end
+      end
+    end))
     assert.truthy(running[1].started_at:match("^%d+%-%d+%-%d+T"))
     assert.is_true(maru:admin("/jobs/" .. running[1].id .. "/cancel", "POST").ok)
     assert.is_true(maru:admin("/jobs/" .. running[2].id .. "/cancel", "POST").ok)

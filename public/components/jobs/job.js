@@ -3,7 +3,6 @@ import { html, useState } from "../../lib/html.js";
 import { useNow, useResource } from "../../lib/hooks.js";
 import { ago, bytes, duration, moment } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
-import { href } from "../../lib/route.js";
 import { lang } from "../../lib/settings.js";
 import { Failure, Note } from "../bits.js";
 import { State } from "./list.js";
@@ -41,7 +40,7 @@ export function Job({ ctx, may, id }) {
       <header class="job-head"><h2>${j.kind}</h2> <span class="muted">${j.id}</span> <${State} state=${j.state} />
         ${may && html`<span class="job-buttons">${(VERBS[j.state] ?? []).map((verb) => html`<button key=${verb} class=${`button${verb === "retry" ? " button-main" : ""}`} onClick=${() => act(verb)} data-verb=${verb}>${t(j.state === "delayed" && verb === "retry" ? "jobs.run_now" : verb === "discard" ? "jobs.action.discard" : `ops.${verb}`)}</button>`)}</span>`}
         <span class=${`job-said ${said?.bad ? "bad-text" : "muted"}`} role="status">${said?.text ?? ""}</span></header>
-      ${j.progress !== null && j.progress !== undefined && html`<${Progress} progress=${j.progress} message=${j.message ?? j.progress_message} />`}
+      ${j.progress !== null && j.progress !== undefined && html`<${Progress} progress=${j.progress} message=${j.message} />`}
       <${Why} job=${j} />
       ${j.error && j.state !== "done" && html`<section class="job-part"><h3>${t("jobs.error")}</h3><pre class="code bad-text">${j.error}</pre></section>`}
       <div class="job-columns">
@@ -79,11 +78,11 @@ function Facts({ job: j }) {
   const ran = j.started_at && (j.finished_at ? Date.parse(j.finished_at) : now) - Date.parse(j.started_at);
   const due = j.run_at && Date.parse(j.run_at) > Date.parse(j.created_at) ? j.run_at : j.created_at;
   const waited = j.started_at ? Date.parse(j.started_at) - Date.parse(due) : null;
-  const facts = [["queue", html`<a href=${`#/operations/queues/${encodeURIComponent(j.queue)}`}>${j.queue}</a>`], ["priority", j.priority], ["attempt", `${j.attempt} / ${j.max_attempts}`],
+  const facts = [["queue", html`<a href=${`#/operations/queues/${encodeURIComponent(j.queue)}`}>${j.queue}</a>`], ["priority", t(`jobs.priority.${j.priority}`)], ["attempt", `${j.attempt} / ${j.max_attempts}`],
     ["created_at", time(j.created_at)], ["run_at", j.state === "delayed" && time(j.run_at)], ["started_at", time(j.started_at)], ["finished_at", time(j.finished_at)],
     ["waited", waited !== null && waited >= 0 && wait(waited)], ["ran", ran !== null && ran >= 0 && (j.finished_at ? wait(ran) : j.state === "running" && duration(ran / 1000, language))],
     ["crashes", j.crashes > 0 && html`<b class="bad-text">${j.crashes}</b>`], ["unique", j.unique && html`<code>${textOf(j.unique)}</code>`], ["key", j.key && html`<code>${j.key}</code>`], ["expires_at", time(j.expires_at)],
-    ["schedule", j.schedule], ["batch", j.batch && html`<a href=${href("/operations/jobs", { q: `batch:${idOf(j.batch)}` })}>${idOf(j.batch)}</a>`],
+    ["schedule", j.schedule], ["batch", j.batch && idOf(j.batch)],
     ["workflow", j.workflow && html`<a href=${`#/operations/workflows/${idOf(j.workflow)}`}>${idOf(j.workflow)}</a>`]];
   return html`<section class="job-part"><h3>${t("jobs.facts")}</h3><dl class="pairs">${facts.filter(([, value]) => value).map(([name, value]) => html`
     <div key=${name}><dt>${t(`jobs.fact.${name}`)}</dt><dd>${value}</dd></div>`)}</dl></section>`;
