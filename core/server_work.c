@@ -143,6 +143,7 @@ static struct job_kind_options kind_options(const struct job_decl *d)
 {
     return (struct job_kind_options){
         .kind = d->kind,
+        .celery = d->celery,
         .queue = d->queue,
         .priority = d->priority,
         .retries = d->retries,
@@ -172,27 +173,8 @@ static void set_kinds(struct server *s, const struct set *set)
         struct generation *g = set->generations[i];
         struct job_target *targets = targets_of(g);
         for (int k = 0; k < g->decl->job_count; k++) {
-<<<<<<< HEAD
-            const struct job_decl *d = &g->decl->jobs[k];
-            kinds[n++] = (struct job_kind_options){
-                .kind = d->kind,
-                .celery = d->celery,
-                .queue = d->queue,
-                .priority = d->priority,
-                .retries = d->retries,
-                .backoff_ns = d->backoff_ns,
-                .backoff_max_ns = d->backoff_max_ns,
-                .backoff_factor = d->backoff_factor,
-                .backoff_jitter = 1 + d->backoff_jitter,
-                .timeout_ns = d->timeout_ns,
-                .result_ttl_ns = d->result_ttl_ns,
-                .concurrency = d->concurrency,
-                .target = generation_held(g) ? NULL : &targets[k],
-            };
-=======
             kinds[n] = kind_options(&g->decl->jobs[k]);
             kinds[n++].target = generation_held(g) ? NULL : &targets[k];
->>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
         }
     }
     jobs_set_kinds(s->jobs, kinds, n);

@@ -303,11 +303,8 @@ static void free_routes_and_jobs(struct plugin_decl *decl)
     for (int i = 0; i < decl->job_count; i++) {
         mem_free(decl->jobs[i].kind);
         mem_free(decl->jobs[i].queue);
-<<<<<<< HEAD
         mem_free(decl->jobs[i].celery);
-=======
         mem_free(decl->jobs[i].key);
->>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
     }
     for (int i = 0; i < decl->queue_count; i++)
         mem_free(decl->queues[i].name);

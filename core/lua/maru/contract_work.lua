@@ -9,12 +9,8 @@ local refuse, under = words.refuse, words.under
 local M = {}
 
 local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
-<<<<<<< HEAD
-  concurrency = true, result_ttl = true, celery = true, [1] = true }
-=======
   concurrency = true, rate = true, key = true, key_concurrency = true, key_rate = true, expires = true,
-  hard_timeout = true, result_ttl = true, [1] = true }
->>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
+  hard_timeout = true, result_ttl = true, celery = true, [1] = true }
 local BACKOFF = { first = true, factor = true, max = true, jitter = true }
 local CRON = { job = true, tz = true, id = true, args = true, enabled = true, jitter = true, missed = true,
   missed_max = true, overlap = true, deadline = true, [1] = true }
@@ -109,17 +105,11 @@ local function job(keys, kind, name, t, context)
     refuse(under(keys, "priority"), 'must be "high", "normal" or "low", got "%s"', priority)
   end
   local queue = typed(keys, t, "queue", "string", "default")
-<<<<<<< HEAD
-  if not find(queue, "^[%w_.-]+$") or #queue > 100 then
-    refuse(under(keys, "queue"), "a queue's name is 1 to 100 letters, digits, _ . or -")
-  end
+  queues.check_name(under(keys, "queue"), queue)
   local celery = typed(keys, t, "celery", "string", nil)
   if celery and (celery == "" or #celery > 120 or find(celery, "[%c%s]")) then
     refuse(under(keys, "celery"), "a task's name is 1 to 120 bytes without spaces")
   end
-=======
-  queues.check_name(under(keys, "queue"), queue)
->>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
   local out = backoff(keys, t, {
     kind = kind, queue = queue, celery = celery, priority = PRIORITY[priority],
     retries = whole(keys, t, "retries", 0, 1000, 3),

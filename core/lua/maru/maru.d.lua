@@ -177,9 +177,7 @@ function Stream:follow(topic, event) end
 ---@field hard_timeout? string   a handler that has not ended so long after its start, although its waits fail from `timeout` on, is ended by force with its VM; default timeout + 10s
 ---@field expires? string        a job that has not started so long after it was due ends as "expired"; its handler never runs
 ---@field concurrency? integer   at most so many run at once in this process
-<<<<<<< HEAD
 ---@field celery? string         the task's name for Python, such as "tasks.add"; default "plugin.job" (jobs.driver = "redis")
-=======
 ---@field rate? string           "100/s", "10/m" or "1000/h": so many start in that time, over a bucket that holds as many
 ---@field key? string            name of a field of args: its text or number says whose job it is. In a queue the keys take turns,
 ---so that a tenant with a million jobs does not hold up one with a single job; jobs without a key are one flow
@@ -192,7 +190,6 @@ function Stream:follow(topic, event) end
 ---@field weight? integer        how many jobs it has in its turn among the queues, 1 … 1000; default 1
 ---@field key_concurrency? integer   at most so many of its jobs with one key run at once
 ---@field key_rate? string       so many of one key start in that time
->>>>>>> e6a90b9 (jobs: declare limits of queues and keys, rates, and when a job expires)
 
 ---@class maru.Backoff
 ---@field first? string|number   delay before the second run, default "2s"
