@@ -121,9 +121,9 @@ void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
     spec->retries = read_retries(L, options);
     spec->timeout_ns = opt_duration(L, options, "timeout", 0, PUSH);
     spec->run_at_wall = read_run_at(L, options);
-    spec->unique = opt_string(L, options, "unique", STR(""), PUSH);
     spec->key = opt_string(L, options, "key", STR(""), PUSH);
     spec->expires_ns = opt_duration(L, options, "expires", 0, PUSH);
+    jobs_read_unique(L, options, spec);
     spec->result_ttl_ns = opt_duration(L, options, "result_ttl", 0, PUSH);
 }
 

@@ -8,5 +8,6 @@
 /* Push options of the table at `index` (nil: none) into *spec.  Strings live as long as the
  * table.  Raises. */
 void jobs_read_options(lua_State *L, int index, struct job_spec *spec);
+void jobs_read_unique(lua_State *L, int options, struct job_spec *spec); /* jobs_unique_lua.c */
 /* jobs_more_lua.c: adds its functions to the table on top. */
 void jobs_add_more(lua_State *L);

@@ -203,12 +203,13 @@ static void publish_revivals(struct jobs *jobs)
     jobs_unlock(jobs);
 }
 
-static void free_updates(struct batch *b)
+static void free_updates(struct jobs *jobs, struct batch *b)
 {
     for (struct update_op *op = b->updates, *next; op; op = next) {
         next = op->next;
         if (op->change)
             change_answer(op->change, NULL);
+        unique_row_free(jobs, op, NULL);
         mem_free(op->error);
         mem_free(op);
     }
@@ -244,7 +245,7 @@ static void publish(struct jobs *jobs)
     answer_changes(jobs, changes, NULL);
     answer_changes(jobs, b->revivals, NULL);
     settings_answer(b->settings, NULL);
-    free_updates(b);
+    free_updates(jobs, b);
     finish_effects(jobs, b);
     batch_init(b);
 }

@@ -101,6 +101,7 @@ static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job
     w->free_runs = run->next;
     w->claimed--;
     place_set(jobs, job, PLACE_RUNNING);
+    unique_started(jobs, job);
     job->run = run;
     job->refs++;
     run->job = job;

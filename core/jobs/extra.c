@@ -19,6 +19,7 @@ static const struct field fields[] = {
     {"result_ttl", FIELD_INT64, offsetof(struct job_extra, result_ttl_ns)},
     {"expires_at", FIELD_INT64, offsetof(struct job_extra, expires_at)},
     {"key", FIELD_TEXT, offsetof(struct job_extra, key)},
+    {"unique_queued", FIELD_INT64, offsetof(struct job_extra, unique_queued)},
     {"batch", FIELD_INT64, offsetof(struct job_extra, batch)},
     {"workflow", FIELD_INT64, offsetof(struct job_extra, workflow)},
     {"previous", FIELD_TEXT, offsetof(struct job_extra, previous)},
@@ -65,6 +66,8 @@ void extra_fill(struct job *job, const struct job_spec *spec)
         extra_make(job)->timeout_ms = timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms;
     if (spec->scheduled_at_wall)
         extra_make(job)->scheduled_at = spec->scheduled_at_wall;
+    if (spec->unique.n && spec->unique_queued)
+        extra_make(job)->unique_queued = 1;
     if (spec->result_ttl_ns)
         extra_make(job)->result_ttl_ns = spec->result_ttl_ns;
     if (spec->key.n)

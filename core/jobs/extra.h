@@ -27,6 +27,7 @@ struct job_extra {
     int64_t result_ttl_ns; /* 0 = the queue's */
     int64_t expires_at;    /* wall, ns: it must have started by then; 0 = no matter when */
     char *key;             /* whose turn it is, and whose limits hold; or NULL */
+    int64_t unique_queued; /* 1: its unique key is free once it runs */
     int64_t batch;         /* the crowd it is counted in, or 0 */
     int64_t workflow;      /* the run it is a step of, or 0 */
     char *previous;        /* JSON: the results of what it follows in a workflow */

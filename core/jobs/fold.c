@@ -192,10 +192,15 @@ static bool expire_step(struct jobs *jobs, struct sqlite_conn *conn, struct err 
                 "DELETE FROM maru_job_batch WHERE id = ?1", &f->crowd_at,
                 wall - jobs->options.dead_ttl_ns, NULL, err))
         return false;
+    if (!expire(conn, "SELECT id, until FROM maru_job_unique WHERE id > ?1 ORDER BY id LIMIT ?2",
+                "DELETE FROM maru_job_unique WHERE id = ?1", &f->unique_at, wall, NULL, err))
+        return false;
     if (f->dead_gone && !record_next_id(jobs, conn, err))
         return false;
     f->next_expiry_ns =
-        now + (f->done_at || f->dead_at || f->attempt_at || f->crowd_at ? 0 : expiry_pause_ns);
+        now + (f->done_at || f->dead_at || f->attempt_at || f->crowd_at || f->unique_at
+                   ? 0
+                   : expiry_pause_ns);
     return true;
 }
 

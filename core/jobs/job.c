@@ -28,35 +28,6 @@ void job_unref(struct job *job)
     mem_free(job);
 }
 
-/* The key in jobs->uniques; valid until buf_free(key). */
-static struct str unique_key(const struct job *job, struct buf *key)
-{
-    struct str unique = job_unique(job);
-    buf_add(key, &job->kind->word, sizeof job->kind->word);
-    buf_add(key, unique.p, unique.n);
-    return buf_str(key);
-}
-
-bool unique_take(struct jobs *jobs, struct job *job)
-{
-    struct buf key = {0};
-    if (job->unique_n == 0)
-        return true;
-    bool is_free = !map_get(jobs->uniques, unique_key(job, &key));
-    if (is_free)
-        map_set(jobs->uniques, buf_str(&key), job);
-    buf_free(&key);
-    return is_free;
-}
-
-void unique_release(struct jobs *jobs, struct job *job)
-{
-    struct buf key = {0};
-    if (job->unique_n && map_get(jobs->uniques, unique_key(job, &key)) == job)
-        map_remove(jobs->uniques, buf_str(&key));
-    buf_free(&key);
-}
-
 void job_forget(struct jobs *jobs, struct job *job)
 {
     unique_release(jobs, job);

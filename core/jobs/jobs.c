@@ -149,6 +149,7 @@ static void look(struct jobs *jobs)
     if (now >= jobs->next_upkeep_ns) {
         jobs->upkeep = !jobs->driver->shared;
         jobs->next_upkeep_ns = now + UPKEEP_SECONDS * NS_PER_SECOND;
+        unique_sweep(jobs, now_wall);
     }
     jobs->upkeep_now = jobs->upkeep;
     if (jobs->stopping)
@@ -195,6 +196,7 @@ static struct jobs *create(const struct jobs_options *options)
     jobs->kinds = map_create();
     jobs->queues = map_create();
     jobs->uniques = map_create();
+    jobs->periods = map_create();
     list_init(&jobs->targets);
     list_init(&jobs->ring);
     list_init(&jobs->suspects);
@@ -219,6 +221,7 @@ static void destroy(struct jobs *jobs)
     workers_free(jobs);
     flow_maps_free(jobs);
     names_free(jobs);
+    uniques_free(jobs);
     history_free(&jobs->history);
     fold_free(&jobs->fold);
     index_free(&jobs->index);

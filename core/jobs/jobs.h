@@ -118,6 +118,9 @@ struct job_spec {
     int64_t timeout_ns;
     int64_t run_at_wall; /* ns; not before */
     struct str unique;   /* refused while another of this kind with this key is unfinished */
+    bool unique_queued;  /* only while it is queued: free again once it runs */
+    bool unique_replace; /* not refused: a queued one gets this push's work, and keeps its id */
+    int64_t unique_period_ns; /* refused for so long after a push, too, whatever became of it */
     struct str schedule; /* "plugin/id": refused if (schedule, scheduled_at) was pushed before */
     int64_t scheduled_at_wall;
     struct str key;        /* whose turn and whose limits */

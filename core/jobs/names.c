@@ -334,5 +334,4 @@ void names_free(struct jobs *jobs)
     mem_free(jobs->queue_words);
     map_destroy(jobs->kinds);
     map_destroy(jobs->queues);
-    map_destroy(jobs->uniques);
 }

@@ -22,7 +22,10 @@
  *      not blocked while the kind's limit is open.  A limit that lacks only tokens
  *      and keeps something is in jobs->refills (flow.h).
  *  I6  A unique key is taken from before the push's commit until after the
- *      commit that ends the job.
+ *      commit that ends the job; one of scope queued is free while the job runs; one
+ *      with a period is besides held on disk.  A job never conflicts with itself.  One
+ *      that is replaced stays the same row: memory changes at once, the row with the
+ *      commit that answers the push, so a crash before leaves the older work.
  *  I7  What is in a batch is published only after its commit.  A batch that
  *      failed gives its pushes and changes back to their callers; outcomes of
  *      runs are never dropped: they join the next batch.
@@ -227,18 +230,27 @@ struct push_op {
     bool follows;        /* belongs to an end's commit: never given back, I9 */
     char *schedule;      /* or NULL */
     int64_t instant;
-    bool fired_before; /* the schedule's instant was there: nothing was inserted */
-    bool duplicate;    /* a shared record has the unique key: the same */
+    bool fired_before;    /* the schedule's instant was there: nothing was inserted */
+    struct job *replaces; /* the queued one whose work this becomes, or NULL */
+    int64_t unique_until; /* wall, ns: how long the key is held whatever happens; 0 = not */
+    bool duplicate;       /* a shared record has the unique key: the same */
     bool published;
     void (*ran)(struct jobs_push *push);
     struct sqlite_write write; /* inside a store:tx */
 };
-struct update_op { /* another attempt later */
+struct update_op { /* another attempt later; row: other work under the same id */
     struct update_op *next;
     int64_t id, run_at;
     int attempt;
     char *error;
     struct change_op *change; /* who waits for it, or NULL */
+    /* unique.c: NULL, or the job as it is now, by a reference */
+    struct job *row;
+    struct push_op *push; /* who replaced */
+    char *extra;
+    int64_t unique_until;
+    uint32_t timeout_ms;
+    bool missing; /* the row was not there */
 };
 struct change_op {
     struct change_op *next;
@@ -311,7 +323,7 @@ struct fold {
     size_t rows_at, rows_n, rows_cap;
     int64_t recorded, folded; /* ids ever recorded, deleted */
     int64_t next_seq;
-    int64_t done_at, dead_at, attempt_at, crowd_at; /* how far the expiry of these got */
+    int64_t done_at, dead_at, attempt_at, crowd_at, unique_at; /* how far the expiry of these got */
     int64_t next_expiry_ns;
     /* what this transaction does, applied when it is on disk */
     size_t done_now, rows_now, dead_gone;
@@ -336,6 +348,8 @@ struct jobs {
     struct index watched; /* lists of change_op by the id of the job whose end they wait for */
     struct map *fields;   /* names of arguments that say whose job it is */
     struct map *kinds, *queues, *uniques; /* by name; uniques by kind word and key */
+    struct map *periods;                  /* keys held for a time, likewise */
+    struct index late;                    /* what replaces jobs whose rows are not on disk yet */
     struct kind **kind_words;             /* by word; NULL where the word is a queue's */
     struct queue **queue_words;
     uint32_t words, words_cap;
@@ -448,12 +462,32 @@ void flow_maps_free(struct jobs *jobs);
 /* job.c */
 struct job *job_create(struct str args, struct str unique); /* one reference */
 void job_unref(struct job *job);
-void job_forget(struct jobs *jobs, struct job *job);  /* out of index and uniques, one ref less */
-bool unique_take(struct jobs *jobs, struct job *job); /* false: taken */
-void unique_release(struct jobs *jobs, struct job *job);
+void job_forget(struct jobs *jobs, struct job *job); /* out of index and uniques, one ref less */
 struct fin_record job_record(const struct job *job, int64_t now_wall);
 struct job_backoff backoff_whole(struct job_backoff backoff); /* zeros filled in */
 int64_t retry_delay_ns(const struct job_backoff *backoff, int attempt);
+
+/* unique.c.  Lock held, but where the writer thread is named. */
+bool unique_take(struct jobs *jobs, struct job *job); /* false: taken */
+void unique_release(struct jobs *jobs, struct job *job);
+void unique_started(struct jobs *jobs, struct job *job);     /* RUNNING: a key may be free */
+void unique_waits_again(struct jobs *jobs, struct job *job); /* after a run */
+/* Takes the key for a push's first job, or (op->replaces) finds whom it replaces; false
+ * with ERR_EXISTS.  unique_undo(): the push came to nothing; job may be NULL. */
+bool unique_admit(struct jobs *jobs, struct push_op *op, const struct job_spec *spec,
+                  struct err *err);
+void unique_undo(struct jobs *jobs, struct job *job);
+void unique_replace(struct jobs *jobs, struct push_op *op); /* filled; takes op */
+void unique_arrived(struct jobs *jobs, struct job *job);    /* it is in the index */
+void unique_sweep(struct jobs *jobs, int64_t now_wall);     /* forgets what is over */
+bool unique_record(struct sqlite_conn *conn, const struct job *job, int64_t id, int64_t until,
+                   struct err *err); /* writer */
+bool unique_record_row(struct sqlite_conn *conn, struct update_op *op,
+                       struct err *err);                                              /* writer */
+void unique_row_free(struct jobs *jobs, struct update_op *op, const struct err *err); /* no lock */
+extern const char unique_read[];
+void unique_restore(struct jobs *jobs, sqlite3_stmt *s);
+void uniques_free(struct jobs *jobs);
 
 /* dispatch.c */
 void dispatch(struct jobs *jobs);

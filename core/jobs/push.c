@@ -113,9 +113,10 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
         return false;
     if (jobs->driver->shared)
         return admit_shared(jobs, op);
-    if (!unique_take(jobs, first))
-        return err_set(err, ERR_EXISTS, "jobs: an unfinished %s has this unique key",
-                       first->kind->name);
+    if (!unique_admit(jobs, op, spec, err))
+        return false;
+    if (op->replaces)
+        return true;
     first->id = jobs->next_id;
     jobs->next_id += op->count;
     jobs->pushing += op->count;
@@ -158,7 +159,7 @@ bool push_hand_over(struct jobs *jobs, struct push_op *op, struct err *err)
         batch_add_push(&jobs->pending, op);
     else {
         jobs->pushing -= op->count;
-        unique_release(jobs, op->first);
+        unique_undo(jobs, op->first);
     }
     jobs_unlock(jobs);
     if (!open)
@@ -166,18 +167,38 @@ bool push_hand_over(struct jobs *jobs, struct push_op *op, struct err *err)
     return open;
 }
 
+static bool check_unique(const struct jobs *jobs, const struct job_spec *spec, bool queue,
+                         struct err *err)
+{
+    if (!spec->unique_queued && !spec->unique_replace && !spec->unique_period_ns)
+        return true;
+    if (jobs->driver->shared)
+        return err_set(err, ERR_INVALID, "jobs: scope, period and replace need the driver sqlite");
+    if (spec->unique.n == 0 || spec->unique_period_ns < 0)
+        return err_set(err, ERR_INVALID, "jobs: scope, period and replace are of a unique key");
+    return queue || !spec->unique_replace ||
+           err_set(err, ERR_INVALID, "jobs: a transaction cannot replace a job");
+}
+
 /* queue: hands it to the writer too; then the push may be over when this returns. */
 static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool queue,
                                const struct job_spec *spec, const struct str *args, int count,
                                struct err *err)
 {
-    if (!push_check(spec, args, count, err))
+    if (!push_check(spec, args, count, err) || !check_unique(jobs, spec, queue, err))
         return NULL;
     struct push_op *op = op_create(jobs, push, spec, args, count);
     push->count = count;
     err_clear(&push->err);
     jobs_lock(jobs);
     bool admitted = admit(jobs, op, spec, err);
+    if (admitted && op->replaces) {
+        push->first_id = op->replaces->id;
+        push_fill_job(op->first, spec, clock_wall_ns());
+        unique_replace(jobs, op);
+        jobs_unlock(jobs);
+        return op;
+    }
     int64_t first_id = op->first->id;
     bool ready = admitted && queue && count <= FILL_LOCKED;
     if (ready) {
@@ -240,6 +261,8 @@ static void publish_jobs(struct jobs *jobs, struct job *job, int64_t now, int *c
         jobs->pushed_total++;
         gauge_add(jobs, job->queue, now, RATE_PUSHED);
         place_start(jobs, job, now);
+        if (jobs->late.count)
+            unique_arrived(jobs, job);
     }
 }
 
@@ -251,7 +274,7 @@ void push_publish(struct jobs *jobs, struct push_op *ops)
     for (struct push_op *op = ops; op; op = op->next) {
         jobs->pushing -= op->count;
         if (op->fired_before || jobs->driver->shared) {
-            unique_release(jobs, op->first);
+            unique_undo(jobs, op->first);
             jobs->pushed_total += op->fired_before || op->duplicate ? 0 : op->count;
             continue;
         }
@@ -282,7 +305,7 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
     if (err) {
         jobs_lock(jobs);
         jobs->pushing -= op->count;
-        unique_release(jobs, op->first);
+        unique_undo(jobs, op->first);
         jobs_unlock(jobs);
         push->err = *err;
     } else if (op->fired_before)
@@ -307,6 +330,7 @@ static void take_back(struct jobs *jobs, struct push_op *op)
 {
     jobs_lock(jobs);
     jobs->pushing -= op->count;
+    unique_undo(jobs, op->first);
     jobs_unlock(jobs);
     push_free(op);
 }

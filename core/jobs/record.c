@@ -83,6 +83,8 @@ bool record_push(struct sqlite_conn *conn, struct push_op *op, struct err *err)
         return false;
     if (op->schedule && op->fired_before)
         return true;
+    if (op->unique_until && !unique_record(conn, op->first, op->first->id, op->unique_until, err))
+        return false;
     if (op->crowd && !crowd_record(conn, op->crowd, err))
         return false;
     sqlite3_stmt *s = sqlite_prepared(conn, insert_job, err);
@@ -119,7 +121,7 @@ bool record_words(struct jobs *jobs, struct sqlite_conn *conn, uint32_t *written
     }
 }
 
-static bool record_updates(struct sqlite_conn *conn, const struct update_op *op, struct err *err)
+static bool record_updates(struct sqlite_conn *conn, struct update_op *op, struct err *err)
 {
     static const char sql[] =
         "UPDATE maru_job SET run_at = ?2, attempt = ?3, error = ?4 WHERE id = ?1";
@@ -127,6 +129,11 @@ static bool record_updates(struct sqlite_conn *conn, const struct update_op *op,
     for (; op; op = op->next) {
         if (!s)
             return false;
+        if (op->row) {
+            if (!unique_record_row(conn, op, err))
+                return false;
+            continue;
+        }
         sqlite3_bind_int64(s, 1, op->id);
         sqlite3_bind_int64(s, 2, op->run_at);
         sqlite3_bind_int(s, 3, op->attempt);

@@ -157,6 +157,13 @@ static bool on_crowd(struct recovery *r, sqlite3_stmt *s, struct err *err)
                    (long long)sqlite3_column_int64(s, 0));
 }
 
+static bool on_unique(struct recovery *r, sqlite3_stmt *s, struct err *err)
+{
+    (void)err;
+    unique_restore(r->jobs, s);
+    return true;
+}
+
 static bool on_max_id(struct recovery *r, sqlite3_stmt *s, struct err *err)
 {
     (void)err;
@@ -192,6 +199,7 @@ static bool load(struct sqlite_conn *conn, void *arg, struct err *err)
                     on_rate, r, err) &&
            each_row(conn, "SELECT seq, b FROM maru_job_fin ORDER BY seq", on_fin, r, err) &&
            each_row(conn, crowd_read, on_crowd, r, err) &&
+           each_row(conn, unique_read, on_unique, r, err) &&
            each_row(conn, read_jobs, on_job, r, err) &&
            each_row(conn, "SELECT max(id) FROM maru_job_batch", on_max_id, r, err) &&
            each_row(conn, "SELECT queue, count(*) FROM maru_job_dead GROUP BY queue", on_dead, r,

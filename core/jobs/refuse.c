@@ -7,6 +7,12 @@ static struct push_op *take_pushes(struct batch *b)
     struct push_op *taken = NULL, *op = b->pushes;
     b->pushes = NULL;
     b->pushes_end = &b->pushes;
+    for (struct update_op *u = b->updates; u; u = u->next) {
+        if (u->push)
+            u->push->next = taken;
+        taken = u->push ? u->push : taken;
+        u->push = NULL;
+    }
     for (struct push_op *next; op; op = next) {
         next = op->next;
         op->next = NULL;
@@ -60,6 +66,9 @@ void batch_refuse(struct jobs *jobs, const struct err *err)
     }
     for (struct change_op *next; changes; changes = next) {
         next = changes->next;
-        change_answer(changes, err);
+        if (changes->wait)
+            wait_step(jobs, changes);
+        else
+            change_answer(changes, err);
     }
 }

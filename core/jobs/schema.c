@@ -20,6 +20,8 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS maru_job_batch(id INTEGER PRIMARY KEY, total INT, succeeded INT,"
     " failed INT, created_at INT, finished_at INT, done_kind INT, done_args TEXT, done_job INT,"
     " description TEXT);"
+    "CREATE TABLE IF NOT EXISTS maru_job_unique(id INTEGER PRIMARY KEY, kind INT, key TEXT,"
+    " until INT);"
     "CREATE TABLE IF NOT EXISTS maru_job_word(id INTEGER PRIMARY KEY, is_queue INT, word TEXT);"
     "CREATE TABLE IF NOT EXISTS maru_job_meta(key TEXT PRIMARY KEY, value INT) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS maru_job_rate(at INT, queue INT, pushed INT, done INT, failed INT,"

@@ -60,6 +60,7 @@ static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64
                              .attempt = job->attempt,
                              .error = mem_strdup(job_extra(job)->error)};
     batch_add_update(&jobs->pending, op);
+    unique_waits_again(jobs, job);
     place_start(jobs, job, now_wall);
 }
 
@@ -67,6 +68,7 @@ static void come_back(struct jobs *jobs, struct job *job, const struct run *run,
 {
     if (run->delay_ns > 0)
         job->run_at = now_wall + run->delay_ns;
+    unique_waits_again(jobs, job);
     if (jobs->driver->shared) {
         shared_leave(jobs, job, JOB_END_INTERRUPTED);
     } else if (run->delay_ns > 0) {
@@ -136,6 +138,7 @@ void run_take_away(struct jobs *jobs, struct job *job)
     extra_clear_progress(job);
     job->attempt--;
     job->fence = ++jobs->fence;
+    unique_waits_again(jobs, job);
     place_ready_front(jobs, job);
 }
 

@@ -164,7 +164,7 @@ end
 describe("options of a call", function()
   for class, file in pairs({
     ["maru.SendOptions"] = "core/bind/http_stream_lua.c", ["maru.PushOptions"] = "core/bind/jobs_lua.c",
-    ["maru.SeriesOptions"] = "core/bind/series_lua.c",
+    ["maru.SeriesOptions"] = "core/bind/series_lua.c", ["maru.Unique"] = "core/bind/jobs_unique_lua.c",
   }) do
     it("are those of " .. class, function()
       same(class, c_options(file), file)

@@ -139,6 +139,18 @@ describe("app.jobs", function()
     assert.equal("not_found", maru:post("/change", { verb = "cancel", id = 999999 }).json.code)
   end)
 
+  it("replaces what waits under a unique key, and holds the key for a time", function()
+    local key = { key = "k", replace = true, period = "1h" }
+    local id = push("work", { n = 1 }, { unique = key, delay = "1h" })
+    assert.equal(id, push("work", { n = 2 }, { unique = key }))
+    assert.equal(4, maru:post("/wait", { ids = id }).json.answer.result.twice)
+    local again = maru:post("/push", { name = "work", args = { n = 3 }, options = { unique = key } })
+    assert.equal(409, again.status)
+    assert.equal("duplicate", again.json.code)
+    again = maru:post("/push", { name = "work", args = {}, options = { unique = { key = "x", scope = "now" } } })
+    assert.match("scope must be queued or unfinished", again.json.detail)
+  end)
+
   it("counts a batch and pushes one job when all have ended", function()
     local id = maru:post("/batch", { count = 50, failing = 3 }).json.id
     local rows = server.wait_for(function()

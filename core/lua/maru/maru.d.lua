@@ -432,6 +432,12 @@ function app.cache:keys(prefix, limit) end               --- @return string[]
 function app.cache:lock(name, ttl) end
 function app.cache:unlock(name, token) end               --- @return boolean
 
+---@class maru.Unique
+---@field key string
+---@field scope? "unfinished"|"queued"   queued: free again once the job has started; default unfinished
+---@field period? number|string   the key is held for so long after the push, too, whatever becomes of the job
+---@field replace? boolean        one that waits gets these args and this time, and its id is returned; one that runs is kept
+
 ---@class maru.PushOptions
 ---@field delay? number|string   duration
 ---@field at? number             instant
@@ -442,7 +448,7 @@ function app.cache:unlock(name, token) end               --- @return boolean
 ---@field result_ttl? number|string   how long its result is kept; default the job's, then the configuration's (1 day)
 ---@field key? string            whose job it is, instead of the declaration's field of args
 ---@field expires? number|string instead of the declaration's
----@field unique? string         no second one queued or running with this key → nil, message, "duplicate"
+---@field unique? string|maru.Unique   no second one unfinished with this key → nil, message, "duplicate"
 
 ---@class maru.Jobs   durable: what push returned for is on disk.
 app.jobs = {}

@@ -1,0 +1,155 @@
+/* Unique keys: their scopes, periods and replacement, and what a restart keeps of them. */
+#include "jobs/words.h"
+#include "test.h"
+
+static enum err_code code;
+
+static int64_t push_key(struct host *h, const char *args, struct job_spec spec)
+{
+    spec.unique = STR("key");
+    return push(h, args, spec, &code);
+}
+
+static struct job_spec later(struct job_spec spec)
+{
+    spec.run_at_wall = clock_wall_ns() + 3600 * NS_PER_SECOND;
+    return spec;
+}
+
+static bool is_args(struct host *h, int64_t id, const char *args)
+{
+    char want[64];
+    snprintf(want, sizeof want, "\"args\":%s,", args);
+    char *json = host_query(h, (struct jobs_query){.id = id});
+    bool is = strstr(json, want);
+    mem_free(json);
+    return is;
+}
+
+TEST(a_key_of_scope_queued_is_free_once_its_job_runs)
+{
+    struct host h = open_host();
+    struct job_spec queued = {.unique_queued = true};
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 4);
+    int64_t first = push_key(&h, "\"wait\"", queued);
+    CHECK_EQ(wait_runs(1), 1);
+    int64_t second = push_key(&h, "\"2\"", later(queued));
+    CHECK(second > first);
+    CHECK(!push_key(&h, "\"3\"", queued) && code == ERR_EXISTS);
+    CHECK(jobs_reclaim(h.jobs, first)); /* waits again beside the second: no conflict with itself */
+    CHECK_EQ(wait_runs(2), 2);
+    CHECK(!push_key(&h, "\"4\"", queued) && code == ERR_EXISTS);
+    host_stop(&h, 0);
+    host_close(&h);
+    host_open(&h);
+    CHECK(!push_key(&h, "\"5\"", queued) && code == ERR_EXISTS);
+    CHECK_EQ(host_change(&h, jobs_cancel, first), ERR_NONE);
+    host_close(&h);
+    host_remove(&h);
+}
+
+TEST(a_period_outlives_the_job_and_a_restart)
+{
+    struct host h = open_host();
+    struct job_spec hour = {.unique_period_ns = 3600 * NS_PER_SECOND};
+    struct job_spec moment = {.kind = STR("p.other"), .unique_period_ns = 20 * NS_PER_MS};
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 4);
+    CHECK(push_key(&h, "\"1\"", hour) > 0);
+    CHECK(host_drain(&h, 3000));
+    CHECK(!push_key(&h, "\"2\"", hour) && code == ERR_EXISTS);
+    CHECK(!push_key(&h, "\"2\"", (struct job_spec){0}) && code == ERR_EXISTS);
+    int64_t id = push_key(&h, "\"3\"", moment);
+    CHECK(id > 0);
+    CHECK_EQ(host_change(&h, jobs_cancel, id), ERR_NONE);
+    host_sleep(25);
+    CHECK(push_key(&h, "\"4\"", moment) > id); /* its time is over */
+    host_stop(&h, 0);
+    host_close(&h);
+    host_open(&h);
+    CHECK(!push_key(&h, "\"5\"", (struct job_spec){0}) && code == ERR_EXISTS);
+    host_close(&h);
+    host_remove(&h);
+}
+
+TEST(a_queued_job_is_replaced_and_a_running_one_kept)
+{
+    struct host h = open_host();
+    struct job_spec replace = {.unique_replace = true};
+    int64_t id = push_key(&h, "\"1\"", later(replace));
+    CHECK(id > 0);
+    CHECK_EQ(push_key(&h, "\"2\"", later(replace)), id);
+    CHECK(is_args(&h, id, "\"2\""));
+    CHECK_EQ(jobs_counts(h.jobs).delayed, 1);
+    CHECK_EQ(jobs_counts(h.jobs).ready, 0);
+    host_close(&h);
+    host_open(&h); /* the row says so, too */
+    CHECK(is_args(&h, id, "\"2\""));
+    CHECK_EQ(push_key(&h, "\"wait 3\"", replace), id); /* now, and not in an hour */
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 4);
+    CHECK_EQ(wait_runs(1), 1);
+    CHECK(strcmp(seen, "\"wait 3\" ") == 0);
+    CHECK(!push_key(&h, "\"4\"", replace) && code == ERR_EXISTS);
+    lane_call(h.lanes[0], end_waiting, NULL);
+    CHECK(host_drain(&h, 3000));
+    CHECK(push_key(&h, "\"5\"", replace) > id);
+    CHECK(host_drain(&h, 3000));
+    CHECK_EQ(runs, 2);
+    close_host(&h);
+}
+
+enum { PUSHERS = 4, PUSHES = 200 };
+static _Atomic int accepted, wrong;
+
+static void *push_often(void *arg)
+{
+    struct host *h = arg;
+    struct err err = {0};
+    struct job_spec spec = {.kind = STR("p.k"), .unique = STR("key"), .unique_replace = true};
+    for (int i = 0; i < PUSHES; i++) {
+        struct str args = i % 2 ? STR("\"odd\"") : STR("\"even\"");
+        spec.run_at_wall = i % 3 ? 0 : clock_wall_ns() + 2 * NS_PER_MS;
+        err.code = ERR_NONE;
+        if (jobs_push_wait(h->jobs, &spec, &args, 1, &err))
+            atomic_fetch_add(&accepted, 1);
+        else if (err.code == ERR_EXISTS)
+            host_sleep(1); /* it runs, or its end is being written */
+        else
+            atomic_fetch_add(&wrong, 1);
+    }
+    return NULL;
+}
+
+TEST(many_may_replace_at_once_while_it_runs)
+{
+    struct host h = open_host();
+    pthread_t threads[PUSHERS];
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 2, 4);
+    for (int i = 0; i < PUSHERS; i++)
+        pthread_create(&threads[i], NULL, push_often, &h);
+    for (int i = 0; i < PUSHERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(host_drain(&h, 5000));
+    CHECK_EQ(atomic_load(&wrong), 0);
+    CHECK(atomic_load(&accepted) >= runs && runs > 0);
+    CHECK_EQ(most_running, 1);
+    printf("# %d pushes became %d runs\n", atomic_load(&accepted), runs);
+    host_stop(&h, 0);
+    host_close(&h);
+    host_open(&h);
+    CHECK_EQ(jobs_counts(h.jobs).ready + jobs_counts(h.jobs).delayed, 0);
+    host_close(&h);
+    host_remove(&h);
+}
+
+TEST(options_without_a_key_are_refused)
+{
+    struct host h = open_host();
+    push(&h, "1", (struct job_spec){.unique_replace = true}, &code);
+    CHECK_EQ(code, ERR_INVALID);
+    host_close(&h);
+    host_remove(&h);
+}
