@@ -663,4 +663,5 @@ bool workflow_is_graph_step(const struct jobs *jobs, int64_t job); /* writer thr
 bool workflow_record(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
 void workflow_committed(struct jobs *jobs);
 void workflow_failed(struct jobs *jobs, const struct err *err);
-void workflow_scrape(struct jobs *jobs); /* any thread */
+void workflow_refuse(struct jobs *jobs, const struct err *err); /* no lock: what is pending */
+void workflow_scrape(struct jobs *jobs);                        /* any thread */

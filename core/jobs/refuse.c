@@ -60,6 +60,7 @@ void batch_refuse(struct jobs *jobs, const struct err *err)
     struct push_op *pushes = take_pushes(&jobs->pending);
     struct change_op *changes = take_changes(jobs);
     jobs_unlock(jobs);
+    workflow_refuse(jobs, err);
     for (struct push_op *next; pushes; pushes = next) {
         next = pushes->next;
         push_answer(jobs, pushes, err);

@@ -46,6 +46,22 @@ void workflow_close(struct jobs *jobs)
     jobs->workflows = NULL;
 }
 
+void workflow_refuse(struct jobs *jobs, const struct err *err)
+{
+    struct workflows *w = jobs->workflows;
+    if (!w)
+        return;
+    jobs_lock(jobs);
+    struct wf_change *changes = w->changes;
+    w->changes = NULL;
+    w->changes_end = &w->changes;
+    jobs_unlock(jobs);
+    for (struct wf_change *next; changes; changes = next) {
+        next = changes->next;
+        wf_change_answer(changes, err);
+    }
+}
+
 bool workflow_pending(const struct jobs *jobs)
 {
     const struct workflows *w = jobs->workflows;
