@@ -273,6 +273,18 @@ local function drained(maru)
   return true
 end
 
+local function come_to_rest(maru)
+  if not server.wait_for(function() return drained(maru) end, 60) then
+    local left = {}
+    for _, state in ipairs({ "running", "ready", "delayed" }) do
+      left[#left + 1] = server.shell("curl -sS --unix-socket " .. maru.dir .. "/state/admin.sock "
+        .. "'http://maru/admin/v1/jobs?limit=3&state=" .. state .. "'"):sub(1, 1500)
+    end
+    error(("KILL_SEED=%d does not come to rest: %s\n%s"):format(SEED, cjson.encode(maru:admin("/queues")),
+      table.concat(left, "\n")))
+  end
+end
+
 --- What was running at too many deaths is set aside, which frees its key, and runs when it is asked to.
 local function revive_quarantined(maru, model)
   local count = 0
@@ -398,9 +410,9 @@ describe("kill -9 of a server with jobs", function()
     end
     os.remove(maru.dir .. "/plan")
     relaunch(maru, clients)
-    assert(server.wait_for(function() return drained(maru) end, 60), "does not come to rest")
+    come_to_rest(maru)
     local quarantined = revive_quarantined(maru, model)
-    assert(server.wait_for(function() return drained(maru) end, 60), "does not come to rest")
+    come_to_rest(maru)
     assert.equal(0, maru:get("/open").json.runs)
     maru:stop(true)
     local seed = "KILL_SEED=" .. SEED

@@ -21,7 +21,9 @@ static const char *const script_names[SCRIPTS] = {"p.done",   "p.plain",     "p.
                                                   "p.asking", "p.giving_up", "p.hangs", "p.keyed",
                                                   "p.fired",  "p.far"};
 
-enum fate { PUSHING, ACKNOWLEDGED, UNKNOWN, DROPPED };
+/* FOLLOWING: may come to be by the end of others, under an id nobody knows before it runs;
+ * EXPECTED: and has to, for its chord was acknowledged. */
+enum fate { PUSHING, ACKNOWLEDGED, UNKNOWN, DROPPED, FOLLOWING, EXPECTED };
 
 struct entry {
     int64_t id;
@@ -35,6 +37,7 @@ struct entry {
     enum job_state seen;  /* an end that was reported; JOB_ANY = none */
     int kills;            /* process deaths that may be counted against it */
     int key;
+    int after, after_count;                  /* FOLLOWING: the entries that run before it */
     bool far;                                /* not due within the test */
     bool looked, settled;                    /* settled: an end that outlived a cut */
     bool ran, tame;                          /* tame: asked for again, so it ends well now */
@@ -188,6 +191,42 @@ static inline void model_pushed(int first, int count, enum err_code code)
     model_unlock();
 }
 
+/* The last push's entries are followed by one that comes when they have ended. */
+static inline int model_follower(int first, int count)
+{
+    int at = model_pushing(DONE, 1, 0, 0, false);
+    model_lock();
+    model.entries[at].fate = FOLLOWING;
+    model.entries[at].after = first;
+    model.entries[at].after_count = count;
+    model.waiting--; /* nobody answers for it */
+    model_unlock();
+    return at;
+}
+
+/* A chord's: its members' ids are not told either. */
+static inline void model_chord(int first, int count, enum err_code code)
+{
+    model_lock();
+    for (int i = first; i <= first + count; i++) {
+        struct entry *e = &model.entries[i];
+        if (e->fate == PUSHING || e->fate == FOLLOWING)
+            e->fate = e->ran ? ACKNOWLEDGED : code == ERR_NONE ? EXPECTED : FOLLOWING;
+        model.acknowledged += code == ERR_NONE;
+    }
+    model.waiting--;
+    model_unlock();
+}
+
+/* Lock held: e has come to be. */
+static inline void model_followed(struct entry *e)
+{
+    for (int i = e->after; i < e->after + e->after_count; i++)
+        if (!model.entries[i].ran && model.entries[i].kills < JOBS_CRASHES)
+            model_wrong(e, "runs before what it waits for");
+    e->fate = ACKNOWLEDGED;
+}
+
 /* -- runs -- */
 
 /* Lock held. */
@@ -215,6 +254,8 @@ static inline struct entry *model_started(int64_t id, struct str args)
         model_wrong(e, "runs after its end was reported");
     if (e->far && !e->retry_asked)
         model_wrong(e, "runs an hour too early");
+    if (e->fate == FOLLOWING || e->fate == EXPECTED)
+        model_followed(e);
     e->ran = true;
     e->started = model.session;
     return e;
@@ -357,7 +398,7 @@ static inline bool model_wants_look(int at, bool whole, int64_t *id)
     model_lock();
     struct entry *e = &model.entries[at];
     bool wants = e->fate != DROPPED && e->id && (!e->settled || chosen || whole);
-    if (!e->id)
+    if (!e->id && e->fate != FOLLOWING && e->fate != EXPECTED)
         e->fate = DROPPED; /* refused before it was written */
     if (e->settled && e->script == PLAIN)
         wants = false; /* the history may have forgotten it */
@@ -462,9 +503,27 @@ static inline bool model_is_drained(struct jobs_counts c)
     return model.quiet > 60;
 }
 
+/* Lock held: whether it had to come to be.  A member that was set aside fails its chord. */
+static inline bool model_had_to_follow(const struct entry *e)
+{
+    bool due = e->fate == EXPECTED && !e->ran;
+    for (int i = e->after; i < e->after + e->after_count; i++) {
+        const struct entry *before = &model.entries[i];
+        due = due || before->fate == ACKNOWLEDGED;
+        if (before->kills >= JOBS_CRASHES)
+            return false;
+    }
+    return due;
+}
+
 static inline void model_check_drained(void)
 {
     model_lock();
+    for (int i = 0; i < model.count; i++) {
+        const struct entry *e = &model.entries[i];
+        if ((e->fate == FOLLOWING || e->fate == EXPECTED) && model_had_to_follow(e))
+            model_wrong(e, "has to follow and never ran");
+    }
     for (int i = 0; i < model.count; i++) {
         const struct entry *e = &model.entries[i];
         bool rests = e->far && !e->retried;

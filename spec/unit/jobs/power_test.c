@@ -7,6 +7,7 @@
 #include "jobs/host.h"
 #include "jobs/power_model.h"
 #include "jobs/power_vfs.h"
+#include "jobs/workflow.h"
 #include "test.h"
 
 enum { ROUNDS = 60, LIFE = 25, KEYS = 6, INSTANTS = 5, HANGING = 4, RESULT_BYTES = 48 };
@@ -142,6 +143,65 @@ static void push(enum script script, int count, int key, int instant, int64_t de
     }
     mem_free(texts);
     mem_free(args);
+}
+
+/* Jobs that are counted together, and one after them. */
+static void push_batch(int count)
+{
+    struct err err = {0};
+    struct push_call *c = mem_zero(1, sizeof *c);
+    struct job_spec specs[8];
+    struct str args[9];
+    char texts[9][24];
+    c->push.done = on_pushed;
+    c->count = count;
+    int first = c->first = model_pushing(DONE, count, 0, 0, false);
+    model_follower(first, count);
+    for (int i = 0; i <= count; i++)
+        args[i] = str_n(texts[i], (size_t)snprintf(texts[i], 24, "{\"m\":%d}", first + i));
+    for (int i = 0; i < count; i++)
+        specs[i] = (struct job_spec){.kind = STR("p.done")};
+    struct jobs_batch batch = {.done_kind = STR("p.done"), .done_args = args[count]};
+    if (!jobs_push_batch(host.jobs, &c->push, &batch, specs, args, count, &err)) {
+        model_pushed(first, count, err.code);
+        mem_free(c);
+    }
+}
+
+struct chord_call {
+    struct workflow_change change; /* first */
+    int first, count;
+};
+
+static void on_chord(struct workflow_change *change)
+{
+    struct chord_call *c = (struct chord_call *)(void *)change;
+    model_chord(c->first, c->count, change->err.code);
+    mem_free(c);
+}
+
+static void push_chord(int count)
+{
+    struct err err = {0};
+    struct chord_call *c = mem_zero(1, sizeof *c);
+    struct workflow_member members[9];
+    char texts[9][24];
+    int first = model_pushing(DONE, count, 0, 0, false);
+    model_follower(first, count);
+    for (int i = 0; i <= count; i++) {
+        size_t n = (size_t)snprintf(texts[i], 24, "{\"m\":%d}", first + i);
+        members[i] = (struct workflow_member){.kind = STR("p.done"), .args = str_n(texts[i], n)};
+    }
+    struct workflow_start start = {.plugin = STR("p"),
+                                   .shape = WORKFLOW_CHORD,
+                                   .members = members,
+                                   .count = count,
+                                   .body = &members[count]};
+    *c = (struct chord_call){.change = {.done = on_chord}, .first = first, .count = count};
+    if (!workflow_start(host.jobs, &c->change, &start, &err)) {
+        model_chord(first, count, err.code);
+        mem_free(c);
+    }
 }
 
 struct change_call {
@@ -297,7 +357,11 @@ static void random_push(void)
         push(model_chance(2) ? DONE : PLAIN, bulk, 0, 0, 0);
     else if (n < 75)
         push(KEYED, 1, 1 + model_chance(KEYS), 0, model_chance(3) ? 0 : HOUR_NS);
-    else if (n < 88)
+    else if (n < 80)
+        push_batch(2 + model_chance(6));
+    else if (n < 85)
+        push_chord(2 + model_chance(6));
+    else if (n < 92)
         push(FIRED, 1, 0, model.instant + model_chance(INSTANTS), 0);
     else
         push(FAR, 1, 0, 0, HOUR_NS);
