@@ -125,7 +125,8 @@ void jobs_print_queues(struct jobs *jobs, struct buf *out);
 bool jobs_print_rates(struct jobs *jobs, struct str queue, int64_t since, struct buf *out);
 
 /* [{"node","lane","capacity","used","lost","running":[{"id","kind","queue","attempt",
- * "started_at"}]}], with "progress" and "message" of a run that told: this process's lanes and what each runs now, at most 200 of a lane. */
+ * "started_at"}]}], with "progress" and "message" of a run that told: this process's lanes and what
+ * each runs now, at most 200 of a lane. */
 void jobs_print_workers(struct jobs *jobs, const char *node, struct buf *out);
 
 /* A batch by query->id: {"id","total","succeeded","failed","pending","created_at",
