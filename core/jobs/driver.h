@@ -122,6 +122,9 @@ void shared_release(struct jobs *jobs, int64_t before_wall);
 /* Ids that pushes are given at once: [next, limit) when there is none left. */
 void shared_ids(struct jobs *jobs, int64_t next, int64_t limit);
 
+/* What other nodes' lanes do: objects as of jobs_print_workers(), comma-separated.  Takes the
+ * lock. */
+void shared_others(struct jobs *jobs, struct str workers);
 /* What the record has in a queue, by places READY, DELAYED and RUNNING, for looks
  * that do not wait.  Takes the lock. */
 void shared_seen(struct jobs *jobs, struct str queue, int64_t ready, int64_t delayed,

@@ -228,6 +228,7 @@ static void destroy(struct jobs *jobs)
     watchers_free(jobs);
     crowds_free(jobs);
     buf_free(&jobs->blob);
+    buf_free(&jobs->others);
     flight_close(jobs->flight);
     pthread_cond_destroy(&jobs->quiet);
     pthread_mutex_destroy(&jobs->lock);

@@ -251,6 +251,31 @@ static const char count_queues[] =
     " FROM maru.queue q LEFT JOIN r ON r.queue = q.id"
     " LEFT JOIN c ON c.queue = q.id LEFT JOIN d ON d.queue = q.id";
 
+static bool nodes(struct pg *pg, struct err *err)
+{
+    struct pg_args a = {0};
+    struct buf all = {0};
+    pthread_mutex_lock(&pg->lock);
+    pg_int(&a, pg->node);
+    pthread_mutex_unlock(&pg->lock);
+    PGresult *r = pg_call(&pg->to_ask,
+                          "SELECT running FROM maru.node WHERE id <> $1 AND expires_at > maru.now()"
+                          " ORDER BY name",
+                          &a, err);
+    for (int i = 0; r && i < PQntuples(r); i++) {
+        struct str list = pg_get(r, i, 0);
+        if (list.n > 2 && all.n)
+            buf_add_char(&all, ',');
+        if (list.n > 2)
+            buf_add_str(&all, str_n(list.p + 1, list.n - 2));
+    }
+    if (r)
+        shared_others(pg->jobs, buf_str(&all));
+    PQclear(r);
+    buf_free(&all);
+    return r != NULL;
+}
+
 static bool count(struct pg *pg, struct err *err)
 {
     struct pg_args a = {0};
@@ -263,11 +288,12 @@ static bool count(struct pg *pg, struct err *err)
                     pg_get_int(r, i, 3), pg_get_int(r, i, 4));
     }
     PQclear(r);
+    bool ok = r && nodes(pg, err);
     int64_t pause = (clock_ns() - began) * COUNT_SHARE;
     if (pause < COUNT_MS * NS_PER_MS)
         pause = COUNT_MS * NS_PER_MS;
     pg->next_count_ns = clock_ns() + pause;
-    return r != NULL;
+    return ok;
 }
 
 /* Only who held its own lease all the time may say that another's ran out: after the database

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/mem.h"
 #include "observe/log.h"
 
@@ -129,36 +128,6 @@ bool pg_register(struct pg *pg, struct err *err)
     return recover_own(pg, err) && insert_node(pg, err) && listen_here(pg, err);
 }
 
-/* [{"id":…,"kind":…,"attempt":…,"started_at":…}] of what runs, the longest first, bounded. */
-static void print_running(struct jobs *jobs, struct buf *out)
-{
-    struct json w = json_to(out);
-    int left = 256;
-    json_open(&w, '[');
-    jobs_lock(jobs);
-    for (int i = 0; i < jobs->worker_count; i++)
-        for (int k = 0; k < jobs->workers[i]->capacity && left > 0; k++) {
-            const struct run *run = &jobs->workers[i]->runs[k];
-            if (!run->in_use || run->job->run != run)
-                continue;
-            left--;
-            json_open(&w, '{');
-            json_key(&w, "id");
-            json_int(&w, run->view.id);
-            json_key(&w, "kind");
-            json_cstr(&w, run->view.kind);
-            json_key(&w, "lane");
-            json_int(&w, i);
-            json_key(&w, "attempt");
-            json_int(&w, run->view.attempt);
-            json_key(&w, "started_at");
-            json_int(&w, run->started_wall);
-            json_close(&w, '}');
-        }
-    jobs_unlock(jobs);
-    json_close(&w, ']');
-}
-
 /* The lease ran out while this process stood still: others have its jobs. */
 static bool lost(struct pg *pg, struct err *err)
 {
@@ -176,7 +145,7 @@ static bool beat(struct pg *pg, struct err *err)
     struct buf running = {0};
     int lanes, capacity;
     capacity_of(pg->jobs, &lanes, &capacity);
-    print_running(pg->jobs, &running);
+    jobs_print_workers(pg->jobs, pg->name, &running);
     pg_int(&a, pg->node);
     pg_int(&a, pg->lease_ns);
     pg_text(&a, running.p);

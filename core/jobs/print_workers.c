@@ -60,7 +60,7 @@ static void print_worker(struct json *w, const char *node, const struct worker *
     json_close(w, '}');
 }
 
-void jobs_print_workers(struct jobs *jobs, const char *node, struct buf *out)
+static void print_own(struct jobs *jobs, const char *node, struct buf *out)
 {
     struct json w = json_to(out);
     json_open(&w, '[');
@@ -74,4 +74,18 @@ void jobs_print_workers(struct jobs *jobs, const char *node, struct buf *out)
             break;
     }
     json_close(&w, ']');
+}
+
+void jobs_print_workers(struct jobs *jobs, const char *node, struct buf *out)
+{
+    print_own(jobs, node, out);
+    jobs_lock(jobs);
+    if (jobs->others.n) {
+        out->n--; /* the list's end */
+        if (out->p[out->n - 1] != '[')
+            buf_add_char(out, ',');
+        buf_add_str(out, buf_str(&jobs->others));
+        buf_add_char(out, ']');
+    }
+    jobs_unlock(jobs);
 }

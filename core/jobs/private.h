@@ -381,8 +381,9 @@ struct jobs {
     int64_t rates_stored; /* minutes before this one are on disk */
 
     struct batch pending;
-    int64_t pushing; /* jobs of pushes under way */
-    struct pace {    /* shared.c */
+    int64_t pushing;   /* jobs of pushes under way */
+    struct buf others; /* lanes of the other nodes of a shared record, JSON */
+    struct pace {      /* shared.c */
         int64_t at_ns, ended;
         double per_ms;
     } pace;

@@ -175,6 +175,14 @@ void shared_ids(struct jobs *jobs, int64_t next, int64_t limit)
     jobs_unlock(jobs);
 }
 
+void shared_others(struct jobs *jobs, struct str workers)
+{
+    jobs_lock(jobs);
+    buf_clear(&jobs->others);
+    buf_add_str(&jobs->others, workers);
+    jobs_unlock(jobs);
+}
+
 void shared_seen(struct jobs *jobs, struct str queue, int64_t ready, int64_t delayed,
                  int64_t running, int64_t dead)
 {
