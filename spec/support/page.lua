@@ -6,10 +6,12 @@
 ---                                           `maru check` must find nothing wrong
 ---   ```sh                                   run by bash, stopping at the first failure; exit=N expects that status
 ---   ```sh serve                             left running (`maru serve`) until the page ends
+---   ```sh … postgres                        from here on there is a PostgreSQL at $MARU_JOBS_URL
 ---   ```output                               lines that the block before printed, in this order; … stands for anything
 ---   ```text                                 a drawing: not run
 ---
 --- `maru` is the built program; localhost:8080 in a command means the page's own server.
+local postgres = require("spec.support.postgres")
 local server = require("spec.support.server")
 
 local M = {}
@@ -59,7 +61,8 @@ function Page:shell(text)
   local file = self.dir .. "/bin/step"
   server.write_file(file, text)
   return server.shell(("cd %s && PATH=%s/bin:$PATH %s bash -euo pipefail bin/step"):format(self.dir, self.dir,
-    ("MARU_HTTP_LISTEN=127.0.0.1:%d MARU_HTTPS_LISTEN= MARU_LOG_FILE=%s/log"):format(self.port, self.dir)))
+    ("MARU_HTTP_LISTEN=127.0.0.1:%d MARU_HTTPS_LISTEN= MARU_LOG_FILE=%s/log%s"):format(self.port, self.dir,
+      self.database and " MARU_JOBS_URL=" .. self.database.url or "")))
 end
 
 --- How often the log speaks of a reload: it grows when a change was taken or refused.
@@ -123,6 +126,9 @@ end
 
 --- Does what the block says, or raises with what went wrong.
 function Page:step(block)
+  if block.postgres and not self.database then
+    self.database = postgres.start()
+  end
   if NOT_RUN[block.language] then
     return
   elseif block.file then
@@ -149,6 +155,9 @@ function Page:close()
     end, 15), "the page's server did not stop")
   end
   server.shell("rm -rf " .. self.dir)
+  if self.database then
+    self.database:drop()
+  end
 end
 
 return M
