@@ -69,7 +69,7 @@ CREATE TABLE maru.done(id bigint NOT NULL, expires_at bigint NOT NULL, flow int 
 CREATE INDEX done_id ON maru.done(id);
 CREATE TABLE maru.done_rest PARTITION OF maru.done DEFAULT;
 -- The rest of what ended lately: two tables, of which the older one is truncated in turn.
-CREATE TABLE maru.past(half smallint NOT NULL, id bigint NOT NULL, cancelled bool NOT NULL,
+CREATE TABLE maru.past(half smallint NOT NULL, id bigint NOT NULL, fin smallint NOT NULL,
   flow int NOT NULL, prio smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
   created_at bigint NOT NULL, started_at bigint NOT NULL, finished_at bigint NOT NULL) PARTITION BY LIST (half);
 CREATE INDEX past_id ON maru.past(id);
@@ -329,7 +329,7 @@ BEGIN
 END $$;
 
 -- Writes ends; returns the ids that were still the caller's. fin: 0 done, 2 again later, 3 dead,
--- 4 cancelled, 5 back as it was (ORDER job_end). delays: ns from now, 0 = at once, in front.
+-- 4 cancelled, 5 back as it was, 6 expired (ORDER job_end). delays: ns from now, 0 = at once, in front.
 CREATE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
   starts bigint[], ttls bigint[], errors text[], results text[])
 RETURNS SETOF bigint LANGUAGE plpgsql AS $$
@@ -352,9 +352,9 @@ BEGIN
       coalesce(error, error_before), args, extra FROM over WHERE fin = 3),
   done AS (INSERT INTO maru.done(id, expires_at, flow, prio, attempt, max_attempts, created_at, started_at, finished_at, result)
     SELECT id, t + ttl, flow, prio, attempt, max_attempts, created_at, began, t, result FROM over WHERE fin = 0 AND result IS NOT NULL),
-  past AS (INSERT INTO maru.past(half, id, cancelled, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
-    SELECT h, id, fin = 4, flow, prio, attempt, max_attempts, created_at, began, t FROM over
-    WHERE fin = 4 OR (fin = 0 AND result IS NULL)),
+  past AS (INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
+    SELECT h, id, fin, flow, prio, attempt, max_attempts, created_at, began, t FROM over
+    WHERE fin IN (4, 6) OR (fin = 0 AND result IS NULL)),
   back AS (UPDATE maru.job j SET attempt = m.attempt, error = coalesce(m.error, j.error),
       run_at = CASE WHEN m.delay > 0 THEN t + m.delay ELSE 0 END
     FROM mine m WHERE j.id = m.id AND m.fin IN (2, 5) RETURNING j.id, j.flow, j.prio, j.crashes, j.run_at, j.key),
@@ -426,8 +426,8 @@ BEGIN
       DELETE FROM maru.job WHERE id = job_id;
       DELETE FROM maru.uniq u USING maru.flow fl WHERE fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = job_id;
       SELECT value INTO h FROM maru.meta WHERE key = 'half';
-      INSERT INTO maru.past(half, id, cancelled, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
-        VALUES(h, job_id, true, j.flow, j.prio, j.attempt, j.max_attempts, j.created_at, 0, maru.now());
+      INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
+        VALUES(h, job_id, 4, j.flow, j.prio, j.attempt, j.max_attempts, j.created_at, 0, maru.now());
       RETURN 'gone';
     END IF;
     UPDATE maru.claimed SET cancel = true WHERE id = job_id RETURNING node INTO at_node;

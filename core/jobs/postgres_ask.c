@@ -16,6 +16,11 @@ enum {
     REAPS = 8, /* a lease */
 };
 
+/* The numbers below. */
+_Static_assert(JOB_READY == 1 && JOB_DONE == 4 && JOB_EXPIRED == 6 && JOB_DEAD == 7 &&
+                   JOB_END_CANCELLED == 4 && JOB_END_EXPIRED == 6,
+               "ORDER job_state, job_end");
+
 /* $1 after which id (descending), $2 limit, $3 id or 0, $4 kind, $5 queue, $6 text or null.
  * Columns: id kind queue prio attempt max crashes created run started finished args error result
  * state */
@@ -41,15 +46,15 @@ static const char running[] =
          " FROM maru.claimed c JOIN maru.job j ON j.id = c.id" NAMES TEXT(
              "j.args, j.error") " AND $7 = 3" TAIL;
 static const char dead[] =
-    HEAD "j.crashes, j.created_at, 0, j.started_at, j.dead_at, j.args, j.error, NULL, 6"
-         " FROM maru.dead j" NAMES TEXT("j.args, j.error") " AND $7 IN (0, 6)" TAIL;
+    HEAD "j.crashes, j.created_at, 0, j.started_at, j.dead_at, j.args, j.error, NULL, 7"
+         " FROM maru.dead j" NAMES TEXT("j.args, j.error") " AND $7 IN (0, 7)" TAIL;
 static const char done[] = HEAD
     "0, j.created_at, 0, j.started_at, j.finished_at, NULL, NULL, j.result, 4"
     " FROM maru.done j" NAMES TEXT("''") " AND j.expires_at > maru.now() AND $7 IN (0, 4)" TAIL;
 static const char past[] =
     HEAD "0, j.created_at, 0, j.started_at, j.finished_at, NULL, NULL, NULL,"
-         " CASE WHEN j.cancelled THEN 5 ELSE 4 END FROM maru.past j" NAMES TEXT(
-             "''") " AND ($7 = 0 OR $7 = CASE WHEN j.cancelled THEN 5 ELSE 4 END)" TAIL;
+         " CASE j.fin WHEN 0 THEN 4 WHEN 4 THEN 5 ELSE 6 END FROM maru.past j" NAMES TEXT(
+             "''") " AND ($7 = 0 OR $7 = CASE j.fin WHEN 0 THEN 4 WHEN 4 THEN 5 ELSE 6 END)" TAIL;
 
 static void print_found(struct buf *out, const PGresult *r, int i)
 {
@@ -154,13 +159,14 @@ static void count_matches(struct pg *pg, struct jobs_query *q)
         " (SELECT count(*) FROM maru.claimed c JOIN fl ON fl.id = c.flow),"
         " (SELECT count(*) FROM maru.done d JOIN fl ON fl.id = d.flow WHERE d.expires_at > "
         "maru.now())"
-        " + (SELECT count(*) FROM maru.past p JOIN fl ON fl.id = p.flow WHERE NOT p.cancelled),"
-        " (SELECT count(*) FROM maru.past p JOIN fl ON fl.id = p.flow WHERE p.cancelled),"
+        " + (SELECT count(*) FROM maru.past p JOIN fl ON fl.id = p.flow WHERE p.fin = 0),"
+        " (SELECT count(*) FROM maru.past p JOIN fl ON fl.id = p.flow WHERE p.fin = 4),"
+        " (SELECT count(*) FROM maru.past p JOIN fl ON fl.id = p.flow WHERE p.fin = 6),"
         " (SELECT count(*) FROM maru.dead d JOIN fl ON fl.id = d.flow)",
         &a, &q->err);
-    static const enum job_state states[] = {JOB_READY, JOB_DELAYED,   JOB_RUNNING,
-                                            JOB_DONE,  JOB_CANCELLED, JOB_DEAD};
-    for (int i = 0; r && i < 6; i++)
+    static const enum job_state states[] = {JOB_READY,     JOB_DELAYED, JOB_RUNNING, JOB_DONE,
+                                            JOB_CANCELLED, JOB_EXPIRED, JOB_DEAD};
+    for (int i = 0; r && i < 7; i++)
         q->counts[states[i]] = pg_get_int(r, 0, i);
     PQclear(r);
 }

@@ -26,7 +26,9 @@ M.jobs = {
   refused = { retries = 5, function(app) error(app.discard("no such thing")) end },
   late = { retries = 0, timeout = "150ms", function(app) assert(app.sleep(60)) end },
   span = { timeout = "60s", span },
+  stale = { expires = "100ms", function() end },
   single = { timeout = "60s", concurrency = 1, span },
+  keyed = { timeout = "60s", key = "owner", key_concurrency = 1, span },
 }
 M.routes = {
   ["POST /push"] = function(app, req)
@@ -266,6 +268,27 @@ for _, driver in ipairs(DRIVERS) do
         ids[i] = push(node, "single", { s = 0.1 })
       end
       assert.equal(1, overlap(wait_states(node, ids, "done")))
+    end)
+
+    it("that did not start in time never run", function()
+      local gate = push(node, "span", { s = 0.4 }, { queue = "narrow" })
+      wait_state(node, gate, "running")
+      assert.is_nil(node:admin("/queues/narrow/pause", "POST", {}).status)
+      local id = push(node, "stale", {}, { queue = "narrow" })
+      socket.sleep(0.3)
+      assert.is_nil(node:admin("/queues/narrow/resume", "POST", {}).status)
+      wait_state(node, id, "expired")
+    end)
+
+    it("of one key run one at a time, beside those of other keys", function()
+      local mine, all = {}, {}
+      for i = 1, 4 do
+        mine[i] = push(node, "keyed", { s = 0.25, owner = "a" })
+        all[#all + 1] = mine[i]
+      end
+      all[#all + 1] = push(node, "keyed", { s = 0.25, owner = "b" })
+      assert.equal(1, overlap(wait_states(node, mine, "done")))
+      assert.is_true(overlap(wait_states(node, all, "done")) > 1)
     end)
 
     it("are cancelled while they wait", function()

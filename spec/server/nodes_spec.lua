@@ -1,5 +1,6 @@
 --- Three servers on one PostgreSQL, of which one dies by kill -9 under load: nothing acknowledged is lost.
---- NODES_JOBS: how many jobs (default 3000); NODES_LEASE: the lease (default 3s). Times and rates are printed, not judged.
+--- NODES_JOBS: how many jobs (default 3000); NODES_LEASE: the lease (default 3s). Times and rates are printed, not
+--- judged.
 local postgres = require("spec.support.postgres")
 local server = require("spec.support.server")
 local socket = require("socket")
@@ -34,6 +35,8 @@ local function kill(node)
   node:signal("KILL", child)
 end
 
+local CLAIMED = "select count(*) from maru.claimed c join maru.node n on n.id = c.node where n.name = 'node3'"
+
 describe("three nodes on one database", function()
   it("lose nothing when one is killed under load, and have its jobs back after the lease", function()
     local database = postgres.start()
@@ -64,11 +67,11 @@ describe("three nodes on one database", function()
       rate = math.max(rate, JOBS / 3 / answer.json.seconds)
     end
     assert.is_truthy(server.wait_for(function()
-      return tonumber(database:sql("select count(*) from maru.claimed c join maru.node n on n.id = c.node where n.name = 'node3'")) > 0
+      return tonumber(database:sql(CLAIMED)) > 0
     end, 20), "node3 has nothing to do")
     kill(nodes[3])
     local died = socket.gettime()
-    local left = database:sql("select count(*) from maru.claimed c join maru.node n on n.id = c.node where n.name = 'node3'")
+    local left = database:sql(CLAIMED)
     push(nodes[1], 30, 0)
     local back = server.wait_for(function()
       return database:sql("select count(*) from maru.node where name = 'node3'") == "0" and socket.gettime()
@@ -79,7 +82,7 @@ describe("three nodes on one database", function()
     end, 120), "not everything ended")
     local over = socket.gettime()
     local ended = {}
-    for id in database:sql("select id from maru.past where not cancelled"):gmatch("%d+") do
+    for id in database:sql("select id from maru.past where fin = 0"):gmatch("%d+") do
       ended[tonumber(id)] = true
     end
     local lost = 0
@@ -87,7 +90,7 @@ describe("three nodes on one database", function()
       lost = lost + (ended[id] and 0 or 1)
     end
     assert.equal(0, lost)
-    print(("# %d jobs; push %.0f/s in bulk; node3 died with %s claimed, they were free after %.1f s; all done %.1f s after the start"):format(
+    print(("# %d jobs; push %.0f/s in bulk; node3 died with %s claimed, free after %.1f s; all done after %.1f s"):format(
       #pushed, rate, left, back - died, over - began))
   end)
 end)
