@@ -90,7 +90,7 @@ describe("three nodes on one database", function()
       lost = lost + (ended[id] and 0 or 1)
     end
     assert.equal(0, lost)
-    print(("# %d jobs; push %.0f/s in bulk; node3 died with %s claimed, free after %.1f s; all done after %.1f s"):format(
+    print(("# %d jobs; push %.0f/s in bulk; node3 died with %s claimed, free after %.1f s; all done at %.1f s"):format(
       #pushed, rate, left, back - died, over - began))
   end)
 end)
