@@ -248,15 +248,31 @@ static bool list(struct sqlite_conn *conn, struct look *l)
     return ok;
 }
 
-static bool find_row(struct sqlite_conn *conn, struct look *l)
+static bool find_ended(struct sqlite_conn *conn, struct look *l)
 {
     const struct jobs_query *q = l->query;
-    if (q->out.n == 0 && (!look_print_row(conn, l, q->id, JOB_DONE) ||
-                          (q->out.n == 0 && !look_print_row(conn, l, q->id, JOB_DEAD))))
+    return look_print_row(conn, l, q->id, JOB_DONE) &&
+           (q->out.n > 0 || look_print_row(conn, l, q->id, JOB_DEAD));
+}
+
+/* Done without a result: only the history knows it.  But a dead job may have come back to life
+ * and have ended since this snapshot began, so its result is looked for in a new one. */
+static bool find_row(struct sqlite_conn *conn, struct look *l)
+{
+    struct jobs_query *q = l->query;
+    if (q->out.n == 0 && !find_ended(conn, l))
         return false;
-    if (q->out.n == 0)
-        print_known(l, q->id); /* done without a result: only the history knows it */
-    return true;
+    if (q->out.n > 0 || !print_known(l, q->id))
+        return true;
+    struct buf known = q->out;
+    q->out = (struct buf){0};
+    bool ok = sqlite_exec(conn, "commit; begin", &l->read.err) && find_ended(conn, l);
+    if (q->out.n == 0) {
+        q->out = known;
+        return ok;
+    }
+    buf_free(&known);
+    return ok;
 }
 
 /* The object is complete: its bracket goes behind what is added. */
