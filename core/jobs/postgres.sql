@@ -49,6 +49,7 @@ CREATE INDEX parked_next ON maru.parked(flow, key, prio, run_at, id);
 CREATE TABLE maru.claimed(id bigint PRIMARY KEY, flow int NOT NULL, node bigint NOT NULL,
   fence bigint NOT NULL, at bigint NOT NULL, key text, suspect bool NOT NULL, cancel bool NOT NULL DEFAULT false);
 CREATE INDEX claimed_flow ON maru.claimed(flow, key);
+CREATE INDEX claimed_fence ON maru.claimed(fence);
 CREATE TABLE maru.uniq(kind int NOT NULL, key text NOT NULL, id bigint NOT NULL, PRIMARY KEY(kind, key));
 CREATE TABLE maru.fire(schedule text NOT NULL, at bigint NOT NULL, job bigint NOT NULL, PRIMARY KEY(schedule, at));
 -- What schedules did otherwise: nothing up to `since` was missed (seconds); and the lease of the node that fires.
