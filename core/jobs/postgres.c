@@ -31,7 +31,7 @@ void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns)
     pthread_cond_timedwait(wake, &pg->lock, &t);
 }
 
-void pg_init_wake(pthread_cond_t *wake)
+static void init_wake(pthread_cond_t *wake)
 {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -57,9 +57,9 @@ static struct pg *create(struct jobs *jobs)
     pg->lease_ns = jobs->options.lease_ns ? jobs->options.lease_ns : default_lease_ns;
     rand_uuid7(pg->writer);
     pthread_mutex_init(&pg->lock, NULL);
-    pg_init_wake(&pg->write_wake);
-    pg_init_wake(&pg->claim_wake);
-    pg_init_wake(&pg->ask_wake);
+    init_wake(&pg->write_wake);
+    init_wake(&pg->claim_wake);
+    init_wake(&pg->ask_wake);
     list_init(&pg->asks);
     pg->flows = map_create();
     pg->schedules = pg_schedules_create(pg);

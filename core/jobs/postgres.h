@@ -129,7 +129,6 @@ enum { PG_INT2S = 1005, PG_INT4S = 1007, PG_TEXTS = 1009, PG_INT8S = 1016 };
 
 /* postgres.c */
 void pg_away(struct pg *pg, const struct err *err);                   /* NULL: it is in reach */
-void pg_init_wake(pthread_cond_t *wake);                              /* of the monotonic clock */
 void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns); /* lock held */
 
 /* postgres_settings.c: what an operator set of queues.  The columns begin at `first`. */
@@ -168,7 +167,7 @@ void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
 
 /* postgres_schedules.c */
 struct pg_schedules *pg_schedules_create(struct pg *pg);
-void pg_schedules_free(struct pg_schedules *p); /* pg->ending is set; answers what is left */
+void pg_schedules_free(struct pg_schedules *p); /* answers what is left */
 void pg_ask_schedules(struct jobs *jobs, struct jobs_schedules *s);
 
 extern const char postgres_sql[]; /* made of postgres.sql */

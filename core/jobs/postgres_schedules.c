@@ -1,9 +1,8 @@
 /* postgres_schedules.c -- schedules' memory and the lease of who fires, on a thread of their own:
  * a lease must not wait behind a look. */
 #include "jobs/postgres.h"
-#include "jobs/schedules.h"
+#include "jobs/schedules_thread.h"
 
-#include <signal.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -14,11 +13,7 @@ enum { AGAIN_MS = 120 }; /* when a lost connection may be tried again */
 struct pg_schedules {
     struct pg *pg;
     struct pg_conn conn;
-    pthread_t thread;
-    pthread_cond_t wake;
-    /* pg->lock */
-    struct list asks;
-    bool running; /* from the first request on: not every queue has schedules */
+    struct schedules_thread thread;
 };
 
 static bool is_true(const PGresult *r, int row, int column)
@@ -105,8 +100,9 @@ static void ask(struct pg_schedules *p, struct jobs_schedules *s)
 
 /* A connection that was lost while nobody asked is found out by the first who does; every request
  * may be repeated. */
-static void answer(struct pg_schedules *p, struct jobs_schedules *s)
+static void answer(void *arg, struct jobs_schedules *s)
 {
+    struct pg_schedules *p = arg;
     bool connected = p->conn.c != NULL;
     ask(p, s);
     if (s->err.code == ERR_IO && connected) {
@@ -114,29 +110,6 @@ static void answer(struct pg_schedules *p, struct jobs_schedules *s)
         nanosleep(&pause, NULL);
         ask(p, s);
     }
-    schedules_answer(s);
-}
-
-/* What is still asked for at the end is answered: a lease is given back. */
-static void *run(void *arg)
-{
-    struct pg_schedules *p = arg;
-    struct pg *pg = p->pg;
-    pthread_mutex_lock(&pg->lock);
-    while (!pg->ending || !list_empty(&p->asks)) {
-        struct list *first = p->asks.next;
-        if (list_empty(&p->asks)) {
-            pg_sleep(pg, &p->wake, clock_ns() + 3600 * NS_PER_SECOND);
-            continue;
-        }
-        list_remove(first);
-        pthread_mutex_unlock(&pg->lock);
-        answer(p, list_entry(first, struct jobs_schedules, link));
-        pthread_mutex_lock(&pg->lock);
-    }
-    pthread_mutex_unlock(&pg->lock);
-    pg_disconnect(&p->conn);
-    return NULL;
 }
 
 struct pg_schedules *pg_schedules_create(struct pg *pg)
@@ -144,46 +117,18 @@ struct pg_schedules *pg_schedules_create(struct pg *pg)
     struct pg_schedules *p = mem_zero(1, sizeof *p);
     p->pg = pg;
     p->conn = (struct pg_conn){.pg = pg, .what = "cron"};
-    pg_init_wake(&p->wake);
-    list_init(&p->asks);
+    schedules_thread_init(&p->thread, answer, p);
     return p;
 }
 
 void pg_schedules_free(struct pg_schedules *p)
 {
-    pthread_mutex_lock(&p->pg->lock);
-    pthread_cond_signal(&p->wake);
-    bool running = p->running;
-    pthread_mutex_unlock(&p->pg->lock);
-    if (running)
-        pthread_join(p->thread, NULL);
-    pthread_cond_destroy(&p->wake);
+    schedules_thread_stop(&p->thread);
+    pg_disconnect(&p->conn);
     mem_free(p);
-}
-
-/* Lock held.  Signals are the control lane's. */
-static bool start(struct pg_schedules *p, struct err *err)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&p->thread, NULL, run, p);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    p->running = !failed;
-    return !failed || err_sys(err, failed, "jobs: thread");
 }
 
 void pg_ask_schedules(struct jobs *jobs, struct jobs_schedules *s)
 {
-    struct pg *pg = jobs->record;
-    struct pg_schedules *p = pg->schedules;
-    pthread_mutex_lock(&pg->lock);
-    bool ok = p->running || start(p, &s->err);
-    if (ok) {
-        list_push_back(&p->asks, &s->link);
-        pthread_cond_signal(&p->wake);
-    }
-    pthread_mutex_unlock(&pg->lock);
-    if (!ok)
-        schedules_answer(s);
+    schedules_thread_ask(&((struct pg *)jobs->record)->schedules->thread, s);
 }
