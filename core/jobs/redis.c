@@ -295,6 +295,7 @@ static bool open_record(struct jobs *jobs, struct err *err)
         return err_set(err, ERR_INVALID, "jobs.url: jobs.driver = \"redis\" needs redis://…");
     if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err) || !first_look(rec, err))
         return false;
+    rec->schedules = redis_schedules_create(rec);
     celery_events_open(rec);
     rec->has_writer = pthread_create(&rec->writer, NULL, writer_main, rec) == 0;
     rec->has_keeper = rec->has_writer && pthread_create(&rec->keeper, NULL, keeper_main, rec) == 0;
@@ -377,6 +378,7 @@ static void close_record(struct jobs *jobs)
     pthread_cond_signal(&rec->write_wake);
     pthread_cond_signal(&rec->keep_wake);
     pthread_mutex_unlock(&rec->lock);
+    redis_schedules_free(rec->schedules);
     if (rec->has_writer)
         pthread_join(rec->writer, NULL);
     if (rec->has_keeper)
@@ -398,5 +400,6 @@ const struct jobs_driver jobs_redis = {
     .query = redis_query,
     .cancel = redis_cancel_job,
     .retry = redis_retry_job,
+    .schedules = redis_ask_schedules,
     .healthy = healthy,
 };

@@ -61,6 +61,8 @@ struct redis_record {
     pthread_t writer, keeper, listener;
     bool has_writer, has_keeper, has_listener;
 
+    struct redis_schedules *schedules; /* redis_schedules.c's */
+
     pthread_mutex_t lock; /* all below */
     pthread_cond_t write_wake, keep_wake;
     bool stopping, write_due, keep_due;
@@ -155,6 +157,11 @@ bool redis_see_queues(struct redis_record *rec, struct err *err);
 void redis_query(struct jobs *jobs, struct jobs_query *query);
 void redis_cancel_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void redis_retry_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
+
+/* redis_schedules.c */
+struct redis_schedules *redis_schedules_create(struct redis_record *rec);
+void redis_schedules_free(struct redis_schedules *r); /* answers what is left; NULL is fine */
+void redis_ask_schedules(struct jobs *jobs, struct jobs_schedules *s);
 
 /* redis_listen.c */
 void *redis_listener_main(void *record);

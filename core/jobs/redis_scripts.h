@@ -19,6 +19,9 @@
  *   P open                 zset: unfinished ids, by themselves
  *   P dead, P done         zsets: id → when (s)
  *   P unique:<kind>:<key>, P fire:<schedule>:<instant>  the id
+ *   P cron:last            hash: schedule → "instant:id" of its last fire
+ *   P cron:since, P cron:paused   hash: schedule → nothing up to here was missed; set of schedules
+ *   P cron:lease           hash: owner epoch until (us) version
  *   P revoked              zset: uuid → when (s)
  *   P paused               set of queues
  *   P queues               set of "queue, line feed, kind": where maru's jobs wait
