@@ -57,6 +57,10 @@ void cron_push_job(struct cron_push *fire, void *jobs)
         .schedule = fire->by_hand ? STR("") : fire->schedule,
         .scheduled_at_wall = fire->at * NS_PER_SECOND,
     };
+    if (fire->expires) {
+        int64_t left = fire->expires * NS_PER_SECOND - clock_wall_ns();
+        spec.expires_ns = left > 0 ? left : 1;
+    }
     p->fire = fire;
     p->jobs = jobs;
     p->push.done = on_pushed;

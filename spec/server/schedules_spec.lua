@@ -198,3 +198,21 @@ describe("a schedule whose job is unfinished", function()
     assert.truthy(#list >= 1)
   end)
 end)
+
+describe("a schedule's deadline", function()
+  it("also ends the wait of its job in the queue", function()
+    local maru = server.start({ plugins = { late = { ["plugin.lua"] = [[
+local M = { name = "late", version = "1.0.0" }
+M.jobs = { work = { queue = "narrow", function() end } }
+M.cron = { ["* * * * * *"] = { job = "work", deadline = "1s", overlap = "allow" } }
+return M
+]] } } })
+    assert.truthy(server.wait_for(function()
+      return not maru:admin("/queues/narrow/pause", "POST").detail
+    end, 10))
+    assert.truthy(server.wait_for(function()
+      return #maru:admin("/jobs?state=expired").jobs >= 2
+    end, 20))
+    maru:stop()
+  end)
+end)
