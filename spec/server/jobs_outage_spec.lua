@@ -93,7 +93,8 @@ for name, how in pairs(BROKERS) do
         lost = missing(maru, acknowledged)
         return not lost
       end, 40)
-      assert.is_nil(lost, ("%s of %d acknowledged did not run:\n%s"):format(lost, #acknowledged, maru:logs():sub(-3000)))
+      local log = lost and maru:logs():sub(-3000)
+      assert.is_nil(lost, ("%s of %d acknowledged did not run:\n%s"):format(lost, #acknowledged, log))
     end)
   end)
 end
