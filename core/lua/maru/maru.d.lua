@@ -432,7 +432,7 @@ function app.cache:keys(prefix, limit) end               --- @return string[]
 function app.cache:lock(name, ttl) end
 function app.cache:unlock(name, token) end               --- @return boolean
 
----@class maru.Unique
+---@class maru.Unique   all but the key: with jobs.driver = "sqlite" only; replace: not in store:tx
 ---@field key string
 ---@field scope? "unfinished"|"queued"   queued: free again once the job has started; default unfinished
 ---@field period? number|string   the key is held for so long after the push, too, whatever becomes of the job
@@ -463,7 +463,7 @@ function app.jobs:push_many(name, list, options) end
 --- { attempt, started_at, ended_at, error, traceback, lane }; also a run that the process died in. @return table|false
 function app.jobs:get(id) end
 --- (waits) The job, or a list of them, when all have ended (done, dead, cancelled, expired): as get. Before that nil, message,
---- "timeout". Ends are on disk then. @return table|false|nil, string?, string?
+--- "timeout". Ends are on disk then. With jobs.driver = "sqlite" only. @return table|false|nil, string?, string?
 ---@param ids integer|integer[]
 ---@param timeout? number|string   default: as long as the task may run
 function app.jobs:wait(ids, timeout) end
@@ -478,6 +478,7 @@ function app.jobs:cancel(id) end
 function app.jobs:retry(id) end
 --- (waits) Jobs that are counted together, pushed all or none: { { name, args, options }, … }. When all have ended, the job
 --- `done` is pushed, once, with args.batch = { id, total, succeeded, failed } (dead, cancelled and expired ones have failed).
+--- Its jobs have no unique key. With jobs.driver = "sqlite" only.
 ---@param list table[]
 ---@param options? { done?: table, description?: string }   done = { name, args }
 ---@return integer|nil id, string?, string?
