@@ -21,10 +21,9 @@ struct wf_read {
 static bool matches(const struct workflow_query *q, sqlite3_stmt *s)
 {
     int state = sqlite3_column_int(s, 6), active = sqlite3_column_int(s, 10);
-    bool waits = active && active == sqlite3_column_int(s, 11);
-    if (q->state == WORKFLOW_WAITING && !(state == WORKFLOW_RUNNING && waits))
-        return false;
-    if (q->state != WORKFLOW_ANY && q->state != WORKFLOW_WAITING && state != (int)q->state)
+    if (state == WORKFLOW_RUNNING && active && active == sqlite3_column_int(s, 11))
+        state = WORKFLOW_WAITING;
+    if (q->state != WORKFLOW_ANY && state != (int)q->state)
         return false;
     return (!q->plugin.n || str_eq(q->plugin, wf_column(s, 1))) &&
            (!q->name.n || str_eq(q->name, wf_column(s, 2))) &&
@@ -36,8 +35,14 @@ static bool list(struct wf *f, struct workflow_query *q)
     int rc = SQLITE_DONE, scan = SCAN;
     int left = q->limit <= 0 ? LIMIT_DEFAULT : q->limit > LIMIT_MOST ? LIMIT_MOST : q->limit;
     struct json w = json_to(&q->out);
-    sqlite3_stmt *s = wf_query(f, RUN_COLUMNS "WHERE id < ?1 ORDER BY id DESC", "i",
-                               q->before ? q->before : INT64_MAX);
+    /* Few runs are unfinished, and they have an index; others are looked through from the newest.
+     */
+    bool unfinished = q->state == WORKFLOW_RUNNING || q->state == WORKFLOW_WAITING;
+    sqlite3_stmt *s = wf_query(f,
+                               unfinished ? RUN_COLUMNS "WHERE state = 1 AND id < ?1 ORDER BY id"
+                                                        " DESC"
+                                          : RUN_COLUMNS "WHERE id < ?1 ORDER BY id DESC",
+                               "i", q->before ? q->before : INT64_MAX);
     if (!s)
         return false;
     while (left && scan-- > 0 && (rc = sqlite_step(f->conn, s, f->err)) == SQLITE_ROW) {
