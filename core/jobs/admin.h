@@ -110,8 +110,8 @@ struct jobs_bulk {
 /* In portions, so that others get their turn.  ERR_INVALID: not done to jobs in that state. */
 void jobs_bulk(struct jobs *jobs, struct jobs_bulk *bulk);
 
-/* [{"queue","ready","delayed","running","held","dead","done_total","failed_total","oldest_s",
- * "paused","concurrency","rate","weight","key_concurrency","key_rate","declared":{…},
+/* [{"queue","ready","delayed","running","held","dead","done_total","failed_total",
+ * "expired_total","oldest_s","paused","concurrency","rate","weight","key_concurrency","key_rate","declared":{…},
  * "per_second":{"pushed","done","failed"}}]; oldest_s: how long the one that waits longest has
  * been due, a sixteenth off at most; a limit that is null bounds nothing, declared holds
  * what it would be without an operator's change; per_second: over the last ten.  By name. */

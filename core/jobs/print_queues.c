@@ -103,6 +103,7 @@ static void print_queue(struct json *w, const struct jobs *jobs, struct queue *q
         {"dead", q->dead},
         {"done_total", q->done_total},
         {"failed_total", q->failed_total},
+        {"expired_total", q->expired_total},
         {"oldest_s", gauge_oldest(q, now_wall)},
     };
     json_open(w, '{');

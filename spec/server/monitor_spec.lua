@@ -258,7 +258,7 @@ describe("the monitor", function()
   it("prints metrics of every queue", function()
     local text = maru:get("/metrics").body
     for _, name in ipairs({ 'maru_queue_oldest_seconds{queue="mail"} 0', 'maru_queue_paused{queue="mail"} 0',
-      'maru_jobs_rate_limited_total{queue="slow"}', 'maru_jobs{queue="mail",state="dead"} 0',
+      'maru_jobs_rate_limited_total{queue="slow"}', 'maru_jobs_expired_total{queue="slow"} 0', 'maru_jobs{queue="mail",state="dead"} 0',
       "maru_jobs_commit_seconds_count", "maru_jobs_commit_rows_total", "maru_jobs_stale_total" }) do
       assert.truthy(text:find(name, 1, true), name .. " is not in /metrics")
     end
