@@ -61,6 +61,15 @@ static void write_list(struct buf *out, const struct jobs_query *q)
     buf_add_char(out, '}');
 }
 
+/* The job's object with "why" in it. */
+static void write_one(struct admin_call *call, const struct jobs_query *q)
+{
+    buf_add(&call->out, q->out.p, q->out.n - 1);
+    buf_add_c(&call->out, ",\"why\":");
+    jobs_why(call->admin->parts->jobs, q->id, &call->out);
+    buf_add_char(&call->out, '}');
+}
+
 static void on_jobs(struct jobs_query *query)
 {
     struct jobs_view *v = (struct jobs_view *)query;
@@ -72,7 +81,7 @@ static void on_jobs(struct jobs_query *query)
         admin_answer_err(call, &none);
     } else {
         if (query->id)
-            buf_add_str(&call->out, buf_str(&query->out));
+            write_one(call, query);
         else
             write_list(&call->out, query);
         admin_answer(call, 200);

@@ -89,6 +89,13 @@ struct jobs_query {
     struct err err;
 };
 void jobs_query(struct jobs *jobs, struct jobs_query *query);
+/* Why a queued job does not run now: [{"code"}], empty when it is not queued here.  Codes:
+ * not_due, queue_rate, queue_key_rate, kind_rate, key_rate (with "until"), queue_full,
+ * queue_key_full, kind_full, key_full (with "running" and "limit"), paused, held (no handler),
+ * crashed (one at a time since the process died with it), workers_busy, no_workers, stopping,
+ * behind (others stand before it). */
+void jobs_why(struct jobs *jobs, int64_t id, struct buf *out);
+
 /* The same change of every job that matches.  Memory is the caller's until done. */
 enum jobs_action { JOBS_RETRY, JOBS_CANCEL, JOBS_DISCARD }; /* ORDER jobs_action */
 bool jobs_action_parse(struct str text, enum jobs_action *out);

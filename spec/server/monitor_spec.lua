@@ -255,10 +255,45 @@ describe("the monitor", function()
     maru_says("jobs cancel --all --kind work.slow")
   end)
 
+  it("tells why a job does not run", function()
+    local function why(id)
+      return maru:admin("/jobs/" .. id).why[1]
+    end
+    push("fine", 1, "someday", "24h")
+    local later = maru:admin("/jobs?state=delayed&limit=1").jobs[1]
+    assert.equal("not_due", why(later.id).code)
+    assert.equal(later.run_at, why(later.id)["until"])
+    assert.is_true(maru:admin("/queues/slow/limits", "POST", { concurrency = 1 }).ok)
+    push("slow", 2, "y")
+    local waits = server.wait_for(function()
+      local found = maru:admin("/jobs?state=ready&queue=slow").jobs
+      return #found == 1 and found[1].id
+    end)
+    assert.same({ code = "queue_full", running = 1, limit = 1 }, why(waits))
+    assert.is_true(maru:admin("/queues/slow/pause", "POST").ok)
+    assert.equal("paused", why(waits).code)
+    assert.is_true(maru:admin("/queues/slow/resume", "POST").ok)
+    local hourly = { concurrency = cjson.null, rate = "1/h" }
+    assert.is_true(maru:admin("/queues/slow/limits", "POST", hourly).ok)
+    push("slow", 2, "z")
+    server.wait_for(function()
+      local found = maru:admin("/jobs?state=ready&queue=slow").jobs[1]
+      local reason = found and why(found.id)
+      return reason and reason.code == "queue_rate" and reason["until"]:match("^%d+%-")
+    end)
+    assert.equal(0, #maru:admin("/jobs/" .. maru:admin("/jobs?state=done&limit=1").jobs[1].id).why)
+    assert.is_true(maru:admin("/queues/slow/limits", "POST", { rate = cjson.null }).ok)
+    maru:admin("/jobs/bulk", "POST", { action = "cancel", filter = { queue = "slow" } })
+    server.wait_for(function()
+      return queue("slow").running + queue("slow").ready == 0
+    end)
+  end)
+
   it("prints metrics of every queue", function()
     local text = maru:get("/metrics").body
     for _, name in ipairs({ 'maru_queue_oldest_seconds{queue="mail"} 0', 'maru_queue_paused{queue="mail"} 0',
-      'maru_jobs_rate_limited_total{queue="slow"}', 'maru_jobs_expired_total{queue="slow"} 0', 'maru_jobs{queue="mail",state="dead"} 0',
+      'maru_jobs_rate_limited_total{queue="slow"}', 'maru_jobs_expired_total{queue="slow"} 0',
+      'maru_jobs{queue="mail",state="dead"} 0',
       "maru_jobs_commit_seconds_count", "maru_jobs_commit_rows_total", "maru_jobs_stale_total" }) do
       assert.truthy(text:find(name, 1, true), name .. " is not in /metrics")
     end

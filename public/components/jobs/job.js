@@ -56,8 +56,8 @@ export function Job({ ctx, may, id }) {
 function Why({ job }) {
   const now = useNow();
   if (job.state !== "ready" && job.state !== "delayed") return null;
-  const reasons = (Array.isArray(job.why) ? job.why : job.why ? [job.why] : []).map((r) => (typeof r === "string" ? { code: r } : r));
-  if (reasons.length === 0 && job.state === "delayed") reasons.push({ code: "not_due", at: job.run_at });
+  const reasons = [...(job.why ?? [])];
+  if (reasons.length === 0 && job.state === "delayed") reasons.push({ code: "not_due", until: job.run_at });
   if (reasons.length === 0) return null;
   return html`<section class="why" aria-labelledby="why-title" data-why><h3 id="why-title">${t("jobs.why")}</h3>
     <ul>${reasons.map((r) => html`<li key=${r.code}>${whyText(r, job, now)}</li>`)}</ul></section>`;
@@ -65,10 +65,10 @@ function Why({ job }) {
 
 function whyText(reason, job, now) {
   const key = `jobs.why.${reason.code}`;
-  const at = reason.until ?? reason.at ?? reason.run_at;
-  const text = t(key, { queue: job.queue, kind: job.kind, key: reason.key ?? job.key ?? "", n: reason.running ?? reason.active ?? "", most: reason.limit ?? reason.most ?? "",
-    when: at ? `${ago(at, now, lang.value)} (${moment(at, lang.value)})` : "–", ahead: reason.ahead ?? "" });
-  return text === key ? reason.text ?? reason.message ?? reason.code : text;
+  const at = reason.until;
+  const text = t(key, { queue: job.queue, kind: job.kind, key: reason.key ?? job.key ?? "", n: reason.running ?? "", most: reason.limit ?? "",
+    when: at ? `${ago(at, now, lang.value)} (${moment(at, lang.value)})` : "–" });
+  return text === key ? reason.code : text;
 }
 
 function Facts({ job: j }) {
