@@ -70,8 +70,12 @@ static bool is_open(const struct jobs *jobs, struct err *err)
 }
 
 /* Lock held.  Without ids at hand the driver gives them; who has the key the record knows. */
-static bool admit_shared(struct jobs *jobs, struct push_op *op)
+static bool admit_shared(struct jobs *jobs, struct push_op *op, const struct job_spec *spec,
+                         struct err *err)
 {
+    if ((spec->unique_queued || spec->unique_replace || spec->unique_period_ns) &&
+        !shared_has(jobs, "unique keys with a scope, a period or replace", err))
+        return false;
     if (jobs->next_id + op->count <= jobs->id_limit) {
         op->first->id = jobs->next_id;
         jobs->next_id += op->count;
@@ -112,7 +116,7 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
     if (!push_room(jobs, op->count, err) || !push_name(jobs, first, spec, err))
         return false;
     if (jobs->driver->shared)
-        return admit_shared(jobs, op);
+        return admit_shared(jobs, op, spec, err);
     if (!unique_admit(jobs, op, spec, err))
         return false;
     if (op->replaces)
@@ -266,6 +270,16 @@ static void publish_jobs(struct jobs *jobs, struct job *job, int64_t now, int *c
     }
 }
 
+/* Lock held: of a push that is not published here. */
+static void count_pushed(struct jobs *jobs, const struct push_op *op, int64_t now)
+{
+    if (op->fired_before || op->duplicate)
+        return;
+    jobs->pushed_total += op->count;
+    for (const struct job *job = op->first; job; job = job->next)
+        gauge_add(jobs, job->queue, now, RATE_PUSHED);
+}
+
 void push_publish(struct jobs *jobs, struct push_op *ops)
 {
     int64_t now = clock_wall_ns();
@@ -275,7 +289,7 @@ void push_publish(struct jobs *jobs, struct push_op *ops)
         jobs->pushing -= op->count;
         if (op->fired_before || jobs->driver->shared) {
             unique_undo(jobs, op->first);
-            jobs->pushed_total += op->fired_before || op->duplicate ? 0 : op->count;
+            count_pushed(jobs, op, now);
             continue;
         }
         struct job *first = op->first;
