@@ -59,8 +59,12 @@ static const char *const by_second[] = {
     "*/20 30 2 * * *", "15 0 0 * * *",   "59 59 1 * * *", "0,30 0,30 1,2,3 * * *",
     "0 */5 * * * *",   "5 10 1-3 * * *", "1 0 0 * * *",   "20-40/10 59 23,0,1 * * sun",
 };
+#ifdef __SANITIZE_THREAD__
+enum { ZONES = 2, CHANGES = 80 }; /* one thread: TSan has nothing to find here */
+#else
+enum { ZONES = sizeof zones / sizeof *zones, CHANGES = 250 };
+#endif
 enum {
-    ZONES = sizeof zones / sizeof *zones,
     MINUTE_PATTERNS = sizeof by_minute / sizeof *by_minute,
     SECOND_PATTERNS = sizeof by_second / sizeof *by_second,
     DAY = 86400,
@@ -405,7 +409,7 @@ TEST(five_fields_fire_as_a_walk_through_every_minute_says)
         each_year(zones[i], zone, plans, MINUTE_PATTERNS);
         zone_free(zone);
     }
-    CHECK(changes > 250);
+    CHECK(changes >= CHANGES);
     plans_free(plans, MINUTE_PATTERNS);
 }
 
@@ -421,6 +425,6 @@ TEST(six_fields_fire_as_a_walk_through_every_second_says)
                                   is_full() ? 26 * 3600 : 65 * 60);
         zone_free(zone);
     }
-    CHECK(changes > 250);
+    CHECK(changes >= CHANGES);
     plans_free(plans, SECOND_PATTERNS);
 }

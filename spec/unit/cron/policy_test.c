@@ -60,6 +60,7 @@ struct clockwork {
     enum err_code code;
     const char *id;
     bool paused;
+    atomic_bool answered;
 };
 
 static void open_cron(struct clockwork *c)
@@ -356,7 +357,7 @@ static void on_changed(void *arg, const struct err *err)
 {
     struct clockwork *c = arg;
     c->code = err->code;
-    c->id = "";
+    atomic_store(&c->answered, true);
 }
 
 static void pause_on_lane(void *arg)
@@ -370,11 +371,11 @@ static enum err_code pause_one(struct clockwork *c, const char *id, bool paused)
 {
     c->id = id;
     c->paused = paused;
+    atomic_store(&c->answered, false);
     lane_call_wait(c->host.control, pause_on_lane, c);
-    for (int i = 0; i < 5000 && *c->id; i++) {
+    for (int i = 0; i < 5000 && !atomic_load(&c->answered); i++)
         host_sleep(1);
-        lane_call_wait(c->host.control, print_on_lane, c);
-    }
+    CHECK(atomic_load(&c->answered));
     return c->code;
 }
 
