@@ -47,6 +47,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .flight_path = flight,
         .run = s->guest ? s->guest->run_job : jobs_run_task,
         .cancel = jobs_cancel_task,
+        .kill = jobs_kill_task,
         .arg = s,
         .node = s->node.name,
         .last_death = getenv("MARU_LAST_DEATH"),

@@ -219,3 +219,15 @@ void jobs_cancel_task(struct job_run *run, enum job_end why, void *arg)
     if (r->task)
         task_cancel(r->task);
 }
+
+void jobs_kill_task(struct job_run *run, void *arg)
+{
+    (void)arg;
+    struct running *r = run->user;
+    if (!r->task || !task_waiting(r->task))
+        return; /* the watchdog sees to what does not wait */
+    char *reason = mem_printf("%s had not ended at its hard timeout, attempt %d of %d", run->kind,
+                              run->attempt, run->max_attempts);
+    task_kill(r->task, reason);
+    mem_free(reason);
+}

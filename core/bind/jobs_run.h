@@ -24,3 +24,4 @@ struct job_run *jobs_run_of(const struct task *task);
 /* For struct jobs_options; arg is not used. */
 void jobs_run_task(struct job_run *run, void *arg);
 void jobs_cancel_task(struct job_run *run, enum job_end why, void *arg);
+void jobs_kill_task(struct job_run *run, void *arg);

@@ -92,8 +92,38 @@ void workers_unclaim(struct jobs *jobs)
             unclaim(jobs, list_entry(jobs->workers[i]->inbox.prev, struct job, link));
 }
 
+/* As much longer than its own timeout as the kind says. */
+static void bind_hard_timeout(struct jobs *jobs, struct run *run, const struct kind *k, int64_t now)
+{
+    run->kill = false;
+    run->hard_at =
+        k->hard_timeout_ns ? now + run->view.timeout_ns + k->hard_timeout_ns - k->timeout_ns : 0;
+    if (!run->hard_at || (jobs->hard_at && jobs->hard_at <= run->hard_at))
+        return;
+    jobs->hard_at = run->hard_at;
+    jobs_wake(jobs, run->started_wall + run->hard_at - now);
+}
+
+void runs_overdue(struct jobs *jobs, int64_t now)
+{
+    if (!jobs->hard_at || now < jobs->hard_at)
+        return;
+    jobs->hard_at = 0;
+    for (int i = 0; i < jobs->worker_count; i++)
+        for (int r = 0; r < jobs->workers[i]->capacity; r++) {
+            struct run *run = &jobs->workers[i]->runs[r];
+            if (!run->in_use || !run->hard_at || run->kill)
+                continue;
+            if (now >= run->hard_at) {
+                run->kill = true;
+                run_ask(run, JOB_END_FAILED);
+            } else if (!jobs->hard_at || run->hard_at < jobs->hard_at)
+                jobs->hard_at = run->hard_at;
+        }
+}
+
 /* A claimed job gets its run.  Its target is the kind's of this moment. */
-static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job)
+static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job, int64_t now)
 {
     struct run *run = w->free_runs;
     struct kind *k = job->kind;
@@ -125,18 +155,19 @@ static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job
         .target = k->target->pointer,
         .lane = w->lane,
     };
+    bind_hard_timeout(jobs, run, k, now);
     return run;
 }
 
 static int take_batch(struct jobs *jobs, struct worker *w, struct run **runs)
 {
     int count = 0;
-    int64_t now = clock_wall_ns();
+    int64_t now = clock_wall_ns(), now_ns = clock_ns();
     w->posted = false;
     while (!list_empty(&w->inbox)) {
         struct job *job = list_entry(w->inbox.next, struct job, link);
         job->started_at = now;
-        runs[count++] = bind_run(jobs, w, job);
+        runs[count++] = bind_run(jobs, w, job, now_ns);
     }
     return count;
 }
@@ -228,8 +259,11 @@ static void on_cancel(struct lane_message *message)
     run->cancelling = false;
     bool live = run->in_use && run->view.fence == run->cancel_fence;
     enum job_end why = run->why;
+    bool kill = run->kill && jobs->options.kill;
     jobs_unlock(jobs);
-    if (live)
+    if (live && kill)
+        jobs->options.kill(&run->view, jobs->options.arg);
+    else if (live)
         jobs->options.cancel(&run->view, why, jobs->options.arg);
 }
 

@@ -123,6 +123,8 @@ static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
         delay = due - now_wall < most ? due - now_wall : most;
     if (refill && delay > refill->key - now)
         delay = refill->key - now;
+    if (jobs->hard_at && delay > jobs->hard_at - now)
+        delay = jobs->hard_at - now;
     if (jobs->upkeep && delay > JOBS_TICK_MS * NS_PER_MS)
         delay = JOBS_TICK_MS * NS_PER_MS;
     if (jobs->retry_at_ns && delay > jobs->retry_at_ns - now)
@@ -142,6 +144,7 @@ static void look(struct jobs *jobs)
     }
     place_due(jobs, now_wall);
     place_expired(jobs, now_wall);
+    runs_overdue(jobs, now);
     flow_refilled(jobs, now);
     give_back(jobs, now_wall - SHARED_UNSTARTED_MS * NS_PER_MS);
     workflow_look(jobs, now_wall);

@@ -41,6 +41,9 @@ struct jobs_options {
     /* Worker lane.  Asks a running job to end soon, preferably with `why`
      * (CANCELLED, INTERRUPTED); may come more than once. */
     void (*cancel)(struct job_run *run, enum job_end why, void *arg);
+    /* Worker lane.  The run is over its kind's hard timeout: it is to fail now, whatever its
+     * handler does.  NULL: it is asked again. */
+    void (*kill)(struct job_run *run, void *arg);
     void *arg;
     int64_t result_ttl_ns;   /* 0 = 1 day */
     int64_t dead_ttl_ns;     /* 0 = 30 days; attempts are kept as long */

@@ -190,7 +190,8 @@ struct run {
     struct list link; /* target->runs */
     int slot;         /* in the flight recorder */
     int64_t started_wall;
-    bool in_use;
+    int64_t hard_at; /* monotonic: it is ended by force then; 0 = never */
+    bool in_use, kill;
     /* the outcome, the lane's until it is settled */
     struct run *next; /* free or finished list */
     enum job_end end;
@@ -359,6 +360,7 @@ struct jobs {
     struct map *keys;    /* struct key, by the kind's word and the key */
     struct index lines;  /* by the words of kind and queue */
     struct heap refills; /* limits, by the monotonic time they are to be looked at again */
+    int64_t hard_at;     /* no run's is earlier; 0 = none has one */
     bool cut_short;      /* a pick ended before it had seen everything */
     struct list suspects; /* jobs that were running at a crash run one at a time */
     int suspects_active;
@@ -496,6 +498,7 @@ void workers_free(struct jobs *jobs);
 void unclaim(struct jobs *jobs, struct job *job);
 void workers_unclaim(struct jobs *jobs); /* claimed → ready */
 void run_ask(struct run *run, enum job_end why);
+void runs_overdue(struct jobs *jobs, int64_t now); /* those over their hard timeout are killed */
 
 /* follow.c.  Lock held.  Pushes one job for each of args in the commit of the end that this
  * hold of the lock makes (I9): a workflow's next step, a batch's last job.  It never fails

@@ -106,6 +106,10 @@ struct task *task_start_soon(struct vm *vm, const struct task_options *options, 
  * handler finishes by itself.  Safe for a task that waits or that runs. */
 void task_cancel(struct task *task);
 
+/* Ends a task that waits, and its VM with it, by force: end is called with TASK_KILLED and
+ * this reason before it returns.  Not from inside of a handler. */
+void task_kill(struct task *task, const char *reason);
+
 /* For bindings. */
 struct task *task_current(lua_State *L); /* the running task, or NULL while loading */
 /* The running task, or raises naming `who`: no handler is running (the file is

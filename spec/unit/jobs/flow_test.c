@@ -312,3 +312,45 @@ TEST(what_has_not_started_in_time_is_expired)
     CHECK_EQ(seen[0], 's');
     close_host(&h);
 }
+
+static _Atomic int killed;
+
+static void on_kill(struct job_run *run, void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < waiting_n; i++)
+        if (waiting[i] == run)
+            waiting[i] = waiting[--waiting_n];
+    running--;
+    pthread_mutex_unlock(&lock);
+    atomic_fetch_add(&killed, 1);
+    jobs_finish(run, &(struct job_outcome){.end = JOB_END_FAILED, .error = STR("by force")});
+}
+
+TEST(a_run_over_its_hard_timeout_is_ended_by_force)
+{
+    struct host h = open_host();
+    host_close(&h);
+    h.kill = on_kill;
+    atomic_store(&killed, 0);
+    host_open(&h);
+    keep = true;
+    kind(&h, (struct job_kind_options){.timeout_ns = 5 * NS_PER_MS,
+                                       .hard_timeout_ns = 20 * NS_PER_MS,
+                                       .backoff_ns = NS_PER_MS,
+                                       .retries = 1});
+    host_start(&h, 1, 4);
+    int64_t own = push(&h, "\"o\"", (struct job_spec){.timeout_ns = 3600 * NS_PER_SECOND});
+    int64_t id = push(&h, "\"k\"", (struct job_spec){0});
+    CHECK_EQ(started(3), 3); /* the second one twice */
+    for (int i = 0; i < 3000 && !host_is(&h, id, "dead"); i++)
+        host_sleep(1);
+    CHECK(host_is(&h, id, "dead"));
+    CHECK(host_is(&h, own, "running")); /* it may run as much longer as its timeout is */
+    CHECK_EQ(atomic_load(&killed), 2);
+    keep = false;
+    lane_call_wait(h.lanes[0], end_waiting, NULL);
+    CHECK(host_drain(&h, 5000));
+    close_host(&h);
+}

@@ -28,6 +28,7 @@ struct host {
     struct jobs *jobs;
     void (*run)(struct job_run *run, void *arg);
     void (*cancel)(struct job_run *run, enum job_end why, void *arg);
+    void (*kill)(struct job_run *run, void *arg);
 };
 
 static inline void host_sleep(int ms)
@@ -84,6 +85,7 @@ static inline void host_open(struct host *h)
                               .flight_path = h->flight,
                               .run = h->run ? h->run : host_done,
                               .cancel = h->cancel ? h->cancel : host_no_cancel,
+                              .kill = h->kill,
                               .arg = h};
     h->jobs = jobs_open(&jo, &err);
     if (!h->jobs)

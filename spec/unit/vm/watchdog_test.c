@@ -1,5 +1,6 @@
 /* The watchdog: what it ends, what it cannot, and what goes on afterwards. */
 #include "vm/support.h"
+#include "vm/task_internal.h"
 #include "vm/watchdog.h"
 
 #include <stdatomic.h>
@@ -216,4 +217,26 @@ TEST(a_starved_lane_is_not_a_stuck_one)
     CHECK(!watch_is_over(1500 * MS, 300 * MS, 1000 * MS));
     CHECK(watch_is_over(2500 * MS, 500 * MS, 1000 * MS));
     CHECK(watch_is_over(4000 * MS, 0, 1000 * MS));
+}
+
+static void kill_first(void *arg)
+{
+    struct watched *w = arg;
+    task_kill(list_entry(w->f.vm->tasks.next, struct task, node), "past its hard timeout");
+}
+
+TEST(a_task_that_waits_is_ended_by_force)
+{
+    struct watched w;
+    REQUIRE(watched_open(&w, "return { name = 'demo', version = '1.0.0', exports = {\n"
+                             "f = function(app) local ok = app.sleep(100) return ok end } }"));
+    CHECK(!watched_call(&w, "f")->ended);
+    lane_call_wait(w.f.lane, kill_first, &w);
+    CHECK(w.run.ended);
+    CHECK_EQ(w.run.outcome, TASK_KILLED);
+    CHECK_STR(w.run.message, "past its hard timeout");
+    CHECK(strstr(w.run.traceback, "plugins/demo/plugin.lua:2"));
+    CHECK_EQ(w.killed, 1);
+    CHECK(vm_broken(w.f.vm));
+    watched_close(&w);
 }
