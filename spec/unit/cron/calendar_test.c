@@ -14,8 +14,8 @@
 #include "test.h"
 
 static const char *const zones[] = {
-    "Asia/Seoul",       "America/New_York",  "Europe/London", "Asia/Beirut",  "Australia/Lord_Howe",
-    "America/St_Johns", "Africa/Casablanca", "Asia/Tehran",   "Pacific/Apia", "Antarctica/Troll",
+    "America/New_York", "Europe/London",     "Asia/Seoul",  "Asia/Beirut",  "Australia/Lord_Howe",
+    "America/St_Johns", "Africa/Casablanca", "Asia/Tehran", "Pacific/Apia", "Antarctica/Troll",
 };
 static const char *const by_minute[] = {
     "* * * * *",
