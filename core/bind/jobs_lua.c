@@ -112,10 +112,11 @@ void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
 {
     static const char *const known[] = {"delay",   "at",      "priority", "queue",
                                         "retries", "timeout", "unique",   "result_ttl",
-                                        "key",     "expires", NULL};
+                                        "key",     "expires", "celery",   NULL};
     if (!args_opt_table(L, options, PUSH, "options"))
         return;
     opt_known(L, options, known, PUSH);
+    spec->external = opt_boolean(L, options, "celery", false, PUSH);
     spec->queue = opt_string(L, options, "queue", STR(""), PUSH);
     spec->priority = read_priority(L, options);
     spec->retries = read_retries(L, options);
@@ -261,10 +262,38 @@ static int l_get(lua_State *L)
     return task_wait(task, stop_looking, l);
 }
 
+/*** @param id integer @return string|nil Celery's id of the job; nil unless jobs.driver is redis */
+static int l_celery_id(lua_State *L)
+{
+    struct jobs *jobs = vm_host(vm_of(L))->jobs;
+    char uuid[37];
+    int64_t id = args_integer(L, 1, 1, INT64_C(1) << 53, GET, "id");
+    if (!jobs || !jobs_celery_id(jobs, id, uuid))
+        return 0;
+    lua_pushstring(L, uuid);
+    return 1;
+}
+
+/*** @param uuid string @return integer|nil the job that Celery calls so */
+static int l_celery_number(lua_State *L)
+{
+    struct jobs *jobs = vm_host(vm_of(L))->jobs;
+    struct str uuid = args_string(L, 1, GET, "id");
+    int64_t id = jobs ? jobs_celery_number(jobs, uuid) : 0;
+    if (id == 0)
+        return 0;
+    lua_pushnumber(L, (double)id);
+    return 1;
+}
+
 int bind_jobs(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"push", l_push}, {"push_tx", l_push_tx}, {"get", l_get}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"push", l_push},
+                                         {"push_tx", l_push_tx},
+                                         {"get", l_get},
+                                         {"celery_id", l_celery_id},
+                                         {"celery_number", l_celery_number},
+                                         {NULL, NULL}};
     lua_createtable(L, 0, 12);
     luaL_register(L, NULL, functions);
     jobs_add_more(L);

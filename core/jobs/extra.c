@@ -70,6 +70,8 @@ void extra_fill(struct job *job, const struct job_spec *spec)
         extra_make(job)->unique_queued = 1;
     if (spec->result_ttl_ns)
         extra_make(job)->result_ttl_ns = spec->result_ttl_ns;
+    if (spec->external)
+        extra_make(job)->external = true;
     if (spec->key.n)
         extra_make(job)->key = str_dup(spec->key);
 }

@@ -41,6 +41,7 @@ struct job_extra {
     float progress; /* 0 … 1, of the run that has_progress */
     bool has_progress;
     char *message;  /* what it says it does, or NULL */
+    bool external;  /* for a Python worker */
     uint64_t lease; /* a shared record's fence of this claim (driver.h) */
 };
 

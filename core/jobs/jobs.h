@@ -120,6 +120,7 @@ struct job_spec {
     int retries;  /* one more than the number: 1 = run once */
     int64_t timeout_ns;
     int64_t run_at_wall; /* ns; not before */
+    bool external;       /* for a Python worker: the result backend says what became of it */
     struct str unique;   /* refused while another of this kind with this key is unfinished */
     bool unique_queued;  /* only while it is queued: free again once it runs */
     bool unique_replace; /* not refused: a queued one gets this push's work, and keeps its id */
@@ -168,6 +169,11 @@ struct jobs_batch {
 bool jobs_push_batch(struct jobs *jobs, struct jobs_push *push, struct jobs_batch *batch,
                      const struct job_spec *specs, const struct str *args, int count,
                      struct err *err);
+/* What Celery calls the job, 36 characters; and the way back, 0 when it is none of ours.  False and
+ * 0 unless the driver is "redis". */
+bool jobs_celery_id(struct jobs *jobs, int64_t id, char out[37]);
+int64_t jobs_celery_number(struct jobs *jobs, struct str uuid);
+
 /* For start-up and tests: waits.  Returns the first id, or 0 with *err. */
 int64_t jobs_push_wait(struct jobs *jobs, const struct job_spec *spec, const struct str *args,
                        int count, struct err *err);

@@ -37,6 +37,19 @@ int64_t redis_uuid_id(uint32_t cluster, struct str uuid)
     return strcmp(text, again) == 0 ? id : 0;
 }
 
+bool jobs_celery_id(struct jobs *jobs, int64_t id, char out[37])
+{
+    if (jobs->driver != &jobs_redis)
+        return false;
+    redis_uuid(record_of(jobs)->cluster, id, out);
+    return true;
+}
+
+int64_t jobs_celery_number(struct jobs *jobs, struct str uuid)
+{
+    return jobs->driver == &jobs_redis ? redis_uuid_id(record_of(jobs)->cluster, uuid) : 0;
+}
+
 void redis_route(void *record, struct str task, struct buf *out)
 {
     struct redis_record *rec = record;

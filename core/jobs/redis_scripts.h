@@ -44,8 +44,9 @@ enum {
 };
 
 /* P count, then for each job (REDIS_PUSH_FIELDS): id uuid kind queue list message run_at ("" = now)
- * unique ("" = none; "kind:key") fire ("" = none) created_ns max args priority.
- * → for each 0 pushed, 1 the unique key is taken (and its holder is left alone), 2 fired before. */
+ * unique ("" = none; "kind:key") fire ("" = none) created_ns max (0: a Python worker's) args
+ * priority. → for each 0 pushed, 1 the unique key is taken (and its holder is left alone), 2 fired
+ * before. */
 enum { REDIS_PUSH_FIELDS = 13 };
 extern struct redis_script redis_push;
 

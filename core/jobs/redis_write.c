@@ -60,6 +60,7 @@ static struct str message_of(struct redis_record *rec, struct pushing *p, const 
         .origin = str_c(host),
         .group_index = -1,
         .eta_wall = job->run_at > job->created_at ? job->run_at : 0,
+        .expires_wall = job_extra(job)->expires_at,
         .soft_time_limit_s = (double)timeout_ms / 1000,
         .time_limit_s = timeout_ms ? (double)timeout_ms / 1000 + 10 : 0,
         .priority = priorities[job->priority % JOBS_PRIORITIES],
@@ -114,14 +115,14 @@ static void add_job(struct redis_record *rec, struct pushing *p, struct push_op 
     redis_arg_c(a, job->queue->name);
     redis_arg(a, kept(p, &list));
     redis_arg(a, message_of(rec, p, job, name, uuid_text.p));
-    if (job->run_at > job->created_at)
+    if (job->run_at > job->created_at && !job_extra(job)->external)
         redis_arg_score(a, job->run_at);
     else
         redis_arg_c(a, "");
     redis_arg(a, unique_name(p, job));
     redis_arg(a, fire_name(p, op));
     redis_arg_int(a, job->created_at);
-    redis_arg_int(a, job->max_attempts);
+    redis_arg_int(a, job_extra(job)->external ? 0 : job->max_attempts);
     redis_arg(a, job_args(job));
     redis_arg_int(a, job->priority);
     p->ops[p->count++] = op;

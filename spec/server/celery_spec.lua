@@ -73,6 +73,10 @@ describe("maru beside Celery", function()
   local function kill_worker()
     if worker then
       server.shell("kill -9 " .. worker)
+      server.wait_for(function()
+        return not server.alive(worker)
+      end, 10)
+      db:call("PING") -- a message that Redis hands to a connection of the dead is lost: that hole is kombu's
       worker = nil
     end
   end
@@ -209,6 +213,23 @@ answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, ev
     assert.same("dead", dead.state)
     assert.matches("boom 7", dead.error)
     assert.same("1", db:call("ZCARD", "maru:dead") ~= "0" and "1")
+  end)
+
+  it("runs a task of a Python worker and reads its result", function()
+    start_worker()
+    local ids = {}
+    for i, call in ipairs({ { task = "py.add", args = { 20, 22 } }, { task = "py.add", kwargs = { x = 1, y = 2 } },
+      { task = "py.add", args = { 5 }, kwargs = { y = 6 }, options = { countdown = "1s" } },
+      { task = "py.fail", args = { "from Lua" } } }) do
+      ids[i] = assert(maru:post("/python", call).json.id)
+    end
+    local function ended(id)
+      return assert(ends(id, 30), server.read_file(db.dir .. "/worker"))
+    end
+    assert.same({ 42, 3, 11 }, { ended(ids[1]).result, ended(ids[2]).result, ended(ids[3]).result })
+    local failed = ended(ids[4])
+    assert.same({ "dead", "ValueError: from Lua" }, { failed.state, failed.error })
+    assert.same(42, ask(("answer = outcome(AsyncResult(%q, app=app))"):format(ids[1])))
   end)
 
   it("puts malformed messages aside, each with its reason, and goes on", function()

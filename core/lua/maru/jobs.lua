@@ -126,8 +126,62 @@ return function(raw, info)
     return raw.progress(fraction, message)
   end
 
+  local PYTHON = "app.jobs:push_celery(task, [args], [kwargs], [options])"
+  local PYTHON_OPTIONS = { queue = "queue", countdown = "delay", eta = "at", expires = "expires", priority = "priority",
+    time_limit = "timeout" }
+
+  --- Positional and named arguments as one: "*args" stands for the positional ones.
+  local function both(args, kwargs)
+    local out = {}
+    for key, value in pairs(kwargs or {}) do
+      if type(key) ~= "string" then
+        error(PYTHON .. ": kwargs has named fields only", 4)
+      end
+      out[key] = value
+    end
+    if args ~= nil and (type(args) ~= "table" or (next(args) ~= nil and #args == 0)) then
+      error(PYTHON .. ": args must be an array", 4)
+    elseif args and #args > 0 then
+      out["*args"] = args
+    end
+    return out
+  end
+
+  local function python_options(options)
+    local out = { celery = true, queue = "celery" }
+    for key, value in pairs(options or {}) do
+      if not PYTHON_OPTIONS[key] then
+        error(PYTHON .. ": there is no option '" .. tostring(key) .. "'" .. words.suggest(key, PYTHON_OPTIONS), 4)
+      end
+      out[PYTHON_OPTIONS[key]] = value
+    end
+    return out
+  end
+
+  --- Calls a task of a Python worker; its id, for get and for Python. (waits)
+  function jobs:push_celery(task, args, kwargs, options) -- luacheck: no self
+    if type(task) ~= "string" or not task:find("^[^%s%c]+$") then
+      error(PYTHON .. ": task must be the name of a task", 2)
+    elseif kwargs ~= nil and type(kwargs) ~= "table" then
+      error(PYTHON .. ": kwargs must be a table, got " .. type(kwargs), 2)
+    elseif not raw.celery_id(1) then
+      return nil, 'push_celery needs jobs.driver = "redis"', "invalid"
+    end
+    local id, message, code = first(raw.push(task, { encoded(both(args, kwargs), PYTHON) }, python_options(options)))
+    if not id then
+      return nil, message, code
+    end
+    return raw.celery_id(id)
+  end
+
   --- { id, kind, state, attempt, result, error, … }, or false. (waits)
   function jobs:get(id) -- luacheck: no self
+    if type(id) == "string" then
+      id = raw.celery_number(id)
+      if not id then
+        return false
+      end
+    end
     local text, message, code = raw.get(id)
     if not text then
       return nil, message, code

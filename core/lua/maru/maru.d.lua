@@ -449,6 +449,15 @@ function app.cache:unlock(name, token) end               --- @return boolean
 ---@field key? string            whose job it is, instead of the declaration's field of args
 ---@field expires? number|string instead of the declaration's
 ---@field unique? string|maru.Unique   no second one unfinished with this key → nil, message, "duplicate"
+---@field celery? boolean       for a Python worker: what app.jobs:push_celery sets
+
+---@class maru.CeleryOptions
+---@field queue? string          default "celery"
+---@field countdown? string|number   not before so long from now
+---@field eta? number            not before this instant, seconds since 1970
+---@field expires? string|number     not started within it: it never runs
+---@field priority? "high"|"normal"|"low"
+---@field time_limit? string|number
 
 ---@class maru.Jobs   durable: what push returned for is on disk.
 app.jobs = {}
@@ -459,6 +468,13 @@ app.jobs = {}
 function app.jobs:push(name, args, options) end
 --- (waits) One durable batch. list: array of args. @return integer[]|nil ids
 function app.jobs:push_many(name, list, options) end
+--- (waits) Calls a task of a Python worker; its result is read by app.jobs:get(id). Needs jobs.driver = "redis".
+--- @return string|nil id, string?, string?   Celery's id of the task
+---@param task string            "tasks.add"
+---@param args? table            array
+---@param kwargs? table          named arguments
+---@param options? maru.CeleryOptions
+function app.jobs:push_celery(task, args, kwargs, options) end
 --- (waits) { id, kind, state, attempt, result, error, attempts, … } or false. attempts: the last 20 failed ones, each
 --- { attempt, started_at, ended_at, error, traceback, lane }; also a run that the process died in. @return table|false
 function app.jobs:get(id) end
