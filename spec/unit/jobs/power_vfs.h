@@ -286,7 +286,8 @@ static inline int power_shm_lock(sqlite3_file *file, int at, int n, int flags)
 
 static inline void power_shm_barrier(sqlite3_file *file)
 {
-    POWER_REAL(file)->pMethods->xShmBarrier(POWER_REAL(file));
+    (void)file;
+    __sync_synchronize(); /* SQLite's own also takes a mutex, in a way that TSan does not see */
 }
 
 static inline int power_shm_unmap(sqlite3_file *file, int drop)
