@@ -181,6 +181,8 @@ static struct job *job_of(struct redis_record *rec, const redisReply *row, struc
     job->run_at = c->m.eta_wall ? c->m.eta_wall : job->created_at;
     job->crashes = (uint8_t)number_of(row, ROW_CRASHES);
     job->priority = priority_of(c->m.priority);
+    if (c->m.expires_wall)
+        extra_make(job)->expires_at = c->m.expires_wall;
     if (limit > 0)
         extra_make(job)->timeout_ms = limit < 4e6 ? (uint32_t)(limit * 1000) : UINT32_MAX;
     return job;

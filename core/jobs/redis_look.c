@@ -228,7 +228,9 @@ static redisReply *rows_of(struct redis_record *rec, const redisReply *ids, stru
 struct listing {
     struct search search;
     int limit, shown, looked, source;
-    int64_t from; /* of the source */
+    int64_t from;    /* of the source */
+    int next_source; /* where the next page begins, once this one is full */
+    int64_t next_from;
     bool full;
 };
 
@@ -242,10 +244,12 @@ static bool list_slice(struct redis_record *rec, struct jobs_query *q, struct li
     for (size_t i = 0; rows && i < rows->elements; i++) {
         enum job_state state;
         size_t before = q->out.n;
-        if (l->shown < l->limit)
-            l->from++;
-        else
+        if (l->shown == l->limit && !l->full) {
             l->full = true;
+            l->next_source = l->source;
+            l->next_from = l->from;
+        }
+        l->from++;
         if (!print(rec, q, &l->search, rows->element[i], l->full ? &rest : &q->out, &state))
             continue;
         l->shown += q->out.n > before;
@@ -280,10 +284,10 @@ static bool list(struct redis_record *rec, struct jobs_query *q, struct err *err
         l.source++;
         l.from = 0;
     }
-    if (!err->code && l.source < 3) {
-        snprintf(q->next, sizeof q->next, "%d.%lld", l.source, (long long)l.from);
-        q->partial = q->count;
-    }
+    q->partial = q->count && l.source < 3;
+    if (!err->code && (l.full || l.source < 3))
+        snprintf(q->next, sizeof q->next, "%d.%lld", l.full ? l.next_source : l.source,
+                 (long long)(l.full ? l.next_from : l.from));
     return err->code == 0;
 }
 
