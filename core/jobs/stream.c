@@ -66,10 +66,10 @@ static struct key *key_get(struct jobs *jobs, struct kind *k, const char *text)
         key->text = mem_strdup(text);
         list_init(&key->parked);
         limit_init(&key->limit, LIMIT_KEY);
-        limit_set(&key->limit, k->key_concurrency, k->key_rate);
         map_set(jobs->keys, buf_str(&name), key);
     }
     buf_free(&name);
+    limit_set(&key->limit, k->key_concurrency, k->key_rate); /* it may be of an older declaration */
     return key;
 }
 
