@@ -181,7 +181,6 @@ static void answer_changes(struct jobs *jobs, struct change_op *op, const struct
 
 static void publish_revivals(struct jobs *jobs)
 {
-    int64_t now = clock_wall_ns();
     jobs_lock(jobs);
     for (struct change_op *op = jobs->batch.revivals; op; op = op->next) {
         struct job *job = op->revived;
@@ -197,7 +196,8 @@ static void publish_revivals(struct jobs *jobs)
         job->queue->count[PLACE_NONE]++;
         job->queue->dead--;
         jobs->dead--;
-        place_start(jobs, job, now);
+        place_start(jobs, job, clock_wall_ns());
+        unique_arrived(jobs, job);
     }
     dispatch(jobs);
     jobs_unlock(jobs);

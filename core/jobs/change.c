@@ -156,11 +156,12 @@ static struct str column_text(sqlite3_stmt *s, int i)
 }
 
 /* The dead row as a job with all its attempts before it. */
-static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, struct err *err)
+static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, int64_t id, struct err *err)
 {
     uint32_t kind = (uint32_t)sqlite3_column_int64(s, 0);
     uint32_t queue = (uint32_t)sqlite3_column_int64(s, 1);
     struct job *job = job_create(column_text(s, 8), column_text(s, 7));
+    job->id = id; /* before the key: who has it may be replaced from then on */
     extra_read(job, sqlite3_column_int64(s, 5), sqlite3_column_int64(s, 6));
     bool readable = extra_parse(job, column_text(s, 9), err);
     jobs_lock(jobs);
@@ -217,7 +218,7 @@ bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op
     sqlite3_bind_int64(s, 1, op->id);
     int rc = sqlite_step(conn, s, err);
     if (rc == SQLITE_ROW)
-        op->revived = revived_job(jobs, s, &op->err);
+        op->revived = revived_job(jobs, s, op->id, &op->err);
     else if (rc == SQLITE_DONE)
         err_set(&op->err, ERR_NOT_FOUND, "jobs: no dead or delayed job %lld", (long long)op->id);
     sqlite3_reset(s);
@@ -225,8 +226,9 @@ bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op
         return false;
     if (!op->revived)
         return true; /* only this change fails */
-    op->revived->id = op->id;
-    if (op->revived->extra)
-        op->revived->extra->batch = 0; /* where it counts as failed */
+    if (op->revived->extra) {
+        op->revived->extra->batch = 0;      /* where it counts as failed */
+        op->revived->extra->expires_at = 0; /* it is due now because somebody says so */
+    }
     return record_revival(conn, op->revived, err);
 }

@@ -9,6 +9,7 @@ static char seen[MOST]; /* the first letter of each job's arguments, in the orde
 static int seen_n, running, most_running;
 static struct job_run *waiting[64];
 static int waiting_n;
+static _Atomic bool fails;
 static bool keep; /* runs wait until end_all() */
 
 static void note(struct job_run *run, void *arg)
@@ -28,7 +29,7 @@ static void note(struct job_run *run, void *arg)
     pthread_mutex_lock(&lock);
     running--;
     pthread_mutex_unlock(&lock);
-    jobs_finish(run, &(struct job_outcome){.end = JOB_END_DONE});
+    jobs_finish(run, &(struct job_outcome){.end = fails ? JOB_END_DISCARDED : JOB_END_DONE});
 }
 
 static void end_waiting(void *arg)
@@ -310,6 +311,39 @@ TEST(what_has_not_started_in_time_is_expired)
     change(&h, "q", (struct job_queue_change){.set = QUEUE_PAUSED}, ERR_NONE);
     CHECK_EQ(started(1), 1);
     CHECK_EQ(seen[0], 's');
+    close_host(&h);
+}
+
+TEST(a_dead_job_that_is_retried_does_not_expire_by_its_old_time)
+{
+    struct host h = open_host();
+    fails = true;
+    kind(&h, (struct job_kind_options){.retries = 0});
+    host_start(&h, 1, 4);
+    int64_t id = push(&h, "\"x\"", (struct job_spec){.expires_ns = 200 * NS_PER_MS});
+    CHECK_EQ(started(1), 1);
+    for (int i = 0; i < 3000 && !host_is(&h, id, "dead"); i++)
+        host_sleep(1);
+    host_sleep(250);
+    fails = false;
+    CHECK_EQ(host_change(&h, jobs_retry, id), ERR_NONE);
+    CHECK_EQ(started(2), 2);
+    CHECK(host_drain(&h, 10000));
+    CHECK(host_is(&h, id, "done"));
+    close_host(&h);
+}
+
+TEST(a_key_whose_bucket_is_remembered_gets_the_new_rate)
+{
+    struct host h = open_host();
+    kind(&h, (struct job_kind_options){.key_rate = {1, 3600 * NS_PER_SECOND}});
+    host_start(&h, 1, 8);
+    push(&h, "\"a\"", (struct job_spec){.key = STR("a")});
+    CHECK(host_drain(&h, 10000));
+    kind(&h, (struct job_kind_options){.key_rate = {1000, NS_PER_SECOND}});
+    push(&h, "\"a\"", (struct job_spec){.key = STR("a")});
+    CHECK_EQ(started(2), 2);
+    CHECK(host_drain(&h, 10000));
     close_host(&h);
 }
 

@@ -100,6 +100,39 @@ TEST(a_queued_job_is_replaced_and_a_running_one_kept)
     close_host(&h);
 }
 
+/* A dead job comes back in a commit; a push that replaces it meanwhile is not lost. */
+TEST(a_dead_job_on_its_way_back_is_replaced)
+{
+    enum { ROUNDS = 60 };
+    struct host h = open_host();
+    int64_t ids[ROUNDS];
+    char key[ROUNDS][16];
+    int replaced = 0, lost = 0;
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 4);
+    for (int i = 0; i < ROUNDS; i++) {
+        snprintf(key[i], sizeof key[i], "k%d", i);
+        ids[i] = push(&h, "\"discard\"", (struct job_spec){.unique = str_c(key[i])}, &code);
+    }
+    CHECK(host_drain(&h, 3000));
+    jobs_set_kinds(h.jobs, NULL, 0); /* nothing runs from now on */
+    for (int i = 0; i < ROUNDS; i++) {
+        struct host_change c = {.change = {.done = host_changed, .lane = h.control}};
+        struct job_spec spec = later((struct job_spec){.unique_replace = true});
+        spec.unique = str_c(key[i]);
+        jobs_retry(h.jobs, &c.change, ids[i]);
+        nanosleep(&(struct timespec){.tv_nsec = i % 20 * 20000L}, NULL);
+        bool same = push(&h, "\"new\"", spec, &code) == ids[i];
+        while (!atomic_load(&c.over))
+            host_sleep(1);
+        replaced += same;
+        lost += same && !is_args(&h, ids[i], "\"new\"");
+    }
+    printf("# %d of %d were replaced\n", replaced, ROUNDS);
+    CHECK_EQ(lost, 0);
+    close_host(&h);
+}
+
 enum { PUSHERS = 4, PUSHES = 200 };
 static _Atomic int accepted, wrong;
 
