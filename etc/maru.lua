@@ -5,6 +5,12 @@ return {
   -- Everything maru writes is below this folder; commands find the admin socket by it.
   -- ["state.dir"] = "state",
 
+  -- What this process does: web serves, jobs runs jobs, cron fires schedules.
+  -- ["roles"] = { "web", "jobs", "cron" },
+
+  -- How this process is called among others; empty = its host's name and its pid.
+  -- ["node.name"] = "",
+
   -- HTTP/1.1 without TLS, host:port; port 0 picks a free one; empty = off.
   -- ["http.listen"] = "127.0.0.1:8080",
 
@@ -148,6 +154,36 @@ return {
 
   -- How long results are kept.
   -- ["jobs.result_ttl"] = "1d",
+
+  -- How long dead jobs are kept.
+  -- ["jobs.dead_ttl"] = "30d",
+
+  -- Where jobs are kept: sqlite (this server's own), or what several servers share.
+  -- ["jobs.driver"] = "sqlite",
+
+  -- Address of the server that jobs.driver names; in the environment MARU_JOBS_URL.
+  -- ["jobs.url"] = "",
+
+  -- Jobs of a server that several share go to another when it was silent for so long.
+  -- ["jobs.lease"] = "20s",
+
+  -- How long finished runs of workflows are kept.
+  -- ["workflows.ttl"] = "7d",
+
+  -- With jobs.driver redis: queues of Celery this server takes tasks from, with commas between; those of M.jobs are taken anyway.
+  -- ["celery.queues"] = "",
+
+  -- Queue of tasks for Python workers when nothing names one (Celery's task_default_queue).
+  -- ["celery.default_queue"] = "celery",
+
+  -- Messages of a Python worker that was silent for so long are given to another; set what broker_transport_options says there.
+  -- ["celery.visibility_timeout"] = "1h",
+
+  -- Name of this server as a worker, in Flower and celery inspect; empty = maru@host.
+  -- ["celery.node"] = "",
+
+  -- What keys of our own in Redis begin with; servers of one queue have the same.
+  -- ["celery.prefix"] = "maru:",
 
   -- Zone of schedules that name none.
   -- ["cron.tz"] = "Asia/Seoul",

@@ -360,8 +360,11 @@ bool jobs_recover(struct jobs *jobs, struct err *err)
         return sqlite_explain(jobs->db, err);
     flight_reset(jobs->flight);
     place_all(jobs);
-    log_info("jobs", "%zu unfinished jobs read in %lld ms, %lld dead, %d were running",
-             jobs->index.count, (long long)((clock_ns() - began) / NS_PER_MS),
-             (long long)jobs->dead, r.crashed_count);
+    jobs_lock(jobs); /* what is in quarantine may end already */
+    size_t unfinished = jobs->index.count;
+    int64_t dead = jobs->dead;
+    jobs_unlock(jobs);
+    log_info("jobs", "%zu unfinished jobs read in %lld ms, %lld dead, %d were running", unfinished,
+             (long long)((clock_ns() - began) / NS_PER_MS), (long long)dead, r.crashed_count);
     return true;
 }
