@@ -96,6 +96,11 @@ void redis_failed(struct redis_record *rec, struct redis **conn, const struct er
     note(rec, err);
 }
 
+void redis_works(struct redis_record *rec)
+{
+    note(rec, &(struct err){0});
+}
+
 /* -- what must be so -- */
 
 /* A line "name:value" of INFO. */
@@ -161,8 +166,22 @@ struct claim *claim_find(struct redis_record *rec, int64_t id, uint64_t lease)
 {
     pthread_mutex_lock(&rec->lock);
     struct claim *claim = index_get(&rec->claims, id);
+    if (claim && claim->lease != lease)
+        claim = NULL;
+    if (claim)
+        claim->ending = true;
     pthread_mutex_unlock(&rec->lock);
-    return claim && claim->lease == lease ? claim : NULL;
+    return claim;
+}
+
+void claim_release(struct redis_record *rec, struct claim *claim)
+{
+    pthread_mutex_lock(&rec->lock);
+    bool ours = index_get(&rec->claims, claim->id) == claim;
+    claim->ending = false;
+    pthread_mutex_unlock(&rec->lock);
+    if (!ours)
+        claim_free(claim);
 }
 
 void claim_drop(struct redis_record *rec, struct claim *claim)
@@ -242,7 +261,9 @@ static void *keeper_main(void *arg)
             redis_looks_refuse(looks, &err);
         if (stopping && !looks)
             break;
-        if (up && !redis_keep(rec, &err))
+        if (up && redis_keep(rec, &err))
+            redis_works(rec);
+        else if (up)
             redis_failed(rec, &rec->keep, &err);
         wait_ms = rec->keep ? TURN_MS : DOWN_MS;
     }

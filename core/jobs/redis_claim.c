@@ -5,7 +5,7 @@
 #include "jobs/celery_text.h"
 #include "observe/log.h"
 
-enum { HELD_SECONDS = 5 };
+enum { HELD_SECONDS = 5, ROUNDS = 8 };
 
 /* What one claim asks for. */
 struct wish {
@@ -193,6 +193,8 @@ static void keep_claim(struct redis_record *rec, struct claim *c)
     pthread_mutex_lock(&rec->lock);
     struct claim *before = index_get(&rec->claims, c->id);
     index_set(&rec->claims, c->id, c);
+    if (before && before->ending) /* the writer's, which will find it stale */
+        before = NULL;
     pthread_mutex_unlock(&rec->lock);
     if (before) /* the lease was lost meanwhile; what still runs of it is stale */
         claim_free(before);
@@ -237,7 +239,12 @@ bool redis_claim_some(struct redis_record *rec, struct err *err)
 {
     struct wish *w = mem_zero(1, sizeof *w);
     bool ok = true, again = true;
-    while (ok && again) {
+    /* Lanes may be faster than this, and a lease must be renewed all the same. */
+    for (int round = 0; ok && again; round++) {
+        if (round == ROUNDS) {
+            redis_wake_keeper(rec);
+            break;
+        }
         shared_room(rec->jobs, &w->room);
         int want = w->room.jobs < REDIS_CLAIM_MOST ? w->room.jobs : REDIS_CLAIM_MOST;
         again = false;

@@ -148,7 +148,12 @@ static redisReply *checked(redisReply *reply, struct err *err)
     bool no_entry = strncmp(reply->str, "NOAUTH", 6) == 0 ||
                     strncmp(reply->str, "WRONGPASS", 9) == 0 ||
                     strncmp(reply->str, "NOPERM", 6) == 0;
-    err_set(err, no_entry ? ERR_FORBIDDEN : ERR_INVALID, "redis: %s", reply->str);
+    /* Another connection may reach a server that is ready, or the master. */
+    bool not_now = strncmp(reply->str, "LOADING", 7) == 0 ||
+                   strncmp(reply->str, "READONLY", 8) == 0 ||
+                   strncmp(reply->str, "MASTERDOWN", 10) == 0;
+    err_set(err, no_entry ? ERR_FORBIDDEN : not_now ? ERR_IO : ERR_INVALID, "redis: %s",
+            reply->str);
     freeReplyObject(reply);
     return NULL;
 }

@@ -255,7 +255,11 @@ static void read_replies(struct parcel **sent, int count, const redisReply *repl
             continue;
         }
         sent[i]->sent = true;
-        sent[i]->e->stale = str_eq_c(redis_text(one), "stale");
+        bool refused = str_starts(redis_text(one), STR("error "));
+        sent[i]->e->stale = refused || str_eq_c(redis_text(one), "stale");
+        if (refused) /* what was not done of it comes again when the lease is over */
+            log_error("jobs", "the end of job %lld: %.*s", (long long)sent[i]->e->claim->id,
+                      (int)redis_text(one).n, redis_text(one).p);
     }
 }
 

@@ -45,7 +45,11 @@ static void lose(struct redis_record *rec, const redisReply *reply)
         long long id = 0;
         str_int64(redis_item(reply, i), &id);
         pthread_mutex_lock(&rec->lock);
-        struct claim *claim = index_remove(&rec->claims, id);
+        struct claim *claim = index_get(&rec->claims, id);
+        if (claim && claim->ending) /* its end may have come before this renewal */
+            claim = NULL;
+        if (claim)
+            index_remove(&rec->claims, id);
         pthread_mutex_unlock(&rec->lock);
         if (!claim)
             continue;

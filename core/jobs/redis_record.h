@@ -37,6 +37,7 @@ struct claim {
     int attempt;
     int64_t claimed_wall;
     atomic_bool started; /* the event of its start is out */
+    bool ending;         /* rec->lock: the writer has it in hand, and nobody else frees it */
 };
 
 /* A look or a change that waits for the keeper. */
@@ -90,6 +91,7 @@ static inline struct redis_record *record_of(const struct jobs *jobs)
 bool redis_reach(struct redis_record *rec, struct redis **conn, const char *name, struct err *err);
 /* After a failed call: gives a broken connection up. */
 void redis_failed(struct redis_record *rec, struct redis **conn, const struct err *err);
+void redis_works(struct redis_record *rec); /* it answered */
 void redis_wake_keeper(struct redis_record *rec);
 /* The id in a uuid of ours, or 0. */
 int64_t redis_uuid_id(uint32_t cluster, struct str uuid);
@@ -98,8 +100,10 @@ void redis_uuid(uint32_t cluster, int64_t id, char out[37]);
 void redis_route(void *record, struct str task, struct buf *out);
 
 void claim_free(struct claim *claim);
-struct claim *claim_find(struct redis_record *rec, int64_t id, uint64_t lease); /* NULL: not ours */
+/* Writer thread: the claim, which is `ending` until one of the two below; NULL: not ours. */
+struct claim *claim_find(struct redis_record *rec, int64_t id, uint64_t lease);
 void claim_drop(struct redis_record *rec, struct claim *claim);
+void claim_release(struct redis_record *rec, struct claim *claim); /* it did not end */
 
 /* redis_end.c: how a claim ends. */
 struct ending {

@@ -215,8 +215,11 @@ static struct ending ending_of(const struct job *job, struct claim *claim)
 static bool end_some(struct redis_record *rec, struct redis *conn, struct job **ended,
                      struct ending *endings, int count, struct err *err)
 {
-    if (!redis_end_all(rec, conn, endings, count, err))
+    if (!redis_end_all(rec, conn, endings, count, err)) {
+        for (int i = 0; i < count; i++)
+            claim_release(rec, endings[i].claim);
         return false;
+    }
     celery_events_ended(rec, endings, ended, count);
     for (int i = 0; i < count; i++) {
         if (endings[i].stale)
