@@ -99,6 +99,8 @@ struct pg {
     int32_t *kinds;     /* the ids of room.kind */
     struct shared_room room_now;
     int64_t next_poll_ns;
+    int64_t last_fence; /* of the last claim whose answer arrived */
+    bool unseen;        /* one was sent since */
     /* beat, ask */
     struct pg_conn to_beat, to_ask;
     int64_t next_count_ns, next_upkeep_ns, next_reap_ns;

@@ -193,6 +193,8 @@ static PGresult *check(struct pg_conn *conn, PGresult *r, struct err *err)
         err->code = ERR_CONFLICT;
     else if (state && strcmp(state, "MA002") == 0)
         err->code = ERR_EXISTS;
+    else if (state && (strncmp(state, "40", 2) == 0 || strcmp(state, "55P03") == 0))
+        err->code = ERR_BUSY; /* a deadlock or a lock: nothing was done, it may be tried again */
     else if (state && strncmp(state, "53", 2) == 0)
         err->code = ERR_FULL;
     PQclear(r);

@@ -141,27 +141,75 @@ static void observe(int64_t began_ns)
     metric_observe(seconds, (double)(clock_ns() - began_ns) / (double)NS_PER_SECOND);
 }
 
+/* What a claim took whose answer did not arrive goes back: the lease is this node's, which lives
+ * on.  The node's row, which a claim holds, says that none is under way any more. */
+static bool give_back_unseen(struct pg *pg, int64_t node, struct err *err)
+{
+    struct pg_args a = {0};
+    if (!pg->unseen)
+        return true;
+    pg_int(&a, node);
+    PGresult *r =
+        pg_call(&pg->to_claim, "SELECT 1 FROM maru.node WHERE id = $1 FOR UPDATE", &a, err);
+    if (!r)
+        return false;
+    PQclear(r);
+    pg_int(&a, node);
+    pg_int(&a, pg->last_fence);
+    r = pg_call(&pg->to_claim,
+                "SELECT maru.finish(array_agg(c.id), array_agg(c.fence), array_agg(5::smallint),"
+                " array_agg(j.attempt), array_agg(0::bigint), array_agg(0::bigint),"
+                " array_agg(0::bigint), array_agg(NULL::text), array_agg(NULL::text))"
+                " FROM maru.claimed c JOIN maru.job j ON j.id = c.id"
+                " WHERE c.node = $1 AND c.fence > $2 HAVING count(*) > 0",
+                &a, err);
+    if (!r)
+        return false;
+    if (PQntuples(r))
+        log_warn("jobs", "%d jobs go back: the answer that named them did not arrive",
+                 PQntuples(r));
+    PQclear(r);
+    pg->unseen = false;
+    return true;
+}
+
+static void drop_all(struct job *job)
+{
+    for (struct job *next; job; job = next) {
+        next = job->next;
+        job_unref(job);
+    }
+}
+
 /* True when there is more. */
 static bool claim(struct pg *pg, struct shared_room *room, int64_t node, struct err *err)
 {
     struct job *first = NULL, **end = &first;
     int64_t began = clock_ns();
-    if (!declare(pg, room, err))
+    if (!give_back_unseen(pg, node, err) || !declare(pg, room, err))
         return false;
+    pg->unseen = true;
     PGresult *r = ask(pg, room, node, err);
     int rows = r ? PQntuples(r) : 0;
     for (int i = 0; i + 1 < rows; i++) {
         struct job *job = read_job(pg, r, i, err);
+        if (!job && err->code == ERR_IO)
+            break;
         if (!job) { /* its lease runs out with this node's */
             log_error("jobs", "claimed %lld: %s", (long long)pg_get_int(r, i, C_ID), err->message);
-            break;
+            err_clear(err);
+            continue;
         }
         *end = job;
         end = &job->next;
     }
     *end = NULL;
-    if (first)
+    if (rows && err->code != ERR_IO) {
+        pg->unseen = false;
+        pg->last_fence = pg_get_int(r, rows - 1, C_FENCE);
         shared_arrive(pg->jobs, first);
+    } else
+        drop_all(first);
     int64_t due = rows ? pg_get_int(r, rows - 1, C_RUN_AT) : 0;
     bool more = rows && !PQgetisnull(r, rows - 1, C_RUN_AT) && due == 0;
     int64_t poll = PG_POLL_MS * NS_PER_MS;

@@ -364,15 +364,18 @@ static bool number_batch(struct pg *pg, struct err *err)
     return r != NULL;
 }
 
-/* Whether the batch of this number is in the database. */
+/* Whether the batch of this number is in the database.  It is written to, so that a commit which
+ * is still under way there ends first. */
 static bool is_written(struct pg *pg, bool *written, struct err *err)
 {
     struct pg_args a = {0};
     pg_text(&a, pg->writer);
     pg_int(&a, pg->seq);
-    PGresult *r =
-        pg_call(&pg->to_write, "SELECT 1 FROM maru.writer WHERE id = $1 AND seq >= $2", &a, err);
-    *written = r && PQntuples(r) > 0;
+    PGresult *r = pg_call(&pg->to_write,
+                          "INSERT INTO maru.writer AS w VALUES($1, 0, maru.now()) ON CONFLICT (id)"
+                          " DO UPDATE SET at = excluded.at RETURNING (w.seq >= $2)::int",
+                          &a, err);
+    *written = r && pg_get_int(r, 0, 0);
     PQclear(r);
     return r != NULL;
 }

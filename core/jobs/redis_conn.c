@@ -152,8 +152,11 @@ static redisReply *checked(redisReply *reply, struct err *err)
     bool not_now = strncmp(reply->str, "LOADING", 7) == 0 ||
                    strncmp(reply->str, "READONLY", 8) == 0 ||
                    strncmp(reply->str, "MASTERDOWN", 10) == 0;
-    err_set(err, no_entry ? ERR_FORBIDDEN : not_now ? ERR_IO : ERR_INVALID, "redis: %s",
-            reply->str);
+    err_set(err,
+            no_entry  ? ERR_FORBIDDEN
+            : not_now ? ERR_IO
+                      : ERR_INVALID,
+            "redis: %s", reply->str);
     freeReplyObject(reply);
     return NULL;
 }
