@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "jobs/driver.h"
 #include "jobs/private.h"
 
 enum { PORTION = 500 };
@@ -120,7 +121,9 @@ void jobs_bulk(struct jobs *jobs, struct jobs_bulk *b)
                 b->action == JOBS_RETRY    ? "retried"
                 : b->action == JOBS_CANCEL ? "cancelled"
                                            : "discarded");
-    if (b->ids || !states) {
+    else if (b->action == JOBS_DISCARD)
+        shared_has(jobs, "discards of many jobs", &b->err);
+    if (b->ids || b->err.code) {
         lane_call(b->lane, on_ids, b);
         return;
     }

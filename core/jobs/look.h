@@ -1,4 +1,4 @@
-/* look.h -- a look at jobs under way.  Known to query*.c only; pool thread. */
+/* look.h -- a look at jobs under way.  Known to query*.c only, but for the last; pool thread. */
 #pragma once
 
 #include "jobs/picks.h"
@@ -28,3 +28,5 @@ void look_separate(struct buf *out);
 bool look_table(struct sqlite_conn *conn, struct look *look, enum job_state state);
 /* One of these, if it is still there. */
 bool look_print_row(struct sqlite_conn *conn, struct look *look, int64_t id, enum job_state state);
+/* Ids that a search found (jobs_query.ids_of): rising, each once.  Any thread. */
+void look_sort_ids(struct buf *ids);

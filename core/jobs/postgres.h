@@ -163,6 +163,8 @@ void pg_relay(struct pg *pg); /* write thread */
 void *pg_write_main(void *pg);
 void *pg_claim_main(void *pg);
 void *pg_ask_main(void *pg);
+/* postgres_find.c: q->out gets the ids; or q->err. */
+void pg_find_ids(struct pg *pg, struct jobs_query *q);
 void pg_query(struct jobs *jobs, struct jobs_query *query);
 void pg_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);

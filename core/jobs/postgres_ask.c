@@ -186,7 +186,10 @@ static void answer_change(struct lane_message *message)
 static void run_query(struct pg *pg, struct jobs_query *q)
 {
     if (pg_connect(&pg->to_ask, &q->err)) {
-        list(pg, q);
+        if (q->ids_of)
+            pg_find_ids(pg, q);
+        else
+            list(pg, q);
         if (q->count && !q->err.code)
             count_matches(pg, q);
     }

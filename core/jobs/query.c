@@ -205,7 +205,7 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* A scan that began again has found some twice. */
-static void sort_ids(struct buf *out)
+void look_sort_ids(struct buf *out)
 {
     size_t n = out->n / sizeof(int64_t), kept = 0;
     int64_t *ids = (int64_t *)(void *)out->p;
@@ -228,7 +228,7 @@ static bool list(struct sqlite_conn *conn, struct look *l)
     bool ok = scan(conn, l);
     if (q->ids_of) {
         picks_free(&l->picks);
-        sort_ids(&q->out);
+        look_sort_ids(&q->out);
         return ok;
     }
     picks_finish(&l->picks);

@@ -31,9 +31,8 @@ enum {
 
 /* -- asking -- */
 
-static void enqueue(struct jobs *jobs, struct redis_look *look)
+static void enqueue(struct redis_record *rec, struct redis_look *look)
 {
-    struct redis_record *rec = record_of(jobs);
     pthread_mutex_lock(&rec->lock);
     look->next = NULL;
     *rec->looks_end = look;
@@ -47,7 +46,7 @@ void redis_query(struct jobs *jobs, struct jobs_query *query)
     struct redis_look *look = mem_zero(1, sizeof *look);
     look->what = LOOK_QUERY;
     look->query = query;
-    enqueue(jobs, look);
+    enqueue(record_of(jobs), look);
 }
 
 static void change(struct jobs *jobs, enum redis_look_what what, struct jobs_change *change,
@@ -58,7 +57,7 @@ static void change(struct jobs *jobs, enum redis_look_what what, struct jobs_cha
     look->change = change;
     look->id = id;
     err_clear(&change->err);
-    enqueue(jobs, look);
+    enqueue(record_of(jobs), look);
 }
 
 void redis_cancel_job(struct jobs *jobs, struct jobs_change *c, int64_t id)
@@ -155,9 +154,9 @@ static const char *kind_name(struct redis_record *rec, struct arena *arena, stru
     return name;
 }
 
-/* False: the row is gone or does not match. */
-static bool print(struct redis_record *rec, const struct jobs_query *q, const struct search *search,
-                  const redisReply *row, struct buf *out, enum job_state *state)
+bool redis_print_row(struct redis_record *rec, const struct jobs_query *q,
+                     const struct search *search, const redisReply *row, struct buf *out,
+                     enum job_state *state)
 {
     struct arena *arena = arena_create();
     struct celery_answer meta = {0};
@@ -213,12 +212,13 @@ static redisReply *ids_of(struct redis_record *rec, enum job_state state, int so
                          (long long)from, (long long)from + ROWS - 1);
 }
 
-static redisReply *rows_of(struct redis_record *rec, const redisReply *ids, struct err *err)
+redisReply *redis_rows_of(struct redis_record *rec, const redisReply *ids, size_t step,
+                          struct err *err)
 {
     struct redis_args *a = mem_alloc(sizeof *a);
     a->count = a->number_count = 0;
     redis_arg_c(a, rec->prefix);
-    for (size_t i = 0; i < ids->elements; i++)
+    for (size_t i = 0; i < ids->elements; i += step)
         redis_arg(a, redis_item(ids, i));
     redisReply *rows = redis_eval(rec->keep, &redis_rows, a, err);
     mem_free(a);
@@ -239,7 +239,7 @@ static bool list_slice(struct redis_record *rec, struct jobs_query *q, struct li
                        struct err *err)
 {
     redisReply *ids = ids_of(rec, q->state, l->source, l->from, err);
-    redisReply *rows = ids && ids->elements ? rows_of(rec, ids, err) : NULL;
+    redisReply *rows = ids && ids->elements ? redis_rows_of(rec, ids, 1, err) : NULL;
     struct buf rest = {0}; /* matches over the limit, which are only counted */
     for (size_t i = 0; rows && i < rows->elements; i++) {
         enum job_state state;
@@ -250,7 +250,8 @@ static bool list_slice(struct redis_record *rec, struct jobs_query *q, struct li
             l->next_from = l->from;
         }
         l->from++;
-        if (!print(rec, q, &l->search, rows->element[i], l->full ? &rest : &q->out, &state))
+        if (!redis_print_row(rec, q, &l->search, rows->element[i], l->full ? &rest : &q->out,
+                             &state))
             continue;
         l->shown += q->out.n > before;
         q->counts[state]++;
@@ -301,7 +302,7 @@ static bool one(struct redis_record *rec, struct jobs_query *q, struct err *err)
     redisReply *rows = redis_eval(rec->keep, &redis_rows, a, err);
     mem_free(a);
     if (rows && rows->elements == 1)
-        print(rec, q, &search, rows->element[0], &q->out, &state);
+        redis_print_row(rec, q, &search, rows->element[0], &q->out, &state);
     if (rows)
         freeReplyObject(rows);
     return rows != NULL;
@@ -332,8 +333,8 @@ static redisReply *cancel(struct redis_record *rec, int64_t id, struct err *err)
     return reply;
 }
 
-/* The message of a dead job with all its attempts ahead of it again. */
-static bool fresh_message(struct str raw, struct buf *out)
+/* The message of a job that may start at once; `again`: with all its attempts ahead of it. */
+static bool fresh_message(struct str raw, bool again, struct buf *out)
 {
     struct arena *arena = arena_create();
     struct celery_message m;
@@ -341,8 +342,9 @@ static bool fresh_message(struct str raw, struct buf *out)
     char tag[37];
     bool ok = celery_message_read(raw, arena, &m, &err);
     celery_uuid(tag);
-    m.retries = 0;
-    m.eta_wall = m.expires_wall = 0;
+    m.retries = again ? 0 : m.retries;
+    m.eta_wall = 0;
+    m.expires_wall = again ? 0 : m.expires_wall;
     m.delivery_tag = str_c(tag);
     if (ok)
         celery_message_write(&m, out);
@@ -353,19 +355,23 @@ static bool fresh_message(struct str raw, struct buf *out)
 static redisReply *retry(struct redis_record *rec, int64_t id, struct err *err)
 {
     struct redis_args *a = mem_zero(1, sizeof *a);
-    struct buf message = {0};
+    struct buf whole = {0}, now = {0};
     redisReply *have =
         redis_command(rec->keep, err, "HMGET %sjob:%lld m list", rec->prefix, (long long)id);
-    fresh_message(redis_item(have, 0), &message);
+    fresh_message(redis_item(have, 0), true, &whole);
+    fresh_message(redis_item(have, 0), false, &now);
     redis_arg_c(a, rec->prefix);
     redis_arg_int(a, id);
-    redis_arg(a, buf_str(&message));
+    redis_arg(a, buf_str(&whole));
     redis_arg(a, redis_item(have, 1));
     redis_arg_int(a, clock_wall_ns());
+    redis_arg(a, buf_str(&now));
+    redis_arg(a, redis_item(have, 0));
     redisReply *reply = have ? redis_eval(rec->keep, &redis_retry, a, err) : NULL;
     if (have)
         freeReplyObject(have);
-    buf_free(&message);
+    buf_free(&whole);
+    buf_free(&now);
     mem_free(a);
     return reply;
 }
@@ -409,6 +415,14 @@ void redis_looks_run(struct redis_record *rec, struct redis_look *looks)
         next = looks->next;
         if (looks->what != LOOK_QUERY) {
             run_change(rec, looks);
+            continue;
+        }
+        if (looks->query->ids_of && redis_find_ids(rec, looks, &err)) {
+            enqueue(rec, looks);
+            continue;
+        }
+        if (looks->query->ids_of) {
+            answer(looks, err.code ? &err : NULL);
             continue;
         }
         bool ok = looks->query->id ? one(rec, looks->query, &err) : list(rec, looks->query, &err);

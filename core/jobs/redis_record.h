@@ -47,6 +47,8 @@ struct redis_look {
     int64_t id;
     struct jobs_query *query;
     struct jobs_change *change;
+    int source;      /* of a search for ids: how far it is */
+    char cursor[24]; /* empty: at the beginning of the source */
 };
 
 struct redis_record {
@@ -155,6 +157,17 @@ void celery_events_close(struct redis_record *rec);
 
 /* redis_look.c, keeper thread */
 void redis_looks_run(struct redis_record *rec, struct redis_look *looks);
+struct search;
+/* A job of redis_rows, as JSON behind others if the query wants its state.  False: it is gone or
+ * does not match. */
+bool redis_print_row(struct redis_record *rec, const struct jobs_query *query,
+                     const struct search *search, const redisReply *row, struct buf *out,
+                     enum job_state *state);
+/* Every `step`-th of the ids.  NULL with *err; the caller frees it. */
+redisReply *redis_rows_of(struct redis_record *rec, const redisReply *ids, size_t step,
+                          struct err *err);
+/* redis_find.c: one slice of a query's search for ids.  True: there is more of it. */
+bool redis_find_ids(struct redis_record *rec, struct redis_look *look, struct err *err);
 void redis_looks_refuse(struct redis_look *looks, const struct err *err);
 void redis_cancel_id(struct redis_record *rec, int64_t id); /* wherever it is, if it is */
 bool redis_see_queues(struct redis_record *rec, struct err *err);

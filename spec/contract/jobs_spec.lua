@@ -377,6 +377,37 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
+    it("are changed many at once, those that match and no others", function()
+      local function bulk(action, filter, dry)
+        return node:admin("/jobs/bulk", "POST", { action = action, filter = filter, dry = dry })
+      end
+      local later = { delay = "1h", queue = "many" }
+      local ids = node:post("/many", { kind = "echo", n = 700, options = later }).json.ids
+      local other = push(node, "nothing", {}, later)
+      local filter = { queue = "many", kind = "c.echo" }
+      assert.same({ matched = 700, changed = 0 }, bulk("cancel", filter, true))
+      assert.same({ matched = 700, changed = 700 }, bulk("cancel", filter))
+      for _, i in ipairs({ 1, 350, 700 }) do
+        assert.equal("cancelled", get(node, ids[i]).state)
+      end
+      assert.equal("delayed", get(node, other).state)
+      assert.same({ matched = 1, changed = 1 }, bulk("retry", { queue = "many", state = "delayed" }))
+      wait_state(node, other, "done")
+
+      local dead = push(node, "refused", { name = "zebra" })
+      wait_states(node, { dead, push(node, "refused", { name = "lion" }) }, "dead")
+      assert.same({ matched = 1, changed = 1 }, bulk("retry", { state = "dead", q = "zebra" }))
+      assert.equal(1, wait_state(node, dead, "dead").attempt)
+      assert.same({ matched = 0, changed = 0 }, bulk("retry", { state = "dead", kind = "c.nobody" }))
+      local refusal = bulk("discard", { state = "dead", kind = "c.refused" })
+      if driver.name == "sqlite" then
+        assert.equal(2, refusal.changed)
+      else
+        assert.matches("need jobs.driver = sqlite, not " .. driver.name, require("cjson").encode(refusal), 1, true)
+        assert.equal("dead", get(node, dead).state)
+      end
+    end)
+
     it("that ran when the process was killed run again, others are not lost", function()
       local running = push(node, "span", { s = 1.5, tag = "long" })
       wait_state(node, running, "running")
