@@ -1,6 +1,7 @@
 /* body.c -- what a request's body says. */
 
 #include <stdio.h>
+#include <string.h>
 
 #include "admin/internal.h"
 #include "base/mem.h"
@@ -146,4 +147,23 @@ const char *admin_body_text(const struct admin_body *b, const char *path, const 
 {
     const struct admin_field *field = admin_body_field(b, path);
     return field && field->text ? field->text : otherwise;
+}
+
+static bool is_listed(const char *path, const char *const *paths)
+{
+    for (; *paths; paths++) {
+        size_t n = strlen(*paths);
+        if ((*paths)[n - 1] == '.' ? !strncmp(path, *paths, n) : !strcmp(path, *paths))
+            return true;
+    }
+    return false;
+}
+
+bool admin_body_only(const struct admin_body *b, const char *const *paths, struct err *err)
+{
+    for (int i = 0; i < b->count; i++)
+        if (!is_listed(b->fields[i].path, paths))
+            return err_set(err, ERR_INVALID, "body: there is no field '%.60s' here",
+                           b->fields[i].path);
+    return true;
 }

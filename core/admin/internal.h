@@ -77,6 +77,9 @@ bool admin_body_read(const struct admin_call *call, struct admin_body *out, stru
 void admin_body_free(struct admin_body *body);
 /* The field at a path, or NULL when it is absent. */
 const struct admin_field *admin_body_field(const struct admin_body *body, const char *path);
+/* False with *err: a field that is not in the NULL-terminated list; "ids." there stands for all
+ * below it. */
+bool admin_body_only(const struct admin_body *body, const char *const *paths, struct err *err);
 /* Its text, or `otherwise` when absent or null; borrowed. */
 const char *admin_body_text(const struct admin_body *body, const char *path, const char *otherwise);
 

@@ -114,7 +114,8 @@ static void view_jobs(struct admin_call *call)
     v->kind = admin_query(call, "kind", "");
     v->text = admin_query(call, "q", "");
     v->after = admin_query(call, "after", "");
-    str_int64(str_c(call->first), &id);
+    if (*call->first && (!str_int64(str_c(call->first), &id) || id < 1))
+        err_set(&v->query.err, ERR_INVALID, "path.id must be a job's number");
     v->query.id = id;
     v->query.queue = str_c(v->queue);
     v->query.kind = str_c(v->kind);
@@ -124,8 +125,9 @@ static void view_jobs(struct admin_call *call)
     v->query.limit = admin_query_int(call, "limit", 50, 1, 500);
     v->query.done = on_jobs;
     v->query.lane = call->admin->parts->control;
-    if (*v->state && !job_state_parse(str_c(v->state), &v->query.state)) {
+    if (*v->state && !job_state_parse(str_c(v->state), &v->query.state))
         refuse_state(&v->query.err);
+    if (v->query.err.code) {
         on_jobs(&v->query);
         return;
     }

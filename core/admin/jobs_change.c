@@ -100,17 +100,24 @@ static bool read_ids(struct bulk_call *c, struct err *err)
     return true;
 }
 
+/* A filter that is misspelt would match more than was meant. */
 static bool read_bulk(struct bulk_call *c, struct err *err)
 {
+    static const char *const known[] = {"action",       "dry",         "ids.",     "filter.state",
+                                        "filter.queue", "filter.kind", "filter.q", NULL};
     struct jobs_query *q = &c->bulk.query;
-    if (!admin_body_read(c->call, &c->body, err) || !read_ids(c, err))
+    if (!admin_body_read(c->call, &c->body, err) || !admin_body_only(&c->body, known, err) ||
+        !read_ids(c, err))
         return false;
     const struct admin_body *b = &c->body;
     const char *state = admin_body_text(b, "filter.state", "");
     q->queue = str_c(admin_body_text(b, "filter.queue", ""));
     q->kind = str_c(admin_body_text(b, "filter.kind", ""));
     q->text = str_c(admin_body_text(b, "filter.q", ""));
-    c->bulk.dry = !strcmp(admin_body_text(b, "dry", "false"), "true");
+    const char *dry = admin_body_text(b, "dry", "false");
+    c->bulk.dry = !strcmp(dry, "true");
+    if (!c->bulk.dry && strcmp(dry, "false") != 0)
+        return err_set(err, ERR_INVALID, "dry must be true or false");
     if (!jobs_action_parse(str_c(admin_body_text(b, "action", "")), &c->bulk.action))
         return err_set(err, ERR_INVALID, "action must be retry, cancel or discard");
     if (*state && !job_state_parse(str_c(state), &q->state))
@@ -187,11 +194,13 @@ static bool read_limit(const struct admin_body *body, const char *name, enum que
 
 static void change_limits(struct admin_call *call)
 {
+    static const char *const known[] = {"concurrency",     "rate",     "weight",
+                                        "key_concurrency", "key_rate", NULL};
     struct admin_body body;
     struct err err = {0};
     struct job_queue_change what = {0};
     struct job_queue_limits *l = &what.limits;
-    bool ok = admin_body_read(call, &body, &err);
+    bool ok = admin_body_read(call, &body, &err) && admin_body_only(&body, known, &err);
     ok = ok &&
          read_limit(&body, "concurrency", QUEUE_CONCURRENCY, &l->concurrency, NULL, &what, &err) &&
          read_limit(&body, "rate", QUEUE_RATE, NULL, &l->rate, &what, &err) &&

@@ -1,6 +1,8 @@
 /* jobs_lua.c -- app.jobs.  Wraps jobs/jobs.h; core/lua/maru/jobs.lua adds JSON and tx.jobs. */
+#include <ctype.h>
 #include <lauxlib.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -80,20 +82,36 @@ static void forget(void *arg)
 static int read_priority(lua_State *L, int index)
 {
     static const char *const names[] = {"high", "normal", "low"};
-    struct str text = opt_string(L, index, "priority", STR(""), PUSH);
+    struct str text = opt_string(L, index, "priority", (struct str){0}, PUSH);
+    if (!text.p)
+        return 0;
     for (int i = 0; i < 3; i++)
         if (str_eq_c(text, names[i]))
             return i + 1;
-    if (text.n > 0)
-        luaL_error(L, PUSH ": options.priority must be high, normal or low");
-    return 0;
+    return args_error(L, PUSH ": options.priority must be high, normal or low");
+}
+
+/* As M.queues and M.jobs have it: it stands in metrics, paths and lists. */
+static struct str read_queue(lua_State *L, int index)
+{
+    struct str name = opt_string(L, index, "queue", (struct str){0}, PUSH);
+    if (!name.p)
+        return STR("");
+    bool plain = name.n > 0 && name.n <= 100;
+    for (size_t i = 0; plain && i < name.n; i++)
+        plain = isalnum((unsigned char)name.p[i]) || (name.p[i] && strchr("_.-", name.p[i]));
+    if (!plain)
+        args_error(L, PUSH ": options.queue must be 1 to 100 letters, digits, _ . or -");
+    return name;
 }
 
 static int read_retries(lua_State *L, int index)
 {
-    double retries = opt_number(L, index, "retries", -1, PUSH);
-    if (retries < -1 || retries > 1000 || retries != floor(retries))
-        luaL_error(L, PUSH ": options.retries must be a whole number from 0 to 1000");
+    double retries = opt_number(L, index, "retries", NAN, PUSH);
+    if (isnan(retries))
+        return 0;
+    if (retries < 0 || retries > 1000 || retries != floor(retries))
+        args_error(L, PUSH ": options.retries must be a whole number from 0 to 1000");
     return (int)retries + 1;
 }
 
@@ -102,7 +120,7 @@ static int64_t read_run_at(lua_State *L, int index)
     int64_t delay = opt_duration(L, index, "delay", 0, PUSH);
     double at = opt_number(L, index, "at", 0, PUSH);
     if (at < 0 || at > 4e9)
-        luaL_error(L, PUSH ": options.at must be seconds since 1970");
+        args_error(L, PUSH ": options.at must be seconds since 1970");
     if (delay > 0)
         return clock_wall_ns() + delay;
     return (int64_t)(at * (double)NS_PER_SECOND);
@@ -117,7 +135,8 @@ void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
         return;
     opt_known(L, options, known, PUSH);
     spec->external = opt_boolean(L, options, "celery", false, PUSH);
-    spec->queue = opt_string(L, options, "queue", STR(""), PUSH);
+    spec->queue =
+        spec->external ? opt_string(L, options, "queue", STR(""), PUSH) : read_queue(L, options);
     spec->priority = read_priority(L, options);
     spec->retries = read_retries(L, options);
     spec->timeout_ns = opt_duration(L, options, "timeout", 0, PUSH);
@@ -143,7 +162,7 @@ static struct str *read_args(lua_State *L, int index, struct task *task, int *co
 {
     size_t n = lua_objlen(L, index);
     if (n > JOBS_PUSH_COUNT)
-        luaL_error(L, "app.jobs:push_many(name, list, [options]): more than %d jobs",
+        args_error(L, "app.jobs:push_many(name, list, [options]): more than %d jobs",
                    JOBS_PUSH_COUNT);
     struct str *args = task_alloc(task, (n + 1) * sizeof *args);
     for (size_t i = 0; i < n; i++) {

@@ -119,7 +119,7 @@ static int l_batch(lua_State *L)
     lua_settop(L, 6);
     size_t n = lua_objlen(L, 1);
     if (n < 1 || n > JOBS_PUSH_COUNT)
-        luaL_error(L, BATCH ": list must have 1 to %d jobs", JOBS_PUSH_COUNT);
+        args_error(L, BATCH ": list must have 1 to %d jobs", JOBS_PUSH_COUNT);
     struct job_spec *specs = task_alloc(task, n * sizeof *specs);
     struct str *args = task_alloc(task, n * sizeof *args);
     struct jobs_batch batch = {.done_kind = args_opt_string(L, 4, STR(""), BATCH, "done"),
@@ -269,7 +269,7 @@ static int l_wait(lua_State *L)
     int64_t timeout_ns = args_opt_duration(L, 2, 0, WAIT, "timeout");
     int n = (int)lua_objlen(L, 1);
     if (n > WAIT_IDS)
-        luaL_error(L, WAIT ": at most %d ids", WAIT_IDS);
+        args_error(L, WAIT ": at most %d ids", WAIT_IDS);
     int64_t *ids = task_alloc(task, ((size_t)n + 1) * sizeof *ids);
     for (int i = 0; i < n; i++) {
         lua_rawgeti(L, 1, i + 1);

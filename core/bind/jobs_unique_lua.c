@@ -17,12 +17,15 @@ void jobs_read_unique(lua_State *L, int options, struct job_spec *spec)
         struct str scope = opt_string(L, at, "scope", STR("unfinished"), PUSH);
         spec->unique_queued = str_eq_c(scope, "queued");
         if (!spec->unique_queued && !str_eq_c(scope, "unfinished"))
-            luaL_error(L, PUSH ": options.unique.scope must be queued or unfinished");
+            args_error(L, PUSH ": options.unique.scope must be queued or unfinished");
         if (spec->unique.n == 0)
-            luaL_error(L, PUSH ": options.unique.key must be text, not empty");
+            args_error(L, PUSH ": options.unique.key must be text, not empty");
         spec->unique_period_ns = opt_duration(L, at, "period", 0, PUSH);
         spec->unique_replace = opt_boolean(L, at, "replace", false, PUSH);
-    } else
-        spec->unique = opt_string(L, options, "unique", STR(""), PUSH);
+    } else {
+        spec->unique = opt_string(L, options, "unique", (struct str){0}, PUSH);
+        if (spec->unique.p && spec->unique.n == 0)
+            args_error(L, PUSH ": options.unique must be text, not empty");
+    }
     lua_settop(L, at - 1);
 }

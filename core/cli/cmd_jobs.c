@@ -25,8 +25,11 @@ static int list(const struct cli_options *o)
                                           "attempt", "created_at", "error", NULL};
     struct buf path = {0};
     const char *state = o->word_count > 1 ? o->words[1] : o->state;
+    long long limit;
     if (o->word_count > 2)
         return cli_fail(EXIT_USAGE, "jobs list takes at most a state");
+    if (o->limit && (!str_int64(str_c(o->limit), &limit) || limit < 1 || limit > 500))
+        return cli_fail(EXIT_USAGE, "--limit is a number from 1 to 500, not '%s'", o->limit);
     buf_add_c(&path, "/jobs");
     add_param(&path, "state", state);
     add_param(&path, "queue", o->queue);
@@ -190,6 +193,8 @@ static int change(const struct cli_options *o)
     long long id;
     if (o->all)
         return change_all(o);
+    if (o->dry)
+        return cli_fail(EXIT_USAGE, "--dry goes with --all: nothing was changed");
     for (int i = 1; i < o->word_count; i++)
         if (!str_int64(str_c(o->words[i]), &id))
             return cli_fail(EXIT_USAGE, "jobs %s takes jobs' numbers, not '%s'", o->words[0],

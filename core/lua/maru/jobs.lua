@@ -4,6 +4,10 @@ local words = require "maru.words"
 local PUSH = "app.jobs:push(name, [args], [options])"
 local MANY = "app.jobs:push_many(name, list, [options])"
 
+-- What a plugin sees of another's job.
+local OPEN = { id = true, kind = true, queue = true, priority = true, state = true, attempt = true, max_attempts = true,
+  created_at = true, run_at = true, started_at = true, finished_at = true }
+
 return function(raw, info)
   local json = info.raw.json
 
@@ -76,6 +80,8 @@ return function(raw, info)
     for index, item in ipairs(list) do
       if type(item) ~= "table" then
         error(BATCH .. ": list[" .. index .. "] must be { name, args, options }, got " .. type(item), 3)
+      elseif item[3] ~= nil and type(item[3]) ~= "table" then
+        error(BATCH .. ": options of list[" .. index .. "] must be a table, got " .. type(item[3]), 3)
       end
       kinds[index] = kind_of(item[1], BATCH)
       texts[index] = encoded(item[2], BATCH)
@@ -100,6 +106,9 @@ return function(raw, info)
   function jobs:batch(list, options) -- luacheck: no self
     if type(list) ~= "table" or #list == 0 then
       error(BATCH .. ": list must be an array of { name, args, options }, not empty", 2)
+    end
+    if options ~= nil and type(options) ~= "table" then
+      error(BATCH .. ": options must be a table, got " .. type(options), 2)
     end
     options = options or {}
     for key in pairs(options) do
@@ -174,6 +183,22 @@ return function(raw, info)
     return raw.celery_id(id)
   end
 
+  local function is_own(job)
+    return job.kind:sub(1, #info.name + 1) == info.name .. "."
+  end
+
+  --- Of another plugin's job how it stands, never what is in it. A Python task is nobody's.
+  local function shown(job)
+    if is_own(job) or raw.celery_id(1) then
+      return job
+    end
+    local out = {}
+    for key in pairs(OPEN) do
+      out[key] = job[key]
+    end
+    return out
+  end
+
   --- { id, kind, state, attempt, result, error, … }, or false. (waits)
   function jobs:get(id) -- luacheck: no self
     if type(id) == "string" then
@@ -186,17 +211,20 @@ return function(raw, info)
     if not text then
       return nil, message, code
     end
-    return text ~= "" and json.decode(text)
+    return text ~= "" and shown(json.decode(text))
   end
 
   --- This plugin's own jobs only.
   local function change(verb, id)
+    if type(id) ~= "number" and type(id) ~= "string" then
+      error("app.jobs:" .. verb .. "(id): id must be a job's number, got " .. type(id), 3)
+    end
     local job, message, code = jobs:get(id)
     if job == nil then
       return nil, message, code
     elseif not job then
       return nil, "there is no job " .. tostring(id), "not_found"
-    elseif job.kind:sub(1, #info.name + 1) ~= info.name .. "." then
+    elseif not is_own(job) then
       return nil, "job " .. id .. " is not one of this plugin", "forbidden"
     end
     return raw[verb](id)
@@ -214,6 +242,9 @@ return function(raw, info)
 
   --- A job, or a list of them, when all have ended; nil, message, "timeout" before. (waits)
   function jobs:wait(ids, timeout)
+    if ids == nil then
+      error("app.jobs:wait(id or ids, [timeout]): an id must be a job's number, got nil", 2)
+    end
     local single = type(ids) ~= "table"
     local list = single and { ids } or ids
     local ok, message, code = raw.wait(list, timeout)

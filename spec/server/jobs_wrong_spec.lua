@@ -1,0 +1,106 @@
+--- Wrong and foreign uses of jobs: the author's mistakes, another plugin's jobs, an operator's slip of the finger.
+local server = require("spec.support.server")
+
+local SHOP = [==[
+local M = { name = "shop", version = "1.0.0" }
+M.jobs = { work = function(_, job) return { token = "its result" } end }
+M.routes = {
+  ["POST /work"] = function(app, req)
+    return 201, { id = assert(app.jobs:push("work", { secret = "its argument" }, req:json().options)) }
+  end,
+}
+return M
+]==]
+
+local SPY = [==[
+local M = { name = "spy", version = "1.0.0" }
+M.jobs = { own = function() end }
+M.routes = {
+  ["POST /do"] = function(app, req)
+    local call = req:json()
+    local ok, value, message, code = pcall(app.jobs[call.verb], app.jobs, call.a, call.b, call.c)
+    if not ok then
+      return 422, { error = value }
+    end
+    return 200, { value = value == nil and app.json.null or value, message = message, code = code }
+  end,
+}
+return M
+]==]
+
+describe("app.jobs, used wrongly", function()
+  local maru
+
+  setup(function()
+    maru = server.start({ plugins = { shop = { ["plugin.lua"] = SHOP }, spy = { ["plugin.lua"] = SPY } } })
+  end)
+
+  teardown(function()
+    maru:stop()
+  end)
+
+  local function ask(verb, a, b, c)
+    return maru:post("/do", { verb = verb, a = a, b = b, c = c })
+  end
+
+  local function refused(what, verb, a, b, c)
+    local answer = ask(verb, a, b, c)
+    assert.equal(422, answer.status, answer.body)
+    assert.match(what, answer.json.error)
+  end
+
+  it("names the option, and the author's line", function()
+    for _, queue in ipairs({ "", "a b", "a\nb", ("q"):rep(101), "큐" }) do
+      refused("^plugins/spy/plugin.lua:.*options.queue must be", "push", "own", {}, { queue = queue })
+    end
+    refused("options.retries must be", "push", "own", {}, { retries = -1 })
+    refused("^plugins/spy/plugin.lua:.*options.priority must be", "push", "own", {}, { priority = "" })
+    refused("options.unique must be text, not empty", "push", "own", {}, { unique = "" })
+    refused("app.jobs:batch.*options must be a table, got string", "batch", { { "own" } }, "x")
+    refused("options of list%[1%] must be a table, got string", "batch", { { "own", {}, "x" } })
+    refused("app.jobs:wait.*got nil", "wait")
+    refused("app.jobs:cancel%(id%).*got nil", "cancel")
+    assert.equal(200, ask("push", "own", {}, { queue = "a.b_c-1", retries = 0, priority = "low", unique = "x" }).status)
+  end)
+
+  it("tells how another plugin's job stands, not what is in it", function()
+    local id = maru:post("/work", { options = { delay = "1h", key = "whose" } }).json.id
+    local job = ask("get", id).json.value
+    assert.equal("delayed", job.state)
+    assert.equal("shop.work", job.kind)
+    assert.is_nil(job.args)
+    assert.is_nil(job.key)
+    assert.equal("its argument", maru:admin("/jobs/" .. id).args.secret)
+    local done = maru:post("/work", {}).json.id
+    job = ask("wait", done, 10).json.value
+    assert.equal("done", job.state)
+    assert.is_nil(job.result)
+    assert.equal("forbidden", ask("cancel", id).json.code)
+  end)
+
+  it("does not take a word for all jobs", function()
+    for _, id in ipairs({ "abc", "0", "-1", "1e9", "9223372036854775808" }) do
+      assert.equal(400, maru:admin("/jobs/" .. id).status)
+    end
+    for _, limit in ipairs({ "0", "501", "x" }) do
+      local output, status = maru:command_output("jobs --limit " .. limit)
+      assert.equal(2, status)
+      assert.match("%-%-limit is a number from 1 to 500", output)
+    end
+  end)
+
+  it("changes nothing when a filter or a limit is misspelt, or --dry stands alone", function()
+    local id = maru:post("/work", { options = { delay = "1h" } }).json.id
+    local filter = { kind = "shop.work" }
+    for _, body in ipairs({ { action = "cancel", filter = { kind = "shop.work", stat = "dead" } },
+      { action = "cancel", filter = filter, dry = "yes" }, { action = "cancel", filter = filter, dryrun = true },
+      { action = "cancel", filter = filter, ids = id } }) do
+      assert.equal(400, maru:admin("/jobs/bulk", "POST", body).status)
+    end
+    assert.equal(400, maru:admin("/queues/default/limits", "POST", { concurency = 1 }).status)
+    local output, status = maru:command_output("jobs cancel " .. id .. " --dry")
+    assert.equal(2, status)
+    assert.match("%-%-dry goes with %-%-all", output)
+    assert.equal("delayed", maru:admin("/jobs/" .. id).state)
+  end)
+end)
