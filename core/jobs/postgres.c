@@ -90,8 +90,9 @@ static bool open_record(struct jobs *jobs, struct err *err)
     struct pg *pg = jobs->record = create(jobs);
     if (!pg->url || !*pg->url)
         return err_set(err, ERR_INVALID, "jobs.driver is postgres, but jobs.url is empty");
-    if (pg_open_outbox(pg, err) && pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) &&
-        pg_ids(pg, err) && start_threads(pg, 3, err)) {
+    if (pg_check_url(pg->url, err) && pg_open_outbox(pg, err) &&
+        pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) && pg_ids(pg, err) &&
+        start_threads(pg, 3, err)) {
         pg->relay_wanted = true;
         return true;
     }

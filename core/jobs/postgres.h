@@ -111,6 +111,8 @@ struct pg_flow {
 };
 
 /* postgres_call.c */
+/* False with *err when libpq could not read it; says nothing of it, for it has the password. */
+bool pg_check_url(const char *url, struct err *err);
 bool pg_connect(struct pg_conn *conn, struct err *err); /* true at once if it is connected */
 void pg_disconnect(struct pg_conn *conn);
 void pg_int(struct pg_args *a, int64_t value);

@@ -2,12 +2,14 @@
 #include "jobs/postgres.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 
 enum { PAUSE_LEAST_MS = 100, PAUSE_MOST_MS = 2000, HEADER = 20 };
+enum { ANSWER_MS = 35000, LAST_MS = 2000, LOOK_MS = 250 }; /* above statement_timeout; at the end */
 
 static void ignore_notice(void *arg, const PGresult *r)
 {
@@ -20,7 +22,27 @@ static void failure(struct err *err, enum err_code code, const char *text)
 {
     struct str line = str_trim(str_c(text));
     line.n = str_find(line, '\n');
+    if (line.n == 0)
+        line = STR("no answer in time");
     err_set(err, code, "PostgreSQL: %.*s", (int)line.n, line.p);
+}
+
+bool pg_check_url(const char *url, struct err *err)
+{
+    struct str text = str_c(url);
+    char *why = NULL;
+    bool ok = str_starts(text, STR("postgresql://")) || str_starts(text, STR("postgres://")) ||
+              (memchr(text.p, '=', text.n) && !strstr(url, "://"));
+    PQconninfoOption *options = ok ? PQconninfoParse(url, &why) : NULL;
+    ok = options != NULL;
+    for (PQconninfoOption *o = options; ok && o->keyword; o++)
+        if (o->val && strcmp(o->keyword, "port") == 0)
+            ok = strspn(o->val, "0123456789,") == strlen(o->val);
+    PQconninfoFree(options);
+    PQfreemem(why);
+    return ok || err_set(err, ERR_INVALID,
+                         "jobs.url: must be postgresql://user:password@host:port/database, with"
+                         " %%XX for what is special in the password");
 }
 
 static void pause_longer(struct pg_conn *conn)
@@ -179,6 +201,47 @@ void pg_args_free(struct pg_args *a)
     a->n = 0;
 }
 
+static bool is_closing(struct pg *pg)
+{
+    pthread_mutex_lock(&pg->lock);
+    bool ending = pg->ending;
+    pthread_mutex_unlock(&pg->lock);
+    jobs_lock(pg->jobs);
+    ending = ending || pg->jobs->closed;
+    jobs_unlock(pg->jobs);
+    return ending;
+}
+
+/* The last answer to what was sent; NULL when it did not come in time: a server that stands still
+ * closes no connection, and its own timeouts do not run. */
+static PGresult *answer(struct pg_conn *conn, int sent)
+{
+    PGresult *last = NULL;
+    struct pg *pg = conn->pg;
+    int64_t most = ANSWER_MS * NS_PER_MS, began = clock_ns();
+    if (conn == &pg->to_beat && pg->lease_ns < most)
+        most = pg->lease_ns;
+    while (sent) {
+        bool there = true;
+        while (there && PQisBusy(conn->c)) {
+            struct pollfd fd = {.fd = PQsocket(conn->c), .events = POLLIN};
+            int64_t past = clock_ns() - began;
+            if (past > most || (past > LAST_MS * NS_PER_MS && is_closing(pg))) {
+                PQclear(last);
+                return NULL;
+            }
+            poll(&fd, 1, LOOK_MS);
+            there = PQconsumeInput(conn->c);
+        }
+        PGresult *r = PQgetResult(conn->c);
+        if (!r)
+            break;
+        PQclear(last);
+        last = r;
+    }
+    return last;
+}
+
 /* Takes the result apart from a failure. */
 static PGresult *check(struct pg_conn *conn, PGresult *r, struct err *err)
 {
@@ -211,9 +274,9 @@ PGresult *pg_call(struct pg_conn *conn, const char *sql, struct pg_args *a, stru
         a->values[i] = a->bufs[i].p;
         a->lengths[i] = (int)a->bufs[i].n;
     }
-    PGresult *r =
-        conn->c ? PQexecParams(conn->c, sql, a->n, a->types, a->values, a->lengths, a->formats, 0)
-                : NULL;
+    PGresult *r = conn->c ? answer(conn, PQsendQueryParams(conn->c, sql, a->n, a->types, a->values,
+                                                           a->lengths, a->formats, 0))
+                          : NULL;
     pg_args_free(a);
     if (!conn->c) {
         err_set(err, ERR_IO, "PostgreSQL: not connected");
@@ -226,7 +289,7 @@ bool pg_run(struct pg_conn *conn, const char *sql, struct err *err)
 {
     if (!conn->c)
         return err_set(err, ERR_IO, "PostgreSQL: not connected");
-    PGresult *r = check(conn, PQexec(conn->c, sql), err);
+    PGresult *r = check(conn, answer(conn, PQsendQuery(conn->c, sql)), err);
     PQclear(r);
     return r != NULL;
 }
