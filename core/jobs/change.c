@@ -164,6 +164,10 @@ static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, int64_t id, s
     job->id = id; /* before the key: who has it may be replaced from then on */
     extra_read(job, sqlite3_column_int64(s, 5), sqlite3_column_int64(s, 6));
     bool readable = extra_parse(job, column_text(s, 9), err);
+    job->priority = (uint8_t)(sqlite3_column_int64(s, 2) % JOBS_PRIORITIES);
+    job->created_at = sqlite3_column_int64(s, 3);
+    job->max_attempts = (uint16_t)sqlite3_column_int64(s, 4);
+    job->run_at = clock_wall_ns();
     jobs_lock(jobs);
     job->kind = kind <= jobs->words ? jobs->kind_words[kind] : NULL;
     job->queue = queue <= jobs->words ? jobs->queue_words[queue] : NULL;
@@ -172,10 +176,6 @@ static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, int64_t id, s
     else if (readable && !unique_take(jobs, job))
         err_set(err, ERR_EXISTS, "jobs: an unfinished %s has its unique key", job->kind->name);
     jobs_unlock(jobs);
-    job->priority = (uint8_t)(sqlite3_column_int64(s, 2) % JOBS_PRIORITIES);
-    job->created_at = sqlite3_column_int64(s, 3);
-    job->max_attempts = (uint16_t)sqlite3_column_int64(s, 4);
-    job->run_at = clock_wall_ns();
     if (err->code) {
         job_unref(job);
         return NULL;
