@@ -23,10 +23,10 @@ static void take_all(struct jobs *jobs, struct worker *w, int64_t guilty, const 
         struct run *run = &w->runs[i];
         if (!run->in_use || run->job->run != run)
             continue;
-        flight_clear(jobs->flight, run->slot); /* nobody is to be blamed for a crash */
-        if (run->view.id == guilty)
+        if (run->view.id == guilty) {
+            flight_clear(jobs->flight, run->slot);
             fail(jobs, run->job, w, error);
-        else
+        } else
             run_take_away(jobs, run->job);
     }
 }

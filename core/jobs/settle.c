@@ -64,10 +64,31 @@ static void try_again(struct jobs *jobs, struct job *job, struct run *run, int64
     place_start(jobs, job, now_wall);
 }
 
+/* What has started once does not expire any more, nor after a restart. */
+static void keep_from_expiry(struct jobs *jobs, struct job *job)
+{
+    struct buf extra = {0};
+    if (job->attempt > 0 || !job->extra || !job->extra->expires_at)
+        return;
+    job->extra->expires_at = 0;
+    if (jobs->driver->shared)
+        return;
+    extra_print(job->extra, &extra);
+    struct update_op *op = mem_zero(1, sizeof *op);
+    op->id = job->id;
+    op->run_at = job->run_at;
+    op->row = job;
+    op->timeout_ms = job->extra->timeout_ms;
+    op->extra = extra.n ? buf_take(&extra, NULL) : NULL;
+    job->refs++; /* the row's */
+    batch_add_update(&jobs->pending, op);
+}
+
 static void come_back(struct jobs *jobs, struct job *job, const struct run *run, int64_t now_wall)
 {
     if (run->delay_ns > 0)
         job->run_at = now_wall + run->delay_ns;
+    keep_from_expiry(jobs, job);
     unique_waits_again(jobs, job);
     if (jobs->driver->shared) {
         shared_leave(jobs, job, JOB_END_INTERRUPTED);
@@ -134,10 +155,12 @@ void settle(struct jobs *jobs, struct run *run, int64_t now_wall)
 
 void run_take_away(struct jobs *jobs, struct job *job)
 {
-    job->run = NULL; /* which keeps its target until it ends */
+    flight_clear(jobs->flight, job->run->slot); /* nobody is to be blamed for a crash */
+    job->run = NULL;                            /* which keeps its target until it ends */
     extra_clear_progress(job);
     job->attempt--;
     job->fence = ++jobs->fence;
+    keep_from_expiry(jobs, job);
     unique_waits_again(jobs, job);
     place_ready_front(jobs, job);
 }

@@ -333,6 +333,30 @@ TEST(a_dead_job_that_is_retried_does_not_expire_by_its_old_time)
     close_host(&h);
 }
 
+TEST(what_started_in_time_does_not_expire_when_it_comes_back)
+{
+    struct host h = open_host();
+    keep = true;
+    kind(&h, (struct job_kind_options){0});
+    host_start(&h, 1, 4);
+    int64_t id = push(&h, "\"x\"", (struct job_spec){.expires_ns = 200 * NS_PER_MS});
+    CHECK_EQ(started(1), 1);
+    host_sleep(250);
+    CHECK(jobs_reclaim(h.jobs, id));
+    CHECK_EQ(started(2), 2);
+    host_stop(&h, 0);
+    host_close(&h);
+    waiting_n = 0; /* they went with their lanes */
+    keep = false;
+    host_open(&h);
+    kind(&h, (struct job_kind_options){0});
+    host_start(&h, 1, 4);
+    CHECK_EQ(started(3), 3);
+    CHECK(host_drain(&h, 10000));
+    CHECK(host_is(&h, id, "done"));
+    close_host(&h);
+}
+
 TEST(a_key_whose_bucket_is_remembered_gets_the_new_rate)
 {
     struct host h = open_host();
