@@ -264,7 +264,6 @@ static int l_wait(lua_State *L)
 {
     struct task *task = task_check(L, "app.jobs:wait");
     struct jobs *jobs = jobs_of(L, task, "app.jobs:wait");
-    struct err err = {0};
     args_table(L, 1, WAIT, "ids");
     int64_t timeout_ns = args_opt_duration(L, 2, 0, WAIT, "timeout");
     int n = (int)lua_objlen(L, 1);
@@ -278,11 +277,7 @@ static int l_wait(lua_State *L)
     }
     struct asking *a = asking_create(task);
     a->timer.fire = on_late;
-    a->wait = jobs_wait(jobs, ids, n, task_lane(task), on_over, a, &err);
-    if (!a->wait) {
-        mem_free(a);
-        return push_error(L, &err);
-    }
+    a->wait = jobs_wait(jobs, ids, n, task_lane(task), on_over, a);
     if (timeout_ns > 0)
         timer_start(task_lane(task), &a->timer, timeout_ns);
     return task_wait(task, stop_waiting, a);

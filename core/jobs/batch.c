@@ -135,12 +135,15 @@ static void end_published(struct jobs *jobs, struct job *job, int64_t now_wall)
     job_forget(jobs, job);
 }
 
-/* Lock held: who waits for this end. */
-static struct change_op *take_watchers(struct jobs *jobs, int64_t id)
+/* Lock held: who waits for this end.  One that only leaves this process has not ended. */
+static struct change_op *take_watchers(struct jobs *jobs, const struct job *job)
 {
-    struct change_op *op = jobs->watched.count ? index_get(&jobs->watched, id) : NULL;
+    bool leaves =
+        jobs->driver->shared && (job->end == JOB_END_RETRY || job->end == JOB_END_INTERRUPTED);
+    struct change_op *op =
+        jobs->watched.count && !leaves ? index_get(&jobs->watched, job->id) : NULL;
     if (op)
-        index_remove(&jobs->watched, id);
+        index_remove(&jobs->watched, job->id);
     return op;
 }
 
@@ -154,7 +157,7 @@ static struct change_op *publish_ends(struct jobs *jobs)
         for (int n = 0; n < 256 && !list_empty(&jobs->batch.ends); n++) {
             struct job *job = list_entry(jobs->batch.ends.next, struct job, link);
             list_remove(&job->link);
-            for (struct change_op *op = take_watchers(jobs, job->id), *next; op; op = next) {
+            for (struct change_op *op = take_watchers(jobs, job), *next; op; op = next) {
                 next = op->next;
                 op->next = changes;
                 changes = op;

@@ -183,10 +183,10 @@ int64_t jobs_push_wait(struct jobs *jobs, const struct job_spec *spec, const str
 bool jobs_progress(struct job_run *run, double fraction, struct str message);
 
 /* Calls done(arg) on the lane, once, when all of these jobs have ended and that is on
- * disk; a job that is not unfinished counts as ended.  NULL with *err, and no done, when
- * the driver cannot tell.  jobs_wait_end() before that makes done come soon. */
+ * disk; a job that is not unfinished counts as ended.  jobs_wait_end() before that makes done
+ * come soon.  Both: that lane. */
 struct jobs_wait *jobs_wait(struct jobs *jobs, const int64_t *ids, int count, struct lane *lane,
-                            void (*done)(void *arg), void *arg, struct err *err);
+                            void (*done)(void *arg), void *arg);
 void jobs_wait_end(struct jobs_wait *wait);
 
 /* Ends a run, on its lane, once; the run is gone afterwards.  The outcome is

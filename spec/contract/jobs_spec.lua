@@ -54,6 +54,11 @@ M.routes = {
     end)
     return 200, { ok = ok or false, message = message }
   end,
+  ["POST /wait"] = function(app, req)
+    local body = req:json()
+    local got, message, code = app.jobs:wait(body.ids, body.timeout)
+    return 200, { got = got or nil, message = message, code = code }
+  end,
   ["GET /jobs/{id}"] = function(app, req) return 200, { job = app.jobs:get(tonumber(req.params.id)) or nil } end,
 }
 return M
@@ -375,6 +380,40 @@ for _, driver in ipairs(DRIVERS) do
       for _, id in ipairs(ids) do
         assert.is_true(seen[id])
       end
+    end)
+
+    it("are waited for until all have ended, or the time is over", function()
+      local function wait(ids, timeout)
+        return node:post("/wait", { ids = ids, timeout = timeout }).json
+      end
+      local id = push(node, "flaky", { good = 3 })
+      local one = wait(id, "20s").got
+      assert.equal("done", one.state)
+      assert.equal(3, one.result.attempt)
+      local ids = { push(node, "span", { s = 0.2, tag = "slow" }), id, push(node, "hopeless"), push(node, "nothing") }
+      local states = {}
+      for i, job in ipairs(wait(ids, "20s").got) do
+        states[i] = job.state
+      end
+      assert.same({ "done", "done", "dead", "done" }, states)
+      local later = push(node, "echo", {}, { delay = "1h" })
+      assert.equal("timeout", wait({ id, later }, "300ms").code)
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(later) .. "/cancel", "POST", {}).status)
+      assert.equal("cancelled", wait(later, "20s").got.state)
+    end)
+
+    feature("that another node ends are waited for, too", "nodes", function()
+      local id = push(node, "span", { s = 50 })
+      wait_state(node, id, "running")
+      local other = start_node(backend)
+      finally(function()
+        other:stop()
+      end)
+      local later = push(node, "echo", { n = 7 }, { delay = "500ms" })
+      assert.equal(7, other:post("/wait", { ids = later, timeout = "20s" }).json.got.result.args.n)
+      assert.equal("timeout", other:post("/wait", { ids = id, timeout = "200ms" }).json.code)
+      assert.is_nil(other:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+      assert.equal("cancelled", other:post("/wait", { ids = id, timeout = "20s" }).json.got.state)
     end)
 
     it("are changed many at once, those that match and no others", function()

@@ -480,7 +480,7 @@ function app.jobs:push_celery(task, args, kwargs, options) end
 --- only how it stands: no args, result, error, key or attempts (jobs.driver = "redis" shows them). @return table|false
 function app.jobs:get(id) end
 --- (waits) The job, or a list of them, when all have ended (done, dead, cancelled, expired): as get. Before that nil, message,
---- "timeout". Ends are on disk then. With jobs.driver = "sqlite" only. @return table|false|nil, string?, string?
+--- "timeout". Ends are on disk then. One that another server ends is noticed within a second. @return table|false|nil, string?, string?
 ---@param ids integer|integer[]
 ---@param timeout? number|string   default: as long as the task may run
 function app.jobs:wait(ids, timeout) end

@@ -100,7 +100,6 @@ static bool soon(_Atomic int *value, int want)
 TEST(who_waits_is_told_when_all_have_ended_or_when_he_gives_up)
 {
     struct host h = open_host();
-    struct err err = {0};
     _Atomic int over = 0;
     host_kind(&h, "p.k", 0, NS_PER_MS, 0);
     host_start(&h, 1, 8);
@@ -108,8 +107,8 @@ TEST(who_waits_is_told_when_all_have_ended_or_when_he_gives_up)
                      push(&h, "\"wait\"", (struct job_spec){.run_at_wall = INT64_MAX / 2}, NULL),
                      push(&h, "\"a\"", (struct job_spec){.priority = 1}, NULL), 12345};
     CHECK_EQ(wait_runs(2), 2);
-    CHECK(jobs_wait(h.jobs, ids, 4, h.control, on_over, &over, &err) != NULL);
-    struct jobs_wait *second = jobs_wait(h.jobs, ids, 2, h.control, on_over, &over, &err);
+    CHECK(jobs_wait(h.jobs, ids, 4, h.control, on_over, &over) != NULL);
+    struct jobs_wait *second = jobs_wait(h.jobs, ids, 2, h.control, on_over, &over);
     CHECK_EQ(host_change(&h, jobs_cancel, ids[1]), ERR_NONE);
     host_sleep(5);
     CHECK_EQ(atomic_load(&over), 0);
@@ -117,7 +116,7 @@ TEST(who_waits_is_told_when_all_have_ended_or_when_he_gives_up)
     CHECK(soon(&over, 1));
     lane_call(h.lanes[0], end_waiting, NULL);
     CHECK(soon(&over, 2));
-    CHECK(jobs_wait(h.jobs, ids, 4, h.control, on_over, &over, &err) != NULL); /* at once */
+    CHECK(jobs_wait(h.jobs, ids, 4, h.control, on_over, &over) != NULL); /* at once */
     CHECK(soon(&over, 3));
     close_host(&h);
 }
