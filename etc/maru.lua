@@ -170,13 +170,13 @@ return {
   -- How long finished runs of workflows are kept.
   -- ["workflows.ttl"] = "7d",
 
-  -- With jobs.driver redis: queues of Celery this server takes tasks from, with commas between; those of M.jobs are taken anyway.
+  -- Queues of Celery this server takes tasks from, with commas; those of M.jobs anyway.
   -- ["celery.queues"] = "",
 
   -- Queue of tasks for Python workers when nothing names one (Celery's task_default_queue).
   -- ["celery.default_queue"] = "celery",
 
-  -- Messages of a Python worker that was silent for so long are given to another; set what broker_transport_options says there.
+  -- A Python worker silent for so long loses its messages; as broker_transport_options says.
   -- ["celery.visibility_timeout"] = "1h",
 
   -- Name of this server as a worker, in Flower and celery inspect; empty = maru@host.

@@ -112,13 +112,11 @@ const struct config_key config_keys[] = {
     {"workflows.ttl", CONFIG_DURATION, "7d", 1 * SECOND, 3650 * DAY,
      "How long finished runs of workflows are kept."},
     {"celery.queues", CONFIG_TEXT, "", 0, 0,
-     "With jobs.driver redis: queues of Celery this server takes tasks from, with commas between; "
-     "those of M.jobs are taken anyway."},
+     "Queues of Celery this server takes tasks from, with commas; those of M.jobs anyway."},
     {"celery.default_queue", CONFIG_TEXT, "celery", 0, 0,
      "Queue of tasks for Python workers when nothing names one (Celery's task_default_queue)."},
     {"celery.visibility_timeout", CONFIG_DURATION, "1h", 1 * SECOND, 365 * DAY,
-     "Messages of a Python worker that was silent for so long are given to another; set what "
-     "broker_transport_options says there."},
+     "A Python worker silent for so long loses its messages; as broker_transport_options says."},
     {"celery.node", CONFIG_TEXT, "", 0, 0,
      "Name of this server as a worker, in Flower and celery inspect; empty = maru@host."},
     {"celery.prefix", CONFIG_TEXT, "maru:", 0, 0,
