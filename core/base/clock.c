@@ -134,10 +134,11 @@ static bool parse(struct str text, const struct unit *units, int64_t *out)
 
 bool duration_parse(struct str text, int64_t *ns, struct err *err)
 {
-    if (parse(str_trim(text), duration_units, ns))
+    if (parse(str_trim(text), duration_units, ns) && *ns <= DURATION_MOST)
         return true;
     return err_set(err, ERR_INVALID,
-                   "\"%.*s\" is not a duration: write 250ms, 30s, 5m, 2h, 1d or seconds",
+                   "\"%.*s\" is not a duration: write 250ms, 30s, 5m, 2h, 1d or seconds, at most "
+                   "100 years",
                    (int)(text.n < 40 ? text.n : 40), text.p);
 }
 

@@ -22,8 +22,10 @@ int64_t clock_cpu_ns(void);    /* CPU time of the calling thread */
 /* RFC 3339 in UTC with milliseconds, "2026-11-21T04:45:52.123Z". */
 void clock_format_utc(int64_t wall_ns, char out[32]);
 
+/* A hundred years: added to a wall clock it stays far from INT64_MAX. */
+#define DURATION_MOST (INT64_C(36525) * 86400 * NS_PER_SECOND)
 /* "250ms", "30s", "5m", "2h", "1d", or a bare number of seconds -> nanoseconds.
- * False with *err naming the right forms. */
+ * False with *err naming the right forms: also for one over DURATION_MOST. */
 bool duration_parse(struct str text, int64_t *ns, struct err *err);
 /* "64K", "16M", "1G", or bytes -> bytes (powers of 1024). */
 bool size_parse(struct str text, int64_t *bytes, struct err *err);

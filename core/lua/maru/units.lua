@@ -6,17 +6,23 @@ local match = string.match
 local SECONDS = { ms = 0.001, s = 1, m = 60, h = 3600, d = 86400 }
 local BYTES = { [""] = 1, K = 1024, M = 1024 ^ 2, G = 1024 ^ 3 }
 
---- "250ms", "30s", "5m", "2h", "1d" or seconds -> seconds; nil for anything else.
+local MOST = 36525 * 86400 -- as in core/base/clock.h
+
+local function bounded(seconds)
+  return seconds >= 0 and seconds <= MOST and seconds or nil
+end
+
+--- "250ms", "30s", "5m", "2h", "1d" or seconds -> seconds; nil for anything else and for more than 100 years.
 function M.duration(value)
   if type(value) == "number" then
-    return value >= 0 and value < 1e10 and value or nil
+    return bounded(value)
   end
   local number, unit = match(type(value) == "string" and value or "", "^(%d+%.?%d*)(%a*)$")
   if not number then
     return nil
   end
   local factor = unit == "" and 1 or SECONDS[unit]
-  return factor and tonumber(number) * factor
+  return factor and bounded(tonumber(number) * factor)
 end
 
 --- "64K", "16M", "1G" or bytes -> bytes; nil for anything else.

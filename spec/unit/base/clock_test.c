@@ -36,6 +36,8 @@ TEST(reads_durations)
     CHECK_EQ(duration("5m"), 300 * NS_PER_SECOND);
     CHECK_EQ(duration("1.5h"), 5400 * NS_PER_SECOND);
     CHECK_EQ(duration("1d"), 86400 * NS_PER_SECOND);
+    CHECK_EQ(duration("36525d"), DURATION_MOST);
+    CHECK_EQ(duration("36526d"), -1);
     CHECK_EQ(duration("0"), 0);
     CHECK_EQ(duration("2.5"), 2500 * NS_PER_MS);
     CHECK_EQ(duration("5x"), -1);
