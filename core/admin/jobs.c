@@ -66,7 +66,10 @@ static void write_one(struct admin_call *call, const struct jobs_query *q)
 {
     buf_add(&call->out, q->out.p, q->out.n - 1);
     buf_add_c(&call->out, ",\"why\":");
-    jobs_why(call->admin->parts->jobs, q->id, &call->out);
+    if (*q->why)
+        buf_add_c(&call->out, q->why);
+    else
+        jobs_why(call->admin->parts->jobs, q->id, &call->out);
     buf_add_char(&call->out, '}');
 }
 

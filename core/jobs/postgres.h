@@ -167,6 +167,8 @@ void *pg_claim_main(void *pg);
 void *pg_ask_main(void *pg);
 /* postgres_find.c: q->out gets the ids; or q->err. */
 void pg_find_ids(struct pg *pg, struct jobs_query *q);
+/* postgres_why.c: q->why of the job q->id, if nobody has claimed it; or q->err. */
+void pg_why(struct pg *pg, struct jobs_query *q);
 void pg_query(struct jobs *jobs, struct jobs_query *query);
 void pg_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);

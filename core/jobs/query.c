@@ -336,7 +336,7 @@ static bool parse_after(struct look *l, struct str text)
 void jobs_query(struct jobs *jobs, struct jobs_query *q)
 {
     q->err = (struct err){0};
-    q->next[0] = 0;
+    q->next[0] = q->why[0] = 0;
     q->partial = false;
     memset(q->counts, 0, sizeof q->counts);
     buf_clear(&q->out);

@@ -126,6 +126,7 @@ local DRIVERS = {
       transactions = "there is no outbox for Redis yet",
       expiry = "a push of ours writes no expires yet; that of a Python producer is heeded",
       limits = "a limit holds on each server by itself",
+      why = "only of jobs that this server has claimed",
       owner = "which process has a job is not kept",
       SQL = "any client of Celery pushes: spec/server/celery_spec.lua",
     },
@@ -304,6 +305,19 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(1, overlap(wait_states(node, ids, "done")))
     end)
 
+    feature("say why they wait", "why", function()
+      local function why(id)
+        return (node:admin("/jobs/" .. ("%d"):format(id)).why or {})[1] or {}
+      end
+      local later = why(push(node, "echo", {}, { delay = "1h" }))
+      assert.equal("not_due", later.code)
+      assert.matches("^%d+%-%d+%-%d+T", later["until"])
+      local gate = push(node, "single", { s = 1.5 })
+      wait_state(node, gate, "running")
+      local full = why(push(node, "single", { s = 0 }))
+      assert.same({ code = "kind_full", running = 1, limit = 1 }, full)
+    end)
+
     feature("that did not start in time never run", "expiry", function()
       local gate = push(node, "span", { s = 0.4 }, { queue = "narrow" })
       wait_state(node, gate, "running")
@@ -345,6 +359,7 @@ for _, driver in ipairs(DRIVERS) do
       local id = push(node, "echo", {}, { queue = "side" })
       wait_state(node, push(node, "echo"), "done")
       assert.equal("ready", get(node, id).state)
+      assert.equal("paused", node:admin("/jobs/" .. ("%d"):format(id)).why[1].code)
       assert.is_nil(node:admin("/queues/side/resume", "POST", {}).status)
       wait_state(node, id, "done")
     end)
