@@ -55,6 +55,7 @@ void dispatch(struct jobs *jobs)
 {
     struct worker *w;
     struct job *job;
+    jobs->cut_short = false; /* or the control lane would look on and on while all lanes are full */
     if (!jobs->started || jobs->stopping || jobs->held)
         return;
     while ((w = worker_for_next(jobs)) && (job = flow_pick(jobs)))

@@ -99,7 +99,11 @@ return function(raw, info)
     elseif type(done[2]) == "table" and done[2].batch ~= nil then
       error(BATCH .. ": args.batch of options.done is what the batch says itself", 3)
     end
-    return kind_of(done[1], BATCH), encoded(done[2], BATCH)
+    local kind, text = kind_of(done[1], BATCH), encoded(done[2], BATCH)
+    if text:sub(1, 1) == "[" then
+      error(BATCH .. ": args of options.done must have names: the batch adds one of its own", 3)
+    end
+    return kind, text
   end
 
   --- Pushes jobs that are counted together, all or none, and `done` when all have ended; the id. (waits)
