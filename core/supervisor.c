@@ -210,7 +210,8 @@ static void log_death(const struct child *child, int status)
     bool state = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STATE;
     log_error("supervisor", "server %d %s %s%s", child->pid,
               WIFSIGNALED(status) ? "was killed by" : "ended with", how,
-              state ? ": state.dir cannot be used (the lines before say why); nothing is"
+              state ? ": state.dir cannot be used, or what jobs.url names (the lines before"
+                      " say why); nothing is"
                       " acknowledged until it can"
                     : "");
     setenv("MARU_LAST_DEATH", how, 1);

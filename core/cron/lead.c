@@ -102,17 +102,24 @@ static void on_answer(struct cron_lead *request)
         cron_arm(cron);
 }
 
+/* Any thread: it is given back, or runs out. */
+static void on_resigned(struct cron_lead *request)
+{
+    mem_free(request);
+}
+
+/* To resign is the last thing a node does: its lane may be gone when the answer comes. */
 static void ask(struct cron *cron, bool resign)
 {
     struct lead *l = &cron->lead;
     struct cron_lead *request = mem_zero(1, sizeof *request);
-    request->lane = cron->lane;
-    request->done = on_answer;
+    request->lane = resign ? NULL : cron->lane;
+    request->done = resign ? on_resigned : on_answer;
     request->arg = cron;
     request->resign = resign;
     request->lease_ns = l->lease_ns;
     request->epoch = l->epoch;
-    l->asking = true;
+    l->asking = !resign;
     l->asked_at = cron->mono_ns();
     l->ask_at = l->asked_at + l->lease_ns / RENEWALS;
     cron->record.lead(cron->record.arg, request);

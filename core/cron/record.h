@@ -56,7 +56,7 @@ struct cron_keep {
 /* Asks for the lease, or to keep it, for lease_ns from now on. */
 struct cron_lead {
     struct lane_message message; /* private, first */
-    struct lane *lane;
+    struct lane *lane;           /* where done is called; NULL = any thread */
     void (*done)(struct cron_lead *lead);
     void *arg;
     bool resign; /* gives it up instead */

@@ -36,7 +36,7 @@ struct jobs_driver {
     const char *name;
     bool shared;
     /* From jobs_open().  Blocks.  Fills jobs->record; what it made is freed by close,
-     * which comes also when this fails. */
+     * which comes also when this fails and jobs->record is set. */
     bool (*open)(struct jobs *jobs, struct err *err);
     /* From jobs_start(), no lock: it may claim from now on.  NULL: nothing to do. */
     void (*start)(struct jobs *jobs);

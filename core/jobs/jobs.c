@@ -252,6 +252,8 @@ struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
     else if ((jobs->flight = flight_open(options->flight_path, err)) &&
              jobs->driver->open(jobs, err))
         return jobs;
+    if (jobs->record)
+        jobs->driver->close(jobs);
     destroy(jobs);
     return NULL;
 }
