@@ -218,7 +218,8 @@ bool redis_keep(struct redis_record *rec, struct err *err)
     if (is_time(&rec->sweep_at, lease_ms / 4 < SWEEP_MS ? lease_ms / 4 : SWEEP_MS) &&
         !sweep(rec, err))
         return false;
-    if (is_time(&rec->seen_at, SEEN_MS) && !redis_see_queues(rec, err))
+    if (is_time(&rec->seen_at, SEEN_MS) &&
+        (!redis_see_settings(rec, err) || !redis_see_queues(rec, err)))
         return false;
     if (is_time(&rec->poll_at, POLL_MS))
         set_more(rec);

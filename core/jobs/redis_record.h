@@ -133,6 +133,10 @@ bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *
 /* redis_write.c, writer thread */
 void redis_write_batch(struct redis_record *rec, struct redis **conn);
 
+/* redis_settings.c: the operator's, of the batch (writer thread); of all nodes (keeper). */
+bool redis_write_settings(struct redis_record *rec, struct redis *conn, struct err *err);
+bool redis_see_settings(struct redis_record *rec, struct err *err);
+
 /* redis_claim.c and redis_keep.c, keeper thread.  False with *err: not all of it was done. */
 bool redis_claim_some(struct redis_record *rec, struct err *err);
 bool redis_keep(struct redis_record *rec, struct err *err);

@@ -282,9 +282,9 @@ struct redis_script redis_end = {
 
 void redis_scripts_init(void)
 {
-    struct redis_script *const all[] = {&redis_push,  &redis_claim,  &redis_end,     &redis_renew,
-                                        &redis_due,   &redis_sweep,  &redis_restore, &redis_cancel,
-                                        &redis_retry, &redis_revoke, &redis_rows};
+    struct redis_script *const all[] = {
+        &redis_push,    &redis_claim,  &redis_end,   &redis_renew,  &redis_due,  &redis_sweep,
+        &redis_restore, &redis_cancel, &redis_retry, &redis_revoke, &redis_rows, &redis_set_queue};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_init(all[i]);
 }

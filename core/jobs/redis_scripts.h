@@ -23,7 +23,9 @@
  *   P cron:since, P cron:paused   hash: schedule → nothing up to here was missed; set of schedules
  *   P cron:lease           hash: owner epoch until (us) version
  *   P revoked              zset: uuid → when (s)
- *   P paused               set of queues
+ *   P setting              hash: queue → what an operator set: paused, concurrency, rate, weight,
+ *                          key concurrency, key rate; "-" = not set, a rate is "count/ns"
+ *   P paused               set of the queues that are paused there
  *   P queues               set of "queue, line feed, kind": where maru's jobs wait
  *   P total:<queue>        hash: done dead cancelled expired retried
  *   P quarantine           list of JSON, newest first
@@ -81,6 +83,9 @@ extern struct redis_script redis_cancel;
 extern struct redis_script redis_retry;
 /* P uuid now_ns → the id of an unfinished job with it, or "". */
 extern struct redis_script redis_revoke;
+
+/* P queue and what of it P setting shall have, "" = as it is → all of it.  In redis_settings.c. */
+extern struct redis_script redis_set_queue;
 
 /* P id… → for each {id, state, kind, queue, priority, attempt, max, crashes, args, error, result,
  * created, run_at, started, finished, uuid, result JSON of a foreign or external one or ""}. */

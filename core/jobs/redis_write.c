@@ -261,12 +261,12 @@ void redis_write_batch(struct redis_record *rec, struct redis **conn)
     struct jobs *jobs = rec->jobs;
     struct err err = {0};
     batch_take(jobs);
-    bool pushed = jobs->batch.pushes != NULL;
+    bool wakes = jobs->batch.pushes || jobs->batch.settings;
     bool ok = redis_reach(rec, conn, "writer", &err) && write_ends(rec, *conn, &err) &&
-              write_pushes(rec, *conn, &err);
+              write_pushes(rec, *conn, &err) && redis_write_settings(rec, *conn, &err);
     if (!ok && *conn)
         redis_failed(rec, conn, &err);
-    if (ok && pushed) {
+    if (ok && wakes) {
         pthread_mutex_lock(&rec->lock);
         rec->more = true;
         pthread_mutex_unlock(&rec->lock);
