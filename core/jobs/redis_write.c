@@ -196,8 +196,10 @@ static struct ending ending_of(const struct job *job, struct claim *claim)
         e.kind = ENDING_DEAD;
         break;
     case JOB_END_CANCELLED:
-    case JOB_END_EXPIRED:
         e.kind = ENDING_CANCELLED;
+        break;
+    case JOB_END_EXPIRED:
+        e.kind = ENDING_EXPIRED;
         break;
     case JOB_END_RETRY:
         e.kind = ENDING_RETRY;
