@@ -49,10 +49,14 @@ const SAMPLES = {
 
 const AUTHORITY = /^https?:\/\/(?:[^/?#@[\]]*@)?(?:\[[^\]]+\]|[^/?#@[\]:]+)(?::\d*)?(?:[/?#]|$)/i;
 
+/** An offset without its colon, +0900 or +09, which RFC 3339 does not know. */
+const SHORT_OFFSET = /[+-]\d\d(\d\d)?$/;
+
 /** What ajv-formats lets pass that the formats' own standards do not: of an address it may read the host as a path. */
 const LAX = {
   uuid: (given) => /^urn:uuid:/i.test(given),
-  "date-time": (given) => /^.{10}\s/.test(given),
+  "date-time": (given) => /^.{10}\s/.test(given) || SHORT_OFFSET.test(given),
+  time: (given) => SHORT_OFFSET.test(given),
   hostname: (given) => given.endsWith("."),
   uri: (given) => /^https?:/i.test(given) && !AUTHORITY.test(given),
 };
