@@ -56,6 +56,44 @@ int cli_fail_by_problem(const struct flat *answer, int status)
     return cli_fail(EXIT_FAILED, "%s (%d)", detail ? detail : "the server refused", status);
 }
 
+/* code: of cli_ask() or cli_send(). */
+static int print_answer(const struct cli_options *o, int code, int status, const struct buf *body,
+                        void (*print)(const struct flat *answer))
+{
+    struct flat answer = {0};
+    struct err err = {0};
+    if (status && !flat_read(buf_str(body), &answer, &err))
+        code = cli_fail(EXIT_FAILED, "%s", err.message);
+    else if (status >= 400)
+        code = cli_fail_by_problem(&answer, status);
+    else if (status && o->json)
+        cli_print_json(body);
+    else if (status && print)
+        print(&answer);
+    flat_free(&answer);
+    return code;
+}
+
+int cli_look(const struct cli_options *o, const char *path,
+             void (*print)(const struct flat *answer))
+{
+    struct buf body = {0};
+    int status, code = cli_ask(o, "GET", path, &body, &status);
+    code = print_answer(o, code, status, &body, print);
+    buf_free(&body);
+    return code;
+}
+
+int cli_change(const struct cli_options *o, const char *path, struct str content,
+               void (*print)(const struct flat *answer))
+{
+    struct buf body = {0};
+    int status, code = cli_send(o, "POST", path, content, &body, &status);
+    code = print_answer(o, code, status, &body, print);
+    buf_free(&body);
+    return code;
+}
+
 int cli_show(const struct cli_options *o, const char *path, const char *prefix,
              const char *const *columns)
 {

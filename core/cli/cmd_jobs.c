@@ -92,25 +92,11 @@ static void print_job(const struct flat *f)
 
 static int show(const struct cli_options *o)
 {
-    struct buf body = {0};
-    struct flat answer = {0};
-    struct err err = {0};
     long long id;
-    int status;
     if (o->word_count != 2 || !str_int64(str_c(o->words[1]), &id))
         return cli_fail(EXIT_USAGE, "jobs show takes a job's number");
     char *path = mem_printf("/jobs/%lld", id);
-    int code = cli_ask(o, "GET", path, &body, &status);
-    if (status && !flat_read(buf_str(&body), &answer, &err))
-        code = cli_fail(EXIT_FAILED, "%s", err.message);
-    else if (status >= 400)
-        code = cli_fail_by_problem(&answer, status);
-    else if (status && o->json)
-        cli_print_json(&body);
-    else if (status)
-        print_job(&answer);
-    flat_free(&answer);
-    buf_free(&body);
+    int code = cli_look(o, path, print_job);
     mem_free(path);
     return code;
 }
@@ -142,30 +128,26 @@ static void write_bulk(struct buf *out, const struct cli_options *o)
     json_close(&w, '}');
 }
 
+static void print_found(const struct flat *answer)
+{
+    printf("%s match\n", flat_get(answer, "matched"));
+}
+
+static void print_changed(const struct flat *answer)
+{
+    printf("%s match, %s changed\n", flat_get(answer, "matched"), flat_get(answer, "changed"));
+}
+
 static int change_all(const struct cli_options *o)
 {
-    struct buf body = {0}, content = {0};
-    struct flat answer = {0};
-    struct err err = {0};
-    int status;
+    struct buf content = {0};
     if (o->word_count > 1)
         return cli_fail(EXIT_USAGE,
                         "jobs %s takes numbers or --all with what to search for, not both",
                         o->words[0]);
     write_bulk(&content, o);
-    int code = cli_send(o, "POST", "/jobs/bulk", buf_str(&content), &body, &status);
-    if (status && !flat_read(buf_str(&body), &answer, &err))
-        code = cli_fail(EXIT_FAILED, "%s", err.message);
-    else if (status >= 400)
-        code = cli_fail_by_problem(&answer, status);
-    else if (status && o->json)
-        cli_print_json(&body);
-    else if (status)
-        printf(o->dry ? "%s match\n" : "%s match, %s changed\n", flat_get(&answer, "matched"),
-               flat_get(&answer, "changed"));
-    flat_free(&answer);
+    int code = cli_change(o, "/jobs/bulk", buf_str(&content), o->dry ? print_found : print_changed);
     buf_free(&content);
-    buf_free(&body);
     return code;
 }
 

@@ -56,27 +56,6 @@ static void print_one(const struct flat *f)
     flat_print_table(f, "events", events);
 }
 
-/* Asks and prints; which: what is printed when it went well. */
-static int print(const struct cli_options *o, const char *path,
-                 void (*which)(const struct flat *answer))
-{
-    struct buf body = {0};
-    struct flat answer = {0};
-    struct err err = {0};
-    int status, code = cli_ask(o, "GET", path, &body, &status);
-    if (status && !flat_read(buf_str(&body), &answer, &err))
-        code = cli_fail(EXIT_FAILED, "%s", err.message);
-    else if (status >= 400)
-        code = cli_fail_by_problem(&answer, status);
-    else if (status && o->json)
-        printf("%.*s\n", (int)body.n, body.p);
-    else if (status)
-        which(&answer);
-    flat_free(&answer);
-    buf_free(&body);
-    return code;
-}
-
 static int plugins_release(const struct cli_options *o)
 {
     struct buf body = {0};
@@ -100,7 +79,7 @@ static int plugins_release(const struct cli_options *o)
 int cmd_plugins(const struct cli_options *o)
 {
     if (!o->word_count)
-        return print(o, "/plugins", print_all);
+        return cli_look(o, "/plugins", print_all);
     bool release = o->word_count == 2 && !strcmp(o->words[0], "release");
     if (o->word_count != 2 || (!release && strcmp(o->words[0], "show")) ||
         !cli_is_name(o->words[1]))
@@ -108,7 +87,7 @@ int cmd_plugins(const struct cli_options *o)
     if (release)
         return plugins_release(o);
     char *path = mem_printf("/plugins/%s", o->words[1]);
-    int code = print(o, path, print_one);
+    int code = cli_look(o, path, print_one);
     mem_free(path);
     return code;
 }

@@ -11,23 +11,12 @@
 
 static int post(const struct cli_options *o, const char *verb, struct str content)
 {
-    struct buf body = {0}, path = {0};
-    struct flat answer = {0};
-    struct err err = {0};
-    int status;
+    struct buf path = {0};
     buf_add_c(&path, "/queues/");
     cli_add_encoded(&path, o->words[1]);
     buf_printf(&path, "/%s", verb);
-    int code = cli_send(o, "POST", path.p, content, &body, &status);
-    if (status && !flat_read(buf_str(&body), &answer, &err))
-        code = cli_fail(EXIT_FAILED, "%s", err.message);
-    else if (status >= 400)
-        code = cli_fail_by_problem(&answer, status);
-    else if (status && o->json)
-        cli_print_json(&body);
-    flat_free(&answer);
+    int code = cli_change(o, path.p, content, NULL);
     buf_free(&path);
-    buf_free(&body);
     return code;
 }
 
@@ -109,22 +98,7 @@ static void print_workers(const struct flat *f)
 
 int cmd_workers(const struct cli_options *o)
 {
-    struct buf body = {0};
-    struct flat answer = {0};
-    struct err err = {0};
-    int status;
     if (o->word_count)
         return cli_fail(EXIT_USAGE, "workers takes no words");
-    int code = cli_ask(o, "GET", "/workers", &body, &status);
-    if (status && !flat_read(buf_str(&body), &answer, &err))
-        code = cli_fail(EXIT_FAILED, "%s", err.message);
-    else if (status >= 400)
-        code = cli_fail_by_problem(&answer, status);
-    else if (status && o->json)
-        cli_print_json(&body);
-    else if (status)
-        print_workers(&answer);
-    flat_free(&answer);
-    buf_free(&body);
-    return code;
+    return cli_look(o, "/workers", print_workers);
 }

@@ -38,22 +38,8 @@ static void print_one(const struct flat *f)
 
 static int show(const struct cli_options *o, long long id)
 {
-    struct buf body = {0};
-    struct flat answer = {0};
-    struct err err = {0};
-    int status;
     char *path = mem_printf("/workflows/%lld", id);
-    int code = cli_ask(o, "GET", path, &body, &status);
-    if (status && o->json)
-        printf("%.*s\n", (int)body.n, body.p);
-    else if (status && !flat_read(buf_str(&body), &answer, &err))
-        code = cli_fail(EXIT_FAILED, "%s", err.message);
-    else if (status >= 400)
-        code = cli_fail_by_problem(&answer, status);
-    else if (status)
-        print_one(&answer);
-    flat_free(&answer);
-    buf_free(&body);
+    int code = cli_look(o, path, print_one);
     mem_free(path);
     return code;
 }
