@@ -24,7 +24,8 @@ static const char exit_codes_help[] =
     "  3  configuration: a file or value is wrong, or an address is in use\n"
     "  4  a plugin does not load; the line names its file\n"
     "  5  no server runs on this state.dir\n"
-    "  6  state.dir cannot be used: locked by another server, not writable, corrupt\n";
+    "  6  state.dir cannot be used: locked by another server, not writable, corrupt;\n"
+    "     or what jobs.url names cannot be reached\n";
 
 static const struct cli_command commands[] = {
     {"serve", "serve plugins until told to stop",

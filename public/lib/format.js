@@ -80,12 +80,17 @@ export function clock(at, lang) {
   return dateFormat(lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }).format(ms);
 }
 
-/** "21 Nov, 14:05" or "11. 21. 14:05". @param {string|number|null|undefined} at @param {string} lang */
-export function moment(at, lang) {
+/**
+ * "21 Nov, 14:05" or "11. 21. 14:05".
+ * @param {string|number|null|undefined} at
+ * @param {string} lang
+ * @param {string} [timeZone]   IANA; default the browser's
+ */
+export function moment(at, lang, timeZone) {
   const ms = millis(at);
   if (Number.isNaN(ms)) return DASH;
   const month = lang === "ko" ? "numeric" : "short";
-  return dateFormat(lang, { month, day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(ms);
+  return dateFormat(lang, { month, day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone }).format(ms);
 }
 
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];

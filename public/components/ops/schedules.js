@@ -46,7 +46,7 @@ function Row({ ctx, schedule: s, may, act, said }) {
       <td class="c-plugin"><button class="plain" aria-expanded=${opened} onClick=${() => setOpened(!opened)} data-row data-open-schedule=${s.id}>${s.id}</button>
         <span class="muted">${s.plugin}${s.job && s.job !== s.id && s.job !== `${s.plugin}.${s.id}` ? ` → ${s.job}` : ""}</span></td>
       <td data-label=${t("ops.pattern")}><code>${s.pattern}</code> <span class="muted">${s.tz}</span></td>
-      <td data-label=${t("ops.next")}>${off ? html`<${Pill} kind=${s.paused ? "warn" : "idle"}>${t(off)}</${Pill}>` : html`${ago(s.next_at, now, language)} <span class="muted">${moment(s.next_at, language)}</span>
+      <td data-label=${t("ops.next")}>${off ? html`<${Pill} kind=${s.paused ? "warn" : "idle"}>${t(off)}</${Pill}>` : html`${ago(s.next_at, now, language)} <span class="muted">${moment(s.next_at, language, s.tz)}</span>
         ${changesOf(s).some(Boolean) && html` <${Pill} kind="warn" title=${t("jobs.clock_text")}>${t("jobs.clock")}</${Pill}>`}`}</td>
       <td data-label=${t("ops.last")} class="muted" title=${s.last_status ?? ""}>${s.last_at ? ago(s.last_at, now, language) : t("ops.never")}</td>
       ${may && html`<td class="c-act"><span class=${said?.bad ? "bad-text" : "muted"} role="status">${said?.job ? html`<a href=${jobHref(said.job)}>${said.text}</a>` : said?.text ?? ""}</span>

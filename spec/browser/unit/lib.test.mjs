@@ -161,3 +161,8 @@ test("a signal tells its subscribers once a change, and none after they left", (
   s.value = 3;
   assert.deepEqual(heard, [2]);
 });
+
+test("a moment is told in the zone that was asked for", () => {
+  assert.equal(format.moment("2026-11-21T18:00:00Z", "en", "Asia/Seoul"), "22 Nov, 03:00");
+  assert.equal(format.moment("2026-11-21T18:00:00Z", "en", "America/New_York"), "21 Nov, 13:00");
+});
