@@ -121,7 +121,7 @@ void jobs_bulk(struct jobs *jobs, struct jobs_bulk *b)
                 b->action == JOBS_RETRY    ? "retried"
                 : b->action == JOBS_CANCEL ? "cancelled"
                                            : "discarded");
-    else if (b->action == JOBS_DISCARD)
+    else if (b->action == JOBS_DISCARD && !jobs->driver->discard)
         shared_has(jobs, "discards of many jobs", &b->err);
     if (b->ids || b->err.code) {
         lane_call(b->lane, on_ids, b);

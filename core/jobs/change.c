@@ -122,6 +122,10 @@ void jobs_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
 void jobs_discard(struct jobs *jobs, struct jobs_change *change, int64_t id)
 {
     struct err err = {0};
+    if (jobs->driver->discard) {
+        jobs->driver->discard(jobs, change, id);
+        return;
+    }
     jobs_lock(jobs);
     bool queued = index_get(&jobs->index, id) != NULL || jobs->driver->cancel;
     if (jobs->failed.code || jobs->closed)

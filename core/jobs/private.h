@@ -235,6 +235,9 @@ struct push_op {
     struct job *replaces; /* the queued one whose work this becomes, or NULL */
     int64_t unique_until; /* wall, ns: how long the key is held whatever happens; 0 = not */
     bool duplicate;       /* a shared record has the unique key: the same */
+    /* for a shared record, which decides: what the push asked, and whether it was done */
+    int64_t unique_period_ns;
+    bool replace, replaced;
     bool published;
     void (*ran)(struct jobs_push *push);
     struct sqlite_write write; /* inside a store:tx */

@@ -70,18 +70,15 @@ static bool is_open(const struct jobs *jobs, struct err *err)
 }
 
 /* Lock held.  Without ids at hand the driver gives them; who has the key the record knows. */
-static bool admit_shared(struct jobs *jobs, struct push_op *op, const struct job_spec *spec,
-                         struct err *err)
+static void admit_shared(struct jobs *jobs, struct push_op *op, const struct job_spec *spec)
 {
-    if ((spec->unique_queued || spec->unique_replace || spec->unique_period_ns) &&
-        !shared_has(jobs, "unique keys with a scope, a period or replace", err))
-        return false;
+    op->unique_period_ns = spec->unique_period_ns;
+    op->replace = spec->unique_replace;
     if (jobs->next_id + op->count <= jobs->id_limit) {
         op->first->id = jobs->next_id;
         jobs->next_id += op->count;
     }
     jobs->pushing += op->count;
-    return true;
 }
 
 bool push_name(struct jobs *jobs, struct job *job, const struct job_spec *spec, struct err *err)
@@ -115,8 +112,10 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
     struct job *first = op->first;
     if (!push_room(jobs, op->count, err) || !push_name(jobs, first, spec, err))
         return false;
-    if (jobs->driver->shared)
-        return admit_shared(jobs, op, spec, err);
+    if (jobs->driver->shared) {
+        admit_shared(jobs, op, spec);
+        return true;
+    }
     if (!unique_admit(jobs, op, spec, err))
         return false;
     if (op->replaces)
@@ -176,8 +175,9 @@ static bool check_unique(const struct jobs *jobs, const struct job_spec *spec, b
 {
     if (!spec->unique_queued && !spec->unique_replace && !spec->unique_period_ns)
         return true;
-    if (jobs->driver->shared)
-        return err_set(err, ERR_INVALID, "jobs: scope, period and replace need the driver sqlite");
+    if (!jobs->driver->unique_modes &&
+        !shared_has(jobs, "unique keys with a scope, a period or replace", err))
+        return false;
     if (spec->unique.n == 0 || spec->unique_period_ns < 0)
         return err_set(err, ERR_INVALID, "jobs: scope, period and replace are of a unique key");
     return queue || !spec->unique_replace ||
@@ -273,7 +273,7 @@ static void publish_jobs(struct jobs *jobs, struct job *job, int64_t now, int *c
 /* Lock held: of a push that is not published here. */
 static void count_pushed(struct jobs *jobs, const struct push_op *op, int64_t now)
 {
-    if (op->fired_before || op->duplicate)
+    if (op->fired_before || op->duplicate || op->replaced)
         return;
     jobs->pushed_total += op->count;
     for (const struct job *job = op->first; job; job = job->next)
