@@ -178,4 +178,5 @@ struct pg_schedules *pg_schedules_create(struct pg *pg);
 void pg_schedules_free(struct pg_schedules *p); /* answers what is left */
 void pg_ask_schedules(struct jobs *jobs, struct jobs_schedules *s);
 
-extern const char postgres_sql[]; /* made of postgres.sql */
+/* Made of postgres_tables.sql, its versions one after the other, and of postgres.sql. */
+extern const char postgres_tables_sql[], postgres_sql[];

@@ -1,97 +1,10 @@
--- postgres.sql -- the queue's schema in PostgreSQL, made at start under an advisory lock.
---
--- A job's body (maru.job) is written once and deleted at its end; what moves is narrow:
--- ready, parked (its key is at its limit) or claimed. A `flow` is a pair of queue and
--- kind: an index over (flow, prio, run_at, id) gives each claim its jobs in order, with
--- nothing in between that cannot run. Times are ns since 1970 by this server's clock.
---
--- prio: 0 high, 1 normal, 2 low; 9: had a part in two crashes, runs alone (claim()).
--- run_at 0: comes before all others of its priority.
+-- postgres.sql -- the functions over the tables of postgres_tables.sql, which says what they mean. Times are ns since 1970
+-- by this server's clock.
 
-CREATE TABLE maru.meta(key text PRIMARY KEY, value bigint NOT NULL);
-CREATE SEQUENCE maru.block;      -- of 2^20 ids for a node's pushes
-CREATE SEQUENCE maru.single;     -- ids of maru.push(), above all blocks
-CREATE SEQUENCE maru.fence;
-
-CREATE TABLE maru.kind(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
-  queue text NOT NULL DEFAULT 'default', prio smallint NOT NULL DEFAULT 1,
-  max_attempts int NOT NULL DEFAULT 4, most int NOT NULL DEFAULT 0, key_most int NOT NULL DEFAULT 0);
-CREATE TABLE maru.queue(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
-  most int NOT NULL DEFAULT 0, -- declared; what an operator set (bits: enum queue_field) is over it:
-  set int NOT NULL DEFAULT 0, paused bool NOT NULL DEFAULT false, concurrency int NOT NULL DEFAULT 0,
-  rate bigint NOT NULL DEFAULT 0, rate_period bigint NOT NULL DEFAULT 0, weight int NOT NULL DEFAULT 1,
-  key_concurrency int NOT NULL DEFAULT 0, key_rate bigint NOT NULL DEFAULT 0,
-  key_rate_period bigint NOT NULL DEFAULT 0);
-CREATE TABLE maru.flow(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  kind int NOT NULL REFERENCES maru.kind, queue int NOT NULL REFERENCES maru.queue,
-  UNIQUE(kind, queue));
-
--- Nodes: one row for each running server. Its lease covers all it has claimed.
-CREATE TABLE maru.node(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, home text NOT NULL,
-  name text NOT NULL, lanes int NOT NULL, capacity int NOT NULL, started_at bigint NOT NULL,
-  beat_at bigint NOT NULL, expires_at bigint NOT NULL, running text NOT NULL DEFAULT '[]');
--- How far a writer's batches got: what a lost connection leaves unknown.
-CREATE TABLE maru.writer(id text PRIMARY KEY, seq bigint NOT NULL, at bigint NOT NULL) WITH (fillfactor = 10);
--- How far a server's own transactions (tx.jobs) were relayed.
-CREATE TABLE maru.relay(home text PRIMARY KEY, seq bigint NOT NULL) WITH (fillfactor = 10);
-
-CREATE TABLE maru.job(id bigint PRIMARY KEY, flow int NOT NULL, prio smallint NOT NULL,
-  attempt smallint NOT NULL DEFAULT 0, max_attempts smallint NOT NULL, crashes smallint NOT NULL DEFAULT 0,
-  timeout_ms int NOT NULL DEFAULT 0, created_at bigint NOT NULL, run_at bigint NOT NULL,
-  scheduled_at bigint NOT NULL DEFAULT 0, uniq text, key text, error text, args text NOT NULL,
-  extra text);
-CREATE TABLE maru.ready(id bigint NOT NULL, flow int NOT NULL, prio smallint NOT NULL,
-  run_at bigint NOT NULL, key text);
-CREATE INDEX ready_next ON maru.ready(flow, prio, run_at, id);
-CREATE TABLE maru.parked(id bigint NOT NULL, flow int NOT NULL, prio smallint NOT NULL,
-  run_at bigint NOT NULL, key text NOT NULL);
-CREATE INDEX parked_next ON maru.parked(flow, key, prio, run_at, id);
-CREATE TABLE maru.claimed(id bigint PRIMARY KEY, flow int NOT NULL, node bigint NOT NULL,
-  fence bigint NOT NULL, at bigint NOT NULL, key text, suspect bool NOT NULL, cancel bool NOT NULL DEFAULT false);
-CREATE INDEX claimed_flow ON maru.claimed(flow, key);
-CREATE INDEX claimed_fence ON maru.claimed(fence);
-CREATE TABLE maru.uniq(kind int NOT NULL, key text NOT NULL, id bigint NOT NULL, PRIMARY KEY(kind, key));
-CREATE TABLE maru.fire(schedule text NOT NULL, at bigint NOT NULL, job bigint NOT NULL, PRIMARY KEY(schedule, at));
--- What schedules did otherwise: nothing up to `since` was missed (seconds); and the lease of the node that fires.
-CREATE TABLE maru.schedule(name text PRIMARY KEY, since bigint NOT NULL, paused bool NOT NULL DEFAULT false);
-CREATE TABLE maru.lease(what text PRIMARY KEY, owner text NOT NULL, epoch bigint NOT NULL, until bigint NOT NULL,
-  version bigint NOT NULL) WITH (fillfactor = 10);
-INSERT INTO maru.lease VALUES('cron', '', 0, 0, 0);
-CREATE TABLE maru.dead(id bigint PRIMARY KEY, flow int NOT NULL, prio smallint NOT NULL,
-  attempt smallint NOT NULL, max_attempts smallint NOT NULL, crashes smallint NOT NULL,
-  timeout_ms int NOT NULL, created_at bigint NOT NULL, scheduled_at bigint NOT NULL,
-  started_at bigint NOT NULL, dead_at bigint NOT NULL, uniq text, key text, error text,
-  args text NOT NULL, extra text);
--- Results go with the six hours in which they expire.
-CREATE TABLE maru.done(id bigint NOT NULL, expires_at bigint NOT NULL, flow int NOT NULL,
-  prio smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
-  created_at bigint NOT NULL, started_at bigint NOT NULL, finished_at bigint NOT NULL,
-  result text NOT NULL) PARTITION BY RANGE (expires_at);
-CREATE INDEX done_id ON maru.done(id);
-CREATE TABLE maru.done_rest PARTITION OF maru.done DEFAULT;
--- The rest of what ended lately: two tables, of which the older one is truncated in turn.
-CREATE TABLE maru.past(half smallint NOT NULL, id bigint NOT NULL, fin smallint NOT NULL,
-  flow int NOT NULL, prio smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
-  created_at bigint NOT NULL, started_at bigint NOT NULL, finished_at bigint NOT NULL) PARTITION BY LIST (half);
-CREATE INDEX past_id ON maru.past(id);
-CREATE TABLE maru.past_0 PARTITION OF maru.past FOR VALUES IN (0);
-CREATE TABLE maru.past_1 PARTITION OF maru.past FOR VALUES IN (1);
-INSERT INTO maru.meta VALUES('half', 0);
-
--- Rows come and go all the time: vacuum them by count, not by share of the table.
-ALTER TABLE maru.job SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-  autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.5);
-ALTER TABLE maru.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-  autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.5);
-ALTER TABLE maru.claimed SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
-  autovacuum_vacuum_cost_delay = 0);
-ALTER TABLE maru.parked SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-  autovacuum_vacuum_cost_delay = 0);
-
-CREATE FUNCTION maru.now() RETURNS bigint LANGUAGE sql VOLATILE AS
+CREATE OR REPLACE FUNCTION maru.now() RETURNS bigint LANGUAGE sql VOLATILE AS
   $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 $$;
 
-CREATE FUNCTION maru.flow(kind_name text, queue_name text) RETURNS int LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION maru.flow(kind_name text, queue_name text) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE k int; q int; f int;
 BEGIN
   SELECT fl.id INTO f FROM maru.flow fl JOIN maru.kind ki ON ki.id = fl.kind JOIN maru.queue qu ON qu.id = fl.queue
@@ -109,7 +22,7 @@ BEGIN
 END $$;
 
 -- What a node's plugins declare; returns the kinds' ids in the order of the names.
-CREATE FUNCTION maru.declare(names text[], queues text[], prios smallint[], attempts int[], mosts int[], key_mosts int[],
+CREATE OR REPLACE FUNCTION maru.declare(names text[], queues text[], prios smallint[], attempts int[], mosts int[], key_mosts int[],
   queue_mosts int[])
 RETURNS SETOF int LANGUAGE sql AS $$
   WITH d AS (SELECT * FROM unnest(names, queues, prios, attempts, mosts, key_mosts, queue_mosts)
@@ -125,7 +38,7 @@ RETURNS SETOF int LANGUAGE sql AS $$
 $$;
 
 -- A batch of plain pushes. delays: ns from now.
-CREATE FUNCTION maru.put(ids bigint[], flows int[], prios smallint[], attempts smallint[], delays bigint[],
+CREATE OR REPLACE FUNCTION maru.put(ids bigint[], flows int[], prios smallint[], attempts smallint[], delays bigint[],
   timeouts int[], schedules bigint[], uniqs text[], keys text[], argses text[], extras text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE t bigint := maru.now();
@@ -139,24 +52,24 @@ BEGIN
 END $$;
 
 -- Takes unique keys; returns the ids that got theirs.
-CREATE FUNCTION maru.take_keys(ids bigint[], flows int[], uniqs text[]) RETURNS SETOF bigint LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION maru.take_keys(ids bigint[], flows int[], uniqs text[]) RETURNS SETOF bigint LANGUAGE sql AS $$
   INSERT INTO maru.uniq(kind, key, id)
     SELECT f.kind, u.uniq, u.id FROM unnest(ids, flows, uniqs) u(id, flow, uniq) JOIN maru.flow f ON f.id = u.flow
     ORDER BY 1, 2
   ON CONFLICT DO NOTHING RETURNING id
 $$;
 -- Takes schedules' instants; returns the ids of those that nobody had fired.
-CREATE FUNCTION maru.take_fires(ids bigint[], names text[], ats bigint[]) RETURNS SETOF bigint LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION maru.take_fires(ids bigint[], names text[], ats bigint[]) RETURNS SETOF bigint LANGUAGE sql AS $$
   INSERT INTO maru.fire(schedule, at, job) SELECT name, at, id FROM unnest(ids, names, ats) u(id, name, at) ORDER BY 1, 2
   ON CONFLICT DO NOTHING RETURNING job
 $$;
 
-CREATE FUNCTION maru.give_back_fires(names text[], ats bigint[]) RETURNS void LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION maru.give_back_fires(names text[], ats bigint[]) RETURNS void LANGUAGE sql AS $$
   DELETE FROM maru.fire f USING unnest(names, ats) u(name, t) WHERE f.schedule = u.name AND f.at = u.t
 $$;
 
 -- The lease of who fires schedules: kept by its owner while nobody else took it, taken when it is over; 0 gives it up.
-CREATE FUNCTION maru.lead(me text, held bigint, lease bigint, OUT mine bool, OUT epoch bigint, OUT version bigint)
+CREATE OR REPLACE FUNCTION maru.lead(me text, held bigint, lease bigint, OUT mine bool, OUT epoch bigint, OUT version bigint)
 LANGUAGE plpgsql AS $$
 DECLARE t bigint := maru.now();
 BEGIN
@@ -169,17 +82,17 @@ BEGIN
   END IF;
   SELECT l.epoch, l.version INTO epoch, version FROM maru.lease l WHERE l.what = 'cron';
 END $$;
-CREATE FUNCTION maru.keep_since(names text[], sinces bigint[]) RETURNS void LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION maru.keep_since(names text[], sinces bigint[]) RETURNS void LANGUAGE sql AS $$
   INSERT INTO maru.schedule AS s (name, since) SELECT * FROM unnest(names, sinces) ORDER BY 1
   ON CONFLICT (name) DO UPDATE SET since = greatest(s.since, excluded.since)
 $$;
-CREATE FUNCTION maru.keep_pause(names text[], sinces bigint[], pauses smallint[]) RETURNS void LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION maru.keep_pause(names text[], sinces bigint[], pauses smallint[]) RETURNS void LANGUAGE sql AS $$
   INSERT INTO maru.schedule AS s (name, since, paused)
     SELECT u.name, u.since, u.paused = 1 FROM unnest(names, sinces, pauses) u(name, since, paused) ORDER BY 1
   ON CONFLICT (name) DO UPDATE SET since = greatest(s.since, excluded.since), paused = excluded.paused;
   UPDATE maru.lease SET version = version + 1 WHERE what = 'cron'
 $$;
-CREATE FUNCTION maru.prune_fires(names text[], befores bigint[]) RETURNS void LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION maru.prune_fires(names text[], befores bigint[]) RETURNS void LANGUAGE sql AS $$
   DELETE FROM maru.fire f USING unnest(names, befores) u(name, t) WHERE f.schedule = u.name AND f.at < u.t
     AND f.at < (SELECT max(g.at) FROM maru.fire g WHERE g.schedule = u.name)
 $$;
@@ -187,7 +100,7 @@ $$;
 -- For any client, inside its own transaction: maru.push('plugin.job', '{"to": 7}', '{"delay": 60}').
 -- options: queue, priority ("high", "normal", "low"), delay (seconds), retries, timeout (seconds), unique, key.
 -- Returns the id; NULL when the unique key is taken.
-CREATE FUNCTION maru.push(kind text, args jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
+CREATE OR REPLACE FUNCTION maru.push(kind text, args jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE d maru.kind; f int; new_id bigint := 4503599627370496 + nextval('maru.single'); t bigint := maru.now();
   p smallint; due bigint := t + (coalesce((options->>'delay')::float8, 0) * 1e9)::bigint; bad text;
@@ -220,7 +133,7 @@ END $$;
 
 -- Moves up to `want` due jobs of one flow and priority to claimed; those whose key is at its
 -- limit are parked. Returns how many were claimed and how many were looked at.
-CREATE FUNCTION maru.take(me bigint, f int, p smallint, want int, f_kind int, key_most int, fence bigint, t bigint,
+CREATE OR REPLACE FUNCTION maru.take(me bigint, f int, p smallint, want int, f_kind int, key_most int, fence bigint, t bigint,
   OUT got int, OUT seen int) LANGUAGE plpgsql AS $$
 BEGIN
   IF key_most = 0 THEN
@@ -250,7 +163,7 @@ END $$;
 -- all limits. Queues take turns; within one a priority is worth five seconds, so none starves. While limits are looked at nobody else claims under any
 -- (advisory lock 7001), so they hold over all nodes. The last row has id NULL and in run_at when
 -- the next job is due (0: more are due now, NULL: none).
-CREATE FUNCTION maru.claim(me bigint, kinds int[], want int)
+CREATE OR REPLACE FUNCTION maru.claim(me bigint, kinds int[], want int)
 RETURNS TABLE(id bigint, fence bigint, flow int, prio smallint, attempt smallint, max_attempts smallint, crashes smallint,
   timeout_ms int, created_at bigint, run_at bigint, scheduled_at bigint, uniq text, error text, args text, extra text)
 LANGUAGE plpgsql AS $$
@@ -313,7 +226,7 @@ BEGIN
 END $$;
 
 -- Parked jobs of these (kind, key)s for which there is room come back; under lock 7001.
-CREATE FUNCTION maru.unpark(kinds int[], keys text[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION maru.unpark(kinds int[], keys text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE k record;
 BEGIN
   PERFORM pg_advisory_xact_lock(7001);
@@ -331,7 +244,7 @@ END $$;
 
 -- Writes ends; returns the ids that were still the caller's. fin: 0 done, 2 again later, 3 dead,
 -- 4 cancelled, 5 back as it was, 6 expired (ORDER job_end). delays: ns from now, 0 = at once, in front.
-CREATE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
+CREATE OR REPLACE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
   starts bigint[], ttls bigint[], errors text[], results text[])
 RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 DECLARE t bigint := maru.now(); h smallint; ours bigint[]; k int[]; s text[];
@@ -371,7 +284,7 @@ END $$;
 
 -- What a node had that is gone comes back, in front. blamed: those that ran when it died (NULL: all):
 -- one more crash, and with the third one dead.
-CREATE FUNCTION maru.recover(gone bigint, blamed bigint[]) RETURNS int LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION maru.recover(gone bigint, blamed bigint[]) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE n int; k int[]; s text[];
 BEGIN
   UPDATE maru.job j SET crashes = crashes + 1 FROM maru.claimed c
@@ -399,7 +312,7 @@ BEGIN
 END $$;
 
 -- Recovers nodes whose lease ran out; returns their names and how many jobs they had.
-CREATE FUNCTION maru.reap() RETURNS TABLE(name text, jobs int) LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION maru.reap() RETURNS TABLE(name text, jobs int) LANGUAGE plpgsql AS $$
 DECLARE g record;
 BEGIN
   FOR g IN SELECT n.id, n.name FROM maru.node n WHERE n.expires_at < maru.now() FOR UPDATE SKIP LOCKED LOOP
@@ -410,7 +323,7 @@ BEGIN
 END $$;
 
 -- A queued job is gone; a claimed one is marked, and its node told. Returns 'gone', 'asked' or NULL.
-CREATE FUNCTION maru.cancel(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION maru.cancel(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE j maru.job; h smallint; at_node bigint;
 BEGIN
   FOR i IN 1..3 LOOP
@@ -441,7 +354,7 @@ BEGIN
 END $$;
 
 -- A dead job becomes ready with all its attempts, a delayed one at once. 'ok', 'taken' (its key) or NULL.
-CREATE FUNCTION maru.retry(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION maru.retry(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE j maru.job; d maru.dead; t bigint := maru.now();
 BEGIN
   SELECT * INTO j FROM maru.job WHERE id = job_id;
@@ -471,7 +384,7 @@ BEGIN
 END $$;
 
 -- What an operator sets or takes back of a queue (bits: enum queue_field); returns what is set then.
-CREATE FUNCTION maru.set_queue(queue text, sets int, resets int, paused bool, concurrency int, rate bigint, rate_period bigint,
+CREATE OR REPLACE FUNCTION maru.set_queue(queue text, sets int, resets int, paused bool, concurrency int, rate bigint, rate_period bigint,
   weight int, key_concurrency int, key_rate bigint, key_rate_period bigint)
 RETURNS SETOF maru.queue LANGUAGE sql AS $$
   UPDATE maru.queue q SET set = (q.set | sets) & ~resets,
@@ -487,7 +400,7 @@ RETURNS SETOF maru.queue LANGUAGE sql AS $$
 $$;
 
 -- Upkeep by whichever node comes first. Returns false when another is at it.
-CREATE FUNCTION maru.upkeep(dead_ttl bigint, past_rows bigint) RETURNS bool LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION maru.upkeep(dead_ttl bigint, past_rows bigint) RETURNS bool LANGUAGE plpgsql AS $$
 DECLARE t bigint := maru.now(); width bigint := 21600000000000; p record; h bigint; low bigint;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(7003) THEN
@@ -518,5 +431,3 @@ BEGIN
     JOIN maru.flow fl ON fl.id = p_.flow LIMIT 1000) x HAVING count(*) > 0;
   RETURN true;
 END $$;
-
-INSERT INTO maru.meta VALUES('version', 1);

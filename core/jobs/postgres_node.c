@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -27,6 +28,34 @@ static int64_t version_of(struct pg_conn *conn, struct err *err)
     return version;
 }
 
+/* Where the tables' version begins; the end when there is none such. */
+static const char *version_text(int64_t version)
+{
+    char line[32];
+    snprintf(line, sizeof line, "-- version %lld\n", (long long)version);
+    const char *at = strstr(postgres_tables_sql, line);
+    return at ? at : postgres_tables_sql + strlen(postgres_tables_sql);
+}
+
+static bool upgrade(struct pg_conn *conn, int64_t version, struct err *err)
+{
+    struct pg_args a = {0};
+    if (version == 0 && !pg_run(conn, "CREATE SCHEMA IF NOT EXISTS maru", err))
+        return false;
+    if (!pg_run(conn, version_text(version + 1), err) || !pg_run(conn, postgres_sql, err))
+        return false;
+    if (version)
+        log_info("jobs", "the schema maru in the database is of version %d now, it was of %lld",
+                 PG_VERSION, (long long)version);
+    pg_int(&a, PG_VERSION);
+    PGresult *r = pg_call(conn,
+                          "INSERT INTO maru.meta VALUES('version', $1) ON CONFLICT (key)"
+                          " DO UPDATE SET value = excluded.value",
+                          &a, err);
+    PQclear(r);
+    return r != NULL;
+}
+
 /* In one transaction, under a lock: other nodes start at the same time. */
 static bool make_schema(struct pg_conn *conn, struct err *err)
 {
@@ -35,9 +64,8 @@ static bool make_schema(struct pg_conn *conn, struct err *err)
         return false;
     int64_t version = version_of(conn, err);
     bool ok = version >= 0;
-    if (version == 0)
-        ok = pg_run(conn, "CREATE SCHEMA IF NOT EXISTS maru", err) &&
-             pg_run(conn, postgres_sql, err);
+    if (ok && version < PG_VERSION)
+        ok = upgrade(conn, version, err);
     else if (version > PG_VERSION)
         ok = err_set(err, ERR_INVALID,
                      "the schema maru in the database is of version %lld, made by a newer maru;"

@@ -1,0 +1,94 @@
+-- postgres_tables.sql -- the tables of the queue's schema in PostgreSQL, made or brought up to date at start under an
+-- advisory lock. Each version stands below its line and never changes again: what comes later is a new version at the
+-- end, and PG_VERSION. The functions (postgres.sql) are made anew whenever the version rises; a function that
+-- is to return something else is dropped here first. Nodes of the older version go on meanwhile, so that what
+-- they call stays.
+--
+-- A job's body (maru.job) is written once and deleted at its end; what moves is narrow:
+-- ready, parked (its key is at its limit) or claimed. A `flow` is a pair of queue and
+-- kind: an index over (flow, prio, run_at, id) gives each claim its jobs in order, with
+-- nothing in between that cannot run. Times are ns since 1970 by this server's clock.
+--
+-- prio: 0 high, 1 normal, 2 low; 9: had a part in two crashes, runs alone (claim()).
+-- run_at 0: comes before all others of its priority.
+
+-- version 1
+CREATE TABLE maru.meta(key text PRIMARY KEY, value bigint NOT NULL);
+CREATE SEQUENCE maru.block;      -- of 2^20 ids for a node's pushes
+CREATE SEQUENCE maru.single;     -- ids of maru.push(), above all blocks
+CREATE SEQUENCE maru.fence;
+
+CREATE TABLE maru.kind(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
+  queue text NOT NULL DEFAULT 'default', prio smallint NOT NULL DEFAULT 1,
+  max_attempts int NOT NULL DEFAULT 4, most int NOT NULL DEFAULT 0, key_most int NOT NULL DEFAULT 0);
+CREATE TABLE maru.queue(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE,
+  most int NOT NULL DEFAULT 0, -- declared; what an operator set (bits: enum queue_field) is over it:
+  set int NOT NULL DEFAULT 0, paused bool NOT NULL DEFAULT false, concurrency int NOT NULL DEFAULT 0,
+  rate bigint NOT NULL DEFAULT 0, rate_period bigint NOT NULL DEFAULT 0, weight int NOT NULL DEFAULT 1,
+  key_concurrency int NOT NULL DEFAULT 0, key_rate bigint NOT NULL DEFAULT 0,
+  key_rate_period bigint NOT NULL DEFAULT 0);
+CREATE TABLE maru.flow(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind int NOT NULL REFERENCES maru.kind, queue int NOT NULL REFERENCES maru.queue,
+  UNIQUE(kind, queue));
+
+-- Nodes: one row for each running server. Its lease covers all it has claimed.
+CREATE TABLE maru.node(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, home text NOT NULL,
+  name text NOT NULL, lanes int NOT NULL, capacity int NOT NULL, started_at bigint NOT NULL,
+  beat_at bigint NOT NULL, expires_at bigint NOT NULL, running text NOT NULL DEFAULT '[]');
+-- How far a writer's batches got: what a lost connection leaves unknown.
+CREATE TABLE maru.writer(id text PRIMARY KEY, seq bigint NOT NULL, at bigint NOT NULL) WITH (fillfactor = 10);
+-- How far a server's own transactions (tx.jobs) were relayed.
+CREATE TABLE maru.relay(home text PRIMARY KEY, seq bigint NOT NULL) WITH (fillfactor = 10);
+
+CREATE TABLE maru.job(id bigint PRIMARY KEY, flow int NOT NULL, prio smallint NOT NULL,
+  attempt smallint NOT NULL DEFAULT 0, max_attempts smallint NOT NULL, crashes smallint NOT NULL DEFAULT 0,
+  timeout_ms int NOT NULL DEFAULT 0, created_at bigint NOT NULL, run_at bigint NOT NULL,
+  scheduled_at bigint NOT NULL DEFAULT 0, uniq text, key text, error text, args text NOT NULL,
+  extra text);
+CREATE TABLE maru.ready(id bigint NOT NULL, flow int NOT NULL, prio smallint NOT NULL,
+  run_at bigint NOT NULL, key text);
+CREATE INDEX ready_next ON maru.ready(flow, prio, run_at, id);
+CREATE TABLE maru.parked(id bigint NOT NULL, flow int NOT NULL, prio smallint NOT NULL,
+  run_at bigint NOT NULL, key text NOT NULL);
+CREATE INDEX parked_next ON maru.parked(flow, key, prio, run_at, id);
+CREATE TABLE maru.claimed(id bigint PRIMARY KEY, flow int NOT NULL, node bigint NOT NULL,
+  fence bigint NOT NULL, at bigint NOT NULL, key text, suspect bool NOT NULL, cancel bool NOT NULL DEFAULT false);
+CREATE INDEX claimed_flow ON maru.claimed(flow, key);
+CREATE INDEX claimed_fence ON maru.claimed(fence);
+CREATE TABLE maru.uniq(kind int NOT NULL, key text NOT NULL, id bigint NOT NULL, PRIMARY KEY(kind, key));
+CREATE TABLE maru.fire(schedule text NOT NULL, at bigint NOT NULL, job bigint NOT NULL, PRIMARY KEY(schedule, at));
+-- What schedules did otherwise: nothing up to `since` was missed (seconds); and the lease of the node that fires.
+CREATE TABLE maru.schedule(name text PRIMARY KEY, since bigint NOT NULL, paused bool NOT NULL DEFAULT false);
+CREATE TABLE maru.lease(what text PRIMARY KEY, owner text NOT NULL, epoch bigint NOT NULL, until bigint NOT NULL,
+  version bigint NOT NULL) WITH (fillfactor = 10);
+INSERT INTO maru.lease VALUES('cron', '', 0, 0, 0);
+CREATE TABLE maru.dead(id bigint PRIMARY KEY, flow int NOT NULL, prio smallint NOT NULL,
+  attempt smallint NOT NULL, max_attempts smallint NOT NULL, crashes smallint NOT NULL,
+  timeout_ms int NOT NULL, created_at bigint NOT NULL, scheduled_at bigint NOT NULL,
+  started_at bigint NOT NULL, dead_at bigint NOT NULL, uniq text, key text, error text,
+  args text NOT NULL, extra text);
+-- Results go with the six hours in which they expire.
+CREATE TABLE maru.done(id bigint NOT NULL, expires_at bigint NOT NULL, flow int NOT NULL,
+  prio smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
+  created_at bigint NOT NULL, started_at bigint NOT NULL, finished_at bigint NOT NULL,
+  result text NOT NULL) PARTITION BY RANGE (expires_at);
+CREATE INDEX done_id ON maru.done(id);
+CREATE TABLE maru.done_rest PARTITION OF maru.done DEFAULT;
+-- The rest of what ended lately: two tables, of which the older one is truncated in turn.
+CREATE TABLE maru.past(half smallint NOT NULL, id bigint NOT NULL, fin smallint NOT NULL,
+  flow int NOT NULL, prio smallint NOT NULL, attempt smallint NOT NULL, max_attempts smallint NOT NULL,
+  created_at bigint NOT NULL, started_at bigint NOT NULL, finished_at bigint NOT NULL) PARTITION BY LIST (half);
+CREATE INDEX past_id ON maru.past(id);
+CREATE TABLE maru.past_0 PARTITION OF maru.past FOR VALUES IN (0);
+CREATE TABLE maru.past_1 PARTITION OF maru.past FOR VALUES IN (1);
+INSERT INTO maru.meta VALUES('half', 0);
+
+-- Rows come and go all the time: vacuum them by count, not by share of the table.
+ALTER TABLE maru.job SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.5);
+ALTER TABLE maru.ready SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0, autovacuum_vacuum_insert_scale_factor = 0.5);
+ALTER TABLE maru.claimed SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE maru.parked SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+  autovacuum_vacuum_cost_delay = 0);
