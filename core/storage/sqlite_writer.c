@@ -244,7 +244,7 @@ static void *writer_main(void *arg)
                 serve_batch(db, &batch);
             }
         }
-        writer_checkpoint(db);
+        wal_keep(db);
     }
     return NULL;
 }
