@@ -37,6 +37,7 @@ void batch_add_update(struct batch *b, struct update_op *op)
 {
     *b->updates_end = op;
     b->updates_end = &op->next;
+    b->updates_n++;
 }
 
 void batch_add_revival(struct batch *b, struct change_op *op)
@@ -97,6 +98,7 @@ void batch_take(struct jobs *jobs)
     if (jobs->taken)
         return;
     jobs_lock(jobs);
+    jobs->updates_writing = jobs->pending.updates_n;
     batch_move(&jobs->batch, &jobs->pending);
     workflow_take(jobs);
     jobs_unlock(jobs);
@@ -164,6 +166,7 @@ static struct change_op *publish_ends(struct jobs *jobs)
             }
             end_published(jobs, job, now_wall);
         }
+        dispatch(jobs);
         jobs_unlock(jobs);
     }
     return changes;
@@ -296,6 +299,7 @@ static void keep_outcomes(struct jobs *jobs, struct push_op *pushes)
         if (!pending->updates)
             pending->updates_end = b->updates_end;
         pending->updates = b->updates;
+        pending->updates_n += jobs->updates_writing;
     }
     if (b->effects) {
         *b->effects_end = pending->effects;
@@ -338,14 +342,16 @@ static void failed(struct jobs *jobs, const struct err *err)
         batch_refuse(jobs, err);
 }
 
-/* Lock held: the next batch may be handed over. */
+/* Lock held: the next batch may be handed over, and dispatch() be no longer behind. */
 static void over(struct jobs *jobs, bool ok)
 {
+    jobs->updates_writing = 0;
     jobs->taken = false;
     jobs->writing = false;
     if (ok)
         jobs->retry_at_ns = 0;
     pthread_cond_broadcast(&jobs->quiet);
+    dispatch(jobs);
 }
 
 void batch_over(struct jobs *jobs, const struct err *err)

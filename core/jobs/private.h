@@ -294,6 +294,7 @@ struct batch {
     struct push_op *pushes, **pushes_end;
     struct effect *effects, **effects_end;
     struct update_op *updates, **updates_end;
+    int updates_n;    /* of pending, under the lock */
     struct list ends; /* FINISHING jobs */
     struct change_op *revivals, **revivals_end;
     struct setting_op *settings, **settings_end;
@@ -386,9 +387,10 @@ struct jobs {
     int64_t rates_stored; /* minutes before this one are on disk */
 
     struct batch pending;
-    int64_t pushing;   /* jobs of pushes under way */
-    struct buf others; /* lanes of the other nodes of a shared record, JSON */
-    struct pace {      /* shared.c */
+    int updates_writing; /* of the batch under way */
+    int64_t pushing;     /* jobs of pushes under way */
+    struct buf others;   /* lanes of the other nodes of a shared record, JSON */
+    struct pace {        /* shared.c */
         int64_t at_ns, ended;
         double per_ms;
     } pace;
