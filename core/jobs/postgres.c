@@ -90,7 +90,7 @@ static bool open_record(struct jobs *jobs, struct err *err)
     struct pg *pg = jobs->record = create(jobs);
     if (!pg->url || !*pg->url)
         return err_set(err, ERR_INVALID, "jobs.driver is postgres, but jobs.url is empty");
-    if (pg_check_url(pg->url, err) && pg_open_outbox(pg, err) &&
+    if (pg_check_url(pg->url, err) && outbox_open(&pg->outbox, jobs, err) &&
         pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) && pg_ids(pg, err) &&
         start_threads(pg, 3, err)) {
         pg->relay_wanted = true;
@@ -187,7 +187,7 @@ const struct jobs_driver jobs_postgres = {
     .query = pg_query,
     .cancel = pg_cancel,
     .retry = pg_retry,
-    .push_tx = pg_push_tx,
+    .push_tx = outbox_push,
     .tx_committed = pg_tx_committed,
     .schedules = pg_ask_schedules,
     .healthy = healthy,

@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "jobs/driver.h"
+#include "jobs/outbox.h"
 #include "jobs/private.h"
 
 enum {
@@ -64,7 +65,8 @@ struct pg_ask { /* a look or a change that waits for the ask thread */
 struct pg {
     struct jobs *jobs;
     const char *url;
-    char *name, home[40], writer[40];
+    char *name, writer[40];
+    struct outbox outbox;
     int64_t lease_ns;
     struct pg_schedules *schedules; /* postgres_schedules.c's */
     pthread_t threads[4];
@@ -156,8 +158,6 @@ bool pg_ids(struct pg *pg, struct err *err);
 bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err);
 
 /* postgres_outbox.c: pushes inside store:tx */
-bool pg_open_outbox(struct pg *pg, struct err *err); /* also reads pg->home */
-bool pg_push_tx(struct jobs *jobs, struct sqlite_conn *conn, struct push_op *op, struct err *err);
 void pg_tx_committed(struct jobs *jobs);
 void pg_relay(struct pg *pg); /* write thread */
 

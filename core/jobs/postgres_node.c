@@ -97,7 +97,7 @@ static bool recover_own(struct pg *pg, struct err *err)
     struct flight_entry *ran = mem_alloc(FLIGHT_SLOTS * sizeof *ran);
     bool same_boot;
     int count = flight_read(pg->jobs->flight, ran, FLIGHT_SLOTS, &same_boot);
-    pg_text(&a, pg->home);
+    pg_text(&a, pg->outbox.home);
     pg_array(&a, PG_INT8S);
     for (int i = 0; i < count && same_boot; i++)
         pg_add_int(&a, ran[i].id);
@@ -128,7 +128,7 @@ static bool insert_node(struct pg *pg, struct err *err)
     struct pg_args a = {0};
     int lanes, capacity;
     capacity_of(pg->jobs, &lanes, &capacity);
-    pg_text(&a, pg->home);
+    pg_text(&a, pg->outbox.home);
     pg_text(&a, pg->name);
     pg_int(&a, lanes);
     pg_int(&a, capacity);
