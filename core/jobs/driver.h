@@ -35,6 +35,9 @@ struct sqlite_conn;
 struct jobs_driver {
     const char *name;
     bool shared;
+    /* The record gives ids as it writes; those that lie ready (shared_ids()) are for pushes
+     * inside a transaction, which cannot wait for it. */
+    bool numbers;
     /* From jobs_open().  Blocks.  Fills jobs->record; what it made is freed by close,
      * which comes also when this fails and jobs->record is set. */
     bool (*open)(struct jobs *jobs, struct err *err);

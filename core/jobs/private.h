@@ -229,6 +229,7 @@ struct push_op {
     int count;
     struct crowd *crowd; /* that these jobs are, or NULL */
     bool follows;        /* belongs to an end's commit: never given back, I9 */
+    bool in_tx;          /* it is part of another transaction, and needs its ids now */
     char *schedule;      /* or NULL */
     int64_t instant;
     bool fired_before;    /* the schedule's instant was there: nothing was inserted */

@@ -74,7 +74,8 @@ static void admit_shared(struct jobs *jobs, struct push_op *op, const struct job
 {
     op->unique_period_ns = spec->unique_period_ns;
     op->replace = spec->unique_replace;
-    if (jobs->next_id + op->count <= jobs->id_limit) {
+    bool ids = op->in_tx || !jobs->driver->numbers;
+    if (ids && jobs->next_id + op->count <= jobs->id_limit) {
         op->first->id = jobs->next_id;
         jobs->next_id += op->count;
     }
@@ -192,6 +193,7 @@ static struct push_op *prepare(struct jobs *jobs, struct jobs_push *push, bool q
     if (!push_check(spec, args, count, err) || !check_unique(jobs, spec, queue, err))
         return NULL;
     struct push_op *op = op_create(jobs, push, spec, args, count);
+    op->in_tx = !queue;
     push->count = count;
     err_clear(&push->err);
     jobs_lock(jobs);

@@ -203,19 +203,41 @@ void redis_wake_keeper(struct redis_record *rec)
     pthread_mutex_unlock(&rec->lock);
 }
 
+static bool relay_is_due(const struct redis_record *rec)
+{
+    return rec->relay_wanted && clock_steady_ns() >= rec->relay_at;
+}
+
+/* Lock held: until there is something to write, or it ends. */
+static void writer_wait(struct redis_record *rec)
+{
+    while (!rec->write_due && !relay_is_due(rec) && !rec->stopping) {
+        struct timespec until = {.tv_sec = rec->relay_at / NS_PER_SECOND,
+                                 .tv_nsec = rec->relay_at % NS_PER_SECOND};
+        if (rec->relay_wanted)
+            pthread_cond_timedwait(&rec->write_wake, &rec->lock, &until);
+        else
+            pthread_cond_wait(&rec->write_wake, &rec->lock);
+    }
+}
+
 static void *writer_main(void *arg)
 {
     struct redis_record *rec = arg;
     struct redis *conn = NULL;
     pthread_mutex_lock(&rec->lock);
     for (;;) {
-        while (!rec->write_due && !rec->stopping)
-            pthread_cond_wait(&rec->write_wake, &rec->lock);
-        if (!rec->write_due)
+        writer_wait(rec);
+        bool write = rec->write_due, relay = relay_is_due(rec);
+        if (!write && rec->stopping)
             break;
         rec->write_due = false;
+        rec->relay_wanted &= !relay;
         pthread_mutex_unlock(&rec->lock);
-        redis_write_batch(rec, &conn);
+        if (write)
+            redis_write_batch(rec, &conn);
+        if (relay)
+            redis_relay_rows(rec, &conn);
         pthread_mutex_lock(&rec->lock);
     }
     pthread_mutex_unlock(&rec->lock);
@@ -304,9 +326,9 @@ static struct redis_record *create(struct jobs *jobs)
     read_queues(rec, str_c(o->celery.queues));
     rec->looks_end = &rec->looks;
     pthread_mutex_init(&rec->lock, NULL);
-    pthread_cond_init(&rec->write_wake, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&rec->write_wake, &monotonic);
     pthread_cond_init(&rec->keep_wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     return rec;
@@ -316,7 +338,7 @@ static bool first_look(struct redis_record *rec, struct err *err)
 {
     struct redis *conn = NULL;
     bool ok = redis_reach(rec, &conn, "open", err) && check_server(conn, err) &&
-              read_cluster(rec, conn, err);
+              read_cluster(rec, conn, err) && redis_ids(rec, conn, err);
     redis_close(conn);
     return ok;
 }
@@ -329,6 +351,9 @@ static bool open_record(struct jobs *jobs, struct err *err)
         return err_set(err, ERR_INVALID, "jobs.url: jobs.driver = \"redis\" needs redis://…");
     if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err) || !first_look(rec, err))
         return false;
+    if (!outbox_open(&rec->outbox, jobs, err))
+        return false;
+    rec->relay_wanted = true; /* what the process before this one left */
     rec->schedules = redis_schedules_create(rec);
     celery_events_open(rec);
     rec->has_writer = pthread_create(&rec->writer, NULL, writer_main, rec) == 0;
@@ -426,6 +451,7 @@ static void close_record(struct jobs *jobs)
 const struct jobs_driver jobs_redis = {
     .name = "redis",
     .shared = true,
+    .numbers = true,
     .open = open_record,
     .start = start,
     .write = write_batch,
@@ -434,6 +460,8 @@ const struct jobs_driver jobs_redis = {
     .query = redis_query,
     .cancel = redis_cancel_job,
     .retry = redis_retry_job,
+    .push_tx = outbox_push,
+    .tx_committed = redis_tx_committed,
     .schedules = redis_ask_schedules,
     .healthy = healthy,
 };

@@ -14,6 +14,7 @@
 
 #include "jobs/celery_follow.h"
 #include "jobs/driver.h"
+#include "jobs/outbox.h"
 #include "jobs/private.h"
 #include "jobs/redis_scripts.h"
 
@@ -65,13 +66,16 @@ struct redis_record {
     bool has_writer, has_keeper, has_listener;
 
     struct redis_schedules *schedules; /* redis_schedules.c's */
+    struct outbox outbox;
 
     pthread_mutex_t lock; /* all below */
     pthread_cond_t write_wake, keep_wake;
     bool stopping, write_due, keep_due;
-    bool started;    /* may claim */
-    bool more;       /* lists may have messages */
-    struct err down; /* code 0: Redis answers */
+    bool relay_wanted; /* rows in maru_job_outbox */
+    int64_t relay_at;  /* monotonic, ns: not before */
+    bool started;      /* may claim */
+    bool more;         /* lists may have messages */
+    struct err down;   /* code 0: Redis answers */
     struct redis_look *looks, **looks_end;
     struct index claims;          /* struct claim by id */
     struct celery_worker *worker; /* celery_events.c */
@@ -131,7 +135,27 @@ bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *
                    struct err *err);
 
 /* redis_write.c, writer thread */
+/* Jobs of one call of redis_push, or of one whose arguments begin like that, and the texts these
+ * point to.  Zero to begin with. */
+struct redis_pushing {
+    struct redis_args args;
+    struct arena *arena;
+    struct push_op *ops[REDIS_PUSHES]; /* of each job */
+    int count;
+};
+void redis_pushing_begin(struct redis_record *rec, struct redis_pushing *p);
+/* One more: at most REDIS_PUSHES. */
+void redis_pushing_add(struct redis_record *rec, struct redis_pushing *p, struct push_op *op,
+                       const struct job *job);
+redisReply *redis_pushing_send(struct redis *conn, struct redis_pushing *p,
+                               const struct redis_script *script, struct err *err);
+void redis_pushing_end(struct redis_pushing *p);
 void redis_write_batch(struct redis_record *rec, struct redis **conn);
+
+/* redis_outbox.c, writer thread: what was committed since; ids for pushes in transactions. */
+void redis_relay_rows(struct redis_record *rec, struct redis **conn);
+bool redis_ids(struct redis_record *rec, struct redis *conn, struct err *err);
+void redis_tx_committed(struct jobs *jobs); /* any thread */
 
 /* redis_settings.c: the operator's, of the batch (writer thread); of all nodes (keeper). */
 bool redis_write_settings(struct redis_record *rec, struct redis *conn, struct err *err);

@@ -287,4 +287,5 @@ void redis_scripts_init(void)
         &redis_restore, &redis_cancel, &redis_retry, &redis_revoke, &redis_rows, &redis_set_queue};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_init(all[i]);
+    redis_relay_init();
 }

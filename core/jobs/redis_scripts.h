@@ -22,6 +22,7 @@
  *   P cron:last            hash: schedule → "instant:id" of its last fire
  *   P cron:since, P cron:paused   hash: schedule → nothing up to here was missed; set of schedules
  *   P cron:lease           hash: owner epoch until (us) version
+ *   P relay                hash: a state.dir's home → the last row of its outbox that arrived
  *   P revoked              zset: uuid → when (s)
  *   P setting              hash: queue → what an operator set: paused, concurrency, rate, weight,
  *                          key concurrency, key rate; "-" = not set, a rate is "count/ns"
@@ -51,6 +52,12 @@ enum {
  * before. */
 enum { REDIS_PUSH_FIELDS = 13 };
 extern struct redis_script redis_push;
+
+/* Begins as redis_push, then a row's number for each job, then the home.  What is above that home's
+ * last number is pushed. → for each, up to the first that is 3: as redis_push; 3 another job has
+ * its id, it was not pushed; a text: why it is in the quarantine.  In redis_outbox.c. */
+extern struct redis_script redis_relay;
+void redis_relay_init(void);
 
 /* P lease_s want now_ns, count and queues, count and (task, room) pairs; room -1 = no bound.
  * → for each {id, fence, attempt, crashes, flag, queue, list, max, created_ns, unique, message};

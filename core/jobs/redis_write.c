@@ -10,14 +10,6 @@ static const int priorities[] = {0, 3, 6};
 
 /* -- pushes -- */
 
-/* Jobs of one call, and the texts its arguments point to. */
-struct pushing {
-    struct redis_args args;
-    struct arena *arena;
-    struct push_op *ops[REDIS_PUSHES]; /* of each job */
-    int count;
-};
-
 static bool give_ids(struct redis_record *rec, struct redis *conn, struct err *err)
 {
     int64_t wanted = 0;
@@ -38,15 +30,15 @@ static bool give_ids(struct redis_record *rec, struct redis *conn, struct err *e
     return true;
 }
 
-static struct str kept(struct pushing *p, struct buf *text)
+static struct str kept(struct redis_pushing *p, struct buf *text)
 {
     struct str copy = str_n(arena_strdup(p->arena, buf_str(text)), text->n);
     buf_free(text);
     return copy;
 }
 
-static struct str message_of(struct redis_record *rec, struct pushing *p, const struct job *job,
-                             struct str task, const char *uuid)
+static struct str message_of(struct redis_record *rec, struct redis_pushing *p,
+                             const struct job *job, struct str task, const char *uuid)
 {
     char tag[37], host[160];
     struct buf args = {0}, kwargs = {0}, text = {0};
@@ -76,7 +68,7 @@ static struct str message_of(struct redis_record *rec, struct pushing *p, const 
     return kept(p, &text);
 }
 
-static struct str unique_name(struct pushing *p, const struct job *job)
+static struct str unique_name(struct redis_pushing *p, const struct job *job)
 {
     struct str unique = job_unique(job);
     struct buf name = {0};
@@ -87,7 +79,7 @@ static struct str unique_name(struct pushing *p, const struct job *job)
     return kept(p, &name);
 }
 
-static struct str fire_name(struct pushing *p, const struct push_op *op)
+static struct str fire_name(struct redis_pushing *p, const struct push_op *op)
 {
     struct buf name = {0};
     if (!op->schedule)
@@ -96,8 +88,8 @@ static struct str fire_name(struct pushing *p, const struct push_op *op)
     return kept(p, &name);
 }
 
-static void add_job(struct redis_record *rec, struct pushing *p, struct push_op *op,
-                    const struct job *job)
+void redis_pushing_add(struct redis_record *rec, struct redis_pushing *p, struct push_op *op,
+                       const struct job *job)
 {
     struct redis_args *a = &p->args;
     struct buf task = {0}, list = {0}, uuid = {0};
@@ -128,16 +120,22 @@ static void add_job(struct redis_record *rec, struct pushing *p, struct push_op 
     p->ops[p->count++] = op;
 }
 
-static bool send_jobs(struct redis_record *rec, struct redis *conn, struct pushing *p,
-                      struct err *err)
+redisReply *redis_pushing_send(struct redis *conn, struct redis_pushing *p,
+                               const struct redis_script *script, struct err *err)
 {
     char count[16];
-    if (p->count == 0)
-        return true;
     snprintf(count, sizeof count, "%d", p->count);
     p->args.p[1] = count;
     p->args.n[1] = strlen(count);
-    redisReply *reply = redis_eval(conn, &redis_push, &p->args, err);
+    return redis_eval(conn, script, &p->args, err);
+}
+
+static bool send_jobs(struct redis_record *rec, struct redis *conn, struct redis_pushing *p,
+                      struct err *err)
+{
+    if (p->count == 0)
+        return true;
+    redisReply *reply = redis_pushing_send(conn, p, &redis_push, err);
     for (int i = 0; reply && i < p->count && (size_t)i < reply->elements; i++) {
         p->ops[i]->duplicate |= reply->element[i]->integer == 1;
         p->ops[i]->fired_before |= reply->element[i]->integer == 2;
@@ -148,11 +146,17 @@ static bool send_jobs(struct redis_record *rec, struct redis *conn, struct pushi
     return reply != NULL;
 }
 
-static void begin_call(struct redis_record *rec, struct pushing *p)
+void redis_pushing_end(struct redis_pushing *p)
 {
-    p->args.count = p->args.number_count = p->count = 0;
     if (p->arena)
         arena_destroy(p->arena);
+    p->arena = NULL;
+}
+
+void redis_pushing_begin(struct redis_record *rec, struct redis_pushing *p)
+{
+    p->args.count = p->args.number_count = p->count = 0;
+    redis_pushing_end(p);
     p->arena = arena_create();
     redis_arg_c(&p->args, rec->prefix);
     redis_arg_c(&p->args, "");
@@ -160,19 +164,19 @@ static void begin_call(struct redis_record *rec, struct pushing *p)
 
 static bool write_pushes(struct redis_record *rec, struct redis *conn, struct err *err)
 {
-    struct pushing *p = mem_zero(1, sizeof *p);
+    struct redis_pushing *p = mem_zero(1, sizeof *p);
     bool ok = give_ids(rec, conn, err);
-    begin_call(rec, p);
+    redis_pushing_begin(rec, p);
     for (struct push_op *op = rec->jobs->batch.pushes; ok && op; op = op->next)
         for (struct job *job = op->first; ok && job; job = job->next) {
             if (p->count == REDIS_PUSHES) {
                 ok = send_jobs(rec, conn, p, err);
-                begin_call(rec, p);
+                redis_pushing_begin(rec, p);
             }
-            add_job(rec, p, op, job);
+            redis_pushing_add(rec, p, op, job);
         }
     ok = ok && send_jobs(rec, conn, p, err);
-    arena_destroy(p->arena);
+    redis_pushing_end(p);
     mem_free(p);
     return ok;
 }

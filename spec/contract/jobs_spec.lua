@@ -122,7 +122,6 @@ local DRIVERS = {
     end,
     lacks = {
       keys = "Celery's messages carry no key",
-      transactions = "there is no outbox for Redis yet: such a push is refused",
       limits = "kinds and queues are limited on each server by itself: a claim counts no holders of other nodes",
       why = "only of jobs that this server has claimed",
       owner = "which process has a job is not kept",
@@ -380,6 +379,45 @@ for _, driver in ipairs(DRIVERS) do
       table.sort(texts)
       assert.same({ "kept", "too" }, texts)
     end)
+
+    feature("pushed in a transaction run once, whatever dies between its commit and theirs", "restart of its server",
+      function()
+        local function times(text)
+          local n = 0
+          for _, job in ipairs(node:admin("/jobs?kind=c.note&state=done&limit=500").jobs) do
+            n = n + (get(node, job.id).result.text == text and 1 or 0)
+          end
+          return n
+        end
+        local function sql(text)
+          return (server.shell(("sqlite3 -cmd '.timeout 5000' %s/state/maru.db %q"):format(node.dir, text)))
+        end
+        backend.stop("immediate")
+        for i = 1, 3 do
+          assert.is_true(node:post("/together", { text = "kept " .. i }).json.ok)
+        end
+        kill(node)
+        local rows = sql("select count(*) from maru_job_outbox")
+        sql("create table again as select * from maru_job_outbox")
+        backend.launch()
+        assert.is_true(node:restart())
+        server.wait_for(function()
+          return times("kept 1") + times("kept 2") + times("kept 3") == 3
+        end, 20)
+        -- A server that died after its rows had arrived, and before it deleted them.
+        kill(node)
+        sql("insert or ignore into maru_job_outbox select * from again; drop table again")
+        assert.is_true(node:restart())
+        assert.is_true(node:post("/together", { text = "last" }).json.ok)
+        server.wait_for(function()
+          return times("last") == 1
+        end, 20)
+        assert.matches("^3%s", rows)
+        assert.matches("^0%s", sql("select count(*) from maru_job_outbox"))
+        for _, text in ipairs({ "kept 1", "kept 2", "kept 3", "last" }) do
+          assert.equal(1, times(text), text)
+        end
+      end)
 
     it("are listed by state, and page by page", function()
       local ids = node:post("/many", { kind = "echo", n = 5, options = { delay = "1h", queue = "later" } }).json.ids
