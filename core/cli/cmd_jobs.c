@@ -64,8 +64,10 @@ static void print_attempts(const struct flat *f)
     for (int i = 0; (attempt = flat_get(f, "attempts.%d.attempt", i)); i++) {
         const char *error = flat_get(f, "attempts.%d.error", i);
         const char *traceback = flat_get(f, "attempts.%d.traceback", i);
-        printf("\nattempt %s, %s to %s on %s\n", attempt, flat_get(f, "attempts.%d.started_at", i),
-               flat_get(f, "attempts.%d.ended_at", i), flat_get(f, "attempts.%d.lane", i));
+        const char *node = flat_get(f, "attempts.%d.node", i);
+        printf("\nattempt %s, %s to %s on %s%s%s\n", attempt,
+               flat_get(f, "attempts.%d.started_at", i), flat_get(f, "attempts.%d.ended_at", i),
+               node ? node : "", node ? " " : "", flat_get(f, "attempts.%d.lane", i));
         if (error && strcmp(error, "-") != 0)
             printf("  %s\n", error);
         if (traceback && strcmp(traceback, "-") != 0)

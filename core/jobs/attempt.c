@@ -4,18 +4,10 @@
  * recovery together with its count.  The newest ATTEMPTS_KEPT of a job stay, and none
  * longer than a dead job would.
  */
-#include "jobs/private.h"
+#include "jobs/attempt.h"
 
 #include "base/json.h"
 #include "base/mem.h"
-
-struct attempt {
-    struct effect effect; /* first */
-    int64_t job, started_at, ended_at;
-    int number, total; /* of this try; all that were logged may be as many */
-    char *error, *traceback;
-    char lane[16];
-};
 
 static const char insert[] =
     "INSERT INTO maru_job_attempt(job, attempt, started_at, ended_at, error, traceback, lane)"
@@ -72,6 +64,11 @@ static void free_attempt(struct effect *effect)
 
 static const struct effect_type attempt_type = {.record = record, .free = free_attempt};
 
+const struct attempt *attempt_of(const struct effect *effect)
+{
+    return effect->type == &attempt_type ? (const struct attempt *)(const void *)effect : NULL;
+}
+
 void attempt_log(struct jobs *jobs, const struct job *job, const struct run *run, int64_t now_wall)
 {
     struct attempt *a = mem_zero(1, sizeof *a);
@@ -101,19 +98,37 @@ bool attempt_log_crash(struct sqlite_conn *conn, const struct job *job,
     return write_line(conn, &a, err);
 }
 
-static void print_line(struct json *w, sqlite3_stmt *s)
+void attempt_print_line(struct json *w, const struct attempt_line *line)
 {
-    static const char *const texts[] = {"error", "traceback", "lane"};
     json_open(w, '{');
     json_key(w, "attempt");
-    json_int(w, sqlite3_column_int64(s, 0));
-    print_time(w, "started_at", sqlite3_column_int64(s, 1));
-    print_time(w, "ended_at", sqlite3_column_int64(s, 2));
-    for (int i = 0; i < 3; i++) {
-        json_key(w, texts[i]);
-        json_cstr(w, (const char *)sqlite3_column_text(s, 3 + i));
+    json_int(w, line->attempt);
+    print_time(w, "started_at", line->started_at);
+    print_time(w, "ended_at", line->ended_at);
+    json_key(w, "error");
+    json_cstr(w, line->error);
+    json_key(w, "traceback");
+    json_cstr(w, line->traceback);
+    json_key(w, "lane");
+    json_cstr(w, line->lane);
+    if (line->node) {
+        json_key(w, "node");
+        json_cstr(w, line->node);
     }
     json_close(w, '}');
+}
+
+static void print_line(struct json *w, sqlite3_stmt *s)
+{
+    const struct attempt_line line = {
+        .attempt = sqlite3_column_int64(s, 0),
+        .started_at = sqlite3_column_int64(s, 1),
+        .ended_at = sqlite3_column_int64(s, 2),
+        .error = (const char *)sqlite3_column_text(s, 3),
+        .traceback = (const char *)sqlite3_column_text(s, 4),
+        .lane = (const char *)sqlite3_column_text(s, 5),
+    };
+    attempt_print_line(w, &line);
 }
 
 bool attempt_print(struct sqlite_conn *conn, int64_t job, struct buf *out, struct err *err)

@@ -154,7 +154,7 @@ static void close_record(struct jobs *jobs)
     pg_schedules_free(pg->schedules);
     pg_disconnect(&pg->to_beat);
     free_names(pg);
-    index_free(&pg->stale);
+    index_free(&pg->taken);
     map_destroy(pg->flows);
     pthread_cond_destroy(&pg->write_wake);
     pthread_cond_destroy(&pg->claim_wake);

@@ -26,7 +26,7 @@
 
 enum {
     PG_ARGS = 12,
-    PG_VERSION = 1,        /* of the schema, maru.meta */
+    PG_VERSION = 2,        /* of the schema, maru.meta */
     PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
@@ -93,7 +93,7 @@ struct pg {
     struct push_op *pushes; /* that are being written */
     struct map *flows;      /* "kind\0queue": id + 1 as a pointer */
     int64_t notified_ns;
-    struct index stale; /* ids of ends that were taken: value anything */
+    struct index taken; /* ids of ends that the database took: value anything */
     /* claim thread */
     struct pg_conn to_claim;
     struct index names; /* flow id: struct pg_flow */
@@ -156,6 +156,11 @@ bool pg_write(struct pg *pg, struct err *err);
 bool pg_ids(struct pg *pg, struct err *err);
 /* In an open transaction.  Says of each whether it was there already. */
 bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err);
+
+/* postgres_attempt.c.  In a batch's transaction, behind its ends: the failures of those that the
+ * database took.  And q->out, one job's object, gets its "attempts"; or q->err. */
+bool pg_write_attempts(struct pg *pg, struct err *err);
+void pg_print_attempts(struct pg *pg, struct jobs_query *q);
 
 /* postgres_outbox.c: pushes inside store:tx */
 void pg_tx_committed(struct jobs *jobs);

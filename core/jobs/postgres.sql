@@ -282,11 +282,28 @@ BEGIN
   RETURN QUERY SELECT unnest(ours);
 END $$;
 
--- What a node had that is gone comes back, in front. blamed: those that ran when it died (NULL: all):
--- one more crash, and with the third one dead.
-CREATE OR REPLACE FUNCTION maru.recover(gone bigint, blamed bigint[]) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE n int; k int[]; s text[];
+-- Lines of the log of failed attempts. totals: how many a job may have by now; the oldest go when they are too many.
+CREATE OR REPLACE FUNCTION maru.log_attempts(jobs bigint[], attempts int[], totals int[], starts bigint[], ends bigint[],
+  errors text[], tracebacks text[], lanes text[], node text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+  INSERT INTO maru.attempt(job, attempt, started_at, ended_at, error, traceback, node, lane)
+    SELECT u.job, u.attempt, u.began, u.ended, u.error, u.traceback, log_attempts.node, u.lane
+    FROM unnest(jobs, attempts, starts, ends, errors, tracebacks, lanes) u(job, attempt, began, ended, error, traceback, lane);
+  DELETE FROM maru.attempt a USING unnest(jobs, totals) u(job, total) WHERE u.total >= 20 AND a.job = u.job
+    AND a.id <= (SELECT b.id FROM maru.attempt b WHERE b.job = u.job ORDER BY b.id DESC OFFSET 20 LIMIT 1);
+END $$;
+
+-- What a node had that is gone comes back, in front. blamed: those that ran when it died (NULL: all):
+-- one more crash, and with the third one dead. how: what is known of its end.
+CREATE OR REPLACE FUNCTION maru.recover(gone bigint, blamed bigint[], how text DEFAULT NULL) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE n int; k int[]; s text[]; who text;
+BEGIN
+  SELECT name INTO who FROM maru.node WHERE id = gone;
+  PERFORM maru.log_attempts(array_agg(c.id), array_agg(j.attempt + 1), array_agg(j.attempt + j.crashes + 1), array_agg(c.at),
+      array_agg(maru.now()), array_agg(format('%s; %s of 2 times', coalesce(how, 'the lease of its node ran out while this'
+        ' ran: the process died, or stood still'), j.crashes + 1)), NULL, NULL, who)
+    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (blamed IS NULL OR c.id = ANY(blamed))
+    HAVING count(*) > 0;
   UPDATE maru.job j SET crashes = crashes + 1 FROM maru.claimed c
     WHERE c.node = gone AND j.id = c.id AND (blamed IS NULL OR c.id = ANY(blamed));
   INSERT INTO maru.dead(id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at,
@@ -421,6 +438,7 @@ BEGIN
   END LOOP;
   DELETE FROM maru.done_rest WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.done_rest WHERE expires_at < t LIMIT 5000));
   DELETE FROM maru.dead WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.dead WHERE dead_at < t - dead_ttl LIMIT 5000));
+  DELETE FROM maru.attempt WHERE id = ANY(ARRAY(SELECT id FROM maru.attempt ORDER BY id LIMIT 20000)) AND ended_at < t - dead_ttl;
   DELETE FROM maru.writer WHERE at < t - 86400000000000;
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   IF (SELECT pg_relation_size(format('maru.past_%s', h)::regclass)) > past_rows * 100 THEN

@@ -190,8 +190,10 @@ static void run_query(struct pg *pg, struct jobs_query *q)
             pg_find_ids(pg, q);
         else
             list(pg, q);
-        if (q->id && q->out.n && !q->err.code)
+        if (q->id && q->out.n && !q->err.code) {
+            pg_print_attempts(pg, q);
             pg_why(pg, q);
+        }
         if (q->count && !q->err.code)
             count_matches(pg, q);
     }

@@ -89,6 +89,14 @@ bool pg_prepare(struct pg *pg, struct pg_conn *conn, struct err *err)
     return r != NULL;
 }
 
+/* What is known of how the process before this one died. */
+static char *evidence_of(struct pg *pg)
+{
+    const char *how = pg->jobs->options.last_death;
+    return mem_printf("the process died while this ran: %s; boot %.36s",
+                      how ? how : "nobody saw how", flight_boot(pg->jobs->flight));
+}
+
 /* What an earlier process of this state.dir had comes back at once; that it is gone is sure,
  * for two cannot hold its lock.  Blamed are the jobs its flight recorder names. */
 static bool recover_own(struct pg *pg, struct err *err)
@@ -102,9 +110,12 @@ static bool recover_own(struct pg *pg, struct err *err)
     for (int i = 0; i < count && same_boot; i++)
         pg_add_int(&a, ran[i].id);
     mem_free(ran);
+    char *evidence = evidence_of(pg);
+    pg_text(&a, evidence);
+    mem_free(evidence);
     PGresult *r =
         pg_call(&pg->to_beat,
-                "SELECT maru.recover(n.id, $2) FROM (SELECT id FROM maru.node WHERE home = $1"
+                "SELECT maru.recover(n.id, $2, $3) FROM (SELECT id FROM maru.node WHERE home = $1"
                 " FOR UPDATE) n",
                 &a, err);
     if (r && PQntuples(r) && pg_get_int(r, 0, 0))

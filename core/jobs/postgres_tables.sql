@@ -92,3 +92,10 @@ ALTER TABLE maru.claimed SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vac
   autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE maru.parked SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
   autovacuum_vacuum_cost_delay = 0);
+
+-- version 2
+-- Failed attempts: the newest twenty of a job, and none longer than a dead job is kept.
+CREATE TABLE maru.attempt(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, job bigint NOT NULL, attempt int NOT NULL,
+  started_at bigint NOT NULL, ended_at bigint NOT NULL, error text, traceback text, node text, lane text);
+CREATE INDEX attempt_job ON maru.attempt(job, id);
+DROP FUNCTION IF EXISTS maru.recover(bigint, bigint[]); -- another argument; with its default it is called as before

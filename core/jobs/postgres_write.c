@@ -321,7 +321,7 @@ static void add_end(struct pg_args *a, int column, const struct jobs *jobs, cons
         pg_add_text(a, result ? str_n(job->result->bytes, job->result->n) : STR(""), !result);
 }
 
-/* From *at on; what the database took is remembered in pg->stale by its id. */
+/* From *at on; what the database took is remembered in pg->taken by its id. */
 static bool put_ends(struct pg *pg, struct list **at, struct err *err)
 {
     static const Oid types[] = {PG_INT8S, PG_INT8S, PG_INT2S, PG_INT2S, PG_INT8S,
@@ -338,13 +338,13 @@ static bool put_ends(struct pg *pg, struct list **at, struct err *err)
     *at = node;
     return collect(
         pg, pg_call(&pg->to_write, "SELECT maru.finish($1,$2,$3,$4,$5,$6,$7,$8,$9)", &a, err),
-        &pg->stale);
+        &pg->taken);
 }
 
 static bool write_ends(struct pg *pg, struct err *err)
 {
     struct list *at = pg->jobs->batch.ends.next;
-    index_free(&pg->stale);
+    index_free(&pg->taken);
     while (at != &pg->jobs->batch.ends)
         if (!put_ends(pg, &at, err))
             return false;
@@ -386,7 +386,7 @@ static bool transaction(struct pg *pg, struct err *err)
     pg->seq++;
     if (pg_run(&pg->to_write, "BEGIN", err) && pg_write_pushes(pg, pg->jobs->batch.pushes, err) &&
         pg_write_settings(pg, pg->jobs->batch.settings, err) && write_ends(pg, err) &&
-        number_batch(pg, err)) {
+        pg_write_attempts(pg, err) && number_batch(pg, err)) {
         pg->unknown = true;
         if (!pg_run(&pg->to_write, "COMMIT", err)) {
             pg->unknown = err->code == ERR_IO;

@@ -30,10 +30,10 @@ static void mark_stale(struct pg *pg)
 {
     list_each (node, &pg->jobs->batch.ends) {
         struct job *job = list_entry(node, struct job, link);
-        if (!index_get(&pg->stale, job->id))
+        if (!index_get(&pg->taken, job->id))
             shared_stale(pg->jobs, job);
     }
-    index_free(&pg->stale);
+    index_free(&pg->taken);
 }
 
 /* Whether it is worth trying again what failed like this. */
@@ -61,7 +61,7 @@ static void write_batch(struct pg *pg)
             pg_away(pg, &err);
         if (!is_patient(pg, &err, until)) {
             pg->unknown = false;
-            index_free(&pg->stale);
+            index_free(&pg->taken);
             batch_over(jobs, &err);
             return;
         }

@@ -24,6 +24,7 @@ M.jobs = {
     return { attempt = job.attempt }
   end },
   hopeless = { retries = 1, backoff = "20ms", function() error("never works") end },
+  stubborn = { retries = 22, backoff = { first = "1ms", factor = 1 }, function() error("not at all") end },
   refused = { retries = 5, function(app) error(app.discard("no such thing")) end },
   late = { retries = 0, timeout = "150ms", function(app) assert(app.sleep(60)) end },
   span = { timeout = "60s", span },
@@ -123,6 +124,7 @@ local DRIVERS = {
     lacks = {
       keys = "Celery's messages carry no key",
       limits = "kinds and queues are limited on each server by itself: a claim counts no holders of other nodes",
+      attempts = "a job has its last error only",
       why = "only of jobs that this server has claimed",
       owner = "which process has a job is not kept",
       SQL = "any client of Celery pushes: spec/server/celery_spec.lua",
@@ -181,6 +183,7 @@ end
 
 local function kill(node)
   local children = node:server_pid()
+  node.killed = children
   node:signal("KILL")
   node:signal("KILL", children)
   server.wait_for(function()
@@ -272,6 +275,29 @@ for _, driver in ipairs(DRIVERS) do
         return now and now.state ~= "dead"
       end, 5)
       assert.equal(2, wait_state(node, id, "dead").attempt)
+    end)
+
+    feature("keep what was wrong in each attempt, and where", "attempts", function()
+      local id = push(node, "hopeless")
+      local job = wait_state(node, id, "dead")
+      assert.equal(2, #job.attempts)
+      for i, attempt in ipairs(job.attempts) do
+        assert.equal(i, attempt.attempt)
+        assert.matches("never works", attempt.error)
+        assert.matches("plugin.lua:%d+", attempt.traceback)
+        assert.matches("^job", attempt.lane)
+        assert.is_true(attempt.started_at <= attempt.ended_at)
+      end
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(id) .. "/retry", "POST", {}).status)
+      assert.equal("dead", node:post("/wait", { ids = id, timeout = "20s" }).json.got.state)
+      assert.equal(4, #node:admin("/jobs/" .. ("%d"):format(id)).attempts)
+
+      local stubborn = push(node, "stubborn")
+      local attempts = wait_state(node, stubborn, "dead").attempts
+      assert.equal(20, #attempts)
+      assert.equal(4, attempts[1].attempt)
+      assert.equal(23, attempts[20].attempt)
+      assert.same({}, get(node, (wait_state(node, push(node, "echo"), "done").id)).attempts)
     end)
 
     it("are dead at once when their handler gives up", function()
@@ -507,7 +533,12 @@ for _, driver in ipairs(DRIVERS) do
       local waiting = push(node, "echo", { n = 1 }, { delay = "1s" })
       kill(node)
       assert.is_true(node:restart())
-      assert.equal("long", wait_state(node, running, "done", 30).result.tag)
+      local again = wait_state(node, running, "done", 30)
+      assert.equal("long", again.result.tag)
+      if not driver.lacks.attempts then
+        assert.equal(1, #again.attempts)
+        assert.matches("the process died while this ran: ", again.attempts[1].error)
+      end
       wait_state(node, waiting, "done", 30)
     end)
 
@@ -516,13 +547,22 @@ for _, driver in ipairs(DRIVERS) do
       finally(function()
         other:stop()
       end)
-      local ids = {}
+      local ids, taken = {}, 0
       for i = 1, 8 do
         ids[i] = push(other, "span", { s = 1.2 })
       end
       wait_state(node, ids[1], "running")
       kill(other)
-      wait_states(node, ids, "done", 40)
+      for _, job in ipairs(wait_states(node, ids, "done", 40)) do
+        local lost = not driver.lacks.attempts and job.attempts[1]
+        if lost then
+          assert.equal(1, lost.attempt)
+          assert.matches("the lease of its node ran out", lost.error)
+          assert.matches("%-" .. other.killed .. "$", lost.node)
+          taken = taken + 1
+        end
+      end
+      assert.is_true(driver.lacks.attempts ~= nil or taken > 0, "no takeover is in a log")
     end)
 
     feature("of a node that stood still past its lease end once, elsewhere", "owner", function()

@@ -475,8 +475,8 @@ function app.jobs:push_many(name, list, options) end
 ---@param kwargs? table          named arguments
 ---@param options? maru.CeleryOptions
 function app.jobs:push_celery(task, args, kwargs, options) end
---- (waits) { id, kind, state, attempt, result, error, attempts, … } or false. attempts (jobs.driver = "sqlite" only): the last 20 failed ones, each
---- { attempt, started_at, ended_at, error, traceback, lane }; also a run that the process died in. Of another plugin's job
+--- (waits) { id, kind, state, attempt, result, error, attempts, … } or false. attempts (not with jobs.driver = "redis"): the last 20 failed ones, each
+--- { attempt, started_at, ended_at, error, traceback, lane, node }; also a run that the process died in. Of another plugin's job
 --- only how it stands: no args, result, error, key or attempts (jobs.driver = "redis" shows them). @return table|false
 function app.jobs:get(id) end
 --- (waits) The job, or a list of them, when all have ended (done, dead, cancelled, expired): as get. Before that nil, message,

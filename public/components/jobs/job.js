@@ -109,7 +109,7 @@ function Attempts({ job }) {
   return html`<section class="job-part"><h3>${t("jobs.attempts")}</h3><ol class="attempts">${[...list].reverse().map((a) => html`
     <li key=${`${a.attempt} ${a.started_at}`} class=${a.error ? "attempt-bad" : "attempt-ok"} data-attempt=${a.attempt}>
       <p class="attempt-head"><b>${t("jobs.attempt_n", { n: a.attempt })}</b> <time datetime=${a.started_at}>${moment(a.started_at, language)}</time>
-        <span class="muted">${a.ended_at && a.started_at ? t("jobs.took", { time: wait(Date.parse(a.ended_at) - Date.parse(a.started_at)) }) : ""} ${a.lane ?? ""}</span></p>
+        <span class="muted">${a.ended_at && a.started_at ? t("jobs.took", { time: wait(Date.parse(a.ended_at) - Date.parse(a.started_at)) }) : ""} ${a.node ?? ""} ${a.lane ?? ""}</span></p>
       ${a.error && html`<p class="bad-text attempt-error">${a.error}</p>`}
       ${a.traceback && html`<details><summary>${t("jobs.traceback")}</summary><pre class="code">${a.traceback}</pre></details>`}</li>`)}</ol></section>`;
 }
