@@ -27,7 +27,7 @@ export const ko = {
   "jobs.oldest": "가장 오래 기다림",
   "jobs.done_rate": "완료/초",
   "jobs.failed_rate": "실패/초",
-  "jobs.figure.oldest": "가장 오래 기다린 작업",
+  "jobs.figure.oldest": "가장 오래 기다림",
   "jobs.figure.oldest_note": "멈추지 않은 큐에서",
   "jobs.figure.ready": "대기",
   "jobs.figure.ready_note": "일꾼을 기다림",
