@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "jobs/driver.h"
 #include "observe/metrics.h"
 
 /* Queues with rates of their own, 32 KB each; what others do counts in the sum. */
@@ -76,6 +77,18 @@ void gauge_setup(struct jobs *jobs)
         metrics_counter("maru_jobs_commit_rows_total", "Jobs that commits wrote", "");
     jobs->commit_errors =
         metrics_counter("maru_jobs_commit_errors_total", "Commits that failed", "");
+    if (!jobs->driver || !jobs->driver->shared)
+        return;
+    struct buf label = {0};
+    metrics_label(&label, "driver", str_c(jobs->driver->name));
+    jobs->claim_seconds = metrics_histogram("maru_jobs_claim_seconds",
+                                            "Time of one claim in a shared queue", label.p);
+    buf_free(&label);
+}
+
+void gauge_claim(struct jobs *jobs, int64_t began_ns)
+{
+    metric_observe(jobs->claim_seconds, (double)(clock_ns() - began_ns) / (double)NS_PER_SECOND);
 }
 
 void gauge_commit(struct jobs *jobs, bool ok)

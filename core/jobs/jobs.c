@@ -208,6 +208,7 @@ static struct jobs *create(const struct jobs_options *options)
     jobs->keys = map_create();
     jobs->timer.fire = on_timer;
     jobs->wake.fn = on_wake;
+    jobs->driver = jobs_driver_named(options->driver ? options->driver : jobs_sqlite.name);
     batch_setup(jobs);
     return jobs;
 }
@@ -241,12 +242,10 @@ static void destroy(struct jobs *jobs)
 struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
 {
     struct jobs *jobs = create(options);
-    const char *name = options->driver ? options->driver : jobs_sqlite.name;
     jobs->db = store_sqlite(options->store);
-    jobs->driver = jobs_driver_named(name);
     jobs->suspects_free = jobs->driver && jobs->driver->shared;
     if (!jobs->driver)
-        err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", name);
+        err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", options->driver);
     else if (!jobs->db)
         err_set(err, ERR_INVALID, "jobs: the queue needs the embedded store");
     else if ((jobs->flight = flight_open(options->flight_path, err)) &&

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "observe/log.h"
-#include "observe/metrics.h"
 
 enum {
     C_ID,
@@ -132,15 +131,6 @@ static PGresult *ask(struct pg *pg, const struct shared_room *room, int64_t node
     return pg_call(&pg->to_claim, "SELECT * FROM maru.claim($1, $2, $3::int)", &a, err);
 }
 
-static void observe(int64_t began_ns)
-{
-    static struct metric *seconds;
-    if (!seconds)
-        seconds = metrics_histogram("maru_jobs_claim_seconds", "Time of a claim in a shared queue",
-                                    "driver=\"postgres\"");
-    metric_observe(seconds, (double)(clock_ns() - began_ns) / (double)NS_PER_SECOND);
-}
-
 /* What a claim took whose answer did not arrive goes back: the lease is this node's, which lives
  * on.  The node's row, which a claim holds, says that none is under way any more. */
 static bool give_back_unseen(struct pg *pg, int64_t node, struct err *err)
@@ -215,7 +205,7 @@ static bool claim(struct pg *pg, struct shared_room *room, int64_t node, struct 
     int64_t poll = PG_POLL_MS * NS_PER_MS;
     pg->next_poll_ns = clock_ns() + (due > 0 && due < poll ? due : poll);
     PQclear(r);
-    observe(began);
+    gauge_claim(pg->jobs, began);
     return more;
 }
 

@@ -385,6 +385,7 @@ struct jobs {
     struct rates rates; /* of all queues */
     int rated;          /* queues with rates of their own, at most GAUGE_QUEUES */
     struct metric *commit_seconds, *commit_rows, *commit_errors;
+    struct metric *claim_seconds; /* NULL: the record is not shared */
     int64_t rates_stored; /* minutes before this one are on disk */
 
     struct batch pending;
@@ -631,6 +632,7 @@ void gauge_per_second(struct queue *queue, int64_t now_wall, double per_second[R
 void gauge_setup(struct jobs *jobs); /* before anything else of it */
 /* What is in jobs->batch is on disk, or is not.  No lock, who writes. */
 void gauge_commit(struct jobs *jobs, bool ok);
+void gauge_claim(struct jobs *jobs, int64_t began_ns); /* any thread, no lock; of a shared record */
 /* Closed minutes, on the writer thread; they count as stored once committed. */
 bool gauge_record(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
 void gauge_restore(struct jobs *jobs, uint32_t word, int64_t minute,

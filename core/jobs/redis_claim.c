@@ -254,9 +254,12 @@ bool redis_claim_some(struct redis_record *rec, struct err *err)
         rec->more = false;
         pthread_mutex_unlock(&rec->lock);
         w->arena = arena_create();
+        int64_t began = clock_ns();
         redisReply *reply = ask(rec, w, want, err);
         arena_destroy(w->arena);
         ok = reply && take_rows(rec, reply, err);
+        if (ok)
+            gauge_claim(rec->jobs, began);
         again = ok && reply->elements > 0;
         if (again || !ok) {
             pthread_mutex_lock(&rec->lock);

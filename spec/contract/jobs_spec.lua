@@ -223,6 +223,8 @@ for _, driver in ipairs(DRIVERS) do
       assert.same(args, job.result.args)
       assert.equal(1, job.result.attempt)
       assert.equal("c.echo", job.kind)
+      local claims = node:get("/metrics").body:match('maru_jobs_claim_seconds_count{driver="' .. driver.name .. '"} (%d+)')
+      assert.equal(driver.name ~= "sqlite", (tonumber(claims) or 0) > 0)
     end)
 
     it("get neighbouring ids from one push of many, which run once each", function()
