@@ -46,7 +46,9 @@ static int push_refusal(lua_State *L, void *arg)
     const struct err *err = arg;
     lua_pushnil(L);
     lua_pushstring(L, err->message);
-    lua_pushstring(L, err->code == ERR_EXISTS ? "duplicate" : err_code_name(err->code));
+    lua_pushstring(L, err->code == ERR_EXISTS     ? "duplicate"
+                      : err->code == ERR_CONFLICT ? "closed" /* the run is over */
+                                                  : err_code_name(err->code));
     return 3;
 }
 

@@ -83,11 +83,11 @@ struct workflow_change {
 bool workflow_start(struct jobs *jobs, struct workflow_change *change,
                     const struct workflow_start *start, struct err *err);
 /* plugin: whose run it must be; empty = anybody's.  data: JSON; who: shown to the step, may be
- * empty.  ERR_NOT_FOUND, ERR_CLOSED (the run is over), ERR_FULL. */
+ * empty.  ERR_NOT_FOUND, ERR_CONFLICT (the run is over), ERR_FULL. */
 void workflow_signal(struct jobs *jobs, struct workflow_change *change, int64_t id,
                      struct str plugin, struct str name, struct str data, struct str who);
 /* The run is over at once; its queued jobs are cancelled, its running ones asked to end.
- * ERR_NOT_FOUND, ERR_CLOSED. */
+ * ERR_NOT_FOUND, ERR_CONFLICT. */
 void workflow_cancel(struct jobs *jobs, struct workflow_change *change, int64_t id,
                      struct str plugin);
 

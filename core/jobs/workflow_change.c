@@ -79,7 +79,7 @@ static int load(struct wf *f, struct wf_change *c, struct wf_run *run)
     if (is == 0)
         err_set(&c->err, ERR_NOT_FOUND, "there is no workflow run %lld", (long long)c->id);
     else if (is == 1 && run->state != WORKFLOW_RUNNING) {
-        err_set(&c->err, ERR_CLOSED, "workflow run %lld is %s already", (long long)c->id,
+        err_set(&c->err, ERR_CONFLICT, "workflow run %lld is %s already", (long long)c->id,
                 workflow_state_name(run->state));
         is = 0;
     }

@@ -113,7 +113,7 @@ TEST(a_graph_branches_joins_waits_and_checkpoints)
     CHECK(woke);
     CHECK(flow_is(&h, id, "done"));
     CHECK(flow_has(&h, id, "\"last\":true}"));
-    CHECK_EQ(flow_signal(&h, id, "go", "null", &woke), ERR_CLOSED);
+    CHECK_EQ(flow_signal(&h, id, "go", "null", &woke), ERR_CONFLICT);
     CHECK_EQ(flow_signal(&h, 999, "go", "null", &woke), ERR_NOT_FOUND);
     close_all(&h);
 }
@@ -169,7 +169,7 @@ TEST(a_run_has_one_key_and_can_be_cancelled)
     CHECK(flow_is(&h, id, "waiting"));
     CHECK_EQ(flow_cancel(&h, id), ERR_NONE);
     CHECK(flow_is(&h, id, "cancelled"));
-    CHECK_EQ(flow_cancel(&h, id), ERR_CLOSED);
+    CHECK_EQ(flow_cancel(&h, id), ERR_CONFLICT);
     CHECK(flow_graph(&h, "g", "one") > id);
     close_all(&h);
 }
