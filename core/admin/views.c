@@ -298,6 +298,16 @@ static void view_schedules(struct admin_call *call)
     admin_answer(call, 200);
 }
 
+static void view_schedule(struct admin_call *call)
+{
+    struct err err = {0};
+    if (cron_print_one(call->admin->parts->cron, str_c(call->first), str_c(call->second),
+                       &call->out, &err))
+        admin_answer(call, 200);
+    else
+        admin_answer_err(call, &err);
+}
+
 static void view_logs(struct admin_call *call)
 {
     char *level = admin_query(call, "level", "debug"), *plugin = admin_query(call, "plugin", "");
@@ -336,6 +346,7 @@ const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/plugins", view_plugins, NULL},
     {"GET", "/admin/v1/plugins/{name}", admin_view_plugin, NULL},
     {"GET", "/admin/v1/schedules", view_schedules, NULL},
+    {"GET", "/admin/v1/schedules/{plugin}/{id}", view_schedule, NULL},
     {"GET", "/admin/v1/logs", view_logs, NULL},
     {"GET", "/admin/v1/audit", audit_list, NULL},
     {"GET", "/admin/v1/config", view_config, NULL},

@@ -28,6 +28,9 @@ static int list(const struct cli_options *o)
     long long limit;
     if (o->word_count > 2)
         return cli_fail(EXIT_USAGE, "jobs list takes at most a state");
+    if (o->word_count > 1 && o->state && strcmp(o->words[1], o->state) != 0)
+        return cli_fail(EXIT_USAGE, "jobs list: '%s' or --state '%s', not both", o->words[1],
+                        o->state);
     if (o->limit && (!str_int64(str_c(o->limit), &limit) || limit < 1 || limit > 500))
         return cli_fail(EXIT_USAGE, "--limit is a number from 1 to 500, not '%s'", o->limit);
     buf_add_c(&path, "/jobs");

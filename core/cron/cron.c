@@ -271,7 +271,7 @@ bool cron_set(struct cron *cron, const struct cron_schedule *schedules, int coun
 
 /* ---- by hand ----------------------------------------------------------- */
 
-static struct entry *find(struct cron *cron, struct str plugin, struct str id, struct err *err)
+struct entry *cron_find(struct cron *cron, struct str plugin, struct str id, struct err *err)
 {
     char *key = mem_printf("%.*s/%.*s", (int)plugin.n, plugin.p, (int)id.n, id.p);
     struct entry *e = map_get(cron->by_key, str_c(key));
@@ -286,7 +286,7 @@ void cron_run_now(struct cron *cron, struct str plugin, struct str id,
                   void (*done)(void *arg, const struct err *err, int64_t job_id), void *arg)
 {
     struct err err = {0};
-    struct entry *e = find(cron, plugin, id, &err);
+    struct entry *e = cron_find(cron, plugin, id, &err);
     if (e)
         entry_fire(cron, e, cron_now(cron), done, arg);
     else
@@ -325,7 +325,7 @@ void cron_pause(struct cron *cron, struct str plugin, struct str id, bool paused
                 void (*done)(void *arg, const struct err *err), void *arg)
 {
     struct err err = {0};
-    struct entry *e = find(cron, plugin, id, &err);
+    struct entry *e = cron_find(cron, plugin, id, &err);
     if (!e) {
         done(arg, &err);
         return;

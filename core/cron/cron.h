@@ -122,6 +122,9 @@ void cron_pause(struct cron *cron, struct str plugin, struct str id, bool paused
  * up to the last of next (run: the first that is not before it), offsets as "+09:00"; jitter and
  * deadline in seconds. */
 void cron_print(struct cron *cron, struct buf *out);
+/* One of these objects.  False with *err: ERR_NOT_FOUND. */
+bool cron_print_one(struct cron *cron, struct str plugin, struct str id, struct buf *out,
+                    struct err *err);
 
 /* Whether this node fires now. */
 bool cron_leads(const struct cron *cron);

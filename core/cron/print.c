@@ -131,3 +131,13 @@ void cron_print(struct cron *cron, struct buf *out)
         print_entry(&w, &cron->entries[i], t);
     json_close(&w, ']');
 }
+
+bool cron_print_one(struct cron *cron, struct str plugin, struct str id, struct buf *out,
+                    struct err *err)
+{
+    const struct entry *e = cron_find(cron, plugin, id, err);
+    struct json w = json_to(out);
+    if (e)
+        print_entry(&w, e, cron_now(cron));
+    return e;
+}

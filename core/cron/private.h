@@ -64,6 +64,9 @@ struct cron {
     int64_t seen; /* the wall clock at the last tick */
 };
 
+/* cron.c: NULL with *err, ERR_NOT_FOUND. */
+struct entry *cron_find(struct cron *cron, struct str plugin, struct str id, struct err *err);
+
 static inline int64_t cron_now(const struct cron *cron)
 {
     return cron->wall_ns() / NS_PER_SECOND;

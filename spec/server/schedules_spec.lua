@@ -1,4 +1,5 @@
 --- Schedules on the real program: what fires, pause and resume over a restart, run by hand, what is shown.
+local cjson = require("cjson")
 local server = require("spec.support.server")
 
 local CLOCK = { ["plugin.lua"] = [[
@@ -73,6 +74,11 @@ describe("schedules", function()
     assert.is_false(night.paused)
     local output = cli("schedules show 'clock/every night'")
     assert.truthy(output:find("T04:00:00", 1, true) and output:find("Europe/London", 1, true), output)
+    local one = cjson.decode((cli("schedules show 'clock/every night' --json")))
+    assert.same(rows()["every night"].next, one.next)
+    assert.equal("every night", one.id)
+    output = cli("schedules show clock/none --json")
+    assert.truthy(output:find("there is no schedule none of plugin clock", 1, true), output)
     output = cli("schedules")
     assert.truthy(output:find("every night", 1, true) and output:find("splayed", 1, true), output)
   end)
