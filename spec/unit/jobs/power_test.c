@@ -1,10 +1,12 @@
 /* A queue that works while its disk loses power, again and again, beside a model of what it
  * promised: nothing acknowledged is lost, nothing reported as ended runs again, a unique key has
- * one holder, an instant of a schedule one job.
+ * one holder, an instant of a schedule one job, and a run of a workflow stands where the ends of
+ * its steps put it.
  *
  * POWER_ROUNDS cuts (60) from seed POWER_SEED.  The seed fixes the work and what the disk keeps,
  * not how the threads take turns: a failure may need a few repetitions. */
 #include "jobs/host.h"
+#include "jobs/power_course.h"
 #include "jobs/power_model.h"
 #include "jobs/power_vfs.h"
 #include "jobs/workflow.h"
@@ -56,10 +58,25 @@ static enum job_end outcome_of(const struct entry *e, int attempt)
     }
 }
 
+static void run_step(struct job_run *run)
+{
+    char result[COURSE_MOVE_BYTES] = "";
+    int n;
+    model_lock();
+    const struct course_run *r = course_runs(run, &n);
+    enum job_end end = r ? course_outcome(r, n, run->attempt, result, sizeof result) : JOB_END_DONE;
+    model_unlock();
+    finish(run, end, end == JOB_END_DONE ? result : "");
+}
+
 static void on_run(struct job_run *run, void *arg)
 {
     (void)arg;
     char result[RESULT_BYTES] = "";
+    if (course_is_kind(run->kind)) {
+        run_step(run);
+        return;
+    }
     model_lock();
     struct entry *e = model_started(run->id, run->args);
     enum job_end end = e ? outcome_of(e, run->attempt) : JOB_END_DONE;
@@ -313,8 +330,16 @@ static bool open_queue(struct err *err)
 
 static void start_queue(void)
 {
-    struct job_kind_options kinds[SCRIPTS];
+    const struct workflow_decl *decl = &course_decl;
+    struct job_kind_options kinds[SCRIPTS + COURSE_KINDS];
     struct err err = {0};
+    for (int i = 0; i < COURSE_KINDS; i++)
+        kinds[SCRIPTS + i] = (struct job_kind_options){.kind = course_kinds[i],
+                                                       .queue = "flows",
+                                                       .priority = JOB_NORMAL,
+                                                       .retries = 3,
+                                                       .backoff_ns = NS_PER_MS,
+                                                       .target = &host};
     for (int i = 0; i < SCRIPTS; i++)
         kinds[i] = (struct job_kind_options){.kind = script_names[i],
                                              .queue = i % 2 ? "odd" : "even",
@@ -328,7 +353,8 @@ static void start_queue(void)
         if (!jobs_add_worker(host.jobs, host.lanes[i], 8, &err))
             host_die("worker", &err);
     }
-    jobs_set_kinds(host.jobs, kinds, SCRIPTS);
+    jobs_set_kinds(host.jobs, kinds, SCRIPTS + COURSE_KINDS);
+    workflow_set(host.jobs, &decl, 1);
     jobs_start(host.jobs);
 }
 
@@ -389,7 +415,9 @@ static void step(void)
 {
     int64_t id;
     int n = model_chance(20), at;
-    if (n < 12)
+    if (n < 4)
+        course_step(host.jobs, host.control);
+    else if (n < 12)
         random_push();
     else if (n < 14 && (at = model_pick(FAR, &id)) >= 0)
         change(at, model_chance(2));
@@ -429,6 +457,27 @@ static bool check_integrity(struct sqlite_conn *conn, void *arg, struct err *err
     return true;
 }
 
+/* Runs of workflows, first those that only their keys can find. */
+static void verify_courses(bool whole)
+{
+    int64_t id;
+    for (int i = 0, n = 0; i < courses.count; i++)
+        if (course_wants_look(i, false, &id) && !id) {
+            course_look_for(host.jobs, host.control, i);
+            if (++n % 512 == 0)
+                wait_answers("to looks for runs");
+        }
+    wait_answers("to looks for runs");
+    for (int i = 0, n = 0; i < courses.count; i++)
+        if (course_wants_look(i, whole, &id) && id) {
+            course_look_at(host.jobs, host.control, i, id, true);
+            if (++n % 512 == 0)
+                wait_answers("to looks at runs");
+        }
+    wait_answers("to looks at runs");
+    course_check();
+}
+
 static void verify(bool whole)
 {
     struct err err = {0};
@@ -442,6 +491,7 @@ static void verify(bool whole)
                 wait_answers("to looks");
         }
     wait_answers("to looks");
+    verify_courses(whole);
     model_check();
     /* What is held is refused, what is not is free. */
     for (int key = 1; key <= KEYS; key++)
@@ -481,6 +531,7 @@ static bool live(bool by_kill)
     }
     power_cut();
     model_cut(by_kill);
+    course_cut(by_kill);
     if (open && host.lanes[0])
         close_at_cut();
     else if (open)
@@ -488,6 +539,20 @@ static bool live(bool by_kill)
     power_restore(by_kill);
     restore_flight(by_kill);
     return true;
+}
+
+/* What waits for a signal gets one; waits that end by time hold no job, so they are asked for. */
+static void drain_courses(void)
+{
+    for (int i = 0; i < courses.count; i++)
+        if (course_is_open(i) && courses.runs[i].shape == WORKFLOW_GRAPH)
+            course_send_signal(host.jobs, i);
+    for (int tries = 0; tries < 500 && course_open(); tries++, host_sleep(10)) {
+        for (int i = 0; i < courses.count; i++)
+            if (course_is_open(i))
+                course_look_at(host.jobs, host.control, i, courses.runs[i].id, false);
+        wait_answers("to looks at open runs");
+    }
 }
 
 /* Everything that is queued runs to its end. */
@@ -499,10 +564,12 @@ static void drain(void)
     if (open_queue(&err)) {
         verify(true);
         start_queue();
+        drain_courses();
         for (int i = 0; i < 20000 && !model_is_drained(jobs_counts(host.jobs)); i++)
             host_sleep(1);
         host_stop(&host, NS_PER_SECOND);
         model_check_drained();
+        course_check_drained();
         wait_answers("at the end");
         close_queue();
     } else
@@ -518,6 +585,7 @@ static void run_life(uint64_t seed, int rounds)
     host_make_dir(&host);
     log_setup(-1, LOG_ERROR);
     model_begin((unsigned)seed);
+    course_begin();
     power_begin(seed, host.flight);
     for (int i = 0; i < rounds && !model_problems(); i++)
         if (!live(model_chance(4) == 0))
@@ -534,18 +602,23 @@ static int number(const char *name, int otherwise)
 
 TEST(power_cuts_lose_nothing_that_was_acknowledged)
 {
-    int rounds = number("POWER_ROUNDS", ROUNDS), acknowledged = 0, ended = 0;
+    int rounds = number("POWER_ROUNDS", ROUNDS), acknowledged = 0, ended = 0, runs = 0, over = 0;
     unsigned seed = (unsigned)number("POWER_SEED", (int)(clock_wall_ns() % 1000000));
     power_setup();
     for (int done = 0; done < rounds && !test_failures; done += LIFE, seed++) {
         run_life(seed, rounds - done < LIFE ? rounds - done : LIFE);
         acknowledged += model_acknowledged();
         ended += model_ended();
+        runs += courses.count;
+        over += courses.ended;
         if (model_problems())
             TEST_FAIL("POWER_SEED=%u: %s", seed, model_first_problem());
     }
-    printf("# %d cuts, %d jobs acknowledged, %d ended\n", rounds, acknowledged, ended);
+    printf("# %d cuts, %d jobs, runs and signals acknowledged, %d jobs ended, %d of %d runs over "
+           "at a cut\n",
+           rounds, acknowledged, ended, over, runs);
     CHECK(acknowledged > rounds * 10);
+    CHECK(over > rounds);
 }
 
 TEST(a_disk_that_lies_about_syncs_is_found_out)
