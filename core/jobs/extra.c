@@ -22,6 +22,7 @@ static const struct field fields[] = {
     {"unique_queued", FIELD_INT64, offsetof(struct job_extra, unique_queued)},
     {"batch", FIELD_INT64, offsetof(struct job_extra, batch)},
     {"workflow", FIELD_INT64, offsetof(struct job_extra, workflow)},
+    {"step", FIELD_INT64, offsetof(struct job_extra, step)},
     {"previous", FIELD_TEXT, offsetof(struct job_extra, previous)},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };

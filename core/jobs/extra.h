@@ -30,6 +30,7 @@ struct job_extra {
     int64_t unique_queued; /* 1: its unique key is free once it runs */
     int64_t batch;         /* the crowd it is counted in, or 0 */
     int64_t workflow;      /* the run it is a step of, or 0 */
+    int64_t step;          /* and which; 0: an older record does not say */
     char *previous;        /* JSON: the results of what it follows in a workflow */
     /* on disk in columns of their own */
     int64_t scheduled_at; /* wall, ns: the schedule's instant */

@@ -662,7 +662,8 @@ void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *r
 
 /* workflow*.c: runs of workflows take part in the record's transactions.  Nothing to do when
  * jobs->workflows is NULL. */
-bool workflow_open(struct jobs *jobs, struct sqlite_conn *conn, struct err *err); /* with schema */
+bool workflow_open_sqlite(struct jobs *jobs, struct sqlite_conn *conn,
+                          struct err *err); /* with the schema */
 bool workflow_recover(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
 bool workflow_defers(struct jobs *jobs, struct job *job); /* lock held: its end is decided later */
 void workflow_recovered(struct jobs *jobs);               /* lock held: all jobs have a place */
@@ -672,8 +673,16 @@ int64_t workflow_due_wall(const struct jobs *jobs);                /* lock held;
 void workflow_look(struct jobs *jobs, int64_t now_wall);           /* lock held */
 void workflow_take(struct jobs *jobs);                             /* lock held, with the batch */
 bool workflow_is_graph_step(const struct jobs *jobs, int64_t job); /* writer thread, as below */
-bool workflow_record(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
+/* Whether it is a step's job, and its end is one of the step. */
+bool workflow_is_step(const struct jobs *jobs, const struct job *job);
+/* record: as the store of these runs wants it (workflow_store.h). */
+bool workflow_record(struct jobs *jobs, void *record, struct err *err);
 void workflow_committed(struct jobs *jobs);
 void workflow_failed(struct jobs *jobs, const struct err *err);
 void workflow_refuse(struct jobs *jobs, const struct err *err); /* no lock: what is pending */
 void workflow_scrape(struct jobs *jobs);                        /* any thread */
+/* Of a shared record; any thread, no lock.  A dead job of a step comes back, and its run with it.
+ */
+void workflow_retry(struct jobs *jobs, struct jobs_change *change, int64_t job);
+void workflow_poll(struct jobs *jobs); /* waits may be over, or ends not yet decided about */
+void workflow_seen(struct jobs *jobs, int64_t running, int64_t waiting);

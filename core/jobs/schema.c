@@ -71,5 +71,5 @@ bool schema_make(struct sqlite_conn *conn, void *arg, struct err *err)
         if (!has && !sqlite_exec(conn, sql, err))
             return false;
     }
-    return workflow_open(arg, conn, err);
+    return workflow_open_sqlite(arg, conn, err);
 }

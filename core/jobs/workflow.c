@@ -8,15 +8,15 @@
 
 static const int64_t default_ttl_ns = 7 * 24 * 3600 * NS_PER_SECOND;
 
-bool workflow_open(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
+void workflow_open(struct jobs *jobs, const struct wf_store *store)
 {
     struct workflows *w = jobs->workflows ? jobs->workflows : mem_zero(1, sizeof *w);
     int64_t ttl = jobs->options.workflow_ttl_ns;
+    w->store = store;
     w->changes_end = &w->changes;
     w->pushes_end = &w->pushes;
     w->ttl_ns = ttl ? ttl : default_ttl_ns;
     jobs->workflows = w;
-    return sqlite_exec(conn, wf_schema, err);
 }
 
 static void free_refs(struct index *index)
@@ -89,6 +89,29 @@ bool workflow_is_graph_step(const struct jobs *jobs, int64_t job)
     return ref && ref->graph;
 }
 
+bool workflow_is_step(const struct jobs *jobs, const struct job *job)
+{
+    struct wf_ref ref;
+    return jobs->workflows && job->end != JOB_END_RETRY && job->end != JOB_END_INTERRUPTED &&
+           wf_ref_of(jobs->workflows, job, &ref);
+}
+
+void workflow_poll(struct jobs *jobs)
+{
+    jobs_lock(jobs);
+    if (jobs->workflows->set)
+        jobs->workflows->due_now = true;
+    jobs_unlock(jobs);
+}
+
+void workflow_seen(struct jobs *jobs, int64_t running, int64_t waiting)
+{
+    jobs_lock(jobs);
+    jobs->workflows->running = running;
+    jobs->workflows->waiting = waiting;
+    jobs_unlock(jobs);
+}
+
 void workflow_take(struct jobs *jobs)
 {
     struct workflows *w = jobs->workflows;
@@ -99,54 +122,6 @@ void workflow_take(struct jobs *jobs)
     w->changes_end = &w->changes;
     w->due_taken = w->due_now;
     w->due_now = false;
-}
-
-static bool record_ends(struct wf *f)
-{
-    if (f->w->by_job.count == 0)
-        return true;
-    list_each (node, &f->jobs->batch.ends) {
-        const struct job *job = list_entry(node, struct job, link);
-        const struct wf_ref *ref = index_get(&f->w->by_job, job->id);
-        if (ref && !wf_ended(f, ref, job))
-            return false;
-    }
-    return true;
-}
-
-static bool record_revivals(struct wf *f)
-{
-    for (const struct change_op *op = f->jobs->batch.revivals; op; op = op->next)
-        if (op->revived && !wf_revived(f, op->id))
-            return false;
-    return true;
-}
-
-static bool record_all(struct wf *f)
-{
-    if (!record_ends(f) || !record_revivals(f))
-        return false;
-    for (struct wf_change *c = f->w->taken; c; c = c->next)
-        if (!wf_apply(f, c))
-            return false;
-    if (f->w->due_taken && !wf_due(f))
-        return false;
-    /* Names of kinds that the steps' jobs brought. */
-    return wf_expire(f) &&
-           (!f->w->pushes || record_words(f->jobs, f->conn, &f->jobs->words_written, f->err));
-}
-
-bool workflow_record(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
-{
-    struct workflows *w = jobs->workflows;
-    if (!w)
-        return true;
-    wf_forget(jobs);
-    const struct wf_set *set = wf_set_ref(jobs);
-    struct wf f = {jobs, w, conn, set, clock_wall_ns(), err};
-    bool ok = record_all(&f);
-    wf_set_unref(jobs, set);
-    return ok;
 }
 
 static void answer_all(struct jobs *jobs, const struct err *err)

@@ -20,8 +20,14 @@ void wf_change_free(struct wf_change *c)
 void wf_change_answer(struct wf_change *c, const struct err *err)
 {
     struct workflow_change *change = c->change;
-    change->err = err ? *err : c->err;
+    struct jobs_change *retry = c->retry;
+    struct err own = err && !c->applied ? *err : c->err;
     wf_change_free(c);
+    if (retry) {
+        change_reply(retry, own.code ? &own : NULL);
+        return;
+    }
+    change->err = own;
     change->message.fn = on_answer;
     if (change->lane)
         lane_post(change->lane, &change->message);
@@ -31,40 +37,26 @@ void wf_change_answer(struct wf_change *c, const struct err *err)
 
 /* -- on the writer thread ------------------------------------------------------------------- */
 
-/* 1 taken, 0 free, -1 with f->err. */
-static int key_is_taken(struct wf *f, const struct wf_change *c)
-{
-    if (!c->key.n)
-        return 0;
-    sqlite3_stmt *s = wf_query(f,
-                               "SELECT 1 FROM maru_workflow WHERE plugin = ?1 AND name = ?2 AND"
-                               " uniq = ?3 AND state = 1",
-                               "sss", c->plugin, c->name, c->key);
-    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
-    if (s)
-        sqlite3_reset(s);
-    return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -1;
-}
-
 static bool apply_start(struct wf *f, struct wf_change *c)
 {
     const struct workflow_decl *decl = wf_find(f->set, c->plugin, c->name);
     struct wf_run run = {.shape = c->shape, .created_at = f->now};
-    int taken = key_is_taken(f, c);
-    if (taken)
-        err_set(&c->err, ERR_EXISTS, "an unfinished run of %.*s has this key", (int)c->name.n,
-                c->name.p);
-    else if (c->shape == WORKFLOW_GRAPH && !decl && (taken = 1))
+    if (c->shape == WORKFLOW_GRAPH && !decl) {
         err_set(&c->err, ERR_NOT_FOUND, "there is no workflow %.*s", (int)c->name.n, c->name.p);
-    if (taken)
-        return taken == 1;
+        return true;
+    }
     run.plugin = str_dup(c->plugin);
     run.name = str_dup(c->name);
     run.version = decl && c->shape == WORKFLOW_GRAPH ? decl->version : 0;
-    bool ok = wf_insert(f, &run, c->key) &&
-              (c->shape == WORKFLOW_GRAPH ? wf_graph_start(f, &run, c->data)
-                                          : wf_list_start(f, &run, c)) &&
-              wf_save(f, &run);
+    int is = wf_insert(f, &run, c->key);
+    bool ok = is >= 0;
+    if (is == 0)
+        err_set(&c->err, ERR_EXISTS, "an unfinished run of %.*s has this key", (int)c->name.n,
+                c->name.p);
+    else if (is == 1)
+        ok = (c->shape == WORKFLOW_GRAPH ? wf_graph_start(f, &run, c->data)
+                                         : wf_list_start(f, &run, c)) &&
+             wf_save(f, &run);
     c->change->id = run.id;
     wf_run_free(&run);
     return ok;
@@ -88,39 +80,17 @@ static int load(struct wf *f, struct wf_change *c, struct wf_run *run)
 
 static bool keep_signal(struct wf *f, struct wf_change *c)
 {
-    sqlite3_stmt *s = wf_query(
-        f, "SELECT count(*), max(seq) FROM maru_workflow_signal WHERE run = ?1", "i", c->id);
-    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
-    int64_t kept = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
-    int64_t last = rc == SQLITE_ROW ? sqlite3_column_int64(s, 1) : 0;
-    if (s)
-        sqlite3_reset(s);
-    if (rc != SQLITE_ROW)
-        return false;
-    if (kept >= WORKFLOW_SIGNALS) {
+    int is = f->store->keep_signal(f, c->id, c->name, c->data, c->who);
+    if (is == 0)
         err_set(&c->err, ERR_FULL, "workflow run %lld keeps %d signals already", (long long)c->id,
                 WORKFLOW_SIGNALS);
-        return true;
-    }
-    return wf_exec(f,
-                   "INSERT INTO maru_workflow_signal(run, seq, name, data, at, who)"
-                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-                   "iissis", c->id, last + 1, c->name, c->data, f->now, c->who);
+    return is >= 0;
 }
 
 static int waiting_step(struct wf *f, const struct wf_change *c, struct wf_step *step)
 {
-    sqlite3_stmt *s = wf_query(f,
-                               "SELECT seq FROM maru_workflow_step WHERE run = ?1 AND state = 2"
-                               " AND await = ?2 ORDER BY seq LIMIT 1",
-                               "is", c->id, c->name);
-    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
-    int seq = rc == SQLITE_ROW ? sqlite3_column_int(s, 0) : 0;
-    if (s)
-        sqlite3_reset(s);
-    if (rc != SQLITE_ROW)
-        return rc == SQLITE_DONE ? 0 : -1;
-    return wf_load_step(f, c->id, seq, step);
+    int seq, is = f->store->waiting(f, c->id, c->name, &seq);
+    return is == 1 ? wf_load_step(f, c->id, seq, step) : is;
 }
 
 static bool apply_signal(struct wf *f, struct wf_change *c)
@@ -163,6 +133,14 @@ static bool apply_cancel(struct wf *f, struct wf_change *c)
     return ok;
 }
 
+static bool apply_retry(struct wf *f, struct wf_change *c)
+{
+    int is = f->store->retry(f, c->id);
+    if (is == 0 && !c->err.code)
+        err_set(&c->err, ERR_NOT_FOUND, "jobs: no dead job %lld", (long long)c->id);
+    return is == 1 ? wf_revived(f, c->id) : is == 0;
+}
+
 bool wf_apply(struct wf *f, struct wf_change *c)
 {
     err_clear(&c->err);
@@ -173,6 +151,8 @@ bool wf_apply(struct wf *f, struct wf_change *c)
         return apply_signal(f, c);
     case WF_CANCEL:
         return apply_cancel(f, c);
+    case WF_RETRY:
+        return apply_retry(f, c);
     }
     return true;
 }
@@ -231,7 +211,8 @@ static struct wf_change *change_create(struct workflow_change *change, enum wf_c
     c->change = change;
     c->type = type;
     c->id = id;
-    err_clear(&change->err);
+    if (change)
+        err_clear(&change->err);
     return c;
 }
 
@@ -331,6 +312,15 @@ void workflow_cancel(struct jobs *jobs, struct workflow_change *change, int64_t 
     struct err err = {0};
     struct wf_change *c = change_create(change, WF_CANCEL, id);
     keep(c, &c->plugin, plugin);
+    if (!hand_over(jobs, c, &err))
+        wf_change_answer(c, &err);
+}
+
+void workflow_retry(struct jobs *jobs, struct jobs_change *change, int64_t job)
+{
+    struct err err = {0};
+    struct wf_change *c = change_create(NULL, WF_RETRY, job);
+    c->retry = change;
     if (!hand_over(jobs, c, &err))
         wf_change_answer(c, &err);
 }

@@ -19,18 +19,6 @@ static const struct workflow_decl *decl_of(struct wf *f, const struct wf_run *ru
     return wf_find(f->set, str_c(run->plugin), str_c(run->name));
 }
 
-static bool add_input(struct wf *f, const struct wf_run *run, struct buf *out)
-{
-    sqlite3_stmt *s =
-        wf_query(f, "SELECT spec FROM maru_workflow_step WHERE run = ?1 AND seq = 0", "i", run->id);
-    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
-    if (rc == SQLITE_ROW)
-        buf_add_str(out, wf_column(s, 0));
-    if (s)
-        sqlite3_reset(s);
-    return rc == SQLITE_ROW || rc == SQLITE_DONE;
-}
-
 /* What the step's job gets; lua/maru/workflow_run.lua reads it. */
 static bool write_args(const struct way *way, struct str step, struct buf *out)
 {
@@ -40,7 +28,7 @@ static bool write_args(const struct way *way, struct str step, struct buf *out)
     if (way->from.n)
         buf_printf(out, ",\"from\":\"%.*s\"", (int)way->from.n, way->from.p);
     buf_add_c(out, ",\"input\":");
-    if (!add_input(way->f, run, out))
+    if (!way->f->store->input(way->f, run->id, out))
         return false;
     buf_add_c(out, ",\"state\":");
     buf_add_str(out, run->data.n ? buf_str(&run->data) : STR("{}"));
@@ -69,13 +57,15 @@ static bool queue_step(const struct way *way, const struct workflow_step_decl *s
     else if (ok) {
         run->steps++;
         run->active++;
-        ok = wf_exec(f,
-                     "INSERT INTO maru_workflow_step(run, seq, name, state, job, at, attempt,"
-                     " version, on_error, spec) VALUES(?1, ?2, ?3, 1, ?4, ?5, 0, ?6, ?7, ?8)",
-                     "iisiiiss", run->id, (int64_t)run->steps, str_c(step->name), job, f->now,
-                     (int64_t)way->decl->version,
-                     step->on_error ? str_c(step->on_error) : (struct str){0},
-                     way->from.n ? way->from : (struct str){0});
+        struct wf_queued row = {
+            .seq = run->steps,
+            .name = str_c(step->name),
+            .job = job,
+            .version = way->decl->version,
+            .on_error = str_c(step->on_error),
+            .from = way->from,
+        };
+        ok = f->store->queue(f, run->id, &row);
     }
     buf_free(&args);
     mem_free(kind);
@@ -180,10 +170,7 @@ bool wf_graph_start(struct wf *f, struct wf_run *run, struct str input)
 {
     const struct workflow_decl *decl = decl_of(f, run);
     struct way way = {.f = f, .run = run, .decl = decl};
-    return wf_exec(f,
-                   "INSERT INTO maru_workflow_step(run, seq, name, state, at, spec)"
-                   " VALUES(?1, 0, '', 3, ?2, ?3)",
-                   "iis", run->id, f->now, input.n ? input : STR("{}")) &&
+    return f->store->put_input(f, run->id, input.n ? input : STR("{}")) &&
            go(&way, str_c(decl ? decl->start : ""));
 }
 
@@ -235,24 +222,14 @@ void wf_write_signal(struct buf *out, struct str name, struct str data, struct s
 /* The oldest kept signal of this name, taken: 1 with *out written, 0, or -1. */
 static int take_signal(struct wf *f, int64_t run, struct str name, struct buf *out)
 {
-    sqlite3_stmt *s = wf_query(f,
-                               "SELECT seq, data, who, at FROM maru_workflow_signal WHERE"
-                               " run = ?1 AND name = ?2 ORDER BY seq LIMIT 1",
-                               "is", run, name);
-    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
-    int64_t seq = 0;
-    if (rc == SQLITE_ROW) {
-        seq = sqlite3_column_int64(s, 0);
-        wf_write_signal(out, name, wf_column(s, 1), wf_column(s, 2), sqlite3_column_int64(s, 3));
-    }
-    if (s)
-        sqlite3_reset(s);
-    if (rc != SQLITE_ROW)
-        return rc == SQLITE_DONE ? 0 : -1;
-    return wf_exec(f, "DELETE FROM maru_workflow_signal WHERE run = ?1 AND seq = ?2", "ii", run,
-                   seq)
-               ? 1
-               : -1;
+    struct buf data = {0}, who = {0};
+    int64_t at;
+    int is = f->store->take_signal(f, run, name, &data, &who, &at);
+    if (is == 1)
+        wf_write_signal(out, name, buf_str(&data), buf_str(&who), at);
+    buf_free(&data);
+    buf_free(&who);
+    return is;
 }
 
 static bool begin_wait(struct way *way, const struct wf_step *step, struct str wait)
@@ -276,10 +253,8 @@ static bool begin_wait(struct way *way, const struct wf_step *step, struct str w
         f->w->due_new = due;
     way->run->active++;
     way->run->waiting++;
-    return wf_exec(f,
-                   "UPDATE maru_workflow_step SET state = 2, await = ?3, next = ?4,"
-                   " otherwise = ?5, due_at = nullif(?6, 0) WHERE run = ?1 AND seq = ?2",
-                   "iisssi", way->run->id, (int64_t)step->seq, name, next, otherwise, due);
+    struct wf_wait row = {step->seq, name, next, otherwise, due};
+    return f->store->begin_wait(f, way->run->id, &row);
 }
 
 static bool end_wait(struct wf *f, struct wf_run *run, const struct wf_step *step,
@@ -287,11 +262,7 @@ static bool end_wait(struct wf *f, struct wf_run *run, const struct wf_step *ste
 {
     run->active--;
     run->waiting--;
-    return wf_exec(f,
-                   "UPDATE maru_workflow_step SET state = 3, woke_at = ?3, due_at = NULL,"
-                   " error = ?4 WHERE run = ?1 AND seq = ?2",
-                   "iiis", run->id, (int64_t)step->seq, f->now,
-                   error ? str_c(error) : (struct str){0});
+    return f->store->end_wait(f, run->id, step->seq, error);
 }
 
 bool wf_graph_woke(struct wf *f, struct wf_run *run, const struct wf_step *step, struct str signal)

@@ -5,12 +5,8 @@
 
 static bool plan(struct wf *f, const struct wf_run *run, int seq, const char *role, struct str spec)
 {
-    struct str name = spec;
-    return wf_exec(f,
-                   "INSERT INTO maru_workflow_step(run, seq, name, state, at, attempt, version,"
-                   " next, spec) VALUES(?1, ?2, ?3, 0, ?4, 0, 0, ?5, ?6)",
-                   "iisiss", run->id, (int64_t)seq, str_split(&name, '\x1f'), f->now, str_c(role),
-                   spec);
+    struct str rest = spec, name = str_split(&rest, '\x1f');
+    return f->store->plan(f, run->id, seq, name, role, spec);
 }
 
 bool wf_list_start(struct wf *f, struct wf_run *run, const struct wf_change *c)
@@ -31,23 +27,6 @@ bool wf_list_start(struct wf *f, struct wf_run *run, const struct wf_change *c)
     return true;
 }
 
-/* The row that is planned: 1 with its spec in *out, 0 or -1. */
-static int planned(struct wf *f, int64_t run, int seq, const char *role, int *at, struct buf *out)
-{
-    sqlite3_stmt *s = wf_query(f,
-                               "SELECT seq, spec FROM maru_workflow_step WHERE run = ?1 AND"
-                               " seq >= ?2 AND state = 0 AND next = ?3 ORDER BY seq LIMIT 1",
-                               "iis", run, (int64_t)seq, str_c(role));
-    int rc = s ? sqlite_step(f->conn, s, f->err) : SQLITE_ERROR;
-    if (rc == SQLITE_ROW) {
-        *at = sqlite3_column_int(s, 0);
-        buf_add_str(out, wf_column(s, 1));
-    }
-    if (s)
-        sqlite3_reset(s);
-    return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -1;
-}
-
 static bool finish_with(struct wf *f, struct wf_run *run, struct str result)
 {
     buf_clear(&run->result);
@@ -58,7 +37,7 @@ static bool finish_with(struct wf *f, struct wf_run *run, struct str result)
 static bool chain_next(struct wf *f, struct wf_run *run, int seq, struct str result)
 {
     struct buf spec = {0};
-    int at, is = planned(f, run->id, seq + 1, "member", &at, &spec);
+    int at, is = f->store->planned(f, run->id, seq + 1, "member", &at, &spec);
     bool ok = is == 1 ? wf_push_planned(f, run, at, "member", buf_str(&spec),
                                         result.n ? result : STR("null"))
                       : is == 0 && finish_with(f, run, result);
@@ -66,37 +45,29 @@ static bool chain_next(struct wf *f, struct wf_run *run, int seq, struct str res
     return ok;
 }
 
-/* [results in order], null for one that did not end well, whose place and error come back.
- * False with f->err. */
-static bool gather(struct wf *f, int64_t run, struct buf *out, int *failed, struct buf *why)
+/* [results in order], null for one that did not end well; the first such one says why. */
+struct gathering {
+    struct buf results, why;
+    int failed;
+};
+
+static void gather_one(void *arg, const struct wf_member_row *m)
 {
-    int rc = SQLITE_ERROR;
-    sqlite3_stmt *s = wf_query(f,
-                               "SELECT seq, state, result, name, error FROM maru_workflow_step"
-                               " WHERE run = ?1 AND next = 'member' ORDER BY seq",
-                               "i", run);
-    *failed = 0;
-    while (s && (rc = sqlite_step(f->conn, s, f->err)) == SQLITE_ROW) {
-        struct str result = wf_column(s, 2);
-        bool done = sqlite3_column_int(s, 1) == WF_DONE;
-        buf_add_char(out, out->n ? ',' : '[');
-        buf_add_str(out, done && result.n ? result : STR("null"));
-        if (done || *failed)
-            continue;
-        *failed = sqlite3_column_int(s, 0);
-        buf_printf(why, "member %d, %.*s: %.*s", *failed, (int)wf_column(s, 3).n, wf_column(s, 3).p,
-                   (int)wf_column(s, 4).n, wf_column(s, 4).p);
-    }
-    buf_add_char(out, ']');
-    if (s)
-        sqlite3_reset(s);
-    return rc == SQLITE_DONE;
+    struct gathering *g = arg;
+    bool done = m->state == WF_DONE;
+    buf_add_char(&g->results, g->results.n ? ',' : '[');
+    buf_add_str(&g->results, done && m->result.n ? m->result : STR("null"));
+    if (done || g->failed)
+        return;
+    g->failed = m->seq;
+    buf_printf(&g->why, "member %d, %.*s: %.*s", m->seq, (int)m->name.n, m->name.p, (int)m->error.n,
+               m->error.p);
 }
 
 static bool push_body(struct wf *f, struct wf_run *run, struct str results)
 {
     struct buf spec = {0};
-    int at, is = planned(f, run->id, 0, "body", &at, &spec);
+    int at, is = f->store->planned(f, run->id, 0, "body", &at, &spec);
     bool ok = is == 1 && wf_push_planned(f, run, at, "body", buf_str(&spec), results);
     if (is == 0)
         ok = wf_fail(f, run, "its body is not there");
@@ -107,19 +78,19 @@ static bool push_body(struct wf *f, struct wf_run *run, struct str results)
 /* All members ended. */
 static bool all_ended(struct wf *f, struct wf_run *run)
 {
-    struct buf results = {0}, why = {0};
-    int failed;
-    bool ok = gather(f, run->id, &results, &failed, &why);
-    if (ok && failed)
-        ok = wf_fail(f, run, "%s", why.p);
+    struct gathering g = {0};
+    bool ok = f->store->members(f, run->id, gather_one, &g);
+    buf_add_char(&g.results, ']');
+    if (ok && g.failed)
+        ok = wf_fail(f, run, "%s", g.why.p);
     else if (ok && run->shape == WORKFLOW_CHORD)
-        ok = push_body(f, run, buf_str(&results));
-    else if (ok && results.n <= JOBS_RESULT_BYTES)
-        ok = finish_with(f, run, buf_str(&results));
+        ok = push_body(f, run, buf_str(&g.results));
+    else if (ok && g.results.n <= JOBS_RESULT_BYTES)
+        ok = finish_with(f, run, buf_str(&g.results));
     else if (ok)
         ok = wf_finish(f, run, WORKFLOW_DONE); /* each step's row has its own */
-    buf_free(&results);
-    buf_free(&why);
+    buf_free(&g.results);
+    buf_free(&g.why);
     return ok;
 }
 

@@ -37,7 +37,7 @@ static void print_text(struct json *w, const char *key, struct str text)
         json_null(w);
 }
 
-static void print_raw(struct json *w, const char *key, struct str json)
+void wf_print_raw(struct json *w, const char *key, struct str json)
 {
     json_key(w, key);
     if (json.n)
@@ -46,29 +46,28 @@ static void print_raw(struct json *w, const char *key, struct str json)
         json_null(w);
 }
 
-void wf_print_run(struct json *w, sqlite3_stmt *s)
+void wf_print_run(struct json *w, const struct wf_run_row *r)
 {
-    int state = sqlite3_column_int(s, 6), active = sqlite3_column_int(s, 10);
-    bool waits = state == WORKFLOW_RUNNING && active && active == sqlite3_column_int(s, 11);
+    bool waits = r->state == WORKFLOW_RUNNING && r->active && r->active == r->waiting;
     json_key(w, "id");
-    json_int(w, sqlite3_column_int64(s, 0));
-    print_text(w, "plugin", wf_column(s, 1));
-    print_text(w, "name", wf_column(s, 2));
+    json_int(w, r->id);
+    print_text(w, "plugin", r->plugin);
+    print_text(w, "name", r->name);
     json_key(w, "shape");
-    json_cstr(w, shape_names[sqlite3_column_int(s, 3) & 3]);
+    json_cstr(w, shape_names[r->shape & 3]);
     json_key(w, "version");
-    json_int(w, sqlite3_column_int64(s, 4));
-    print_text(w, "key", wf_column(s, 5));
+    json_int(w, r->version);
+    print_text(w, "key", r->key);
     json_key(w, "state");
-    json_cstr(w, state_names[waits ? WORKFLOW_WAITING : state]);
-    print_time(w, "created_at", sqlite3_column_int64(s, 7));
-    print_time(w, "finished_at", sqlite3_column_int64(s, 8));
+    json_cstr(w, state_names[waits ? WORKFLOW_WAITING : r->state]);
+    print_time(w, "created_at", r->created_at);
+    print_time(w, "finished_at", r->finished_at);
     json_key(w, "steps_total");
-    json_int(w, sqlite3_column_int64(s, 9));
+    json_int(w, r->steps);
     json_key(w, "active");
-    json_int(w, active);
-    print_text(w, "error", wf_column(s, 12));
-    print_text(w, "at", wf_column(s, 13)); /* names of the steps that are active */
+    json_int(w, r->active);
+    print_text(w, "error", r->error);
+    print_text(w, "at", r->at); /* names of the steps that are active */
 }
 
 /* A queued step is what its job is. */
@@ -82,44 +81,47 @@ static const char *job_word(struct jobs *jobs, int64_t id)
     return held ? "held" : job_state_name(state);
 }
 
-static void print_times(struct json *w, sqlite3_stmt *s)
+static void print_times(struct json *w, const struct wf_step_row *r)
 {
-    print_time(w, "created_at", sqlite3_column_int64(s, 4));
-    print_time(w, "started_at", sqlite3_column_int64(s, 5));
-    print_time(w, "ended_at", sqlite3_column_int64(s, 6));
-    print_time(w, "woke_at", sqlite3_column_int64(s, 7));
-    print_time(w, "due_at", sqlite3_column_int64(s, 8));
+    print_time(w, "created_at", r->created_at);
+    print_time(w, "started_at", r->started_at);
+    print_time(w, "ended_at", r->ended_at);
+    print_time(w, "woke_at", r->woke_at);
+    print_time(w, "due_at", r->due_at);
 }
 
-void wf_print_step(struct json *w, struct jobs *jobs, sqlite3_stmt *s, bool graph)
+static const char *step_word(struct jobs *jobs, const struct wf_step_row *r)
 {
-    int state = sqlite3_column_int(s, 2);
-    int64_t job = sqlite3_column_int64(s, 3);
-    struct str result = wf_column(s, 14);
+    if (r->state == WF_QUEUED)
+        return r->job_state ? r->job_state : job_word(jobs, r->job);
+    return step_names[r->state >= 0 && r->state <= WF_CANCELLED ? r->state : 0];
+}
+
+void wf_print_step(struct json *w, struct jobs *jobs, const struct wf_step_row *r, bool graph)
+{
     json_open(w, '{');
     json_key(w, "n");
-    json_int(w, sqlite3_column_int64(s, 0));
-    print_text(w, "name", wf_column(s, 1));
+    json_int(w, r->seq);
+    print_text(w, "name", r->name);
     json_key(w, "state");
-    json_cstr(w, state == WF_QUEUED ? job_word(jobs, job)
-                                    : step_names[state >= 0 && state <= WF_CANCELLED ? state : 0]);
+    json_cstr(w, step_word(jobs, r));
     json_key(w, "job");
-    job ? json_int(w, job) : json_null(w);
-    print_times(w, s);
+    r->job ? json_int(w, r->job) : json_null(w);
+    print_times(w, r);
     json_key(w, "attempt");
-    json_int(w, sqlite3_column_int64(s, 9));
+    json_int(w, r->attempt);
     json_key(w, "version");
-    json_int(w, sqlite3_column_int64(s, 10));
-    print_text(w, "waits_for", wf_column(s, 11));
-    print_text(w, graph ? "then" : "role", wf_column(s, 12));
-    print_text(w, "otherwise", wf_column(s, 15));
-    print_text(w, "error", wf_column(s, 13));
-    print_text(w, "from", graph ? wf_column(s, 16) : STR(""));
+    json_int(w, r->version);
+    print_text(w, "waits_for", r->await);
+    print_text(w, graph ? "then" : "role", r->next);
+    print_text(w, "otherwise", r->otherwise);
+    print_text(w, "error", r->error);
+    print_text(w, "from", graph ? r->from : STR(""));
     if (graph) {
-        print_raw(w, "set", workflow_json_get(result, "set"));
-        print_raw(w, "next", workflow_json_get(result, "next"));
+        wf_print_raw(w, "set", workflow_json_get(r->result, "set"));
+        wf_print_raw(w, "next", workflow_json_get(r->result, "next"));
     } else
-        print_raw(w, "result", result.n > RESULT_SHOWN ? STR("null") : result);
+        wf_print_raw(w, "result", r->result.n > RESULT_SHOWN ? STR("null") : r->result);
     json_close(w, '}');
 }
 
@@ -161,12 +163,12 @@ void wf_print_graph(struct json *w, const struct workflow_decl *decl)
     json_close(w, '}');
 }
 
-void wf_print_signal(struct json *w, sqlite3_stmt *s)
+void wf_print_signal(struct json *w, struct str name, struct str data, struct str who, int64_t at)
 {
     json_open(w, '{');
-    print_text(w, "name", wf_column(s, 0));
-    print_raw(w, "data", wf_column(s, 1));
-    print_text(w, "by", wf_column(s, 2));
-    print_time(w, "at", sqlite3_column_int64(s, 3));
+    print_text(w, "name", name);
+    wf_print_raw(w, "data", data);
+    print_text(w, "by", who);
+    print_time(w, "at", at);
     json_close(w, '}');
 }

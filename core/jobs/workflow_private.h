@@ -8,28 +8,21 @@
  *      transaction.  So what a restart finds QUEUED is exactly what still has to end.
  *  W2  A run's row and its steps' rows are read and written in the transaction that they decide
  *      about, by the writer thread alone: nothing about a run is remembered outside of them but
- *      which jobs are steps (by_job), and that follows the commit.
+ *      which jobs are steps (by_job), and that follows the commit.  With a record that several
+ *      processes share the run is locked, or its version watched, from the first read on.
  *  W3  What a transaction decided (jobs to publish, jobs to cancel, answers) is forgotten when it
  *      is rolled back or run again, and carried out after it is on disk.
+ *
+ * Where the rows are: workflow_store.h.
  */
 #pragma once
 
-#include "jobs/private.h"
-#include "jobs/workflow.h"
+#include "jobs/workflow_store.h"
 
 enum {
     WF_DUE_SLICE = 200,    /* waits that end by one commit */
     WF_EXPIRE_SLICE = 100, /* finished runs looked at by one step of the retention */
-    WF_CHANGES = 256,      /* of callers, in one commit */
-};
-
-enum wf_step_state {             /* on disk */
-                     WF_PLANNED, /* of a chain, or a chord's body: its turn has not come */
-                     WF_QUEUED,  /* it has a job */
-                     WF_WAITING, /* its handler ended and waits for a signal */
-                     WF_DONE,
-                     WF_FAILED,
-                     WF_CANCELLED,
+    WF_STRAYS = 500,       /* ends that the record made, in one commit */
 };
 
 /* Declarations of one moment. */
@@ -39,23 +32,12 @@ struct wf_set {
     int count;
 };
 
-struct wf_ref { /* whose step a job is */
-    struct wf_ref *next;
-    int64_t job, run;
-    int seq;
-    bool graph;
-};
-
-struct wf_ids {
-    int64_t *ids;
-    size_t n, cap;
-};
-
 /* What a caller wants, with copies of its texts behind it. */
-enum wf_change_type { WF_START, WF_SIGNAL, WF_CANCEL };
+enum wf_change_type { WF_START, WF_SIGNAL, WF_CANCEL, WF_RETRY };
 struct wf_change {
     struct wf_change *next;
     struct workflow_change *change;
+    struct jobs_change *retry; /* instead of change: a dead job's, whose id it is */
     enum wf_change_type type;
     int64_t id;
     struct str plugin, name, key, data, who;
@@ -63,10 +45,12 @@ struct wf_change {
     struct str *specs; /* members; then the body and on_error, empty when there is none */
     int count;
     struct buf text; /* owns all of these */
+    bool applied;    /* it is written, though its batch may not be: each */
     struct err err;  /* why this one alone fails */
 };
 
 struct workflows {
+    const struct wf_store *store; /* immutable */
     /* under jobs->lock */
     struct wf_set *set;
     struct wf_change *changes, **changes_end;
@@ -94,39 +78,21 @@ struct workflows {
     bool due_read;
 };
 
-/* One transaction's view. */
+/* workflow.c: from the driver's open. */
+void workflow_open(struct jobs *jobs, const struct wf_store *store);
+
+/* What a decision sees. */
 struct wf {
     struct jobs *jobs;
     struct workflows *w;
-    struct sqlite_conn *conn;
+    const struct wf_store *store;
+    void *record;             /* the store's: the connection, or what the driver gave */
     const struct wf_set *set; /* NULL before the first workflow_set() */
     int64_t now;              /* wall */
+    const struct job *job;    /* what it follows from, the others are NULL */
+    const struct wf_stray *stray;
+    struct wf_change *change;
     struct err *err;
-};
-
-/* A run as loaded; texts are owned. */
-struct wf_run {
-    int64_t id;
-    char *plugin, *name;
-    enum workflow_shape shape;
-    enum workflow_state state;
-    int64_t created_at, finished_at;
-    int version, steps; /* steps: how many were queued so far */
-    int active;         /* steps that are QUEUED or WAITING */
-    int waiting;
-    struct buf arrived; /* at joins: lines "join step" */
-    struct buf data;    /* the state of a graph */
-    char *error;
-    struct buf result;
-    enum workflow_state was; /* as counted */
-};
-
-struct wf_step {
-    int64_t run;
-    int seq;
-    char *name;
-    enum wf_step_state state;
-    char *await, *next, *otherwise, *on_error;
 };
 
 /* workflow_set.c */
@@ -135,18 +101,13 @@ const struct workflow_step_decl *wf_find_step(const struct workflow_decl *decl, 
 struct wf_set *wf_set_ref(struct jobs *jobs);                   /* takes the lock */
 void wf_set_unref(struct jobs *jobs, const struct wf_set *set); /* too */
 
-/* workflow_table.c: statements.  types: i int64_t, s struct str (p NULL: null). */
-sqlite3_stmt *wf_query(struct wf *f, const char *sql, const char *types, ...);
-bool wf_exec(struct wf *f, const char *sql, const char *types, ...);
-struct str wf_column(sqlite3_stmt *s, int i);
-/* 1 found, 0 there is none, -1 with f->err. */
+/* workflow_row.c.  1 found, 0 there is none (of insert: the key is taken), -1 with f->err. */
 int wf_load(struct wf *f, int64_t id, struct wf_run *run);
 bool wf_save(struct wf *f, struct wf_run *run);
-bool wf_insert(struct wf *f, struct wf_run *run, struct str key);
+int wf_insert(struct wf *f, struct wf_run *run, struct str key);
 void wf_run_free(struct wf_run *run);
 int wf_load_step(struct wf *f, int64_t run, int seq, struct wf_step *step);
 void wf_step_free(struct wf_step *step);
-extern const char wf_schema[];
 
 /* workflow_move.c: JSON that is known to be well-formed, member by member. */
 bool wf_member(struct str *rest, struct str *key, struct str *value);
@@ -170,21 +131,27 @@ bool wf_push_planned(struct wf *f, struct wf_run *run, int seq, const char *role
 void wf_spec_write(struct buf *out, const struct workflow_member *m);
 void wf_ids_add(struct wf_ids *ids, int64_t id);
 void wf_add_ref(struct workflows *w, const struct wf_run *run, int64_t job, int seq);
+/* Whose step this job is; false: nobody's. */
+bool wf_ref_of(const struct workflows *w, const struct job *job, struct wf_ref *ref);
 void wf_forget(struct jobs *jobs); /* W3 */
 void wf_publish(struct jobs *jobs);
-
-/* workflow_run.c: what holds for every shape */
-bool wf_ended(struct wf *f, const struct wf_ref *ref, const struct job *job);
-bool wf_revived(struct wf *f, int64_t job);
-bool wf_finish(struct wf *f, struct wf_run *run, enum workflow_state state);
-bool wf_fail(struct wf *f, struct wf_run *run, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* How a step's job ended. */
 struct wf_end {
     bool done;
+    enum wf_step_state state;
+    int64_t job, started_at;
+    int attempt;
     struct str result, error;
 };
+
+/* workflow_run.c: what holds for every shape */
+bool wf_ended(struct wf *f, const struct wf_ref *ref, const struct wf_end *end);
+struct wf_end wf_end_of(const struct job *job, enum job_end how); /* texts are the job's */
+bool wf_revived(struct wf *f, int64_t job);
+bool wf_finish(struct wf *f, struct wf_run *run, enum workflow_state state);
+bool wf_fail(struct wf *f, struct wf_run *run, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* workflow_graph.c */
 bool wf_graph_start(struct wf *f, struct wf_run *run, struct str input);
@@ -205,13 +172,14 @@ bool wf_apply(struct wf *f, struct wf_change *c);
 void wf_change_answer(struct wf_change *c, const struct err *err); /* frees c */
 void wf_change_free(struct wf_change *c);
 
-/* workflow_print.c: a row of maru_workflow or maru_workflow_step as workflow_query.c reads it. */
-struct json;
-void wf_print_run(struct json *w, sqlite3_stmt *s);
-void wf_print_step(struct json *w, struct jobs *jobs, sqlite3_stmt *s, bool graph);
+/* workflow_print.c */
+void wf_print_run(struct json *w, const struct wf_run_row *row);
+void wf_print_step(struct json *w, struct jobs *jobs, const struct wf_step_row *row, bool graph);
 void wf_print_graph(struct json *w, const struct workflow_decl *decl);
-void wf_print_signal(struct json *w, sqlite3_stmt *s);
+void wf_print_raw(struct json *w, const char *key, struct str json);
+void wf_print_signal(struct json *w, struct str name, struct str data, struct str who, int64_t at);
 
-/* workflow_due.c */
-bool wf_due(struct wf *f);
-bool wf_expire(struct wf *f);
+/* workflow_due.c: which waits are over; one of them; which runs are old enough to go */
+bool wf_read_due(struct wf *f, struct wf_ref *list, int *count);
+bool wf_end_wait(struct wf *f, const struct wf_ref *ref);
+bool wf_read_expired(struct wf *f, struct wf_ids *gone);

@@ -15,9 +15,24 @@ void wf_ids_add(struct wf_ids *ids, int64_t id)
 
 void wf_add_ref(struct workflows *w, const struct wf_run *run, int64_t job, int seq)
 {
+    if (w->store->shared)
+        return;
     struct wf_ref *ref = mem_alloc(sizeof *ref);
     *ref = (struct wf_ref){w->added, job, run->id, seq, run->shape == WORKFLOW_GRAPH};
     w->added = ref;
+}
+
+bool wf_ref_of(const struct workflows *w, const struct job *job, struct wf_ref *ref)
+{
+    const struct wf_ref *own = w->by_job.count ? index_get(&w->by_job, job->id) : NULL;
+    const struct job_extra *extra = job_extra(job);
+    if (own)
+        *ref = *own;
+    else if (w->store->shared && extra->workflow && extra->step)
+        *ref = (struct wf_ref){.job = job->id, .run = extra->workflow, .seq = (int)extra->step};
+    else
+        return false;
+    return true;
 }
 
 static struct job_spec spec_of(const struct wf *f, const struct wf_push *p)
@@ -39,7 +54,8 @@ static bool is_final(const struct err *err)
     return err->code == ERR_LIMIT || err->code == ERR_FULL || err->code == ERR_INVALID;
 }
 
-static struct push_op *make_job(struct wf *f, int64_t run, const struct wf_push *p, struct err *why)
+static struct push_op *make_job(struct wf *f, int64_t run, int seq, const struct wf_push *p,
+                                struct err *why)
 {
     struct job_spec spec = spec_of(f, p);
     if (p->previous.n > JOBS_ARGS_BYTES) {
@@ -48,10 +64,13 @@ static struct push_op *make_job(struct wf *f, int64_t run, const struct wf_push 
         return NULL;
     }
     struct push_op *op = push_follow(f->jobs, &spec, p->args, why);
-    if (op)
-        extra_make(op->first)->workflow = run;
-    if (op && p->previous.n)
-        extra_make(op->first)->previous = str_dup(p->previous);
+    if (!op)
+        return NULL;
+    struct job_extra *extra = extra_make(op->first);
+    extra->workflow = run;
+    extra->step = seq;
+    if (p->previous.n)
+        extra->previous = str_dup(p->previous);
     return op;
 }
 
@@ -60,16 +79,18 @@ bool wf_push(struct wf *f, const struct wf_run *run, int seq, const struct wf_pu
 {
     *job = 0;
     err_clear(why);
-    struct push_op *op = make_job(f, run->id, p, why);
+    struct push_op *op = make_job(f, run->id, seq, p, why);
     if (!op && !is_final(why))
         *f->err = *why;
     if (!op)
         return is_final(why);
     *f->w->pushes_end = op;
     f->w->pushes_end = &op->next;
-    *job = op->first->id;
+    if (!f->store->push(f, op))
+        return false;
+    *job = op->first->id; /* a shared record may have given it just now */
     wf_add_ref(f->w, run, *job, seq);
-    return record_push(f->conn, op, f->err);
+    return true;
 }
 
 /* kind queue priority retries timeout delay args, apart by a character that names and JSON
@@ -110,11 +131,8 @@ bool wf_push_planned(struct wf *f, struct wf_run *run, int seq, const char *role
         return wf_fail(f, run, "%.*s: %s", (int)p.kind.n, p.kind.p, why.message);
     run->steps++;
     run->active++;
-    return wf_exec(f,
-                   "INSERT INTO maru_workflow_step(run, seq, name, state, job, at, attempt,"
-                   " version, next) VALUES(?1, ?2, ?3, 1, ?4, ?5, 0, 0, ?6)"
-                   " ON CONFLICT(run, seq) DO UPDATE SET state = 1, job = ?4, at = ?5",
-                   "iisiis", run->id, (int64_t)seq, p.kind, job, f->now, str_c(role));
+    struct wf_queued row = {.seq = seq, .name = p.kind, .job = job, .role = str_c(role)};
+    return f->store->queue(f, run->id, &row);
 }
 
 static void free_pushes(struct jobs *jobs, bool rolled_back)
@@ -179,8 +197,10 @@ static void cancel_job(struct jobs *jobs, int64_t id)
 static void publish_counts(struct jobs *jobs)
 {
     struct workflows *w = jobs->workflows;
-    w->running += w->running_by;
-    w->waiting += w->waiting_by;
+    if (!w->store->shared) { /* of others' runs workflow_seen() tells */
+        w->running += w->running_by;
+        w->waiting += w->waiting_by;
+    }
     w->done_total += w->done_by;
     w->failed_total += w->failed_by;
     w->cancelled_total += w->cancelled_by;
@@ -198,8 +218,10 @@ void wf_publish(struct jobs *jobs)
     follow(w);
     if (w->pushes)
         push_publish(jobs, w->pushes);
+    if (w->store->cancel && w->cancels.n)
+        w->store->cancel(jobs, w->cancels.ids, w->cancels.n);
     jobs_lock(jobs);
-    for (size_t i = 0; i < w->cancels.n; i++)
+    for (size_t i = 0; !w->store->cancel && i < w->cancels.n; i++)
         cancel_job(jobs, w->cancels.ids[i]);
     publish_counts(jobs);
     if (w->cancels.n)
