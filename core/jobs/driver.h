@@ -60,8 +60,8 @@ struct jobs_driver {
     /* As jobs_discard().  NULL: dead jobs stay until they are too old. */
     void (*discard)(struct jobs *jobs, struct jobs_change *change, int64_t id);
     /* Unique keys of scope queued, with a period, and replacing ones are the record's, too:
-     * extra->unique_queued of a job, unique_period_ns and replace of a push_op; a push that took
-     * the place of a queued job is marked `replaced`, and its first job has that one's id. */
+     * extra->unique_queued of a job, unique_period_ns and replace of a push_op; `replaced` of
+     * a push that became a queued job's work is that one's id. */
     bool unique_modes;
     /* Writer thread of SQLite, inside a transaction of the store's: keeps the push there, from
      * where it goes to the record after the commit, exactly once.  The other: it is committed. */

@@ -20,6 +20,7 @@ static const struct field fields[] = {
     {"expires_at", FIELD_INT64, offsetof(struct job_extra, expires_at)},
     {"key", FIELD_TEXT, offsetof(struct job_extra, key)},
     {"unique_queued", FIELD_INT64, offsetof(struct job_extra, unique_queued)},
+    {"unique_period", FIELD_INT64, offsetof(struct job_extra, unique_period_ns)},
     {"batch", FIELD_INT64, offsetof(struct job_extra, batch)},
     {"workflow", FIELD_INT64, offsetof(struct job_extra, workflow)},
     {"step", FIELD_INT64, offsetof(struct job_extra, step)},

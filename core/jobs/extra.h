@@ -24,14 +24,15 @@ struct job_spec;
 
 struct job_extra {
     /* on disk */
-    int64_t result_ttl_ns; /* 0 = the queue's */
-    int64_t expires_at;    /* wall, ns: it must have started by then; 0 = no matter when */
-    char *key;             /* whose turn it is, and whose limits hold; or NULL */
-    int64_t unique_queued; /* 1: its unique key is free once it runs */
-    int64_t batch;         /* the crowd it is counted in, or 0 */
-    int64_t workflow;      /* the run it is a step of, or 0 */
-    int64_t step;          /* and which; 0: an older record does not say */
-    char *previous;        /* JSON: the results of what it follows in a workflow */
+    int64_t result_ttl_ns;    /* 0 = the queue's */
+    int64_t expires_at;       /* wall, ns: it must have started by then; 0 = no matter when */
+    char *key;                /* whose turn it is, and whose limits hold; or NULL */
+    int64_t unique_queued;    /* 1: its unique key is free once it runs */
+    int64_t unique_period_ns; /* in an outbox only: how long its key is held */
+    int64_t batch;            /* the crowd it is counted in, or 0 */
+    int64_t workflow;         /* the run it is a step of, or 0 */
+    int64_t step;             /* and which; 0: an older record does not say */
+    char *previous;           /* JSON: the results of what it follows in a workflow */
     /* on disk in columns of their own */
     int64_t scheduled_at; /* wall, ns: the schedule's instant */
     uint32_t timeout_ms;  /* 0 = the kind's */

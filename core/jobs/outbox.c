@@ -80,6 +80,8 @@ bool outbox_push(struct jobs *jobs, struct sqlite_conn *conn, struct push_op *op
                         " run_at, timeout_ms, uniq, args, extra, id)"
                         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                         err);
+    if (op->unique_period_ns)
+        extra_make(op->first)->unique_period_ns = op->unique_period_ns;
     for (const struct job *job = op->first; s && job; job = job->next)
         if (!insert(conn, s, job, err))
             return false;
@@ -128,6 +130,7 @@ static bool read_rows(struct sqlite_conn *conn, void *arg, struct err *err)
             log_error("jobs", "job %lld, pushed in a transaction, is not whole: %s",
                       (long long)sqlite3_column_int64(s, 10),
                       job ? why.message : "too many names of kinds and queues are known");
+        row->op.unique_period_ns = job ? job_extra(job)->unique_period_ns : 0;
     }
     if (s)
         sqlite3_reset(s);

@@ -238,7 +238,8 @@ struct push_op {
     bool duplicate;       /* a shared record has the unique key: the same */
     /* for a shared record, which decides: what the push asked, and whether it was done */
     int64_t unique_period_ns;
-    bool replace, replaced;
+    bool replace;
+    int64_t replaced; /* id of the queued job whose work this is now; or 0 */
     bool published;
     void (*ran)(struct jobs_push *push);
     struct sqlite_write write; /* inside a store:tx */
@@ -386,7 +387,7 @@ struct jobs {
     int rated;          /* queues with rates of their own, at most GAUGE_QUEUES */
     struct metric *commit_seconds, *commit_rows, *commit_errors;
     struct metric *claim_seconds; /* NULL: the record is not shared */
-    int64_t rates_stored; /* minutes before this one are on disk */
+    int64_t rates_stored;         /* minutes before this one are on disk */
 
     struct batch pending;
     int updates_writing; /* of the batch under way */

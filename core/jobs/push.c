@@ -332,7 +332,7 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
                 op->first->kind->name);
     }
     if (jobs->driver->shared)
-        push->first_id = op->first->id;
+        push->first_id = op->replaced ? op->replaced : op->first->id;
     push_free(op);
     push->message.fn = on_answer;
     if (push->lane)
