@@ -1,5 +1,7 @@
 --- kill -9 of the real program, at random and at named calls (in the middle of a transaction, before and
 --- after its sync, within a checkpoint), beside what it has acknowledged. KILL_ROUNDS of them, from KILL_SEED.
+--- Then at the boundaries of workflows and batches: before and after the commit of a step's end, a signal, the end
+--- of a wait, a batch's last member. KILL_BOUNDARIES times each.
 local cjson = require("cjson")
 local disk = require("spec.support.disk")
 local server = require("spec.support.server")
@@ -7,6 +9,7 @@ local socket = require("socket")
 
 local ROUNDS = tonumber(os.getenv("KILL_ROUNDS") or 10)
 local SEED = tonumber(os.getenv("KILL_SEED") or os.time() % 100000)
+local BOUNDARIES = tonumber(os.getenv("KILL_BOUNDARIES") or 1)
 local CLIENTS, KEYS, LIVES = 8, 4, 3
 
 local LEDGER = {
@@ -38,6 +41,29 @@ M.jobs = {
     assert(app.store:exec("insert into ends(n, job, total, good) values ($1, $2, $3, $4)",
       job.args.n, job.id, #job.previous, good))
   end },
+}
+local function step(app, run, name)
+  assert(app.store:exec("insert into runs(kind, n) values ($1, $2)", name, run.input.n))
+end
+M.workflows = {
+  walk = { start = "first", steps = {
+    first = { function(app, run)
+      step(app, run, "first")
+      run.state.mark = "ended at " .. run.input.n
+      return "ask"
+    end },
+    ask = { function(app, run)
+      step(app, run, "ask")
+      if run.input.late then
+        return run:wait("gone" .. run.input.n, { timeout = "200ms", next = "first", otherwise = "last" })
+      end
+      return run:wait("go", { next = "last" })
+    end },
+    last = { function(app, run)
+      step(app, run, "last")
+      run.state.got = run.signal and run.signal.data or run.timed_out
+    end },
+  } },
 }
 local function start(app, body)
   local list = {}
@@ -75,6 +101,29 @@ M.routes = {
     local id, message = start(app, req.body)
     if not id then return 503, { error = message } end
     return 202, { started = id }
+  end },
+  ["POST /walk"] = { body = { n = "integer", late = "boolean?" }, function(app, req)
+    return 202, { id = app.workflows:start("walk", req.body, { key = "walk" .. req.body.n }) }
+  end },
+  ["POST /signal"] = { body = { id = "integer", n = "integer" }, function(app, req)
+    local woke, message, code = app.workflows:signal(req.body.id, "go", "signal " .. req.body.n)
+    return 200, { woke = woke, message = message, code = code }
+  end },
+  ["GET /walk"] = { query = { n = "integer" }, function(app, req)
+    return 200, app.workflows:list({ key = "walk" .. req.query.n })[1] or {}
+  end },
+  ["GET /state"] = { query = { id = "integer" }, function(app, req)
+    return 200, app.workflows:get(req.query.id)
+  end },
+  ["GET /runs"] = { query = { n = "integer" }, function(app, req)
+    local list = { 0 }
+    for i, row in ipairs(app.store:all("select kind, count(*) as times from runs where n = $1 group by kind",
+      req.query.n)) do list[row.kind] = row.times end
+    list[1] = nil
+    return 200, list
+  end },
+  ["GET /ends"] = { query = { n = "integer" }, function(app, req)
+    return 200, app.json.array(app.store:all("select distinct job, total, good from ends where n = $1", req.query.n))
   end },
   ["GET /open"] = function(app) return 200, { runs = #app.workflows:list({ state = "running" }) } end,
   -- The state first: of a job that is done the runs counted after it are all there will be.
@@ -390,7 +439,102 @@ local function check_keys(model, order)
   end
 end
 
+-- Where the commit of a boundary is cut: nothing of it is written, all of it but for the sync, and the sync as well
+-- but nobody has heard of it.
+local CUTS = {
+  { plan = "write wal 1 before ", committed = false },
+  { plan = "sync wal 1 before ", committed = true },
+  { plan = "sync wal 1 after ", committed = true },
+}
+
+local function walk_of(maru, n, state)
+  local walk
+  assert(server.wait_for(function()
+    walk = maru:get("/walk?n=" .. n).json
+    return walk and walk.state == state
+  end, 20), ("walk %d is not %s: %s"):format(n, state, cjson.encode(walk or {})))
+  return walk
+end
+
+--- What a walk did, and what it has in the end.
+local function check_walk(maru, n, want, got)
+  local walk = walk_of(maru, n, "done")
+  assert.same(want, maru:get("/runs?n=" .. n).json)
+  local data = maru:get("/state?id=" .. walk.id).json.data
+  assert.same({ mark = "ended at " .. n, got = got }, data)
+end
+
+-- Each: what is written for the first time by that commit, what leads to it, and what has to hold after it.
+local EDGES = {
+  ["a step's end"] = {
+    text = function(n) return "ended at " .. n end,
+    lead = function(maru, n) maru:post("/walk", { n = n }) end,
+    check = function(maru, n, committed)
+      local id = walk_of(maru, n, "waiting").id
+      assert.is_true(maru:post("/signal", { id = id, n = n }).json.woke)
+      check_walk(maru, n, { first = committed and 1 or 2, ask = 1, last = 1 }, "signal " .. n)
+    end,
+  },
+  ["a signal"] = {
+    text = function(n) return "signal " .. n end,
+    lead = function(maru, n)
+      maru:post("/walk", { n = n })
+      assert.not_equal(200, maru:post("/signal", { id = walk_of(maru, n, "waiting").id, n = n }).status)
+    end,
+    check = function(maru, n, committed)
+      if not committed then
+        local id = walk_of(maru, n, "waiting").id
+        assert.is_true(maru:post("/signal", { id = id, n = n }).json.woke)
+      end
+      check_walk(maru, n, { first = 1, ask = 1, last = 1 }, "signal " .. n)
+    end,
+  },
+  ["the end of a wait"] = {
+    text = function(n) return '"timed_out":"gone' .. n end,
+    lead = function(maru, n) maru:post("/walk", { n = n, late = true }) end,
+    check = function(maru, n) check_walk(maru, n, { first = 1, ask = 1, last = 1 }, "gone" .. n) end,
+  },
+  ["a batch's last member"] = {
+    text = function(n) return ('{"n":%d,"batch":'):format(n) end,
+    lead = function(maru, n) maru:post("/start", { kind = "batch", n = n, count = 3 }) end,
+    check = function(maru, n, committed)
+      local ends
+      assert(server.wait_for(function()
+        ends = maru:get("/ends?n=" .. n).json
+        return ends and #ends > 0
+      end, 20), "batch " .. n .. " has no last job")
+      assert.equal(1, #ends)
+      assert.same({ 3, 3 }, { ends[1].total, ends[1].good })
+      local again = 0
+      for i = n, n + 2 do
+        again = again + maru:get("/runs?n=" .. i).json["ledger.member"] - 1
+      end
+      assert.is_true(committed and again == 0 or not committed and again >= 1, again .. " members ran again")
+    end,
+  },
+}
+
 describe("kill -9 of a server with jobs", function()
+  for name, edge in pairs(EDGES) do
+    it("goes on from " .. name, function()
+      local maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env() })
+      finally(function()
+        maru:stop()
+      end)
+      for i = 1, BOUNDARIES * #CUTS do
+        local cut, n = CUTS[(i - 1) % #CUTS + 1], i * 100
+        disk.plan(maru, cut.plan .. edge.text(n))
+        relaunch(maru, {})
+        local pid = maru:server_pid()
+        edge.lead(maru, n)
+        assert(server.wait_for(function()
+          return maru:server_pid() ~= pid
+        end, 20), "it did not come to " .. cut.plan .. edge.text(n))
+        edge.check(maru, n, cut.committed)
+      end
+    end)
+  end
+
   it("loses nothing that was acknowledged and repeats nothing that was reported", function()
     math.randomseed(SEED)
     local model, clients = new_model(), {}

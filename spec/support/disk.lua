@@ -17,7 +17,8 @@ function M.env()
   }
 end
 
---- The process that opens the database next dies at this call: "sync wal 3 after".
+--- The process that opens the database next dies at this call: "sync wal 3 after", or with bytes that are written
+--- at that point for the first time, "write wal 1 before TEXT".
 function M.plan(maru, text)
   server.write_file(maru.dir .. "/plan", text .. "\n")
 end

@@ -6,8 +6,9 @@
  *                       and other.  Only processes that open a database below DIR take part, so
  *                       not the supervisor.
  *   DISK_PLAN=FILE      read when the first database is opened and then removed:
- *                       "OP FILE N before|after": die by SIGKILL at the Nth such call.
- *                       OP: write sync truncate.  Removed, so the next process lives.
+ *                       "OP FILE N before|after [TEXT]": die by SIGKILL at the Nth such call.
+ *                       OP: write sync truncate.  TEXT: only writes of these bytes count, and
+ *                       syncs after such a write.  Removed, so the next process lives.
  *   DISK_FAULT=FILE     while it is there: "OP FILE ERRNO [HALF]", one line each; OP and FILE as
  *                       above, or any, and open (for writing); ERRNO: ENOSPC EIO EROFS.  HALF: a
  *                       write writes half of its bytes first, as a disk does that becomes full.
@@ -46,6 +47,8 @@ static struct {
     enum role role;
     atomic_long left; /* calls until death; 0 = none is planned */
     bool after;
+    char text[96];   /* empty: any call */
+    atomic_bool met; /* it was written */
 } disk;
 
 int open64(const char *path, int flags, ...);
@@ -85,13 +88,13 @@ static int find_word(const char *word, const char *const *words, int count)
 
 static void read_plan(void)
 {
-    char text[128], op[16], role[16], when[16];
+    char text[256], op[16], role[16], when[16];
     long n;
     if (!disk.plan || atomic_exchange(&disk.planned, true) ||
         !read_text(disk.plan, text, sizeof text))
         return;
     unlink(disk.plan);
-    if (sscanf(text, "%15s %15s %ld %15s", op, role, &n, when) != 4)
+    if (sscanf(text, "%15s %15s %ld %15s %95[^\n]", op, role, &n, when, disk.text) < 4)
         return;
     int o = find_word(op, op_names, 4), r = find_word(role, role_names, 4);
     if (o < 0 || r < 0)
@@ -131,10 +134,21 @@ static enum role role_of(int fd)
     return fd >= 0 && fd < FDS ? (enum role)atomic_load(&roles[fd]) : ROLE_NONE;
 }
 
-/* The call that is asked for is this one: it was, or will be, the last. */
-static bool is_last(enum op op, enum role role)
+/* Whether this call, which writes these bytes, is one of those that are counted. */
+static bool is_meant(enum op op, enum role role, const void *p, size_t n)
 {
-    return atomic_load(&disk.left) && op == disk.op && role == disk.role &&
+    if (role != disk.role)
+        return false;
+    bool has = disk.text[0] && p && memmem(p, n, disk.text, strlen(disk.text));
+    if (has)
+        atomic_store(&disk.met, true);
+    return op == disk.op && (!disk.text[0] || (op == OP_WRITE ? has : atomic_load(&disk.met)));
+}
+
+/* The call that is asked for is this one: it was, or will be, the last. */
+static bool is_last(enum op op, enum role role, const void *p, size_t n)
+{
+    return atomic_load(&disk.left) && is_meant(op, role, p, n) &&
            atomic_fetch_sub(&disk.left, 1) == 1;
 }
 
@@ -226,11 +240,11 @@ int close(int fd)
 }
 
 /* Calls of one kind: fail, or do it and die before or after. */
-#define CALL(type, op, fd, partly, call)                                                           \
+#define CALL(type, op, fd, p, n, partly, call)                                                     \
     enum role role = role_of(fd);                                                                  \
     bool half;                                                                                     \
     int failed = role ? fault(op, role, &half) : 0;                                                \
-    bool last = role && is_last(op, role);                                                         \
+    bool last = role && is_last(op, role, p, n);                                                   \
     if (last && !disk.after)                                                                       \
         die();                                                                                     \
     if (failed && half)                                                                            \
@@ -249,7 +263,7 @@ ssize_t write(int fd, const void *p, size_t n)
     static __typeof__(&write) real;
     if (!real)
         real = REAL(write);
-    CALL(ssize_t, OP_WRITE, fd, real(fd, p, n / 2), real(fd, p, n))
+    CALL(ssize_t, OP_WRITE, fd, p, n, real(fd, p, n / 2), real(fd, p, n))
 }
 
 ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
@@ -257,7 +271,7 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
     static __typeof__(&pwrite) real;
     if (!real)
         real = REAL(pwrite);
-    CALL(ssize_t, OP_WRITE, fd, real(fd, p, n / 2, at), real(fd, p, n, at))
+    CALL(ssize_t, OP_WRITE, fd, p, n, real(fd, p, n / 2, at), real(fd, p, n, at))
 }
 
 ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
@@ -265,7 +279,7 @@ ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
     static __typeof__(&pwrite64) real;
     if (!real)
         real = REAL(pwrite64);
-    CALL(ssize_t, OP_WRITE, fd, real(fd, p, n / 2, at), real(fd, p, n, at))
+    CALL(ssize_t, OP_WRITE, fd, p, n, real(fd, p, n / 2, at), real(fd, p, n, at))
 }
 
 int ftruncate(int fd, off_t n)
@@ -273,7 +287,7 @@ int ftruncate(int fd, off_t n)
     static __typeof__(&ftruncate) real;
     if (!real)
         real = REAL(ftruncate);
-    CALL(int, OP_TRUNCATE, fd, 0, real(fd, n))
+    CALL(int, OP_TRUNCATE, fd, NULL, 0, 0, real(fd, n))
 }
 
 int ftruncate64(int fd, off64_t n)
@@ -281,7 +295,7 @@ int ftruncate64(int fd, off64_t n)
     static __typeof__(&ftruncate64) real;
     if (!real)
         real = REAL(ftruncate64);
-    CALL(int, OP_TRUNCATE, fd, 0, real(fd, n))
+    CALL(int, OP_TRUNCATE, fd, NULL, 0, 0, real(fd, n))
 }
 
 int fsync(int fd)
@@ -290,7 +304,7 @@ int fsync(int fd)
     if (!real)
         real = REAL(fsync);
     wait_us(disk.sync_us);
-    CALL(int, OP_SYNC, fd, 0, real(fd))
+    CALL(int, OP_SYNC, fd, NULL, 0, 0, real(fd))
 }
 
 int fdatasync(int fd)
@@ -299,5 +313,5 @@ int fdatasync(int fd)
     if (!real)
         real = REAL(fdatasync);
     wait_us(disk.sync_us);
-    CALL(int, OP_SYNC, fd, 0, real(fd))
+    CALL(int, OP_SYNC, fd, NULL, 0, 0, real(fd))
 }
