@@ -145,6 +145,7 @@ static struct job_kind_options kind_options(const struct job_decl *d)
     return (struct job_kind_options){
         .kind = d->kind,
         .celery = d->celery,
+        .exported = d->exported,
         .queue = d->queue,
         .priority = d->priority,
         .retries = d->retries,

@@ -11,6 +11,7 @@
 #include "bind/store_lua.h"
 #include "jobs/admin.h"
 #include "vm/args.h"
+#include "vm/capability.h"
 #include "vm/host.h"
 #include "vm/task.h"
 #include "vm/vm.h"
@@ -147,6 +148,41 @@ void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
     spec->result_ttl_ns = opt_duration(L, options, "result_ttl", 0, PUSH);
 }
 
+/* Jobs of others: what the caller may reach is raised about, what they offer is an answer. */
+static bool check_other(lua_State *L, const struct vm *vm, struct str kind, const char *usage,
+                        struct err *err)
+{
+    struct str name = kind, plugin = str_split(&name, '.');
+    if (str_eq_c(plugin, vm_plugin(vm)))
+        return true;
+    if (!capability_names(&vm_decl(vm)->allow[CAPABILITY_JOB], plugin, name))
+        args_error(L,
+                   "%s: '%s' is another plugin's job: list \"%s\" in M.allow.jobs and its plugin in"
+                   " M.requires",
+                   usage, kind.p, kind.p);
+    switch (jobs_offer(vm_host(vm)->jobs, kind)) {
+    case JOB_UNKNOWN:
+        return err_set(err, ERR_NOT_FOUND, "there is no job %s", kind.p);
+    case JOB_PRIVATE:
+        return err_set(err, ERR_FORBIDDEN, "the job %s does not say export = true", kind.p);
+    case JOB_EXPORTED:
+        break;
+    }
+    return true;
+}
+
+bool jobs_check_kind(lua_State *L, const struct vm *vm, struct str kind, bool external,
+                     const char *usage, struct err *err)
+{
+    struct buf *known = vm_scratch((struct vm *)(uintptr_t)vm);
+    buf_clear(known);
+    if (!external)
+        return check_other(L, vm, kind, usage, err);
+    /* A task that a plugin here runs is that plugin's job; others are Python's. */
+    return !jobs_task_kind(vm_host(vm)->jobs, kind, known) ||
+           check_other(L, vm, str_c(known->p), usage, err);
+}
+
 /* kind at `first`, list of JSON texts behind it, options last. */
 static struct job_spec read_spec(lua_State *L, int first)
 {
@@ -192,6 +228,8 @@ static int start_push(lua_State *L, struct task *task, struct store_tx *tx, int 
     bind_part(L, jobs, "app.jobs:push", "jobs");
     struct job_spec spec = read_spec(L, first);
     const struct str *args = read_args(L, first + 1, task, &count);
+    if (!jobs_check_kind(L, vm, spec.kind, spec.external, PUSH, &err))
+        return push_refusal(L, &err);
     if (count == 0) {
         lua_newtable(L);
         return 1;

@@ -126,6 +126,12 @@ static int l_batch(lua_State *L)
                                .done_args = args_opt_string(L, 5, STR(""), BATCH, "done"),
                                .description = args_opt_string(L, 6, STR(""), BATCH, "description")};
     size_t bytes = read_members(L, specs, args, (int)n);
+    for (size_t i = 0; i <= n; i++) {
+        struct str kind = i < n ? specs[i].kind : batch.done_kind;
+        bool external = i < n && specs[i].external;
+        if (kind.n && !jobs_check_kind(L, vm, kind, external, BATCH, &err))
+            return push_error(L, &err);
+    }
     if (!vm_charge(vm, bytes, &err))
         return push_error(L, &err);
     struct asking *a = asking_create(task);

@@ -8,6 +8,7 @@
 #include "bind/bind.h"
 #include "observe/log.h"
 #include "vm/args.h"
+#include "vm/capability.h"
 #include "vm/host.h"
 #include "vm/json.h"
 #include "vm/task.h"
@@ -234,15 +235,8 @@ static struct call *make_call(lua_State *L, const char *plugin, const char *func
 /* A plugin may always call itself. */
 static bool may_call(const struct vm *vm, const char *plugin, const char *function)
 {
-    const struct allow_decl *allow = &vm_decl(vm)->allow[CAPABILITY_CALL];
-    size_t n = strlen(plugin);
-    bool may = !strcmp(plugin, vm_plugin(vm));
-    for (int i = 0; i < allow->count && !may; i++) {
-        const char *entry = allow->entries[i];
-        may = !strncmp(entry, plugin, n) && entry[n] == '.' &&
-              (!strcmp(entry + n + 1, "*") || !strcmp(entry + n + 1, function));
-    }
-    return may;
+    return !strcmp(plugin, vm_plugin(vm)) ||
+           capability_names(&vm_decl(vm)->allow[CAPABILITY_CALL], str_c(plugin), str_c(function));
 }
 
 /* call(plugin, function, …) -> true, results… | nil, message, code (waits) */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "bind/bind.h"
+#include "bind/jobs_lua.h"
 #include "jobs/workflow.h"
 #include "vm/args.h"
 #include "vm/host.h"
@@ -215,6 +216,14 @@ static int l_list(lua_State *L)
     what.members = read_members(L, 2, task, &what.count, &bytes);
     what.body = read_one(L, 3, task);
     what.on_error = read_one(L, 4, task);
+    struct err err = {0};
+    for (int i = 0; i < what.count + 2; i++) {
+        const struct workflow_member *m = i < what.count    ? &what.members[i]
+                                          : i == what.count ? what.body
+                                                            : what.on_error;
+        if (m && !jobs_check_kind(L, vm, m->kind, false, "app.workflows", &err))
+            return push_refusal(L, &err);
+    }
     return start(L, task, &what, bytes);
 }
 

@@ -67,6 +67,7 @@ void jobs_start(struct jobs *jobs);
 struct job_kind_options {
     const char *kind;   /* "plugin.job" */
     const char *celery; /* its task name for Celery; NULL = the kind */
+    bool exported;      /* other plugins may push it, as far as they are allowed to */
     const char *queue;
     int priority;
     int retries; /* so at most retries + 1 runs */
@@ -87,6 +88,11 @@ struct job_kind_options {
 /* Replaces the whole table in one step: kinds that are missing are held from
  * now on.  Jobs that run keep their target. */
 void jobs_set_kinds(struct jobs *jobs, const struct job_kind_options *kinds, int count);
+/* What others may do with a kind that this server's plugins declare, held back or not. */
+enum job_offer { JOB_UNKNOWN, JOB_PRIVATE, JOB_EXPORTED };
+enum job_offer jobs_offer(struct jobs *jobs, struct str kind);
+/* Appends the declared kind that Celery's task of this name is; false: there is none. */
+bool jobs_task_kind(struct jobs *jobs, struct str task, struct buf *out);
 /* What bounds a queue, whatever kinds are in it.  Zero is no bound; weight 0 is 1: how
  * many jobs it has in its turn among the queues. */
 struct job_queue_limits {

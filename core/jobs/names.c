@@ -80,6 +80,28 @@ struct kind *kind_of_task(struct jobs *jobs, struct str task)
     return named && !named->task ? named : NULL;
 }
 
+enum job_offer jobs_offer(struct jobs *jobs, struct str kind)
+{
+    jobs_lock(jobs);
+    const struct kind *k = map_get(jobs->kinds, kind);
+    enum job_offer offer = !k || !k->declared ? JOB_UNKNOWN
+                           : k->exported      ? JOB_EXPORTED
+                                              : JOB_PRIVATE;
+    jobs_unlock(jobs);
+    return offer;
+}
+
+bool jobs_task_kind(struct jobs *jobs, struct str task, struct buf *out)
+{
+    jobs_lock(jobs);
+    const struct kind *k = kind_of_task(jobs, task);
+    bool known = k && k->declared;
+    if (known)
+        buf_add_c(out, k->name);
+    jobs_unlock(jobs);
+    return known;
+}
+
 static void kind_reset(struct jobs *jobs, struct kind *k)
 {
     mem_free(k->task);
@@ -94,6 +116,7 @@ static void kind_reset(struct jobs *jobs, struct kind *k)
     k->key_field = NULL;
     k->key_concurrency = 0;
     k->key_rate = (struct job_rate){0};
+    k->declared = k->exported = false;
     limit_set(&k->limit, 0, (struct job_rate){0});
     kind_close(k, true);
 }
@@ -223,6 +246,8 @@ static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
         return;
     if (q)
         k->queue = q;
+    k->declared = true;
+    k->exported = o->exported;
     k->priority = o->priority < 0 || o->priority >= JOBS_PRIORITIES ? JOB_NORMAL : o->priority;
     k->retries = o->retries < 0 ? 0 : o->retries;
     k->backoff = backoff_whole((struct job_backoff){o->backoff_ns, o->backoff_max_ns,

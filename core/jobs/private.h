@@ -113,9 +113,10 @@ struct queue {
 struct kind {
     uint32_t word;
     char *name;
-    char *task;            /* its name for Celery, or NULL: the same */
-    struct target *target; /* NULL: nobody runs it */
-    struct queue *queue;   /* defaults of a push */
+    char *task;              /* its name for Celery, or NULL: the same */
+    struct target *target;   /* NULL: nobody runs it */
+    bool declared, exported; /* declared: also by a plugin that is held back */
+    struct queue *queue;     /* defaults of a push */
     int priority, retries;
     struct job_backoff backoff; /* without zeros */
     int64_t timeout_ns, result_ttl_ns;

@@ -5,8 +5,8 @@
 #include "base/mem.h"
 
 /* ORDER capability_kind */
-static const char *const words[] = {"net", "fs", "env", "exec", "call"};
-static const char *const keys[] = {"net", "fs", "env", "exec", "exports"};
+static const char *const words[] = {"net", "fs", "env", "exec", "call", "job"};
+static const char *const keys[] = {"net", "fs", "env", "exec", "exports", "jobs"};
 
 const char *capability_key(enum capability_kind kind)
 {
@@ -168,6 +168,16 @@ void capability_diff_free(struct capability_diff *diff)
     *diff = (struct capability_diff){0};
 }
 
+bool capability_names(const struct allow_decl *allow, struct str plugin, struct str name)
+{
+    for (int i = 0; i < allow->count; i++) {
+        struct str entry = str_c(allow->entries[i]);
+        if (str_eq(str_split(&entry, '.'), plugin) && (str_eq_c(entry, "*") || str_eq(entry, name)))
+            return true;
+    }
+    return false;
+}
+
 static struct str entry_of(const struct capability *c)
 {
     struct str rest = str_c(c->text);
@@ -210,7 +220,8 @@ static bool covers_fs(struct str wide, struct str narrow)
     return wide.n && wide.p[wide.n - 1] == '/' && str_starts(narrow, wide) && !climbs(narrow);
 }
 
-static bool covers_call(struct str wide, struct str narrow)
+/* "plugin.*" */
+static bool covers_other(struct str wide, struct str narrow)
 {
     return ends_with(wide, STR(".*")) && str_starts(narrow, str_n(wide.p, wide.n - 1));
 }
@@ -222,7 +233,7 @@ static bool covers(const struct capability *wide, const struct capability *narro
         return false;
     return str_eq(w, n) || (wide->kind == CAPABILITY_NET && covers_net(w, n)) ||
            (wide->kind == CAPABILITY_FS && covers_fs(w, n)) ||
-           (wide->kind == CAPABILITY_CALL && covers_call(w, n));
+           ((wide->kind == CAPABILITY_CALL || wide->kind == CAPABILITY_JOB) && covers_other(w, n));
 }
 
 /* The accepted list is a declaration's, or lines that were kept: there references are texts. */

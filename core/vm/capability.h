@@ -1,7 +1,7 @@
 /* capability.h -- what a plugin may reach outside of itself, as a list to show, keep and compare.
  *
  * A capability is one line of text: "net host:port", "fs /path", "env NAME",
- * "exec /bin/x" or "call plugin.fn".  One that came from "config:KEY" also has a
+ * "exec /bin/x", "call plugin.fn" or "job plugin.name".  One that came from "config:KEY" also has a
  * reference, "net config:KEY": who accepted the reference accepted whatever the
  * operator writes into that config value, but not another default of the
  * plugin's.
@@ -52,9 +52,12 @@ void capability_diff_free(struct capability_diff *diff);
 
 /* Appends "net a:1, env B" with what `now` reaches and `accepted` does not cover; false
  * when there is nothing.  "*.host" covers names below host, a folder what is in it,
- * "plugin.*" its functions and "private:host" also the host. */
+ * "plugin.*" its functions or jobs and "private:host" also the host. */
 bool capability_widens(const struct capability_list *accepted, const struct capability_list *now,
                        struct buf *out);
 
-/* "net" "fs" "env" "exec" "exports": the keys of M.allow. */
+/* Whether an entry of this list, "plugin.name" or "plugin.*", names it. */
+bool capability_names(const struct allow_decl *allow, struct str plugin, struct str name);
+
+/* "net" "fs" "env" "exec" "exports" "jobs": the keys of M.allow. */
 const char *capability_key(enum capability_kind kind);

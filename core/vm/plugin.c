@@ -122,6 +122,7 @@ static void read_job(lua_State *L, void *item)
     job->handler = integer(L, "handler", -1);
     job->queue = text(L, "queue");
     job->celery = text(L, "celery");
+    job->exported = boolean(L, "export");
     job->priority = integer(L, "priority", 1);
     job->retries = integer(L, "retries", 0);
     job->backoff_ns = duration(L, "backoff");
@@ -234,6 +235,7 @@ static void read_allow(lua_State *L, struct plugin_decl *decl)
         [CAPABILITY_ENV] = {"allow_env", NULL},
         [CAPABILITY_EXEC] = {"allow_exec", "allow_exec_from"},
         [CAPABILITY_CALL] = {"allow_exports", NULL},
+        [CAPABILITY_JOB] = {"allow_jobs", NULL},
     };
     for (int i = 0; i < CAPABILITY_KINDS; i++) {
         struct allow_decl *allow = &decl->allow[i];

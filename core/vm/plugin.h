@@ -34,7 +34,8 @@ struct rate_decl {
 struct job_decl {
     char *kind; /* "plugin.job" */
     int handler;
-    char *celery; /* its task name for Celery, or NULL */
+    char *celery;  /* its task name for Celery, or NULL */
+    bool exported; /* other plugins may push it */
     char *queue;
     int priority; /* 0 high, 1 normal, 2 low */
     int retries;
@@ -87,6 +88,7 @@ enum capability_kind {
     CAPABILITY_ENV,  /* a variable's name */
     CAPABILITY_EXEC, /* a program's absolute path */
     CAPABILITY_CALL, /* M.allow.exports: "plugin.fn" or "plugin.*" */
+    CAPABILITY_JOB,  /* M.allow.jobs: "plugin.job" or "plugin.*" */
     CAPABILITY_KINDS,
 };
 /* One list of M.allow, "config:KEY" entries resolved. */

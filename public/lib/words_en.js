@@ -206,6 +206,7 @@ export const en = {
   "ops.reach.env": "Environment",
   "ops.reach.exec": "Programs",
   "ops.reach.exports": "Other plugins",
+  "ops.reach.jobs": "Their jobs",
   "ops.kept_generations": "Kept generations",
   "ops.kept_failed": "failed",
   "ops.kept_nothing": "None is kept yet.",

@@ -211,6 +211,7 @@ export const ko = {
   "ops.reach.env": "환경 변수",
   "ops.reach.exec": "프로그램",
   "ops.reach.exports": "다른 플러그인",
+  "ops.reach.jobs": "다른 플러그인의 작업",
   "ops.kept_generations": "보관된 세대",
   "ops.kept_failed": "실패함",
   "ops.kept_nothing": "아직 없습니다.",

@@ -157,6 +157,7 @@ end
   return helper, app.config.keep_day, app.env.KEYS, app.env.KEY]]), {
       "plugin.lua:7:26 no module 'helpr' in this plugin or maru.*; did you mean 'helper'?",
       "plugin.lua:8:17 there is no 'wrk' in M.jobs; did you mean 'work'?",
+      "plugin.lua:9:17 M.allow.jobs does not list 'other.job'",
       "plugin.lua:10:21 there is no 'view' in M.series; did you mean 'views'?",
       "plugin.lua:11:29 M.config has no 'keep_day'; did you mean 'keep_days'?",
       "plugin.lua:11:47 M.allow.env does not list 'KEYS'; did you mean 'KEY'?",

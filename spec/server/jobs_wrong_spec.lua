@@ -3,7 +3,10 @@ local server = require("spec.support.server")
 
 local SHOP = [==[
 local M = { name = "shop", version = "1.0.0" }
-M.jobs = { work = function(_, job) return { token = "its result" } end }
+M.jobs = {
+  work = function(_, job) return { token = "its result" } end,
+  open = { export = true, function(_, job) return { of = job.args.of } end },
+}
 M.routes = {
   ["POST /work"] = function(app, req)
     return 201, { id = assert(app.jobs:push("work", { secret = "its argument" }, req:json().options)) }
@@ -13,12 +16,14 @@ return M
 ]==]
 
 local SPY = [==[
-local M = { name = "spy", version = "1.0.0" }
+local M = { name = "spy", version = "1.0.0", requires = { "shop" } }
+M.allow = { jobs = { "shop.open", "shop.work", "shop.gone" } }
 M.jobs = { own = function() end }
 M.routes = {
   ["POST /do"] = function(app, req)
     local call = req:json()
-    local ok, value, message, code = pcall(app.jobs[call.verb], app.jobs, call.a, call.b, call.c)
+    local part = app[call.part or "jobs"]
+    local ok, value, message, code = pcall(part[call.verb], part, call.a, call.b, call.c)
     if not ok then
       return 422, { error = value }
     end
@@ -61,6 +66,27 @@ describe("app.jobs, used wrongly", function()
     refused("app.jobs:wait.*got nil", "wait")
     refused("app.jobs:cancel%(id%).*got nil", "cancel")
     assert.equal(200, ask("push", "own", {}, { queue = "a.b_c-1", retries = 0, priority = "low", unique = "x" }).status)
+  end)
+
+  it("pushes another plugin's job where both say so", function()
+    local usage = "'other.job' is another plugin's job: list \"other.job\" in M.allow.jobs and its plugin in M.requires"
+    refused(usage, "push", "other.job")
+    refused(usage, "push_many", "other.job", { {} })
+    refused(usage, "batch", { { "own" }, { "other.job" } })
+    refused(usage, "batch", { { "own" } }, { done = { "other.job" } })
+    local chain = maru:post("/do", { part = "workflows", verb = "chain", a = { { "own" }, { "other.job" } } })
+    assert.match(usage, chain.json.error, 1, true)
+    refused("there is no job 'nothing' in M.jobs", "push", "spy.nothing")
+    local answer = ask("push", "shop.work").json
+    assert.equal("forbidden", answer.code)
+    assert.equal("the job shop.work does not say export = true", answer.message)
+    assert.equal("not_found", ask("push", "shop.gone").json.code)
+    assert.equal("not_found", ask("batch", { { "own" }, { "shop.gone" } }).json.code)
+    local group = maru:post("/do", { part = "workflows", verb = "group", a = { { "shop.work" } } })
+    assert.equal("forbidden", group.json.code)
+    local id = assert(ask("push", "shop.open", { of = "spy" }).json.value)
+    assert.equal("done", ask("wait", id, 10).json.value.state)
+    assert.truthy(ask("push", "spy.own").json.value)
   end)
 
   it("tells how another plugin's job stands, not what is in it", function()

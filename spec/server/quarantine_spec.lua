@@ -17,7 +17,7 @@ M.routes = {
   end,
 }
 M.jobs = {
-  note = { retries = 0, function(app, job) note(app, job.args.kind) end },
+  note = { retries = 0, export = true, function(app, job) note(app, job.args.kind) end },
 }
 M.cron = { ["@every 1s"] = { id = "tick", function(app) note(app, "tick") end } }
 M.on = { ["bad.topic"] = function(app) note(app, "topic") end }
@@ -28,7 +28,8 @@ return M
 ]==]
 
 local GOOD = [==[
-local M = { name = "good", version = "1.0.0", requires = { "bad" }, allow = { exports = { "bad.add" } } }
+local M = { name = "good", version = "1.0.0", requires = { "bad" },
+  allow = { exports = { "bad.add" }, jobs = { "bad.note" } } }
 M.routes = {
   ["GET /good"] = function() return 200, { ok = true } end,
   ["GET /call"] = function(app)

@@ -9,8 +9,11 @@ local refuse = words.refuse
 local M = {}
 
 local PORTS = { http = 80, https = 443, ws = 80, wss = 443 }
-local PARTS = { env = true, exec = true, exports = true, fs = true, net = true }
+local PARTS = { env = true, exec = true, exports = true, fs = true, jobs = true, net = true }
 local PRIVATE = "private:"
+-- What other plugins offer.
+local OTHERS = { { "exports", "fn", "a plugin may call what it exports itself" },
+  { "jobs", "job", "a plugin may push its own jobs" } }
 
 --- "https://host:8443/path" -> "host:8443"
 local function host_of_url(keys, url)
@@ -127,15 +130,15 @@ local function read_part(plugin, part, list, config, settings)
   return out, from
 end
 
---- "plugin.fn" or "plugin.*", of plugins that `requires` names.
-local function check_calls(plugin, list, needed)
+--- "plugin.name" or "plugin.*", of plugins that `requires` names; what: { part, "fn", why not of its own }.
+local function check_others(plugin, list, needed, what)
   for i, entry in ipairs(list) do
-    local keys = { "allow", "exports", i }
-    local other, fn = match(entry, "^([a-z][a-z0-9_]*)%.([%w_*]+)$")
-    if not other or not (fn == "*" or find(fn, "^[%a_][%w_]*$")) then
-      refuse(keys, 'must be "plugin.fn" or "plugin.*", got "%s"', entry)
+    local keys = { "allow", what[1], i }
+    local other, name = match(entry, "^([a-z][a-z0-9_]*)%.([%w_*]+)$")
+    if not other or not (name == "*" or find(name, "^[%a_][%w_]*$")) then
+      refuse(keys, 'must be "plugin.%s" or "plugin.*", got "%s"', what[2], entry)
     elseif other == plugin.name then
-      refuse(keys, "a plugin may call what it exports itself")
+      refuse(keys, what[3])
     elseif not needed[other] then
       refuse(keys, "'%s' is not in this plugin's requires%s", other, words.suggest(other, needed))
     end
@@ -163,7 +166,10 @@ function M.read(plugin, config, settings, requires, text_list)
       read_part(plugin, part, list, config, settings or {})
   end
   out.allow_env = text_list({ "allow", "env" }, allow.env, "^[%a_][%w_]*$", "a variable's name")
-  out.allow_exports = check_calls(plugin, text_list({ "allow", "exports" }, allow.exports, ".", "text"), needed)
+  for _, what in ipairs(OTHERS) do
+    out["allow_" .. what[1]] =
+      check_others(plugin, text_list({ "allow", what[1] }, allow[what[1]], ".", "text"), needed, what)
+  end
   return out
 end
 

@@ -10,7 +10,7 @@ local M = {}
 
 local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
   concurrency = true, rate = true, key = true, key_concurrency = true, key_rate = true, expires = true,
-  hard_timeout = true, result_ttl = true, celery = true, [1] = true }
+  hard_timeout = true, result_ttl = true, celery = true, export = true, [1] = true }
 local BACKOFF = { first = true, factor = true, max = true, jitter = true }
 local CRON = { job = true, tz = true, id = true, args = true, enabled = true, jitter = true, missed = true,
   missed_max = true, overlap = true, deadline = true, [1] = true }
@@ -111,7 +111,8 @@ local function job(keys, kind, name, t, context)
     refuse(under(keys, "celery"), "a task's name is 1 to 120 bytes without spaces")
   end
   local out = backoff(keys, t, {
-    kind = kind, queue = queue, celery = celery, priority = PRIORITY[priority],
+    kind = kind, queue = queue, celery = celery, export = typed(keys, t, "export", "boolean", false),
+    priority = PRIORITY[priority],
     retries = whole(keys, t, "retries", 0, 1000, 3),
     timeout = duration(keys, t, "timeout", context.task_seconds),
     result_ttl = duration(keys, t, "result_ttl", 0),

@@ -15,7 +15,7 @@ local NAME_BYTES, KIND_BYTES, MAX_STEPS = 64, 128, 100000
 local function step_options()
   local options = { next = true, join = true, on_error = true }
   for key in pairs(work.JOB) do
-    options[key] = true
+    options[key] = key ~= "export" or nil -- steps are started by their run
   end
   return options
 end

@@ -11,14 +11,16 @@ local OPEN = { id = true, kind = true, queue = true, priority = true, state = tr
 return function(raw, info)
   local json = info.raw.json
 
-  --- "job" of this plugin or "plugin.job" of another. A job this plugin does not have would be held for ever.
+  --- "job" of this plugin or "plugin.job" of another, which bind/jobs_lua.c asks for.
   local function kind_of(name, usage)
     if type(name) ~= "string" then
       error(usage .. ": name must be a string, got " .. type(name), 4)
     end
-    if name:find(".", 1, true) then
+    local plugin, short = name:match("^([^.]*)%.(.*)$")
+    if plugin and plugin ~= info.name then
       return name
     end
+    name = short or name
     local own = info.declared and info.declared.jobs or {}
     if not own[name] then
       error(usage .. ": there is no job '" .. name .. "' in M.jobs" .. words.suggest(name, own), 4)

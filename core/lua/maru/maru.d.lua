@@ -57,6 +57,8 @@
 ---@field env? string[]      names of variables in app.env
 ---@field exec? string[]     for app.exec: absolute paths of programs, or "config:KEY"
 ---@field exports? string[]  for app.call: "plugin.fn" or "plugin.*", of plugins in `requires`
+---@field jobs? string[]     for app.jobs:push and what else pushes: "plugin.job" or "plugin.*", of plugins in `requires`, whose
+--- job says `export = true`. A plugin may always push its own
 
 ---@class maru.Page
 ---@field path string            "/guestbook": the dashboard shows it at #/guestbook
@@ -177,6 +179,7 @@ function Stream:follow(topic, event) end
 ---@field hard_timeout? string   a handler that has not ended so long after its start, although its waits fail from `timeout` on, is ended by force with its VM; default timeout + 10s
 ---@field expires? string        a job that has not started so long after it was due ends as "expired"; its handler never runs
 ---@field concurrency? integer   at most so many run at once in this process
+---@field export? boolean        other plugins may push it, those whose `allow.jobs` names it; default false
 ---@field celery? string         the task's name for Python, such as "tasks.add"; default "plugin.job" (jobs.driver = "redis")
 ---@field rate? string           "100/s", "10/m" or "1000/h": so many start in that time, over a bucket that holds as many
 ---@field key? string            name of a field of args: its text or number says whose job it is. In a queue the keys take turns,
@@ -461,7 +464,8 @@ function app.cache:unlock(name, token) end               --- @return boolean
 
 ---@class maru.Jobs   durable: what push returned for is on disk.
 app.jobs = {}
---- (waits) Pushes "job" of this plugin or "plugin.job". @return integer|nil id, string?, string?
+--- (waits) Pushes "job" of this plugin, or "plugin.job" of another: `allow.jobs` names it, and it says `export = true`
+--- (otherwise nil, message, "not_found" or "forbidden"). @return integer|nil id, string?, string?
 ---@param name string
 ---@param args? table
 ---@param options? maru.PushOptions

@@ -19,9 +19,12 @@ return function(raw, info)
   local function kind_of(name, usage)
     if type(name) ~= "string" then
       error(usage .. ": a job is { name, [args], [options] }, its name is " .. type(name), 4)
-    elseif name:find(".", 1, true) then
+    end
+    local plugin, short = name:match("^([^.]*)%.(.*)$")
+    if plugin and plugin ~= info.name then
       return name
     end
+    name = short or name
     local jobs = info.declared and info.declared.jobs or {}
     if not jobs[name] then
       error(usage .. ": there is no job '" .. name .. "' in M.jobs" .. words.suggest(name, jobs), 4)

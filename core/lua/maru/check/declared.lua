@@ -5,6 +5,11 @@ local words = require "maru.words"
 local M = {}
 
 local HTTP = { get = true, post = true, put = true, patch = true, delete = true, head = true, request = true }
+local JOBS = { ["app.jobs:push"] = true, ["app.jobs:push_many"] = true, ["tx.jobs:push"] = true,
+  ["tx.jobs:push_many"] = true, ["maybe_tx.jobs:push"] = true, ["maybe_tx.jobs:push_many"] = true }
+-- These name jobs within their lists.
+local MEMBERS = { ["app.jobs:batch"] = true, ["app.workflows:chain"] = true, ["app.workflows:group"] = true,
+  ["app.workflows:chord"] = true, ["app.jobs:push_celery"] = true }
 
 --- The entries of a table constructor by their constant keys, and its list; nil when there is no constructor.
 local function entries(node)
@@ -116,7 +121,7 @@ function M.read(unit)
   local declared = { allow = {}, requires = fields.requires and texts_of(fields.requires.value) or {},
     config = keys_of(fields, "config", readable), jobs = keys_of(fields, "jobs", readable),
     series = keys_of(fields, "series", readable) }
-  for _, kind in ipairs({ "net", "fs", "env", "exec", "exports" }) do
+  for _, kind in ipairs({ "net", "fs", "env", "exec", "exports", "jobs" }) do
     local node = allow and allow.keys[kind]
     declared.allow[kind] = node and texts_of(node) or nil
     declared[kind .. "_known"] = not fields.allow or (allow ~= nil and allow.whole and (not node or
@@ -170,11 +175,17 @@ local function note_call(call, use)
     local name = values.text(first)
     use.calls[name and name.text or "*"] = true
     use.calls_prefix[string.match(values.prefix(first), "^([%w_]+)%.") or "*"] = true
+  elseif JOBS[what] then
+    local name = values.text(first)
+    use.pushes[name and name.text or "*"] = true
+  elseif MEMBERS[what] then
+    use.pushes["*"] = true
   end
 end
 
 local function collect(units)
-  local use = { fields = {}, parts = {}, env = {}, hosts = {}, calls = {}, calls_prefix = {}, strings = {} }
+  local use = { fields = {}, parts = {}, env = {}, hosts = {}, calls = {}, calls_prefix = {}, pushes = {},
+    strings = {} }
   for _, unit in ipairs(units) do
     note_indexes(unit, use)
     for _, call in ipairs(unit.parsed.calls) do
@@ -242,19 +253,35 @@ local function check_requests(units, declared, context)
   end
 end
 
+--- A constant name of another plugin's job, against M.allow.jobs.
+local function check_foreign(unit, argument, declared, context)
+  local name = values.text(argument)
+  local plugin = name and name.text:match("^([^.]+)%.")
+  local allowed = not plugin or plugin == context.plugin or not declared.jobs_known
+  for _, entry in ipairs(declared.allow.jobs or {}) do
+    allowed = allowed or entry.text == name.text or entry.text == plugin .. ".*"
+  end
+  if not allowed then
+    context.report(unit, argument.pos, "capability", "M.allow.jobs does not list '" .. name.text .. "'", #name.text + 2)
+  end
+end
+
 local function check_names(units, declared, context)
-  local lists = { ["app.jobs:push"] = "jobs", ["app.jobs:push_many"] = "jobs", ["tx.jobs:push"] = "jobs",
-    ["tx.jobs:push_many"] = "jobs", ["maybe_tx.jobs:push"] = "jobs", ["app.series:append"] = "series",
+  local lists = { ["app.series:append"] = "series",
     ["app.series:latest"] = "series",
     ["app.series:window"] = "series", ["app.series:downsample"] = "series", ["app.series:stats"] = "series",
     ["app.series:export"] = "series" }
   for _, unit in ipairs(units) do
     for _, call in ipairs(unit.parsed.calls) do
-      local list = lists[values.called(call) or ""]
+      local what = values.called(call) or ""
+      local list = JOBS[what] and "jobs" or lists[what]
       local name = list and declared[list] and values.text(call.args[1])
       if name and not name.text:find(".", 1, true) and not declared[list][name.text] then
         context.report(unit, call.args[1].pos, "unknown", "there is no '" .. name.text .. "' in M." .. list
           .. words.suggest(name.text, declared[list]), #name.text + 2)
+      end
+      if JOBS[what] then
+        check_foreign(unit, call.args[1], declared, context)
       end
     end
   end
@@ -302,6 +329,9 @@ function M.check(unit, declared, context)
   if check_kind(unit, declared, "exports", any or use.fields.call, "uses app.call", context) and not any then
     check_entries(unit, declared.allow.exports, use.calls,
       "M.allow.exports lists '%s', which nothing here calls", context)
+  end
+  if check_kind(unit, declared, "jobs", any or next(use.pushes), "pushes a job", context) and not any then
+    check_entries(unit, declared.allow.jobs, use.pushes, "M.allow.jobs lists '%s', which nothing here pushes", context)
   end
 end
 

@@ -80,7 +80,7 @@ return function(plugin, surface, types)
   local findings = {}
   local units = read_units(plugin, findings)
   local main = main_unit(units)
-  local context = { units = units, surface = surface, types = types, prepare = plugin.prepare,
+  local context = { units = units, surface = surface, types = types, prepare = plugin.prepare, plugin = plugin.name,
     statements = 0, unchecked = 0, declared = main and declared.read(main) or UNKNOWN,
     report = reporter(findings, "error"), warn = reporter(findings, "warning") }
   for _, unit in ipairs(units) do
