@@ -24,7 +24,8 @@ enum { DRAIN_CHECK_MS = 10 };
 
 /* With a lost lane the process is left behind as a crash would leave it, but for what has
  * been finished and put on disk before. */
-static const int64_t hurry_ns = 1 * NS_PER_SECOND, settle_ns = 2 * NS_PER_SECOND;
+static const int64_t hurry_ns = 1 * NS_PER_SECOND, settle_ns = 2 * NS_PER_SECOND,
+                     record_ns = 1 * NS_PER_SECOND;
 
 static void on_settle_check(struct timer *timer)
 {
@@ -77,7 +78,8 @@ static void on_jobs_stopped(void *arg)
 static void on_drain_check(struct timer *timer)
 {
     struct server *s = list_entry(timer, struct server, drain_check);
-    if (web_connections(s) && time_left(s))
+    bool asks = !cron_is_quiet(s->cron) && clock_ns() < s->record_until;
+    if ((web_connections(s) || asks) && time_left(s))
         timer_start(s->control, timer, DRAIN_CHECK_MS * NS_PER_MS);
     else if (s->working)
         jobs_stop(s->jobs, time_left(s), s->control, on_jobs_stopped, s);
@@ -106,6 +108,7 @@ void server_drain(struct server *s)
     s->watch = NULL;
     timer_stop(s->control, &s->expire);
     cron_stop(s->cron);
+    s->record_until = clock_ns() + record_ns;
     web_drain(s);
     s->drain_check.fire = on_drain_check;
     timer_start(s->control, &s->drain_check, 0);

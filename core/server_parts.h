@@ -57,7 +57,7 @@ struct server {
     uv_poll_t supervisor;
     struct buf line; /* of the control socket, not yet whole */
     struct timer drain_check;
-    int64_t drain_until;
+    int64_t drain_until, record_until; /* so long the shared record may still answer */
     int closing;
     struct list topics;
     struct timer expire;

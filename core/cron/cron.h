@@ -136,3 +136,5 @@ int64_t cron_tick(struct cron *cron);
 void cron_begin_anew(struct cron *cron);
 /* Takes no more part: no fire after it; the lease is given back. */
 void cron_stop(struct cron *cron);
+/* After that: whether the shared record has answered, so that the lane may end.  Lane. */
+bool cron_is_quiet(const struct cron *cron);

@@ -90,8 +90,9 @@ static void on_answer(struct cron_lead *request)
             l->trust_until = l->asked_at + l->lease_ns - l->lease_ns / MARGIN;
         else
             lose(cron);
-        if ((request->held && !l->leads) || l->version != l->loaded_version ||
-            (!request->held && cron->mono_ns() >= l->loaded_at + l->lease_ns))
+        if (!cron->stopped &&
+            ((request->held && !l->leads) || l->version != l->loaded_version ||
+             (!request->held && cron->mono_ns() >= l->loaded_at + l->lease_ns)))
             load(cron);
     }
     bool give_back = cron->stopped && request->held;
@@ -147,6 +148,11 @@ void lead_resign(struct cron *cron)
         ask(cron, true);
     cron->lead.leads = false;
     cron->lead.trust_until = 0;
+}
+
+bool cron_is_quiet(const struct cron *cron)
+{
+    return !cron->lead.asking && !cron->lead.loading;
 }
 
 int64_t lead_wait_ns(const struct cron *cron)
