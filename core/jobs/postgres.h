@@ -26,7 +26,7 @@
 
 enum {
     PG_ARGS = 12,
-    PG_VERSION = 2,        /* of the schema, maru.meta */
+    PG_VERSION = 3,        /* of the schema, maru.meta */
     PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
@@ -156,6 +156,13 @@ bool pg_write(struct pg *pg, struct err *err);
 bool pg_ids(struct pg *pg, struct err *err);
 /* In an open transaction.  Says of each whether it was there already. */
 bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err);
+
+/* A kind and a queue as the database knows them together; 0 with *err. */
+int pg_flow_of(struct pg *pg, const struct job *job, struct err *err);
+
+/* postgres_unique.c.  Of pg->pushes, whose instants are decided: which are duplicates, and whom
+ * they replace. */
+bool pg_take_keys(struct pg *pg, struct err *err);
 
 /* postgres_attempt.c.  In a batch's transaction, behind its ends: the failures of those that the
  * database took.  And q->out, one job's object, gets its "attempts"; or q->err. */

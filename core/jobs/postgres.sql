@@ -51,12 +51,118 @@ BEGIN
     SELECT u.id, u.flow, u.prio, t + u.delay, u.key FROM unnest(ids, flows, prios, delays, keys) u(id, flow, prio, delay, key);
 END $$;
 
--- Takes unique keys; returns the ids that got theirs.
-CREATE OR REPLACE FUNCTION maru.take_keys(ids bigint[], flows int[], uniqs text[]) RETURNS SETOF bigint LANGUAGE sql AS $$
-  INSERT INTO maru.uniq(kind, key, id)
+-- Whether a job's key is free again once it runs; `extra` is as extra_print() writes it.
+CREATE OR REPLACE FUNCTION maru.is_queued(extra text) RETURNS bool LANGUAGE sql IMMUTABLE AS
+  $$ SELECT coalesce(extra LIKE '%"unique_queued":1%', false) $$;
+
+-- Takes unique keys; returns the ids that got theirs. Who has inserted the key's row looks at its period after that, in a
+-- statement of its own: a holder that ended meanwhile has left it by then.
+CREATE OR REPLACE FUNCTION maru.take_keys(ids bigint[], flows int[], uniqs text[]) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+DECLARE got bigint[]; t bigint := maru.now();
+BEGIN
+  WITH x AS (INSERT INTO maru.uniq(kind, key, id)
     SELECT f.kind, u.uniq, u.id FROM unnest(ids, flows, uniqs) u(id, flow, uniq) JOIN maru.flow f ON f.id = u.flow
-    ORDER BY 1, 2
-  ON CONFLICT DO NOTHING RETURNING id
+    ORDER BY 1, 2, 3
+    ON CONFLICT DO NOTHING RETURNING id)
+  SELECT array_agg(id) INTO got FROM x;
+  WITH x AS (DELETE FROM maru.uniq q USING unnest(ids, flows, uniqs) u(id, flow, uniq), maru.flow f, maru.held h
+    WHERE u.id = ANY(got) AND f.id = u.flow AND h.kind = f.kind AND h.key = u.uniq AND h.until > t
+      AND q.kind = f.kind AND q.key = u.uniq AND q.id = u.id RETURNING q.id)
+  SELECT array_agg(g) INTO got FROM unnest(got) g WHERE g NOT IN (SELECT id FROM x);
+  RETURN QUERY SELECT unnest(got);
+END $$;
+
+-- Whom a push with this key may replace: a job that waits and is nobody's member; its row in the queue is locked. others: jobs
+-- of the same batch, which nobody else sees. 0: the key seems to be free by now, NULL: it is not to be had.
+CREATE OR REPLACE FUNCTION maru.replaceable(f_kind int, f_key text, others bigint[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE h bigint; j maru.job;
+BEGIN
+  SELECT q.id INTO h FROM maru.uniq q WHERE q.kind = f_kind AND q.key = f_key;
+  IF NOT FOUND THEN
+    RETURN 0;
+  ELSIF h = ANY(others) THEN
+    RETURN h;
+  END IF;
+  SELECT * INTO j FROM maru.job WHERE id = h;
+  IF NOT FOUND THEN
+    RETURN 0;
+  ELSIF j.extra LIKE '%"batch":%' OR j.extra LIKE '%"previous":%' THEN
+    RETURN NULL;
+  END IF;
+  PERFORM 1 FROM maru.ready r WHERE r.flow = j.flow AND r.prio = CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END
+    AND r.run_at = j.run_at AND r.id = h FOR UPDATE;
+  IF NOT FOUND THEN
+    PERFORM 1 FROM maru.parked p WHERE p.flow = j.flow AND p.key = j.key AND p.id = h FOR UPDATE;
+  END IF;
+  IF FOUND THEN
+    RETURN h;
+  END IF;
+  PERFORM 1 FROM maru.claimed c WHERE c.id = h;
+  RETURN CASE WHEN FOUND AND NOT maru.is_queued(j.extra) THEN NULL ELSE 0 END;
+END $$;
+
+-- As take_keys(), for pushes that hold their key for a time (ns) or may replace: returns each that is not refused with the id
+-- of the job that it replaces, or its own. In the order of the keys, like take_keys(), so that no two wait for each other.
+CREATE OR REPLACE FUNCTION maru.take_special(ids bigint[], flows int[], uniqs text[], periods bigint[], replaces smallint[])
+RETURNS TABLE(id bigint, holder bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE t bigint := maru.now(); u record;
+BEGIN
+  FOR u IN SELECT x.id, f.kind, x.uniq, x.period, x.replace FROM unnest(ids, flows, uniqs, periods, replaces)
+      WITH ORDINALITY x(id, flow, uniq, period, replace, at) JOIN maru.flow f ON f.id = x.flow ORDER BY f.kind, x.uniq, x.at LOOP
+    id := u.id;
+    holder := NULL;
+    FOR round IN 1..50 LOOP -- it changes hands while we look
+      INSERT INTO maru.uniq(kind, key, id) VALUES(u.kind, u.uniq, u.id) ON CONFLICT DO NOTHING;
+      IF FOUND THEN
+        holder := u.id;
+        DELETE FROM maru.uniq q WHERE q.kind = u.kind AND q.key = u.uniq
+          AND EXISTS (SELECT 1 FROM maru.held h WHERE h.kind = u.kind AND h.key = u.uniq AND h.until > t);
+        IF FOUND THEN
+          holder := NULL;
+        END IF;
+        EXIT;
+      END IF;
+      EXIT WHEN u.replace = 0;
+      holder := maru.replaceable(u.kind, u.uniq, ids);
+      EXIT WHEN holder IS NULL OR holder > 0;
+      holder := NULL;
+    END LOOP;
+    CONTINUE WHEN holder IS NULL;
+    IF u.period > 0 THEN
+      INSERT INTO maru.held AS h (kind, key, until) VALUES(u.kind, u.uniq, t + u.period)
+        ON CONFLICT (kind, key) DO UPDATE SET until = excluded.until;
+    END IF;
+    RETURN NEXT;
+  END LOOP;
+END $$;
+
+-- Queued jobs get other work: what take_special() locked, one after the other.
+CREATE OR REPLACE FUNCTION maru.put_again(ids bigint[], flows int[], prios smallint[], attempts smallint[], delays bigint[],
+  timeouts int[], schedules bigint[], uniqs text[], keys text[], argses text[], extras text[])
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE t bigint := maru.now(); u record; j maru.job;
+BEGIN
+  FOR u IN SELECT * FROM unnest(ids, flows, prios, attempts, delays, timeouts, keys, argses, extras)
+      x(id, flow, prio, attempts, delay, timeout, key, args, extra) LOOP
+    SELECT * INTO STRICT j FROM maru.job WHERE id = u.id;
+    DELETE FROM maru.ready r WHERE r.flow = j.flow AND r.prio = CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END
+      AND r.run_at = j.run_at AND r.id = j.id;
+    IF NOT FOUND THEN
+      DELETE FROM maru.parked p WHERE p.flow = j.flow AND p.key = j.key AND p.id = j.id;
+    END IF;
+    UPDATE maru.job SET flow = u.flow, prio = u.prio, attempt = 0, max_attempts = u.attempts, timeout_ms = u.timeout,
+      run_at = t + u.delay, key = u.key, error = NULL, args = u.args, extra = u.extra WHERE id = j.id;
+    INSERT INTO maru.ready(id, flow, prio, run_at, key)
+      VALUES(j.id, u.flow, CASE WHEN j.crashes >= 2 THEN 9 ELSE u.prio END, t + u.delay, u.key);
+  END LOOP;
+END $$;
+
+-- Jobs that wait again after a run have their key of scope queued again; if another has it now, both go on.
+CREATE OR REPLACE FUNCTION maru.keys_again(ids bigint[]) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, j.uniq, j.id FROM unnest(ids) u(id) JOIN maru.job j ON j.id = u.id
+    JOIN maru.flow fl ON fl.id = j.flow WHERE j.uniq IS NOT NULL AND maru.is_queued(j.extra) ORDER BY 1, 2
+  ON CONFLICT DO NOTHING
 $$;
 -- Takes schedules' instants; returns the ids of those that nobody had fired.
 CREATE OR REPLACE FUNCTION maru.take_fires(ids bigint[], names text[], ats bigint[]) RETURNS SETOF bigint LANGUAGE sql AS $$
@@ -120,6 +226,11 @@ BEGIN
     INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, options->>'unique', new_id FROM maru.flow fl WHERE fl.id = f
       ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+    DELETE FROM maru.uniq q USING maru.flow fl, maru.held h WHERE fl.id = f AND h.kind = fl.kind AND h.key = options->>'unique'
+      AND h.until > t AND q.kind = fl.kind AND q.key = h.key;
+    IF FOUND THEN
       RETURN NULL;
     END IF;
   END IF;
@@ -215,9 +326,11 @@ BEGIN
       END LOOP;
     END LOOP;
   END LOOP;
-  RETURN QUERY SELECT j.id, f, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.run_at,
-      j.scheduled_at, j.uniq, j.error, j.args, j.extra
-    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.fence = f ORDER BY j.prio, j.run_at, j.id;
+  RETURN QUERY WITH x AS (SELECT j.id, f, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at,
+      j.run_at, j.scheduled_at, j.uniq, j.error, j.args, j.extra FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.fence = f),
+    freed AS (DELETE FROM maru.uniq u USING x, maru.flow fl WHERE x.uniq IS NOT NULL AND maru.is_queued(x.extra)
+      AND fl.id = x.flow AND u.kind = fl.kind AND u.key = x.uniq AND u.id = x.id)
+    SELECT * FROM x ORDER BY x.prio, x.run_at, x.id;
   RETURN QUERY SELECT NULL::bigint, f, NULL::int, NULL::smallint, NULL::smallint, NULL::smallint, NULL::smallint, NULL::int,
       NULL::bigint, CASE WHEN left_ <= 0 OR more THEN 0 ELSE (SELECT min(d.run_at) FROM maru.flow fl CROSS JOIN (VALUES (0::smallint), (1), (2)) w(prio)
         CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r WHERE r.flow = fl.id AND r.prio = w.prio AND r.run_at > t
@@ -234,7 +347,7 @@ BEGIN
     WITH back AS (DELETE FROM maru.parked WHERE ctid = ANY(ARRAY(
         SELECT p.ctid FROM maru.flow fl CROSS JOIN LATERAL (SELECT x.ctid, x.prio, x.run_at, x.id FROM maru.parked x
             WHERE x.flow = fl.id AND x.key = k.key ORDER BY x.prio, x.run_at, x.id
-            LIMIT CASE WHEN k.key_most = 0 THEN 1000 ELSE k.key_most END) p
+            LIMIT CASE WHEN k.key_most = 0 THEN 1000 ELSE k.key_most END FOR UPDATE SKIP LOCKED) p
         WHERE fl.kind = k.kind ORDER BY p.prio, p.run_at, p.id
         LIMIT CASE WHEN k.key_most = 0 THEN 1000 ELSE greatest(0, k.key_most - (SELECT count(*) FROM maru.claimed c
             JOIN maru.flow y ON y.id = c.flow WHERE y.kind = k.kind AND c.key = k.key)) END)) RETURNING id, flow, prio, run_at, key)
@@ -247,7 +360,7 @@ END $$;
 CREATE OR REPLACE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
   starts bigint[], ttls bigint[], errors text[], results text[])
 RETURNS SETOF bigint LANGUAGE plpgsql AS $$
-DECLARE t bigint := maru.now(); h smallint; ours bigint[]; k int[]; s text[];
+DECLARE t bigint := maru.now(); h smallint; ours bigint[]; k int[]; s text[]; q bigint[];
 BEGIN
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   WITH e AS (SELECT * FROM unnest(ids, fences, fins, attempts, delays, starts, ttls, errors, results)
@@ -271,13 +384,17 @@ BEGIN
     WHERE fin IN (4, 6) OR (fin = 0 AND result IS NULL)),
   back AS (UPDATE maru.job j SET attempt = m.attempt, error = coalesce(m.error, j.error),
       run_at = CASE WHEN m.delay > 0 THEN t + m.delay ELSE 0 END
-    FROM mine m WHERE j.id = m.id AND m.fin IN (2, 5) RETURNING j.id, j.flow, j.prio, j.crashes, j.run_at, j.key),
+    FROM mine m WHERE j.id = m.id AND m.fin IN (2, 5) RETURNING j.id, j.flow, j.prio, j.crashes, j.run_at, j.key, j.uniq),
   again AS (INSERT INTO maru.ready(id, flow, prio, run_at, key)
     SELECT id, flow, CASE WHEN crashes >= 2 THEN 9 ELSE prio END, run_at, key FROM back)
-  SELECT array_agg(m.id), array_agg(fl.kind) FILTER (WHERE m.key IS NOT NULL), array_agg(m.key) FILTER (WHERE m.key IS NOT NULL)
-    INTO ours, k, s FROM mine m LEFT JOIN maru.flow fl ON m.key IS NOT NULL AND fl.id = m.flow;
+  SELECT array_agg(m.id), array_agg(fl.kind) FILTER (WHERE m.key IS NOT NULL), array_agg(m.key) FILTER (WHERE m.key IS NOT NULL),
+      (SELECT array_agg(id) FROM back WHERE uniq IS NOT NULL)
+    INTO ours, k, s, q FROM mine m LEFT JOIN maru.flow fl ON m.key IS NOT NULL AND fl.id = m.flow;
   IF k IS NOT NULL THEN
     PERFORM maru.unpark(k, s);
+  END IF;
+  IF q IS NOT NULL THEN
+    PERFORM maru.keys_again(q);
   END IF;
   RETURN QUERY SELECT unnest(ours);
 END $$;
@@ -318,6 +435,7 @@ BEGIN
   INSERT INTO maru.ready(id, flow, prio, run_at, key)
     SELECT j.id, j.flow, CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END, 0, j.key
     FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone;
+  PERFORM maru.keys_again(array_agg(c.id)) FROM maru.claimed c WHERE c.node = gone;
   WITH x AS (DELETE FROM maru.claimed WHERE node = gone RETURNING flow, key)
   SELECT count(*), array_agg(fl.kind) FILTER (WHERE x.key IS NOT NULL), array_agg(x.key) FILTER (WHERE x.key IS NOT NULL)
     INTO n, k, s FROM x JOIN maru.flow fl ON fl.id = x.flow;
@@ -439,6 +557,7 @@ BEGIN
   DELETE FROM maru.done_rest WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.done_rest WHERE expires_at < t LIMIT 5000));
   DELETE FROM maru.dead WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.dead WHERE dead_at < t - dead_ttl LIMIT 5000));
   DELETE FROM maru.attempt WHERE id = ANY(ARRAY(SELECT id FROM maru.attempt ORDER BY id LIMIT 20000)) AND ended_at < t - dead_ttl;
+  DELETE FROM maru.held WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.held WHERE until < t LIMIT 20000));
   DELETE FROM maru.writer WHERE at < t - 86400000000000;
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   IF (SELECT pg_relation_size(format('maru.past_%s', h)::regclass)) > past_rows * 100 THEN

@@ -99,3 +99,8 @@ CREATE TABLE maru.attempt(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, jo
   started_at bigint NOT NULL, ended_at bigint NOT NULL, error text, traceback text, node text, lane text);
 CREATE INDEX attempt_job ON maru.attempt(job, id);
 DROP FUNCTION IF EXISTS maru.recover(bigint, bigint[]); -- another argument; with its default it is called as before
+
+-- version 3
+-- Unique keys that are held for a time, whatever becomes of the job that took them.
+CREATE TABLE maru.held(kind int NOT NULL, key text NOT NULL, until bigint NOT NULL, PRIMARY KEY(kind, key));
+CREATE INDEX held_until ON maru.held(until);

@@ -5,8 +5,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 
-/* A kind and a queue as the database knows them together; 0 with *err. */
-static int flow_of(struct pg *pg, const struct job *job, struct err *err)
+int pg_flow_of(struct pg *pg, const struct job *job, struct err *err)
 {
     struct buf key = {0};
     struct pg_args a = {0};
@@ -108,40 +107,6 @@ static bool take_fires(struct pg *pg, struct err *err)
     return ok;
 }
 
-static bool wants_key(const struct push_op *op)
-{
-    return op->first->unique_n && !op->fired_before;
-}
-
-static bool take_keys(struct pg *pg, struct err *err)
-{
-    struct pg_args a = {0};
-    struct index got = {0};
-    pg_array(&a, PG_INT8S);
-    for (struct push_op *op = pg->pushes; op; op = op->next)
-        if (wants_key(op))
-            pg_add_int(&a, op->first->id);
-    bool any = a.counts[0] > 0;
-    pg_array(&a, PG_INT4S);
-    for (struct push_op *op = pg->pushes; op; op = op->next)
-        if (wants_key(op))
-            pg_add_int(&a, flow_of(pg, op->first, err));
-    pg_array(&a, PG_TEXTS);
-    for (struct push_op *op = pg->pushes; op; op = op->next)
-        if (wants_key(op))
-            pg_add_text(&a, job_unique(op->first), false);
-    if (!any) {
-        pg_args_free(&a);
-        return true;
-    }
-    bool ok =
-        collect(pg, pg_call(&pg->to_write, "SELECT maru.take_keys($1, $2, $3)", &a, err), &got);
-    for (struct push_op *op = pg->pushes; op && ok; op = op->next)
-        op->duplicate = wants_key(op) && !index_get(&got, op->first->id);
-    index_free(&got);
-    return ok;
-}
-
 /* An instant whose job was not made may still be fired. */
 static bool give_back_fires(struct pg *pg, struct err *err)
 {
@@ -162,14 +127,16 @@ static bool give_back_fires(struct pg *pg, struct err *err)
     return r || !any;
 }
 
-/* A cursor over the batch's jobs that are to be written. */
+/* A cursor over the batch's jobs that are to be written: new ones, or those that replace. */
 struct cursor {
     struct push_op *op;
     struct job *job;
+    bool replacing;
 };
 static struct job *next_job(struct cursor *c)
 {
-    while (c->op && (!c->job || c->op->fired_before || c->op->duplicate)) {
+    while (c->op && (!c->job || c->op->fired_before || c->op->duplicate ||
+                     c->replacing != (c->op->replaced != 0))) {
         c->op = c->op->next;
         c->job = c->op ? c->op->first : NULL;
     }
@@ -206,13 +173,14 @@ static void add_extra(struct pg_args *a, const struct job *job)
     buf_free(&text);
 }
 
-static void add_column(struct pg_args *a, enum column column, const struct job *job, int flow)
+static void add_column(struct pg_args *a, enum column column, const struct push_op *op,
+                       const struct job *job, int flow)
 {
     const struct job_extra *extra = job_extra(job);
     int64_t delay = job->run_at - job->created_at;
     switch (column) {
     case ID:
-        pg_add_int(a, job->id);
+        pg_add_int(a, op->replaced ? op->replaced : job->id);
         break;
     case FLOW:
         pg_add_int(a, flow);
@@ -260,23 +228,33 @@ static bool put(struct pg *pg, struct cursor *c, struct err *err)
         int flow = 0;
         pg_array(&a, column_types[column]);
         for (int n = 0; n < PG_ROWS && (job = next_job(&at)); n++) {
-            if (column == FLOW && at.op != last && !(flow = flow_of(pg, job, err))) {
+            if (column == FLOW && at.op != last && !(flow = pg_flow_of(pg, job, err))) {
                 pg_args_free(&a);
                 return false;
             }
             last = at.op;
-            add_column(&a, (enum column)column, job, flow);
+            add_column(&a, (enum column)column, at.op, job, flow);
         }
         end = at;
     }
     bool any = a.counts[0] > 0;
-    PGresult *r =
-        any ? pg_call(&pg->to_write, "SELECT maru.put($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)", &a, err)
-            : NULL;
+    const char *sql = c->replacing ? "SELECT maru.put_again($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)"
+                                   : "SELECT maru.put($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)";
+    PGresult *r = any ? pg_call(&pg->to_write, sql, &a, err) : NULL;
     pg_args_free(&a);
     PQclear(r);
     *c = end;
     return r || !any;
+}
+
+static bool put_all(struct pg *pg, bool replacing, struct err *err)
+{
+    struct cursor c = {.op = pg->pushes, .replacing = replacing};
+    c.job = c.op ? c.op->first : NULL;
+    for (struct cursor look = c; next_job(&look); look = c)
+        if (!put(pg, &c, err))
+            return false;
+    return true;
 }
 
 bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err)
@@ -285,17 +263,14 @@ bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err)
     pg->pushes = pushes;
     for (struct push_op *op = pushes; op; op = op->next) {
         op->fired_before = op->duplicate = false;
+        op->replaced = 0;
         special = special || op->schedule || op->first->unique_n;
         if (op->first->id == 0 && !give_ids(pg, op, err))
             return false;
     }
-    if (special && (!take_fires(pg, err) || !take_keys(pg, err) || !give_back_fires(pg, err)))
+    if (special && (!take_fires(pg, err) || !pg_take_keys(pg, err) || !give_back_fires(pg, err)))
         return false;
-    struct cursor c = {.op = pushes, .job = pushes ? pushes->first : NULL};
-    for (struct cursor look = c; next_job(&look); look = c)
-        if (!put(pg, &c, err))
-            return false;
-    return true;
+    return put_all(pg, false, err) && (!special || put_all(pg, true, err));
 }
 
 static void add_end(struct pg_args *a, int column, const struct jobs *jobs, const struct job *job,

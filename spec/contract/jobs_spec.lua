@@ -38,6 +38,21 @@ M.routes = {
     local id, message, code = app.jobs:push(body.kind, body.args or {}, body.options)
     return 200, { id = id or nil, message = message, code = code }
   end,
+  ["POST /race"] = function(app, req)
+    local body = req:json()
+    local left, got = 3 * body.n, {}
+    for i = 1, 3 * body.n do
+      app.spawn(function()
+        local options = { delay = body.delay, unique = body.unique }
+        options.unique.key = body.name .. i % body.n
+        local id, message, code = app.jobs:push("echo", { n = i }, options)
+        got[#got + 1] = { key = i % body.n, id = id or nil, message = message, code = code }
+        left = left - 1
+      end)
+    end
+    while left > 0 do assert(app.sleep(0.005)) end
+    return 200, { got = app.json.array(got) }
+  end,
   ["POST /many"] = function(app, req)
     local body = req:json()
     local list = {}
@@ -74,7 +89,7 @@ local DRIVERS = {
     open = function()
       return { settings = { "jobs.driver=sqlite" }, close = function() end }
     end,
-    lacks = { nodes = ONE_NODE, owner = ONE_NODE, limits = ONE_NODE, SQL = ONE_NODE,
+    lacks = { nodes = ONE_NODE, ["nodes and modes"] = ONE_NODE, owner = ONE_NODE, limits = ONE_NODE, SQL = ONE_NODE,
       ["restart of its server"] = "there is no other server" },
   },
   {
@@ -125,6 +140,8 @@ local DRIVERS = {
       keys = "Celery's messages carry no key",
       limits = "kinds and queues are limited on each server by itself: a claim counts no holders of other nodes",
       attempts = "a job has its last error only",
+      ["unique modes"] = "scope, period and replace are refused",
+      ["nodes and modes"] = "scope, period and replace are refused",
       why = "only of jobs that this server has claimed",
       owner = "which process has a job is not kept",
       SQL = "any client of Celery pushes: spec/server/celery_spec.lua",
@@ -321,6 +338,53 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_number(push(node, "echo", {}, { unique = "u1" }), "another kind's key is another")
       wait_state(node, id, "done")
       assert.is_number(push(node, "span", { s = 0 }, { unique = "u1" }))
+    end)
+
+    feature("give a key of scope queued back when they start", "unique modes", function()
+      local unique = { key = "queued", scope = "queued" }
+      local gate = push(node, "single", { s = 0.5 })
+      wait_state(node, gate, "running")
+      local id = push(node, "single", { s = 0.5 }, { unique = unique })
+      local second, _, code = push(node, "single", {}, { unique = unique })
+      assert.is_nil(second)
+      assert.equal("duplicate", code)
+      wait_state(node, id, "running")
+      local third = push(node, "single", { s = 0 }, { unique = unique })
+      assert.is_number(third)
+      wait_states(node, { id, third }, "done")
+    end)
+
+    feature("hold a key for a time, whatever becomes of them", "unique modes", function()
+      local function try(unique)
+        return push(node, "echo", {}, { unique = unique })
+      end
+      wait_state(node, try({ key = "hour", period = "1h" }), "done")
+      for _, unique in ipairs({ "hour", { key = "hour", period = "1ms" }, { key = "hour", replace = true } }) do
+        local id, _, code = try(unique)
+        assert.is_nil(id)
+        assert.equal("duplicate", code)
+      end
+      wait_state(node, try({ key = "short", period = "200ms" }), "done")
+      assert.is_truthy(server.wait_for(function()
+        return try("short")
+      end, 10))
+    end)
+
+    feature("that wait are replaced, those that run are not", "unique modes", function()
+      local unique = { key = "replaced", replace = true }
+      local id = push(node, "echo", { n = 1 }, { unique = unique, delay = "1h" })
+      assert.equal(id, push(node, "echo", { n = 2 }, { unique = unique, delay = "2h", queue = "elsewhere" }))
+      assert.equal("elsewhere", get(node, id).queue)
+      assert.equal(id, push(node, "echo", { n = 3 }, { unique = unique }))
+      assert.equal(3, wait_state(node, id, "done").result.args.n)
+      local running = push(node, "span", { s = 50 }, { unique = unique })
+      wait_state(node, running, "running")
+      local second, _, code = push(node, "span", { s = 0 }, { unique = unique })
+      assert.is_nil(second)
+      assert.equal("duplicate", code)
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(running) .. "/cancel", "POST", {}).status)
+      wait_state(node, running, "cancelled")
+      assert.is_number(push(node, "span", { s = 0 }, { unique = unique }))
     end)
 
     it("of one kind run at most as many at once as it says", function()
@@ -603,6 +667,50 @@ for _, driver in ipairs(DRIVERS) do
         wait_state(other, id, "running")
         assert.is_nil(asked:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
         wait_state(other, id, "cancelled")
+      end
+    end)
+
+    feature("have their unique keys once over all nodes that push at the same time", "nodes and modes", function()
+      local other = start_node(backend)
+      finally(function()
+        other:stop()
+      end)
+      local function race(body)
+        local bytes, clients, got = require("cjson").encode(body), {}, {}
+        for i, at in ipairs({ node, other }) do
+          clients[i] = assert(socket.connect("127.0.0.1", tonumber(at.url:match(":(%d+)$"))))
+          clients[i]:settimeout(30)
+          clients[i]:send(("POST /race HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            .. "Content-Length: %d\r\n\r\n%s"):format(#bytes, bytes))
+        end
+        for _, client in ipairs(clients) do
+          local answer = assert(client:receive("*a"))
+          client:close()
+          for _, one in ipairs(require("cjson").decode(answer:match("\r\n\r\n(.*)$")).got) do
+            assert.is_true(one.id ~= nil or one.code == "duplicate", one.message)
+            got[one.key] = got[one.key] or {}
+            table.insert(got[one.key], one.id)
+          end
+        end
+        return got
+      end
+      for key, ids in pairs(race({ name = "period", n = 30, unique = { period = "1h" } })) do
+        assert.equal(1, #ids, "key " .. key)
+      end
+      local kept = {}
+      for key, ids in pairs(race({ name = "replace", n = 30, unique = { replace = true }, delay = "1h" })) do
+        assert.equal(6, #ids, "key " .. key)
+        for _, id in ipairs(ids) do
+          assert.equal(ids[1], id)
+        end
+        kept[#kept + 1] = ids[1]
+      end
+      for _, id in ipairs(kept) do
+        assert.equal("delayed", get(other, id).state)
+      end
+      for _, ids in pairs(race({ name = "both", n = 30, unique = { replace = true, scope = "queued" } })) do
+        assert.equal(6, #ids)
+        wait_states(node, ids, "done")
       end
     end)
 

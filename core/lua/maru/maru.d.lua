@@ -435,7 +435,7 @@ function app.cache:keys(prefix, limit) end               --- @return string[]
 function app.cache:lock(name, ttl) end
 function app.cache:unlock(name, token) end               --- @return boolean
 
----@class maru.Unique   all but the key: with jobs.driver = "sqlite" only; replace: not in store:tx
+---@class maru.Unique   all but the key: not with jobs.driver = "redis"; replace: not in store:tx
 ---@field key string
 ---@field scope? "unfinished"|"queued"   queued: free again once the job has started; default unfinished
 ---@field period? number|string   the key is held for so long after the push, too, whatever becomes of the job
