@@ -155,6 +155,11 @@ static void on_stopped(struct running *r, const struct vm *vm, const char *messa
     finish(r, &(struct job_outcome){.end = JOB_END_FAILED, .error = str_c(message)});
 }
 
+static void on_cancelled(struct running *r)
+{
+    finish(r, &(struct job_outcome){.end = r->why, .error = STR("cancelled")});
+}
+
 static void on_end(struct task *task, enum task_outcome result, lua_State *L, int results,
                    void *arg)
 {
@@ -162,13 +167,17 @@ static void on_end(struct task *task, enum task_outcome result, lua_State *L, in
     const struct vm *vm = task_vm(task);
     switch (result) {
     case TASK_DONE:
-        on_returned(r, L, results);
+        /* Whether its handler raised what the wait said, returned it or passed over it. */
+        if (task_told_cancelled(task))
+            on_cancelled(r);
+        else
+            on_returned(r, L, results);
         break;
     case TASK_FAILED:
         on_raised(r, vm, task_failure(task));
         break;
     case TASK_CANCELLED:
-        finish(r, &(struct job_outcome){.end = r->why, .error = STR("cancelled")});
+        on_cancelled(r);
         break;
     case TASK_TIMEOUT:
         on_stopped(r, vm, "the job is over its time limit");

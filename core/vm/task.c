@@ -109,6 +109,7 @@ static struct task *make(struct vm *vm, const struct task_options *options, stru
     task->waiting = false;
     task->retired = NULL;
     task->stop = STOP_NO;
+    task->told = false;
     task->refused = 0;
     task->began = task->left_lane = 0;
     task->holder = NULL;
@@ -320,6 +321,7 @@ void task_run(struct task *task, int args)
 
 int task_push_stopped(struct task *task, lua_State *L)
 {
+    task->told = true;
     lua_pushnil(L);
     if (task->stop == STOP_DEADLINE) {
         lua_pushliteral(L, "the task's time limit has passed");
@@ -349,6 +351,11 @@ static void stop(struct task *task, enum stop why)
 void task_cancel(struct task *task)
 {
     stop(task, STOP_CANCEL);
+}
+
+bool task_told_cancelled(const struct task *task)
+{
+    return task->told && task->stop == STOP_CANCEL;
 }
 
 void task_on_deadline(struct timer *timer)

@@ -105,6 +105,9 @@ struct task *task_start_soon(struct vm *vm, const struct task_options *options, 
 /* Asks a running task to stop; end is called with TASK_CANCELLED unless the
  * handler finishes by itself.  Safe for a task that waits or that runs. */
 void task_cancel(struct task *task);
+/* Whether a wait of it has failed with "cancelled".  What its handler returned all the same, or
+ * did not look at, is then not the end of its work. */
+bool task_told_cancelled(const struct task *task);
 
 /* Ends a task that waits, and its VM with it, by force: end is called with TASK_KILLED and
  * this reason before it returns.  Not from inside of a handler. */

@@ -24,6 +24,7 @@ struct task {
     void *retired_arg;
     /* stopping */
     enum stop stop;
+    bool told;                /* a wait has failed because of it */
     int refused;              /* waits since then */
     int64_t began, left_lane; /* steady clock: first entered, last left; 0 = not yet */
     int64_t deadline;         /* lane time; the timer starts with the first wait */

@@ -15,6 +15,11 @@ M.jobs = {
     assert(app.jobs:progress(0.5, "half of it"))
     assert(app.sleep(50))
   end },
+  polite = { timeout = "60s", retries = 0, function(app)
+    local ok, message, code = app.sleep(50)
+    if not ok then return nil, message, code end
+  end },
+  careless = { timeout = "60s", retries = 0, function(app) app.sleep(50) return "slept" end },
   finish = function(app, job)
     app.store:exec("insert into finished(batch, total, succeeded, failed, tag) values ($1, $2, $3, $4, $5)",
       job.args.batch.id, job.args.batch.total, job.args.batch.succeeded, job.args.batch.failed, job.args.tag)
@@ -78,7 +83,7 @@ describe("app.jobs", function()
   local maru
 
   setup(function()
-    maru = server.start({ plugins = { shop = SHOP } })
+    maru = server.start({ plugins = { shop = SHOP }, set = { "shutdown.grace=300ms" } })
   end)
 
   teardown(function()
@@ -137,6 +142,32 @@ describe("app.jobs", function()
     assert.is_true(maru:post("/change", { verb = "cancel", id = late }).json.ok)
     assert.equal("cancelled", job(late).state)
     assert.equal("not_found", maru:post("/change", { verb = "cancel", id = 999999 }).json.code)
+  end)
+
+  local function running(id)
+    return server.wait_for(function()
+      return job(id).state == "running"
+    end)
+  end
+
+  it("takes a cancelled wait for the end, however the handler goes on", function()
+    for _, name in ipairs({ "polite", "careless" }) do
+      local id = push(name, {})
+      assert.is_true(running(id))
+      assert.is_true(maru:post("/change", { verb = "cancel", id = id }).json.ok)
+      assert.equal("cancelled", maru:post("/wait", { ids = id }).json.answer.state, name)
+    end
+  end)
+
+  it("runs again what a stop of the server interrupted, however the handler took it", function()
+    local polite, careless = push("polite", {}), push("careless", {})
+    assert.is_true(running(polite) and running(careless))
+    assert.is_true(maru:restart(), maru:logs())
+    for _, id in ipairs({ polite, careless }) do
+      assert.is_true(running(id), id)
+      assert.equal(1, job(id).attempt)
+      assert.is_true(maru:post("/change", { verb = "cancel", id = id }).json.ok)
+    end
   end)
 
   it("replaces what waits under a unique key, and holds the key for a time", function()
