@@ -107,7 +107,8 @@ static const struct cli_command commands[] = {
      "  maru queues pause NAME         nothing of it starts; what runs goes on\n"
      "  maru queues resume NAME\n"
      "  maru queues limit NAME KEY=VALUE…   concurrency=4 rate=100/s weight=2 key_concurrency=1\n"
-     "                                 key_rate=10/m; KEY= goes back to what plugins declare\n"
+     "                                 key_rate=10/m; KEY= goes back to what plugins declare,\n"
+     "                                 concurrency=0 is as many as there is room for\n"
      "  --json                         the admin API's answer as it is\n\n"
      "Changes hold until they are taken back, also after a restart.\n",
      "queues [pause NAME | resume NAME | limit NAME KEY=VALUE…] [--json]", cmd_queues},

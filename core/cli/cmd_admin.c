@@ -101,7 +101,7 @@ int cli_show(const struct cli_options *o, const char *path, const char *prefix,
     struct flat answer = {0};
     struct err err = {0};
     int status, code = cli_ask(o, "GET", path, &body, &status);
-    if (status && o->json)
+    if (status && status < 400 && o->json)
         cli_print_json(&body);
     else if (status && !flat_read(buf_str(&body), &answer, &err))
         code = cli_fail(EXIT_FAILED, "%s", err.message);

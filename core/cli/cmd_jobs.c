@@ -28,6 +28,10 @@ static int list(const struct cli_options *o)
     long long limit;
     if (o->word_count > 2)
         return cli_fail(EXIT_USAGE, "jobs list takes at most a state");
+    if (o->all || o->dry)
+        return cli_fail(EXIT_USAGE, "--all and --dry go with retry, cancel or discard");
+    if (o->all || o->dry)
+        return cli_fail(EXIT_USAGE, "--all and --dry go with retry, cancel or discard");
     if (o->word_count > 1 && o->state && strcmp(o->words[1], o->state) != 0)
         return cli_fail(EXIT_USAGE, "jobs list: '%s' or --state '%s', not both", o->words[1],
                         o->state);
@@ -50,14 +54,45 @@ static const char *said(const struct flat *f, const char *key)
     return text && strcmp(text, "-") != 0 ? text : NULL;
 }
 
-/* Everything below a key, "args.to.0  kim" a line. */
-static void print_below(const struct flat *f, const char *key)
+/* Why a job waits, in words: what stands before and behind its queue's or its kind's name. */
+static const struct {
+    const char *code, *before, *name, *behind;
+} reasons[] = {
+    {"held", "no plugin that serves now has a handler of ", "kind", ""},
+    {"paused", "queue ", "queue", " is paused"},
+    {"not_due", "it is not due", NULL, ""},
+    {"no_workers", "no worker takes jobs now", NULL, ""},
+    {"workers_busy", "all workers are busy", NULL, ""},
+    {"behind", "other jobs stand before it", NULL, ""},
+    {"crashed", "it ran when a server died; such jobs run one at a time", NULL, ""},
+    {"stopping", "the server is stopping", NULL, ""},
+    {"queue_full", "as many of queue ", "queue", " run as may"},
+    {"kind_full", "as many of ", "kind", " run as may"},
+    {"queue_key_full", "as many with its key run in queue ", "queue", " as may"},
+    {"key_full", "as many with its key run of ", "kind", " as may"},
+    {"queue_rate", "the rate of queue ", "queue", " is used up"},
+    {"kind_rate", "the rate of ", "kind", " is used up"},
+    {"queue_key_rate", "the rate of its key in queue ", "queue", " is used up"},
+    {"key_rate", "the rate of its key is used up", NULL, ""},
+};
+
+static void print_why(const struct flat *f)
 {
-    size_t n = strlen(key);
-    for (int i = 0; i < f->count; i++) {
-        const char *path = f->values[i].path;
-        if (!strncmp(path, key, n) && (path[n] == '.' || !path[n]))
-            printf("%-13s %s\n", path, f->values[i].text);
+    const char *code;
+    for (int i = 0; (code = flat_get(f, "why.%d.code", i)); i++) {
+        const char *limit = flat_get(f, "why.%d.limit", i), *until = flat_get(f, "why.%d.until", i);
+        size_t n = sizeof reasons / sizeof *reasons, k = 0;
+        while (k < n && strcmp(reasons[k].code, code) != 0)
+            k++;
+        printf("%-13s %s", i ? "" : "waits", k < n ? reasons[k].before : code);
+        if (k < n)
+            printf("%s%s", reasons[k].name ? flat_get(f, "%s", reasons[k].name) : "",
+                   reasons[k].behind);
+        if (limit)
+            printf(" (%s of %s)", flat_get(f, "why.%d.running", i), limit);
+        if (until && strcmp(until, "-") != 0)
+            printf(" until %s", until);
+        putchar('\n');
     }
 }
 
@@ -87,11 +122,12 @@ static void print_job(const struct flat *f)
     for (int i = 0; keys[i]; i++)
         if (said(f, keys[i]))
             printf("%-13s %s\n", keys[i], said(f, keys[i]));
-    static const char *const trees[] = {"progress", "why",    "batch", "workflow",
-                                        "args",     "result", NULL};
+    static const char *const trees[] = {"progress", "message", "batch", "workflow",
+                                        "args",     "result",  NULL};
+    print_why(f);
     for (int i = 0; trees[i]; i++)
         if (!flat_get(f, "%s", trees[i]) || said(f, trees[i]))
-            print_below(f, trees[i]);
+            flat_print_below(f, trees[i], 13);
     print_attempts(f);
 }
 
@@ -150,10 +186,25 @@ static int change_all(const struct cli_options *o)
         return cli_fail(EXIT_USAGE,
                         "jobs %s takes numbers or --all with what to search for, not both",
                         o->words[0]);
+    if (!o->state && !o->queue && !o->kind && !o->search)
+        return cli_fail(EXIT_USAGE, "jobs %s --all takes --state, --queue, --kind or --search",
+                        o->words[0]);
     write_bulk(&content, o);
     int code = cli_change(o, "/jobs/bulk", buf_str(&content), o->dry ? print_found : print_changed);
     buf_free(&content);
     return code;
+}
+
+/* A running one is only asked to end. */
+static const char *changed_to(const char *verb)
+{
+    static const char *const verbs[][2] = {{"retry", "to run again"},
+                                           {"cancel", "cancelled, or asked to end"},
+                                           {"discard", "discarded"}};
+    int i = 0;
+    while (strcmp(verbs[i][0], verb) != 0)
+        i++;
+    return verbs[i][1];
 }
 
 static int change_one(const struct cli_options *o, const char *id)
@@ -164,8 +215,10 @@ static int change_one(const struct cli_options *o, const char *id)
     int status;
     char *path = mem_printf("/jobs/%s/%s", id, o->words[0]);
     int code = cli_ask(o, "POST", path, &body, &status);
-    if (status && status < 400)
-        printf("%s: %s\n", id, o->json ? body.p : "done");
+    if (status && status < 400 && o->json)
+        cli_print_json(&body);
+    else if (status && status < 400)
+        printf("%s: %s\n", id, changed_to(o->words[0]));
     else if (status && flat_read(buf_str(&body), &answer, &err))
         code = cli_fail_by_problem(&answer, status);
     flat_free(&answer);

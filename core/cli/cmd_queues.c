@@ -1,6 +1,7 @@
 /* cmd_queues.c -- maru queues, maru workers: what waits where, what runs where. */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -88,11 +89,16 @@ static void print_workers(const struct flat *f)
         printf("%s %s: %s of %s in use%s\n", flat_get(f, "%d.node", i), lane,
                flat_get(f, "%d.used", i), flat_get(f, "%d.capacity", i),
                strcmp(flat_get(f, "%d.lost", i), "true") ? "" : ", does not answer");
-        for (int k = 0; (id = flat_get(f, "%d.running.%d.id", i, k)); k++)
-            printf("  %-10s %-32s attempt %s since %s\n", id,
-                   flat_get(f, "%d.running.%d.kind", i, k),
+        for (int k = 0; (id = flat_get(f, "%d.running.%d.id", i, k)); k++) {
+            const char *progress = flat_get(f, "%d.running.%d.progress", i, k);
+            const char *message = flat_get(f, "%d.running.%d.message", i, k);
+            printf("  %-10s %-32s attempt %s since %s", id, flat_get(f, "%d.running.%d.kind", i, k),
                    flat_get(f, "%d.running.%d.attempt", i, k),
                    flat_get(f, "%d.running.%d.started_at", i, k));
+            if (progress && strcmp(progress, "-") != 0)
+                printf("  %.0f%%", strtod(progress, NULL) * 100);
+            printf("%s%s\n", message ? "  " : "", message ? message : "");
+        }
     }
 }
 

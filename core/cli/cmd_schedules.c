@@ -101,8 +101,8 @@ static int change(const struct cli_options *o)
 
 int cmd_schedules(const struct cli_options *o)
 {
-    static const char *const columns[] = {"plugin",  "id",          "pattern", "tz", "next_at",
-                                          "last_at", "last_status", "paused",  NULL};
+    static const char *const columns[] = {"plugin",  "id",          "pattern", "tz",     "next_at",
+                                          "last_at", "last_status", "enabled", "paused", NULL};
     const char *verb = o->word_count ? o->words[0] : "";
     if (!*verb || (!strcmp(verb, "list") && o->word_count == 1))
         return cli_show(o, "/schedules", "", columns);

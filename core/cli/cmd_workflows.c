@@ -1,6 +1,7 @@
 /* cmd_workflows.c -- maru workflows: runs of workflows, and changes of one. */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -30,10 +31,16 @@ static void print_one(const struct flat *f)
     static const char *const columns[] = {"n",       "name",       "state",    "job",
                                           "attempt", "started_at", "ended_at", "waits_for",
                                           "due_at",  "error",      NULL};
+    static const char *const trees[] = {"input", "data", "result", NULL};
     for (int i = 0; keys[i]; i++)
         printf("%-12s %s\n", keys[i], flat_get(f, "%s", keys[i]));
+    for (int i = 0; trees[i]; i++)
+        flat_print_below(f, trees[i], 12);
     putchar('\n');
-    flat_print_table(f, "steps", columns);
+    int shown = flat_print_table(f, "steps", columns);
+    const char *total = flat_get(f, "steps_total");
+    if (total && atoi(total) > shown)
+        printf("the first %d of %s steps\n", shown, total);
 }
 
 static int show(const struct cli_options *o, long long id)

@@ -2,11 +2,14 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/glyphs.h"
 
-enum { FLAT_DEPTH = 16, FLAT_PATH = 512, FLAT_COLUMNS = 16, FLAT_CELL = 60 };
+/* The deepest arguments of a job, and what the answer wraps them into. */
+enum { FLAT_DEPTH = JSON_DEPTH_DEFAULT + 16, FLAT_PATH = 512, FLAT_COLUMNS = 16, FLAT_CELL = 60 };
 
 struct level {
     bool is_array;
@@ -43,7 +46,7 @@ static bool add(struct reader *r, struct str text)
     begin_value(r);
     struct flat *f = r->out;
     f->values = mem_realloc(f->values, (size_t)(f->count + 1) * sizeof *f->values);
-    f->values[f->count++] = (struct flat_value){mem_strdup(r->path), str_dup(text)};
+    f->values[f->count++] = (struct flat_value){mem_strdup(r->path), glyphs_plain(text)};
     return true;
 }
 
@@ -122,11 +125,24 @@ static const struct json_events events = {
     .end_array = on_end,
 };
 
+/* By path; of equal ones the first comes first. */
+static int by_path(const void *a, const void *b)
+{
+    const struct flat_value *const *x = a, *const *y = b;
+    int order = strcmp((*x)->path, (*y)->path);
+    return order ? order : (*x > *y) - (*x < *y);
+}
+
 bool flat_read(struct str json, struct flat *out, struct err *err)
 {
     struct reader r = {.out = out};
     *out = (struct flat){0};
-    return json_read(json, FLAT_DEPTH, &events, &r, err);
+    bool ok = json_read(json, FLAT_DEPTH, &events, &r, err);
+    out->sorted = mem_zero((size_t)out->count + 1, sizeof(struct flat_value *));
+    for (int i = 0; i < out->count; i++)
+        out->sorted[i] = &out->values[i];
+    qsort(out->sorted, (size_t)out->count, sizeof(struct flat_value *), by_path);
+    return ok;
 }
 
 void flat_free(struct flat *flat)
@@ -136,6 +152,7 @@ void flat_free(struct flat *flat)
         mem_free(flat->values[i].text);
     }
     mem_free(flat->values);
+    mem_free(flat->sorted);
     *flat = (struct flat){0};
 }
 
@@ -146,11 +163,17 @@ const char *flat_get(const struct flat *flat, const char *format, ...)
     va_start(args, format);
     vsnprintf(path, sizeof path, format, args);
     va_end(args);
-    for (int i = 0; i < flat->count; i++) {
-        if (!strcmp(flat->values[i].path, path))
-            return flat->values[i].text;
+    int low = 0, high = flat->count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (strcmp(flat->sorted[middle]->path, path) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    if (low == flat->count || strcmp(flat->sorted[low]->path, path) != 0)
+        return NULL;
+    return flat->sorted[low]->text;
 }
 
 static const char *cell(const struct flat *flat, const char *prefix, int row, const char *column)
@@ -176,18 +199,31 @@ int flat_print_table(const struct flat *flat, const char *prefix, const char *co
 {
     int width[FLAT_COLUMNS] = {0}, rows = count_rows(flat, prefix);
     for (int c = 0; columns[c]; c++) {
-        width[c] = (int)strlen(columns[c]);
+        width[c] = glyphs_width(columns[c]);
         for (int row = 0; row < rows; row++) {
-            int n = (int)strlen(cell(flat, prefix, row, columns[c]));
+            int n = glyphs_width(cell(flat, prefix, row, columns[c]));
             width[c] = n > width[c] ? n : width[c];
         }
         width[c] = width[c] > FLAT_CELL ? FLAT_CELL : width[c];
     }
     for (int row = -1; row < rows; row++) {
-        for (int c = 0; columns[c]; c++)
-            printf("%-*.*s%s", columns[c + 1] ? width[c] : 0, columns[c + 1] ? FLAT_CELL : 400,
-                   row < 0 ? columns[c] : cell(flat, prefix, row, columns[c]),
-                   columns[c + 1] ? "  " : "\n");
+        for (int c = 0; columns[c]; c++) {
+            bool last = !columns[c + 1];
+            glyphs_print(row < 0 ? columns[c] : cell(flat, prefix, row, columns[c]),
+                         last ? 0 : width[c], last ? 400 : FLAT_CELL);
+            printf("%s", last ? "\n" : "  ");
+        }
     }
     return rows;
+}
+
+void flat_print_below(const struct flat *flat, const char *key, int width)
+{
+    size_t n = strlen(key);
+    for (int i = 0; i < flat->count; i++) {
+        const char *path = flat->values[i].path;
+        if (!strncmp(path, key, n) && (path[n] == '.' || !path[n]) &&
+            (path[n] || strcmp(flat->values[i].text, "-") != 0))
+            printf("%-*s %s\n", width, path, flat->values[i].text);
+    }
 }

@@ -8,11 +8,12 @@
 #include "base/str.h"
 
 struct flat_value {
-    char *path, *text; /* null is "-" */
+    char *path, *text; /* null is "-"; characters that steer a terminal are "?" */
 };
 
 struct flat {
-    struct flat_value *values;
+    struct flat_value *values; /* in the order of the JSON */
+    struct flat_value **sorted;
     int count;
 };
 
@@ -25,3 +26,6 @@ const char *flat_get(const struct flat *flat, const char *format, ...)
 /* Prints rows prefix.0, prefix.1 … (prefix "" = the array itself) under the
  * given columns, NULL-terminated, as wide as they need.  Returns how many. */
 int flat_print_table(const struct flat *flat, const char *prefix, const char *const *columns);
+
+/* Prints what is at and below a key, "args.to.0  kim" a line, unless it is null. */
+void flat_print_below(const struct flat *flat, const char *key, int width);

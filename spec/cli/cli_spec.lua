@@ -4,7 +4,10 @@ local server = require("spec.support.server")
 local GOOD = { ["plugin.lua"] = [[
 local M = { name = "good", version = "1.0.0" }
 M.routes = { ["GET /good"] = function() return 200, {} end }
-M.jobs = { work = function() end, fail = { retries = 0, function() error("no") end } }
+M.jobs = { work = function() end, fail = { retries = 0, function(_, job) error(job.args.text or "no") end } }
+M.routes["POST /push"] = function(app, req)
+  return 200, { id = assert(app.jobs:push(req:json().name, req:json().args, req:json().options)) }
+end
 M.cron = { ["0 4 * * *"] = { job = "work" } }
 return M
 ]] }
@@ -119,6 +122,48 @@ describe("commands to a running server", function()
   it("list queues and jobs", function()
     local output, status = maru:command_output("jobs")
     assert.equal(0, status, output)
+  end)
+
+  local function push(name, args, options)
+    return ("%d"):format(maru:post("/push", { name = name, args = args, options = options }).json.id)
+  end
+
+  it("print what jobs say in one line, and nothing that steers a terminal", function()
+    local id = push("fail", { text = "가게\nbreak\27[31m" })
+    local output
+    assert.is_true(server.wait_for(function()
+      output = maru:command_output("jobs list dead")
+      return output:find(id, 1, true) ~= nil
+    end))
+    assert.match("가게 break%?%[31m\n", output)
+    assert.not_match("\27", output .. maru:command_output("jobs show " .. id))
+  end)
+
+  it("show a job however deep its arguments are, and say in words why it waits", function()
+    local deep = { 1 }
+    for _ = 1, 50 do
+      deep = { deep }
+    end
+    local id = push("work", { deep = deep }, { delay = "1h", queue = "later" })
+    local output, status = maru:command_output("jobs show " .. id)
+    assert.equal(0, status, output)
+    assert.match("\nargs%.deep%.0%.0", output)
+    assert.match("\nwaits +it is not due until %d+%-", output)
+    assert.equal(0, select(2, maru:command_output("queues pause later")))
+    assert.equal(0, select(2, maru:command_output("jobs retry " .. id)))
+    assert.match("\nwaits +queue later is paused\n", (maru:command_output("jobs show " .. id)))
+    assert.match("^" .. id .. ": cancelled", (maru:command_output("jobs cancel " .. id)))
+  end)
+
+  it("fail where the server refuses, also for whoever reads JSON", function()
+    local output, status = maru:command_output("jobs --state often --json")
+    assert.equal(1, status)
+    assert.match("^maru: .*expired, dead", output)
+    for _, words in ipairs({ "jobs cancel --all", "jobs --dry", "jobs list --all" }) do
+      output, status = maru:command_output(words)
+      assert.equal(2, status, output)
+    end
+    assert.match("%-%-all takes? %-%-state", (maru:command_output("jobs cancel --all")))
   end)
 
   it("print the link that logs an operator in", function()
