@@ -63,6 +63,7 @@ static struct pg *create(struct jobs *jobs)
     list_init(&pg->asks);
     pg->flows = map_create();
     pg->schedules = pg_schedules_create(pg);
+    pg_open_workflows(pg);
     pg->to_write = connection(pg, "write");
     pg->to_claim = connection(pg, "claim");
     pg->to_beat = connection(pg, "beat");
@@ -152,6 +153,7 @@ static void close_record(struct jobs *jobs)
     for (int i = pg->started - 1; i >= 0; i--)
         pthread_join(pg->threads[i], NULL);
     pg_schedules_free(pg->schedules);
+    pg_close_workflows(pg);
     pg_disconnect(&pg->to_beat);
     free_names(pg);
     index_free(&pg->taken);

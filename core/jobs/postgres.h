@@ -26,7 +26,7 @@
 
 enum {
     PG_ARGS = 12,
-    PG_VERSION = 3,        /* of the schema, maru.meta */
+    PG_VERSION = 4,        /* of the schema, maru.meta */
     PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
@@ -58,7 +58,9 @@ struct pg_ask { /* a look or a change that waits for the ask thread */
     struct list link;
     struct jobs_query *query;
     struct jobs_change *change;
+    struct workflow_query *workflow;
     const char *sql; /* of the change */
+    bool retry;      /* it brings a dead job back */
     int64_t id;
 };
 
@@ -69,6 +71,7 @@ struct pg {
     struct outbox outbox;
     int64_t lease_ns;
     struct pg_schedules *schedules; /* postgres_schedules.c's */
+    struct wf_postgres *workflows;  /* workflow_postgres.c's */
     pthread_t threads[4];
     int started;
 
@@ -79,6 +82,7 @@ struct pg {
     bool count_wanted; /* settings changed */
     bool relay_wanted; /* rows in maru_job_outbox */
     bool claim_wanted; /* something may be there */
+    bool look_wanted;  /* for what workflows have not heard of yet */
     struct list asks;
     int64_t node;      /* 0: not registered */
     int64_t steady_ns; /* since when beats came through; 0: they do not */
@@ -93,6 +97,7 @@ struct pg {
     struct push_op *pushes; /* that are being written */
     struct map *flows;      /* "kind\0queue": id + 1 as a pointer */
     int64_t notified_ns;
+    bool followed;      /* the transaction has jobs that workflows pushed or brought back */
     struct index taken; /* ids of ends that the database took: value anything */
     /* claim thread */
     struct pg_conn to_claim;
@@ -105,7 +110,7 @@ struct pg {
     bool unseen;        /* one was sent since */
     /* beat, ask */
     struct pg_conn to_beat, to_ask;
-    int64_t next_count_ns, next_upkeep_ns, next_reap_ns;
+    int64_t next_count_ns, next_upkeep_ns, next_reap_ns, next_look_ns;
 };
 
 struct pg_flow {
@@ -154,6 +159,8 @@ void *pg_beat_main(void *pg);
 bool pg_write(struct pg *pg, struct err *err);
 /* Sees to it that ids lie ready for the engine. */
 bool pg_ids(struct pg *pg, struct err *err);
+/* Ids for a push that found none lying ready. */
+bool pg_give_ids(struct pg *pg, struct push_op *op, struct err *err);
 /* In an open transaction.  Says of each whether it was there already. */
 bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err);
 
@@ -181,9 +188,20 @@ void *pg_ask_main(void *pg);
 void pg_find_ids(struct pg *pg, struct jobs_query *q);
 /* postgres_why.c: q->why of the job q->id, if nobody has claimed it; or q->err. */
 void pg_why(struct pg *pg, struct jobs_query *q);
+void pg_submit(struct jobs *jobs, struct pg_ask ask); /* to the ask thread */
+void pg_look_soon(struct pg *pg); /* which looks then whether workflows have something to decide */
 void pg_query(struct jobs *jobs, struct jobs_query *query);
 void pg_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
+
+/* workflow_postgres_look.c; the first two from open and close, the others on the ask thread. */
+struct workflow_query;
+void pg_open_workflows(struct pg *pg);
+void pg_close_workflows(struct pg *pg);
+void pg_show_workflow(struct pg *pg, struct workflow_query *query);
+bool pg_look_for_workflows(struct pg *pg, struct err *err);
+bool pg_count_workflows(struct pg *pg, struct err *err);
+bool pg_cancel_orphans(struct pg *pg, struct err *err); /* jobs that runs left when they ended */
 
 /* postgres_schedules.c */
 struct pg_schedules *pg_schedules_create(struct pg *pg);

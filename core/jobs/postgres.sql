@@ -430,6 +430,10 @@ BEGIN
     FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND j.crashes >= 3;
   DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = c.id AND j.crashes >= 3
     AND fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = j.id;
+  INSERT INTO maru.stray(job, extra, fin, started_at, attempt, error)
+    SELECT j.id, j.extra, CASE WHEN j.crashes >= 3 THEN 3 ELSE 4 END, c.at, j.attempt,
+      CASE WHEN j.crashes >= 3 THEN format('quarantined: took the process down %s times', j.crashes) END
+    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (j.crashes >= 3 OR c.cancel) AND j.extra ~ '"step":';
   DELETE FROM maru.job j USING maru.claimed c WHERE c.node = gone AND j.id = c.id AND (j.crashes >= 3 OR c.cancel);
   UPDATE maru.job j SET run_at = 0 FROM maru.claimed c WHERE c.node = gone AND j.id = c.id;
   INSERT INTO maru.ready(id, flow, prio, run_at, key)
@@ -477,6 +481,7 @@ BEGIN
       SELECT value INTO h FROM maru.meta WHERE key = 'half';
       INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
         VALUES(h, job_id, 4, j.flow, j.prio, j.attempt, j.max_attempts, j.created_at, 0, maru.now());
+      INSERT INTO maru.stray(job, extra, fin, started_at, attempt) SELECT job_id, j.extra, 4, 0, j.attempt WHERE j.extra ~ '"step":';
       RETURN 'gone';
     END IF;
     UPDATE maru.claimed SET cancel = true WHERE id = job_id RETURNING node INTO at_node;
@@ -513,7 +518,9 @@ BEGIN
     END IF;
   END IF;
   INSERT INTO maru.job(id, flow, prio, max_attempts, timeout_ms, created_at, run_at, scheduled_at, uniq, key, args, extra)
-    VALUES(d.id, d.flow, d.prio, d.max_attempts, d.timeout_ms, d.created_at, t, d.scheduled_at, d.uniq, d.key, d.args, d.extra);
+    VALUES(d.id, d.flow, d.prio, d.max_attempts, d.timeout_ms, d.created_at, t, d.scheduled_at, d.uniq, d.key, d.args,
+      -- where it counts as failed; and it is due now because somebody says so
+      regexp_replace(regexp_replace(d.extra, '"(batch|expires_at)":[0-9]+,?', '', 'g'), ',\}$', '}'));
   INSERT INTO maru.ready(id, flow, prio, run_at, key) VALUES(d.id, d.flow, d.prio, t, d.key);
   RETURN 'ok';
 END $$;

@@ -201,13 +201,30 @@ static void run_query(struct pg *pg, struct jobs_query *q)
     lane_post(q->lane, &q->message);
 }
 
+/* What such a job means for its run is decided where that is written. */
+static bool is_dead_step(struct pg *pg, int64_t id, struct err *err)
+{
+    struct pg_args a = {0};
+    pg_int(&a, id);
+    PGresult *r = pg_call(&pg->to_ask,
+                          "SELECT 1 FROM maru.dead WHERE id = $1 AND extra ~ '\"step\":'", &a, err);
+    bool is = r && PQntuples(r);
+    PQclear(r);
+    return is;
+}
+
 static void run_change(struct pg *pg, struct pg_ask *ask)
 {
     struct jobs_change *c = ask->change;
     struct pg_args a = {0};
     PGresult *r = NULL;
     c->err = (struct err){0};
-    if (pg_connect(&pg->to_ask, &c->err)) {
+    bool ok = pg_connect(&pg->to_ask, &c->err);
+    if (ok && ask->retry && is_dead_step(pg, ask->id, &c->err)) {
+        workflow_retry(pg->jobs, c, ask->id);
+        return;
+    }
+    if (ok && !c->err.code) {
         pg_int(&a, ask->id);
         r = pg_call(&pg->to_ask, ask->sql, &a, &c->err);
     }
@@ -220,12 +237,12 @@ static void run_change(struct pg *pg, struct pg_ask *ask)
     else
         c->done(c);
     pthread_mutex_lock(&pg->lock);
-    pg->claim_wanted = true;
+    pg->claim_wanted = pg->look_wanted = true;
     pthread_cond_signal(&pg->claim_wake);
     pthread_mutex_unlock(&pg->lock);
 }
 
-static void submit(struct jobs *jobs, struct pg_ask ask)
+void pg_submit(struct jobs *jobs, struct pg_ask ask)
 {
     struct pg *pg = jobs->record;
     struct pg_ask *a = mem_alloc(sizeof *a);
@@ -236,19 +253,28 @@ static void submit(struct jobs *jobs, struct pg_ask ask)
     pthread_mutex_unlock(&pg->lock);
 }
 
+void pg_look_soon(struct pg *pg)
+{
+    pthread_mutex_lock(&pg->lock);
+    pg->look_wanted = true;
+    pthread_cond_signal(&pg->ask_wake);
+    pthread_mutex_unlock(&pg->lock);
+}
+
 void pg_query(struct jobs *jobs, struct jobs_query *query)
 {
-    submit(jobs, (struct pg_ask){.query = query});
+    pg_submit(jobs, (struct pg_ask){.query = query});
 }
 
 void pg_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id)
 {
-    submit(jobs, (struct pg_ask){.change = change, .id = id, .sql = "SELECT maru.cancel($1)"});
+    pg_submit(jobs, (struct pg_ask){.change = change, .id = id, .sql = "SELECT maru.cancel($1)"});
 }
 
 void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
 {
-    submit(jobs, (struct pg_ask){.change = change, .id = id, .sql = "SELECT maru.retry($1)"});
+    pg_submit(jobs, (struct pg_ask){
+                        .change = change, .id = id, .sql = "SELECT maru.retry($1)", .retry = true});
 }
 
 static const char count_queues[] =
@@ -301,7 +327,7 @@ static bool count(struct pg *pg, struct err *err)
                     pg_get_int(r, i, 3), pg_get_int(r, i, 4));
     }
     PQclear(r);
-    bool ok = r && nodes(pg, err);
+    bool ok = r && nodes(pg, err) && pg_count_workflows(pg, err);
     int64_t pause = (clock_ns() - began) * COUNT_SHARE;
     if (pause < COUNT_MS * NS_PER_MS)
         pause = COUNT_MS * NS_PER_MS;
@@ -338,7 +364,14 @@ static bool reap(struct pg *pg, struct err *err)
 static bool upkeep(struct pg *pg, struct err *err)
 {
     pg->next_upkeep_ns = clock_ns() + UPKEEP_MS * NS_PER_MS;
-    return pg_prepare(pg, &pg->to_ask, err);
+    workflow_poll(pg->jobs); /* runs that are old */
+    return pg_prepare(pg, &pg->to_ask, err) && pg_cancel_orphans(pg, err);
+}
+
+static bool look_for_workflows(struct pg *pg, struct err *err)
+{
+    pg->next_look_ns = clock_ns() + COUNT_MS / 4 * NS_PER_MS;
+    return pg_look_for_workflows(pg, err);
 }
 
 static void tick(struct pg *pg)
@@ -348,17 +381,22 @@ static void tick(struct pg *pg)
     pthread_mutex_lock(&pg->lock);
     if (pg->count_wanted)
         pg->next_count_ns = 0;
-    pg->count_wanted = false;
+    if (pg->look_wanted)
+        pg->next_look_ns = 0;
+    pg->count_wanted = pg->look_wanted = false;
     pthread_mutex_unlock(&pg->lock);
-    if (now < pg->next_reap_ns && now < pg->next_count_ns && now < pg->next_upkeep_ns)
+    if (now < pg->next_reap_ns && now < pg->next_count_ns && now < pg->next_upkeep_ns &&
+        now < pg->next_look_ns)
         return;
     bool ok = pg_connect(&pg->to_ask, &err) && (now < pg->next_reap_ns || reap(pg, &err)) &&
+              (now < pg->next_look_ns || look_for_workflows(pg, &err)) &&
               (now < pg->next_count_ns || count(pg, &err)) &&
               (now < pg->next_upkeep_ns || upkeep(pg, &err));
     if (!ok && err.code != ERR_IO)
         log_error("jobs", "upkeep: %s", err.message);
     if (!ok)
-        pg->next_reap_ns = pg->next_count_ns = clock_ns() + COUNT_MS / 4 * NS_PER_MS;
+        pg->next_reap_ns = pg->next_count_ns = pg->next_look_ns =
+            clock_ns() + COUNT_MS / 4 * NS_PER_MS;
 }
 
 void *pg_ask_main(void *arg)
@@ -376,6 +414,8 @@ void *pg_ask_main(void *arg)
         pthread_mutex_unlock(&pg->lock);
         if (ask && ask->query)
             run_query(pg, ask->query);
+        else if (ask && ask->workflow)
+            pg_show_workflow(pg, ask->workflow);
         else if (ask)
             run_change(pg, ask);
         mem_free(ask);

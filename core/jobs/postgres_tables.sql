@@ -104,3 +104,23 @@ DROP FUNCTION IF EXISTS maru.recover(bigint, bigint[]); -- another argument; wit
 -- Unique keys that are held for a time, whatever becomes of the job that took them.
 CREATE TABLE maru.held(kind int NOT NULL, key text NOT NULL, until bigint NOT NULL, PRIMARY KEY(kind, key));
 CREATE INDEX held_until ON maru.held(until);
+
+-- version 4
+-- Runs of workflows and their steps (core/jobs/workflow.h); what the columns mean is as in workflow_sqlite.c.
+CREATE TABLE maru.workflow(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, plugin text NOT NULL, name text NOT NULL,
+  shape smallint NOT NULL, version int NOT NULL, uniq text, state smallint NOT NULL, created_at bigint NOT NULL,
+  finished_at bigint NOT NULL DEFAULT 0, steps int NOT NULL DEFAULT 0, active int NOT NULL DEFAULT 0,
+  waiting int NOT NULL DEFAULT 0, arrived text, data text, error text, result text) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX workflow_uniq ON maru.workflow(plugin, name, uniq) WHERE state = 1 AND uniq IS NOT NULL;
+CREATE INDEX workflow_state ON maru.workflow(state, finished_at);
+CREATE TABLE maru.workflow_step(run bigint NOT NULL, seq int NOT NULL, name text NOT NULL, state smallint NOT NULL,
+  job bigint, at bigint NOT NULL, started_at bigint, ended_at bigint, woke_at bigint, due_at bigint,
+  attempt int NOT NULL DEFAULT 0, version int NOT NULL DEFAULT 0, await text, next text, otherwise text, on_error text,
+  error text, result text, spec text, PRIMARY KEY(run, seq)) WITH (fillfactor = 70);
+CREATE INDEX workflow_step_due ON maru.workflow_step(due_at) WHERE state = 2 AND due_at > 0;
+CREATE INDEX workflow_step_queued ON maru.workflow_step(run) WHERE state = 1;
+CREATE TABLE maru.workflow_signal(run bigint NOT NULL, seq int NOT NULL, name text, data text, at bigint NOT NULL, who text,
+  PRIMARY KEY(run, seq));
+-- Ends of steps' jobs that came to be in here, until a node has decided what follows.
+CREATE TABLE maru.stray(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, job bigint NOT NULL, extra text NOT NULL,
+  fin smallint NOT NULL, started_at bigint NOT NULL, attempt int NOT NULL, error text);

@@ -37,7 +37,7 @@ static bool next_block(struct pg *pg, int64_t *first, struct err *err)
 }
 
 /* Ids for a push that found none lying ready; the engine gets a fresh block too. */
-static bool give_ids(struct pg *pg, struct push_op *op, struct err *err)
+bool pg_give_ids(struct pg *pg, struct push_op *op, struct err *err)
 {
     int64_t first;
     if (pg->id_limit - pg->next_id < op->count) {
@@ -265,7 +265,7 @@ bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err)
         op->fired_before = op->duplicate = false;
         op->replaced = 0;
         special = special || op->schedule || op->first->unique_n;
-        if (op->first->id == 0 && !give_ids(pg, op, err))
+        if (op->first->id == 0 && !pg_give_ids(pg, op, err))
             return false;
     }
     if (special && (!take_fires(pg, err) || !pg_take_keys(pg, err) || !give_back_fires(pg, err)))
@@ -279,7 +279,9 @@ static void add_end(struct pg_args *a, int column, const struct jobs *jobs, cons
     const struct job_extra *extra = job_extra(job);
     int64_t delay = job->run_at > now_wall ? job->run_at - now_wall : job->end == JOB_END_RETRY;
     bool failed = job->end != JOB_END_DONE && extra->error;
-    bool result = job->end == JOB_END_DONE && job->result;
+    /* What a graph's step brings is in the step's own row. */
+    bool graph = extra->workflow && strstr(job->kind->name, ".flow:");
+    bool result = job->end == JOB_END_DONE && job->result && !graph;
     const int64_t numbers[] = {job->id,
                                (int64_t)extra->lease,
                                job->end,
@@ -361,7 +363,7 @@ static bool transaction(struct pg *pg, struct err *err)
     pg->seq++;
     if (pg_run(&pg->to_write, "BEGIN", err) && pg_write_pushes(pg, pg->jobs->batch.pushes, err) &&
         pg_write_settings(pg, pg->jobs->batch.settings, err) && write_ends(pg, err) &&
-        pg_write_attempts(pg, err) && number_batch(pg, err)) {
+        pg_write_attempts(pg, err) && workflow_record(pg->jobs, pg, err) && number_batch(pg, err)) {
         pg->unknown = true;
         if (!pg_run(&pg->to_write, "COMMIT", err)) {
             pg->unknown = err->code == ERR_IO;

@@ -55,6 +55,7 @@ static void write_batch(struct pg *pg)
     struct err err = {0};
     int64_t until = clock_ns() + PG_PATIENCE_MS * NS_PER_MS;
     batch_take(jobs);
+    pg->followed = false;
     bool pushed = jobs->batch.pushes != NULL, returned = !list_empty(&jobs->batch.ends);
     while (!pg_write(pg, &err)) {
         if (err.code == ERR_IO)
@@ -70,6 +71,7 @@ static void write_batch(struct pg *pg)
         pthread_mutex_unlock(&pg->lock);
         err_clear(&err);
     }
+    pushed = pushed || pg->followed;
     mark_stale(pg);
     if (jobs->batch.settings)
         notify_settings(pg);

@@ -12,7 +12,8 @@
  *
  *   running ─▶ done | failed | cancelled        waiting: a running one whose steps all wait
  *
- * The embedded store only.  Threads: any.  No callback comes from inside the call that asked.
+ * With jobs.driver sqlite and postgres.  Threads: any.  No callback comes from inside the call that
+ * asked.
  */
 #pragma once
 

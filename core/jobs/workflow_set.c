@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "jobs/driver.h"
 #include "jobs/workflow_private.h"
 #include "observe/log.h"
 
@@ -108,10 +109,10 @@ static void end_late(struct jobs *jobs)
 
 void workflow_set(struct jobs *jobs, const struct workflow_decl *const *list, int count)
 {
-    if (!jobs->workflows) { /* a shared record keeps none */
+    if (!jobs->workflows) { /* this driver has none */
         if (count)
-            log_warn("jobs",
-                     "workflows need jobs.driver = \"sqlite\"; those of plugins do not run");
+            log_warn("jobs", "jobs.driver = \"%s\" has no workflows; those of plugins do not run",
+                     jobs->driver->name);
         return;
     }
     struct wf_set *set = mem_zero(1, sizeof *set);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "base/mem.h"
+#include "jobs/driver.h"
 #include "jobs/workflow_sqlite.h"
 
 static const char schema[] =
@@ -248,6 +249,7 @@ const struct wf_store wf_sqlite = {
 
 bool workflow_open_sqlite(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
 {
-    workflow_open(jobs, &wf_sqlite);
+    if (!jobs->driver->shared) /* that has its outbox here, and its runs elsewhere */
+        workflow_open(jobs, &wf_sqlite);
     return sqlite_exec(conn, schema, err);
 }

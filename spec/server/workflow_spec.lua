@@ -1,5 +1,5 @@
 --- Workflows in the real program: killed at every step, waiting over restarts, reloaded in the middle.
-local cjson = require("cjson")
+--- What every driver of the queue has to show is in spec/contract/workflows_spec.lua.
 local server = require("spec.support.server")
 local socket = require("socket")
 
@@ -45,9 +45,6 @@ M.jobs = {
   add = function(_, job)
     return (job.previous or 0) + job.args.n
   end,
-  bad = { function()
-    error("no good")
-  end, retries = 0 },
 }
 
 M.workflows = {
@@ -87,15 +84,6 @@ M.workflows = {
       run.state.late = run.timed_out
     end, next = {} },
   } },
-  fix = { start = "try", steps = {
-    try = { function(_, run)
-      run.state.kept = true
-      error("step is broken")
-    end, retries = 0, on_error = "mend" },
-    mend = function(_, run)
-      run.state.why = run.error
-    end,
-  } },
   slow = { start = "first", steps = {
     first = function(app)
       assert(app.sleep(0.5))
@@ -127,16 +115,9 @@ M.routes = {
   ["POST /chain"] = function(app)
     return 200, { id = app.workflows:chain({ { "add", { n = 1 } }, { "add", { n = 2 } }, { "add", { n = 3 } } }) }
   end,
-  ["POST /broken"] = function(app)
-    return 200, { id = app.workflows:chord({ { "add", { n = 1 } }, "bad" }, "sum") }
-  end,
   ["POST /signal/{id}"] = function(app, req)
     local woke, message, code = app.workflows:signal(id_of(req), "approval", req:json())
     return 200, { woke = woke, message = message, code = code }
-  end,
-  ["POST /cancel/{id}"] = function(app, req)
-    local ok, message, code = app.workflows:cancel(id_of(req))
-    return 200, { ok = ok, message = message, code = code }
   end,
   ["GET /run/{id}"] = function(app, req)
     return 200, app.workflows:get(id_of(req)) or { state = "none" }
@@ -278,40 +259,6 @@ describe("a workflow", function()
     assert.truthy(post("/start/ask", { input = { of = "me" }, key = "one" }).id)
   end)
 
-  it("takes the other way when nobody answers in time", function()
-    local id = post("/start/ask", { input = { of = "me", timeout = "200ms" } }).id
-    assert.same({ asked = "me", late = "approval" }, wait_state(id, "done").data)
-  end)
-
-  it("is cancelled with the jobs that it has", function()
-    local id = post("/start/slow", {}).id
-    assert.is_true(post("/cancel/" .. id).ok)
-    local run = wait_state(id, "cancelled")
-    assert.equal("closed", post("/cancel/" .. id).code)
-    local answer = maru:admin("/workflows/" .. id .. "/signal", "POST", { name = "go" })
-    assert.equal(409, answer.status)
-    assert.matches("is cancelled already", answer.detail)
-    assert.truthy(server.wait_for(function()
-      run = run_of(id)
-      return run.active == 0
-    end))
-    assert.equal("cancelled", run.steps[1].state)
-    assert.equal(1, #run.steps)
-  end)
-
-  it("hands results on in a chain, and says why a chord failed", function()
-    assert.equal(6, wait_state(post("/chain").id, "done").result)
-    local run = wait_state(post("/broken").id, "failed")
-    assert.matches("^member 2, flow%.bad: plugins/flow/plugin%.lua:%d+: no good$", run.error)
-  end)
-
-  it("goes on with what on_error names", function()
-    local run = wait_state(post("/start/fix", {}).id, "done")
-    assert.equal("try", run.data.why.step)
-    assert.matches("step is broken", run.data.why.message)
-    assert.is_nil(run.data.kept)
-  end)
-
   it("goes on in the new generation after a reload, and fails with the reason where its step is gone", function()
     local function reload(from, to)
       server.write_file(maru:plugin_path("flow"), (PLUGIN:gsub(from, to, 1)))
@@ -329,28 +276,6 @@ describe("a workflow", function()
     assert.equal(0, select(2, maru:command_output("reload flow")))
     assert.is_true(post("/signal/" .. id, { yes = true }).woke)
     assert.equal("there is no step 'answered' in version 2 of the workflow", wait_state(id, "failed").error)
-  end)
-
-  it("is seen and told by the operator", function()
-    local id = post("/start/ask", { input = { of = "me" } }).id
-    wait_state(id, "waiting")
-    local listed = maru:admin("/workflows?state=waiting&name=ask").workflows
-    assert.equal(id, listed[1].id)
-    assert.equal("ask", listed[1].at)
-    assert.equal(1, #listed)
-    local output, status = maru:command_output("workflows show " .. id)
-    assert.equal(0, status, output)
-    assert.matches("approval", output)
-    output, status = maru:command_output("workflows signal " .. id .. " approval '{\"yes\":1}'")
-    assert.equal(0, status, output)
-    assert.same({ ok = true, woke = true }, cjson.decode(output))
-    assert.same({ yes = 1 }, wait_state(id, "done").data.answer)
-    assert.matches("done", (maru:command_output("workflows")))
-    output, status = maru:command_output("workflows cancel " .. id)
-    assert.equal(1, status)
-    assert.matches("is done already", output)
-    assert.matches('maru_workflows_done_total 1', maru:get("/metrics").body)
-    assert.matches("workflow%.signal", cjson.encode(maru:admin("/audit")))
   end)
 end)
 
