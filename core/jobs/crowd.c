@@ -2,6 +2,9 @@
  *
  * (A struct batch is what one commit carries; a batch of a plugin is a struct crowd.)
  *
+ * A shared record counts by itself, where it records an end, and pushes the last job there: any
+ * node may end a member.
+ *
  *  I10 A crowd's counters on disk are those of the members' ends on disk: both change in
  *      one commit, and the commit of the last end has the row of the last job, too.
  *
@@ -60,6 +63,12 @@ static void forget_finished(struct jobs *jobs, struct effect *effect)
 static const struct effect_type tally_type = {
     .record = record_tally, .sealed = seal_tally, .committed = forget_finished};
 
+void crowd_counts(struct buf *out, int64_t id, int64_t total, int64_t succeeded, int64_t failed)
+{
+    buf_printf(out, "{\"id\":%lld,\"total\":%lld,\"succeeded\":%lld,\"failed\":%lld}",
+               (long long)id, (long long)total, (long long)succeeded, (long long)failed);
+}
+
 /* The last job's arguments: the declared ones and what became of the members. */
 static struct str print_args(const struct crowd *c, struct buf *out)
 {
@@ -69,9 +78,12 @@ static struct str print_args(const struct crowd *c, struct buf *out)
     buf_add(out, given.p, given.n ? given.n - 1 : 0);
     if (given.n == 0)
         buf_add_char(out, '{');
-    buf_printf(out, "%s\"batch\":{\"id\":%lld,\"total\":%lld,\"succeeded\":%lld,\"failed\":%lld}}",
-               out->n > 1 ? "," : "", (long long)c->id, (long long)c->total,
-               (long long)c->succeeded, (long long)c->failed);
+    buf_printf(out, "%s\"batch\":", out->n > 1 ? "," : "");
+    if (c->asked)
+        buf_add_c(out, CROWD_COUNTS);
+    else
+        crowd_counts(out, c->id, c->total, c->succeeded, c->failed);
+    buf_add_char(out, '}');
     return buf_str(out);
 }
 
@@ -139,6 +151,8 @@ void crowd_free(struct crowd *c)
 {
     if (!c)
         return;
+    if (c->last)
+        job_unref(c->last);
     mem_free(c->done_args);
     mem_free(c->description);
     mem_free(c);
@@ -157,8 +171,60 @@ static char *column_dup(sqlite3_stmt *s, int i)
     return mem_strdup((const char *)sqlite3_column_text(s, i));
 }
 
+int64_t crowd_ids(const struct push_op *op)
+{
+    return 1 + (op->crowd->last != NULL) + op->count;
+}
+
+void crowd_number(struct push_op *op, int64_t first)
+{
+    struct crowd *c = op->crowd;
+    c->id = first++;
+    if (c->last)
+        c->last->id = first++;
+    for (struct job *job = op->first; job; job = job->next) {
+        job->id = first++;
+        extra_make(job)->batch = c->id;
+    }
+}
+
+/* Lock held: what a shared record pushes by itself.  It has no time to start by: nobody knows yet
+ * when it is due. */
+static bool prepare_last(struct jobs *jobs, struct push_op *op, struct err *err)
+{
+    struct crowd *c = op->crowd;
+    struct buf text = {0};
+    if (!c->done_kind)
+        return true;
+    struct job_spec spec = {.kind = str_c(c->done_kind->name)};
+    struct job *last = c->last = job_create(print_args(c, &text), STR(""));
+    buf_free(&text);
+    if (!push_name(jobs, last, &spec, err))
+        return false;
+    push_fill_job(last, &spec, c->created_at);
+    if (last->extra)
+        last->extra->expires_at = 0;
+    return true;
+}
+
+/* Lock held: ids as they lie ready, or none, and the driver gives them. */
+static bool admit_shared(struct jobs *jobs, struct push_op *op, struct jobs_batch *batch,
+                         struct err *err)
+{
+    op->crowd->asked = batch;
+    if (!prepare_last(jobs, op, err))
+        return false;
+    bool ids = !jobs->driver->numbers && jobs->next_id + crowd_ids(op) <= jobs->id_limit;
+    if (ids) {
+        crowd_number(op, jobs->next_id);
+        jobs->next_id += crowd_ids(op);
+    }
+    jobs->pushing += op->count;
+    return true;
+}
+
 /* Lock held: ids and names; the jobs are the push's own. */
-static bool admit(struct jobs *jobs, struct push_op *op, const struct jobs_batch *batch,
+static bool admit(struct jobs *jobs, struct push_op *op, struct jobs_batch *batch,
                   const struct job_spec *specs, struct err *err)
 {
     if (!push_room(jobs, op->count + 1, err))
@@ -168,9 +234,10 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct jobs_batch
     for (struct job *job = op->first; job; job = job->next, specs++)
         if (!push_name(jobs, job, specs, err))
             return false;
-    op->crowd->id = jobs->next_id++;
-    op->first->id = jobs->next_id;
-    jobs->next_id += op->count;
+    if (jobs->driver->shared)
+        return admit_shared(jobs, op, batch, err);
+    crowd_number(op, jobs->next_id);
+    jobs->next_id += crowd_ids(op);
     jobs->pushing += op->count;
     return true;
 }
@@ -199,8 +266,8 @@ static struct push_op *op_create(struct jobs *jobs, struct jobs_push *push,
 static bool check(const struct jobs *jobs, const struct job_spec *specs, const struct str *args,
                   int count, struct err *err)
 {
-    if (jobs->driver->shared)
-        return err_set(err, ERR_INVALID, "jobs: a batch needs the driver sqlite");
+    if (!jobs->driver->query_batch && !shared_has(jobs, "batches", err))
+        return false;
     if (count < 1 || count > JOBS_PUSH_COUNT)
         return err_set(err, ERR_LIMIT, "jobs: a batch has 1 to %d jobs", JOBS_PUSH_COUNT);
     for (int i = 0; i < count; i++) {
@@ -216,7 +283,7 @@ bool jobs_push_batch(struct jobs *jobs, struct jobs_push *push, struct jobs_batc
                      const struct job_spec *specs, const struct str *args, int count,
                      struct err *err)
 {
-    if (!shared_has(jobs, "batches", err) || !check(jobs, specs, args, count, err))
+    if (!check(jobs, specs, args, count, err))
         return false;
     struct push_op *op = op_create(jobs, push, batch, args, count);
     err_clear(&push->err);
@@ -227,14 +294,10 @@ bool jobs_push_batch(struct jobs *jobs, struct jobs_push *push, struct jobs_batc
         push_free(op);
         return false;
     }
-    int64_t id = op->first->id;
-    push->first_id = id;
+    push->first_id = op->first->id;
     batch->id = op->crowd->id;
-    for (struct job *job = op->first; job; job = job->next, specs++) {
-        job->id = id++;
+    for (struct job *job = op->first; job; job = job->next, specs++)
         push_fill_job(job, specs, op->crowd->created_at);
-        extra_make(job)->batch = op->crowd->id;
-    }
     return push_hand_over(jobs, op, err);
 }
 
@@ -264,32 +327,50 @@ struct crowd_look {
     struct jobs_query *query;
 };
 
-static void print_crowd(struct buf *out, sqlite3_stmt *s)
+void crowd_print(struct buf *out, const struct crowd_row *row)
 {
-    static const char *const numbers[] = {"id", "total", "succeeded", "failed", "pending"};
+    static const char *const names[] = {"id", "total", "succeeded", "failed", "pending"};
+    const int64_t numbers[] = {row->id, row->total, row->succeeded, row->failed,
+                               row->total - row->succeeded - row->failed};
     struct json w = json_to(out);
     json_open(&w, '{');
     for (int i = 0; i < 5; i++) {
-        json_key(&w, numbers[i]);
-        json_int(&w, sqlite3_column_int64(s, i));
+        json_key(&w, names[i]);
+        json_int(&w, numbers[i]);
     }
-    print_time(&w, "created_at", sqlite3_column_int64(s, 5));
-    print_time(&w, "finished_at", sqlite3_column_int64(s, 6));
+    print_time(&w, "created_at", row->created_at);
+    print_time(&w, "finished_at", row->finished_at);
     json_key(&w, "done_job");
-    if (sqlite3_column_int64(s, 7))
-        json_int(&w, sqlite3_column_int64(s, 7));
+    if (row->done_job)
+        json_int(&w, row->done_job);
     else
         json_null(&w);
     json_key(&w, "description");
-    json_cstr(&w, (const char *)sqlite3_column_text(s, 8));
+    if (row->description.n)
+        json_str(&w, row->description);
+    else
+        json_null(&w);
     json_close(&w, '}');
+}
+
+static void print_crowd(struct buf *out, sqlite3_stmt *s)
+{
+    const char *description = (const char *)sqlite3_column_text(s, 7);
+    crowd_print(out, &(struct crowd_row){.id = sqlite3_column_int64(s, 0),
+                                         .total = sqlite3_column_int64(s, 1),
+                                         .succeeded = sqlite3_column_int64(s, 2),
+                                         .failed = sqlite3_column_int64(s, 3),
+                                         .created_at = sqlite3_column_int64(s, 4),
+                                         .finished_at = sqlite3_column_int64(s, 5),
+                                         .done_job = sqlite3_column_int64(s, 6),
+                                         .description = str_c(description)});
 }
 
 static bool look_work(struct sqlite_conn *conn, struct sqlite_read *read)
 {
     static const char sql[] =
-        "SELECT id, total, succeeded, failed, total - succeeded - failed, created_at, finished_at,"
-        " done_job, description FROM maru_job_batch WHERE id = ?1";
+        "SELECT id, total, succeeded, failed, created_at, finished_at, done_job, description"
+        " FROM maru_job_batch WHERE id = ?1";
     struct jobs_query *q = ((struct crowd_look *)(void *)read)->query;
     sqlite3_stmt *s = sqlite_prepared(conn, sql, &read->err);
     if (!s)
@@ -312,9 +393,13 @@ static void look_done(struct sqlite_read *read)
 
 void jobs_query_batch(struct jobs *jobs, struct jobs_query *q)
 {
-    struct crowd_look *l = mem_zero(1, sizeof *l);
     q->err = (struct err){0};
     buf_clear(&q->out);
+    if (jobs->driver->query_batch) {
+        jobs->driver->query_batch(jobs, q);
+        return;
+    }
+    struct crowd_look *l = mem_zero(1, sizeof *l);
     l->query = q;
     l->read.work = look_work;
     l->read.done = look_done;

@@ -53,6 +53,10 @@ struct jobs_driver {
 
     /* Lock held, often: there is more room than jobs for it (shared_room()).  Must not block. */
     void (*room)(struct jobs *jobs);
+    /* Any thread.  As jobs_query_batch().  NULL: there are no batches.  A push of one has
+     * op->crowd: the record counts the members whose extra names it, each once, and pushes
+     * crowd->last in the step that counts the last of them. */
+    void (*query_batch)(struct jobs *jobs, struct jobs_query *query);
     /* Any thread.  As jobs_query(), jobs_cancel() and jobs_retry(). */
     void (*query)(struct jobs *jobs, struct jobs_query *query);
     void (*cancel)(struct jobs *jobs, struct jobs_change *change, int64_t id);

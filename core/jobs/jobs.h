@@ -168,7 +168,7 @@ bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx
 struct jobs_batch {
     struct str done_kind;              /* empty: nothing follows */
     struct str done_args, description; /* copied */
-    int64_t id;                        /* set on return */
+    int64_t id; /* set on return; of a shared record with `done`, until when it is borrowed */
 };
 /* As jobs_push(), a spec for each job; a unique key or a schedule is not for a batch
  * (ERR_INVALID). */

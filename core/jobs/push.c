@@ -333,6 +333,8 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
     }
     if (jobs->driver->shared)
         push->first_id = op->replaced ? op->replaced : op->first->id;
+    if (jobs->driver->shared && op->crowd)
+        op->crowd->asked->id = op->crowd->id;
     push_free(op);
     push->message.fn = on_answer;
     if (push->lane)

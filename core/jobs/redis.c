@@ -458,6 +458,7 @@ const struct jobs_driver jobs_redis = {
     .close = close_record,
     .room = room,
     .query = redis_query,
+    .query_batch = redis_query_batch,
     .cancel = redis_cancel_job,
     .retry = redis_retry_job,
     .push_tx = outbox_push,

@@ -41,12 +41,22 @@ static void enqueue(struct redis_record *rec, struct redis_look *look)
     pthread_mutex_unlock(&rec->lock);
 }
 
-void redis_query(struct jobs *jobs, struct jobs_query *query)
+static void ask(struct jobs *jobs, enum redis_look_what what, struct jobs_query *query)
 {
     struct redis_look *look = mem_zero(1, sizeof *look);
-    look->what = LOOK_QUERY;
+    look->what = what;
     look->query = query;
     enqueue(record_of(jobs), look);
+}
+
+void redis_query(struct jobs *jobs, struct jobs_query *query)
+{
+    ask(jobs, LOOK_QUERY, query);
+}
+
+void redis_query_batch(struct jobs *jobs, struct jobs_query *query)
+{
+    ask(jobs, LOOK_BATCH, query);
 }
 
 static void change(struct jobs *jobs, enum redis_look_what what, struct jobs_change *change,
@@ -413,6 +423,11 @@ void redis_looks_run(struct redis_record *rec, struct redis_look *looks)
     for (struct redis_look *next; looks; looks = next) {
         struct err err = {0};
         next = looks->next;
+        if (looks->what == LOOK_BATCH) {
+            bool ok = redis_look_batch(rec, looks->query, &err);
+            answer(looks, ok ? NULL : &err);
+            continue;
+        }
         if (looks->what != LOOK_QUERY) {
             run_change(rec, looks);
             continue;

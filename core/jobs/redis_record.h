@@ -44,7 +44,7 @@ struct claim {
 /* A look or a change that waits for the keeper. */
 struct redis_look {
     struct redis_look *next;
-    enum redis_look_what { LOOK_QUERY, LOOK_CANCEL, LOOK_RETRY } what;
+    enum redis_look_what { LOOK_QUERY, LOOK_BATCH, LOOK_CANCEL, LOOK_RETRY } what;
     int64_t id;
     struct jobs_query *query;
     struct jobs_change *change;
@@ -157,6 +157,10 @@ void redis_relay_rows(struct redis_record *rec, struct redis **conn);
 bool redis_ids(struct redis_record *rec, struct redis *conn, struct err *err);
 void redis_tx_committed(struct jobs *jobs); /* any thread */
 
+/* redis_batch.c: batches among the pushes of this batch (writer thread); a look (keeper). */
+bool redis_open_batches(struct redis_record *rec, struct redis *conn, struct err *err);
+bool redis_look_batch(struct redis_record *rec, struct jobs_query *query, struct err *err);
+
 /* redis_settings.c: the operator's, of the batch (writer thread); of all nodes (keeper). */
 bool redis_write_settings(struct redis_record *rec, struct redis *conn, struct err *err);
 bool redis_see_settings(struct redis_record *rec, struct err *err);
@@ -200,6 +204,7 @@ void redis_looks_refuse(struct redis_look *looks, const struct err *err);
 void redis_cancel_id(struct redis_record *rec, int64_t id); /* wherever it is, if it is */
 bool redis_see_queues(struct redis_record *rec, struct err *err);
 void redis_query(struct jobs *jobs, struct jobs_query *query);
+void redis_query_batch(struct jobs *jobs, struct jobs_query *query);
 void redis_cancel_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void redis_retry_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
 

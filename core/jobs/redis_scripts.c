@@ -1,5 +1,7 @@
 #include "jobs/redis_scripts.h"
 
+#include "base/mem.h"
+
 struct redis_script redis_push = {
     "local P, n, out = ARGV[1], tonumber(ARGV[2]), {}\n"
     "local function ns(at)\n"
@@ -7,9 +9,9 @@ struct redis_script redis_push = {
     "  return s .. string.sub(f .. '000000000', 1, 9)\n"
     "end\n"
     "for k = 1, n do\n"
-    "  local i = 3 + (k - 1) * 13\n"
+    "  local i = 3 + (k - 1) * 14\n"
     "  local id, uuid, kind, queue, list, message, at = unpack(ARGV, i, i + 6)\n"
-    "  local unique, fire, created, max, args, priority = unpack(ARGV, i + 7, i + 12)\n"
+    "  local unique, fire, created, max, args, priority, batch = unpack(ARGV, i + 7, i + 13)\n"
     "  out[k] = 0\n"
     "  if fire ~= '' and not redis.call('SET', P .. 'fire:' .. fire, id, 'NX', 'EX', 2764800) "
     "then\n"
@@ -29,6 +31,7 @@ struct redis_script redis_push = {
     "priority,\n"
     "      'created', created, 'run_at', created, 'max', max, 'args', args, 'state', 'ready')\n"
     "    if unique ~= '' then redis.call('HSET', job, 'unique', unique) end\n"
+    "    if batch ~= '' then redis.call('HSET', job, 'batch', batch) end\n"
     "    if max == '0' then\n"
     "      redis.call('HSET', job, 'external', 1)\n"
     "      redis.call('EXPIRE', job, 2678400)\n"
@@ -182,6 +185,7 @@ struct redis_script redis_end = {
     "  redis.call('ZREM', P .. 'open', e.id)\n"
     "  if e.error ~= '' then redis.call('HSET', job, 'error', e.error) end\n"
     "  if e.result ~= '' then redis.call('HSET', job, 'result', e.result) end\n"
+    "  member_over(job, e.state == 'done', now_ns)\n"
     "  if unique and redis.call('GET', P .. 'unique:' .. unique) == e.id then\n"
     "    redis.call('DEL', P .. 'unique:' .. unique)\n"
     "  end\n"
@@ -247,6 +251,7 @@ struct redis_script redis_end = {
     "= now,\n"
     "        message = e.message}))\n"
     "      redis.call('LTRIM', P .. 'quarantine', 0, 9999)\n"
+    "      member_over(job, false, now_ns)\n"
     "      redis.call('DEL', job, P .. 'id:' .. h[4])\n"
     "      redis.call('ZREM', P .. 'open', e.id)\n"
     "    end\n"
@@ -282,10 +287,17 @@ struct redis_script redis_end = {
 
 void redis_scripts_init(void)
 {
+    static struct redis_script *const counting[] = {&redis_end, &redis_cancel};
     struct redis_script *const all[] = {
         &redis_push,    &redis_claim,  &redis_end,   &redis_renew,  &redis_due,  &redis_sweep,
         &redis_restore, &redis_cancel, &redis_retry, &redis_revoke, &redis_rows, &redis_set_queue};
+    static bool ready;
+    for (int i = 0; i < 2 && !ready; i++) /* they count members of batches */
+        counting[i]->text =
+            mem_printf("local P = ARGV[1]\n%s%s", redis_batch_lua, counting[i]->text);
+    ready = true;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         redis_script_init(all[i]);
     redis_relay_init();
+    redis_script_init(&redis_open_batch);
 }

@@ -13,16 +13,16 @@
  *   P id:<uuid>            the job's id, of messages that others pushed
  *   P job:<id>             hash: uuid kind queue state priority attempt max fence crashes created
  *                          run_at started finished (ns) args error result unique tag foreign;
- *                          m and list: the message while it is delayed or dead
- *   P lease                zset: id → until when a maru node has it (s)
- *   P eta                  zset: id → when it becomes due (s): it is never in `unacked`
- *   P open                 zset: unfinished ids, by themselves
- *   P dead, P done         zsets: id → when (s)
- *   P unique:<kind>:<key>, P fire:<schedule>:<instant>  the id
- *   P cron:last            hash: schedule → "instant:id" of its last fire
- *   P cron:since, P cron:paused   hash: schedule → nothing up to here was missed; set of schedules
- *   P cron:lease           hash: owner epoch until (us) version
- *   P relay                hash: a state.dir's home → the last row of its outbox that arrived
+ *                          m and list: the message while it is delayed or dead; batch, and counted
+ *                          once it has ended there
+ *   P batch:<id>           hash: total succeeded failed created_at finished_at description ttl;
+ * last: the id of the job that follows, which lies there in pieces until then P lease zset: id →
+ * until when a maru node has it (s) P eta                  zset: id → when it becomes due (s): it
+ * is never in `unacked` P open                 zset: unfinished ids, by themselves P dead, P done
+ * zsets: id → when (s) P unique:<kind>:<key>, P fire:<schedule>:<instant>  the id P cron:last hash:
+ * schedule → "instant:id" of its last fire P cron:since, P cron:paused   hash: schedule → nothing
+ * up to here was missed; set of schedules P cron:lease           hash: owner epoch until (us)
+ * version P relay                hash: a state.dir's home → the last row of its outbox that arrived
  *   P revoked              zset: uuid → when (s)
  *   P setting              hash: queue → what an operator set: paused, concurrency, rate, weight,
  *                          key concurrency, key rate; "-" = not set, a rate is "count/ns"
@@ -48,9 +48,9 @@ enum {
 
 /* P count, then for each job (REDIS_PUSH_FIELDS): id uuid kind queue list message run_at ("" = now)
  * unique ("" = none; "kind:key") fire ("" = none) created_ns max (0: a Python worker's) args
- * priority. → for each 0 pushed, 1 the unique key is taken (and its holder is left alone), 2 fired
- * before. */
-enum { REDIS_PUSH_FIELDS = 13 };
+ * priority batch ("" = none). → for each 0 pushed, 1 the unique key is taken (and its holder is
+ * left alone), 2 fired before. */
+enum { REDIS_PUSH_FIELDS = 14 };
 extern struct redis_script redis_push;
 
 /* Begins as redis_push, then a row's number for each job, then the home.  What is above that home's
@@ -58,6 +58,11 @@ extern struct redis_script redis_push;
  * its id, it was not pushed; a text: why it is in the quarantine.  In redis_outbox.c. */
 extern struct redis_script redis_relay;
 void redis_relay_init(void);
+
+/* P id ttl_s (name, value)*: a batch, before its members.  In redis_batch.c, as the function that
+ * counts a member, which stands before the scripts that end jobs. */
+extern struct redis_script redis_open_batch;
+extern const char redis_batch_lua[];
 
 /* P lease_s want now_ns, count and queues, count and (task, room) pairs; room -1 = no bound.
  * → for each {id, fence, attempt, crashes, flag, queue, list, max, created_ns, unique, message};

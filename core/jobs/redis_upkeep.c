@@ -121,6 +121,7 @@ struct redis_script redis_cancel = {
     "  redis.call('DEL', P .. 'unique:' .. h[3])\n"
     "end\n"
     "redis.call('ZADD', P .. 'done', tonumber(now_ns) / 1e9, id)\n"
+    "member_over(job, false, now_ns)\n"
     "if h[1] == 'delayed' then redis.call('EXPIRE', job, ARGV[5]) end\n"
     "local key = 'celery-task-meta-' .. h[2]\n"
     "local json = string.gsub(ARGV[4], '%$uuid', function() return h[2] end)\n"

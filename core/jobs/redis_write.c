@@ -14,7 +14,7 @@ static bool give_ids(struct redis_record *rec, struct redis *conn, struct err *e
 {
     int64_t wanted = 0;
     for (struct push_op *op = rec->jobs->batch.pushes; op; op = op->next)
-        wanted += op->first->id ? 0 : op->count;
+        wanted += op->first->id ? 0 : op->crowd ? crowd_ids(op) : op->count;
     if (wanted == 0)
         return true;
     redisReply *reply =
@@ -23,7 +23,10 @@ static bool give_ids(struct redis_record *rec, struct redis *conn, struct err *e
         return false;
     int64_t id = reply->integer - wanted + 1;
     for (struct push_op *op = rec->jobs->batch.pushes; op; op = op->next)
-        if (op->first->id == 0)
+        if (op->first->id == 0 && op->crowd) {
+            crowd_number(op, id);
+            id += crowd_ids(op);
+        } else if (op->first->id == 0)
             for (struct job *job = op->first; job; job = job->next)
                 job->id = id++;
     freeReplyObject(reply);
@@ -117,6 +120,10 @@ void redis_pushing_add(struct redis_record *rec, struct redis_pushing *p, struct
     redis_arg_int(a, job_extra(job)->external ? 0 : job->max_attempts);
     redis_arg(a, job_args(job));
     redis_arg_int(a, job->priority);
+    if (job_extra(job)->batch)
+        redis_arg_int(a, job_extra(job)->batch);
+    else
+        redis_arg_c(a, "");
     p->ops[p->count++] = op;
 }
 
@@ -165,7 +172,7 @@ void redis_pushing_begin(struct redis_record *rec, struct redis_pushing *p)
 static bool write_pushes(struct redis_record *rec, struct redis *conn, struct err *err)
 {
     struct redis_pushing *p = mem_zero(1, sizeof *p);
-    bool ok = give_ids(rec, conn, err);
+    bool ok = give_ids(rec, conn, err) && redis_open_batches(rec, conn, err);
     redis_pushing_begin(rec, p);
     for (struct push_op *op = rec->jobs->batch.pushes; ok && op; op = op->next)
         for (struct job *job = op->first; ok && job; job = job->next) {

@@ -18,6 +18,8 @@ end
 M.jobs = {
   echo = function(_, job) return { args = job.args, attempt = job.attempt, at = job.scheduled_at } end,
   nothing = function() end,
+  brief = function(app) app.sleep(0.005) end,
+  last = function(_, job) return job.args end,
   note = function(_, job) return job.args end,
   flaky = { retries = 3, backoff = "50ms", function(_, job)
     if job.attempt < job.args.good then error("not yet " .. job.attempt) end
@@ -70,6 +72,16 @@ M.routes = {
     end)
     return 200, { ok = ok or false, message = message }
   end,
+  ["POST /batch"] = function(app, req)
+    local body = req:json()
+    local list = body.list or {}
+    for i = 1, body.n or 0 do list[i] = { body.kind, { i = i } } end
+    local id, message, code = app.jobs:batch(list, { done = body.done, description = body.description })
+    return 200, { id = id or nil, message = message, code = code }
+  end,
+  ["GET /batches/{id}"] = function(app, req)
+    return 200, { batch = app.jobs:batch_get(tonumber(req.params.id)) or nil }
+  end,
   ["POST /wait"] = function(app, req)
     local body = req:json()
     local got, message, code = app.jobs:wait(body.ids, body.timeout)
@@ -83,13 +95,15 @@ return M
 }
 
 local ONE_NODE = "one server alone has this record"
+local NO_BATCHES = "batches are kept by one server or by Redis"
 local DRIVERS = {
   {
     name = "sqlite",
     open = function()
       return { settings = { "jobs.driver=sqlite" }, close = function() end }
     end,
-    lacks = { nodes = ONE_NODE, ["nodes and modes"] = ONE_NODE, owner = ONE_NODE, limits = ONE_NODE, SQL = ONE_NODE,
+    lacks = { nodes = ONE_NODE, ["shared batches"] = ONE_NODE, ["nodes and modes"] = ONE_NODE, owner = ONE_NODE,
+      limits = ONE_NODE, SQL = ONE_NODE,
       ["restart of its server"] = "there is no other server" },
   },
   {
@@ -117,7 +131,7 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = {},
+    lacks = { batches = NO_BATCHES, ["shared batches"] = NO_BATCHES },
   },
   {
     name = "redis",
@@ -454,6 +468,79 @@ for _, driver in ipairs(DRIVERS) do
       end
       assert.is_nil(node:admin("/queues/side/resume", "POST", {}).status)
       wait_state(node, id, "done")
+    end)
+
+    local function batch(at, id)
+      return at:get("/batches/" .. ("%d"):format(id)).json.batch
+    end
+
+    local function wait_batch(at, id, seconds)
+      local seen
+      server.wait_for(function()
+        seen = batch(at, id)
+        return seen and seen.finished_at ~= nil and seen.finished_at ~= require("cjson").null
+      end, seconds or 20)
+      assert.equal(0, seen.pending)
+      return seen
+    end
+
+    --- How many jobs have followed this batch.
+    local function followed(at, id)
+      local n = 0
+      for _, job in ipairs(at:admin("/jobs?kind=c.last&limit=500").jobs) do
+        n = n + (get(at, job.id).result.batch.id == id and 1 or 0)
+      end
+      return n
+    end
+
+    feature("of a batch are counted together, and one more follows the last of them", "batches", function()
+      local later = { delay = "1h", queue = "crowd" }
+      local text = "}\", \"$batch\" 단어"
+      local answer = node:post("/batch", { description = "three\nkinds",
+        list = { { "echo", { n = 1 } }, { "nothing" }, { "flaky", { good = 2 } }, { "hopeless" }, { "refused" },
+          { "echo", {}, later } },
+        done = { "last", { text = text, deep = { batch = 1 } } } })
+      local id = answer.json.id
+      assert.is_number(id, answer.body)
+      server.wait_for(function()
+        return batch(node, id).pending == 1
+      end, 20)
+      local seen = batch(node, id)
+      assert.same({ 6, 3, 2, 1 }, { seen.total, seen.succeeded, seen.failed, seen.pending })
+      assert.equal("three\nkinds", seen.description)
+      local dead = node:admin("/jobs?state=dead&kind=c.refused&limit=1").jobs[1].id
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(dead) .. "/retry", "POST", {}).status)
+      assert.equal(1, wait_state(node, dead, "dead").attempt)
+      local waiting = node:admin("/jobs?state=delayed&queue=crowd").jobs[1].id
+      assert.equal(1, batch(node, id).pending, "an end was counted twice")
+      assert.is_nil(node:admin("/jobs/" .. ("%d"):format(waiting) .. "/cancel", "POST", {}).status)
+      seen = wait_batch(node, id)
+      assert.same({ 6, 3, 3 }, { seen.total, seen.succeeded, seen.failed })
+      local job = wait_state(node, seen.done_job, "done")
+      assert.equal("c.last", job.kind)
+      local counts = { id = id, total = 6, succeeded = 3, failed = 3 }
+      assert.same({ text = text, deep = { batch = 1 }, batch = counts }, job.result)
+      local plain = node:post("/batch", { kind = "nothing", n = 3 }).json.id
+      assert.same({ 3, 0 }, { wait_batch(node, plain).succeeded, wait_batch(node, plain).failed })
+      assert.is_nil(node:get("/batches/999999999").json.batch)
+    end)
+
+    feature("of a batch are counted once, whichever nodes end them and die", "shared batches", function()
+      local n = tonumber(os.getenv("BATCH_MEMBERS")) or 1500
+      local other = start_node(backend)
+      finally(function()
+        other:stop()
+      end)
+      local id = other:post("/batch", { kind = "brief", n = n, done = { "last", {} } }).json.id
+      server.wait_for(function()
+        return batch(node, id).succeeded > n / 5
+      end, 30)
+      kill(other)
+      assert.is_true(other:restart())
+      local seen = wait_batch(node, id, 60)
+      assert.same({ n, n, 0 }, { seen.total, seen.succeeded, seen.failed })
+      wait_state(node, seen.done_job, "done")
+      assert.equal(1, followed(other, id))
     end)
 
     feature("pushed in a transaction are there with its rows, or neither is", "transactions", function()

@@ -77,7 +77,7 @@ static int push(const char *id, const char *uuid, const char *list, const char *
     char *m = message("t.add", uuid, atoi(id), priority);
     const char *fields[] = {
         "1", id,   uuid, "t.add", "q", list, m, at, unique, "", "1000000000000000000",
-        "4", "{}", "1"};
+        "4", "{}", "1",  ""};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         redis_arg_c(a, fields[i]);
     redisReply *reply = redis_eval(r, &redis_push, a, &err);
