@@ -90,9 +90,8 @@ static void on_answer(struct cron_lead *request)
             l->trust_until = l->asked_at + l->lease_ns - l->lease_ns / MARGIN;
         else
             lose(cron);
-        if (!cron->stopped &&
-            ((request->held && !l->leads) || l->version != l->loaded_version ||
-             (!request->held && cron->mono_ns() >= l->loaded_at + l->lease_ns)))
+        if (!cron->stopped && ((request->held && !l->leads) || l->version != l->loaded_version ||
+                               (!request->held && cron->mono_ns() >= l->loaded_at + l->lease_ns)))
             load(cron);
     }
     bool give_back = cron->stopped && request->held;

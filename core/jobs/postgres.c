@@ -91,12 +91,11 @@ static bool open_record(struct jobs *jobs, struct err *err)
     struct pg *pg = jobs->record = create(jobs);
     if (!pg->url || !*pg->url)
         return err_set(err, ERR_INVALID, "jobs.driver is postgres, but jobs.url is empty");
+    pg->relay_wanted = true; /* what a process before this one left in the outbox */
     if (pg_check_url(pg->url, err) && outbox_open(&pg->outbox, jobs, err) &&
         pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) && pg_ids(pg, err) &&
-        start_threads(pg, 3, err)) {
-        pg->relay_wanted = true;
+        start_threads(pg, 3, err))
         return true;
-    }
     return err_wrap(err, "jobs");
 }
 
