@@ -116,8 +116,22 @@ static int read_retries(lua_State *L, int index)
     return (int)retries + 1;
 }
 
+/* 0 is not "none": an option left out is. */
+static int64_t read_span(lua_State *L, int index, const char *key)
+{
+    int64_t ns = opt_duration(L, index, key, -1, PUSH);
+    if (ns == 0)
+        args_error(L, PUSH ": options.%s must be longer than 0", key);
+    return ns < 0 ? 0 : ns;
+}
+
 static int64_t read_run_at(lua_State *L, int index)
 {
+    lua_getfield(L, index, "delay");
+    lua_getfield(L, index, "at");
+    if (!lua_isnil(L, -1) && !lua_isnil(L, -2))
+        args_error(L, PUSH ": options.delay or options.at, not both");
+    lua_pop(L, 2);
     int64_t delay = opt_duration(L, index, "delay", 0, PUSH);
     double at = opt_number(L, index, "at", 0, PUSH);
     if (at < 0 || at > 4e9)
@@ -140,12 +154,12 @@ void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
         spec->external ? opt_string(L, options, "queue", STR(""), PUSH) : read_queue(L, options);
     spec->priority = read_priority(L, options);
     spec->retries = read_retries(L, options);
-    spec->timeout_ns = opt_duration(L, options, "timeout", 0, PUSH);
+    spec->timeout_ns = read_span(L, options, "timeout");
     spec->run_at_wall = read_run_at(L, options);
     spec->key = opt_string(L, options, "key", STR(""), PUSH);
-    spec->expires_ns = opt_duration(L, options, "expires", 0, PUSH);
+    spec->expires_ns = read_span(L, options, "expires");
     jobs_read_unique(L, options, spec);
-    spec->result_ttl_ns = opt_duration(L, options, "result_ttl", 0, PUSH);
+    spec->result_ttl_ns = read_span(L, options, "result_ttl");
 }
 
 /* Jobs of others: what the caller may reach is raised about, what they offer is an answer. */

@@ -30,6 +30,15 @@ M.routes = {
     return 200, { value = value == nil and app.json.null or value, message = message, code = code }
   end,
 }
+M.routes["POST /holes"] = function(app, req)
+  local call = req:json()
+  local part = app[call.part or "jobs"]
+  local lists = { two = { { "own" }, nil, { "own" } }, args = { {}, nil, {} }, ids = { 1, nil, 2 } }
+  local first, second = lists[call.what], nil
+  if call.name then first, second = call.name, first end
+  local _, message = pcall(part[call.verb], part, first, second)
+  return 422, { error = message }
+end
 return M
 ]==]
 
@@ -54,6 +63,21 @@ describe("app.jobs, used wrongly", function()
     assert.match(what, answer.json.error)
   end
 
+  it("takes no list of which it would pass over a part", function()
+    local two, named = { { "own" }, { "own" } }, { a = { "own" } }
+    for _, call in ipairs({ { "batch", "two" }, { "push_many", "own", "args" }, { "wait", "ids" } }) do
+      local answer = maru:post("/holes", { verb = call[1], name = call[3] and call[2], what = call[3] or call[2] })
+      assert.equal(422, answer.status, answer.body)
+      assert.match("without holes, but has an item at 3", answer.json.error)
+    end
+    for _, shape in ipairs({ "chain", "group" }) do
+      local answer = maru:post("/holes", { part = "workflows", verb = shape, what = "two" })
+      assert.match("no holes, but has an item at 3", answer.json.error)
+    end
+    refused("an item at a", "push_many", "own", named)
+    assert.equal(200, ask("batch", two).status)
+  end)
+
   it("names the option, and the author's line", function()
     for _, queue in ipairs({ "", "a b", "a\nb", ("q"):rep(101), "큐" }) do
       refused("^plugins/spy/plugin.lua:.*options.queue must be", "push", "own", {}, { queue = queue })
@@ -63,6 +87,10 @@ describe("app.jobs, used wrongly", function()
     refused("options.unique must be text, not empty", "push", "own", {}, { unique = "" })
     refused("app.jobs:batch.*options must be a table, got string", "batch", { { "own" } }, "x")
     refused("options of list%[1%] must be a table, got string", "batch", { { "own", {}, "x" } })
+    for _, name in ipairs({ "timeout", "expires", "result_ttl" }) do
+      refused("options." .. name .. " must be longer than 0", "push", "own", {}, { [name] = 0 })
+    end
+    refused("options.delay or options.at, not both", "push", "own", {}, { delay = "1s", at = 4e9 })
     refused("app.jobs:wait.*got nil", "wait")
     refused("app.jobs:cancel%(id%).*got nil", "cancel")
     assert.equal(200, ask("push", "own", {}, { queue = "a.b_c-1", retries = 0, priority = "low", unique = "x" }).status)

@@ -51,6 +51,16 @@ local function duration(keys, t, key, otherwise)
   return seconds
 end
 
+--- One that is longer than nothing: 0 is no word for "none".
+local function span(keys, t, key, otherwise)
+  local seconds = duration(keys, t, key, otherwise)
+  if t[key] ~= nil and seconds == 0 then
+    refuse(under(keys, key), "must be longer than 0; without it there is %s",
+      key == "expires" and "none" or "a default")
+  end
+  return seconds
+end
+
 local function share(keys, t, key, least, most, otherwise)
   local value = typed(keys, t, key, "number", otherwise)
   if value < least or value > most then
@@ -83,7 +93,7 @@ local function bounds(keys, t, out)
   if out.key and (out.key == "" or #out.key > 100) then
     refuse(under(keys, "key"), "is the name of a field of args, 1 to 100 bytes")
   end
-  out.expires = duration(keys, t, "expires", 0)
+  out.expires = span(keys, t, "expires", 0)
   out.hard_timeout = duration(keys, t, "hard_timeout", out.timeout + HARD_TIMEOUT_SECONDS)
   if out.hard_timeout < out.timeout then
     refuse(under(keys, "hard_timeout"), "must be at least the timeout, %g seconds", out.timeout)
@@ -114,8 +124,8 @@ local function job(keys, kind, name, t, context)
     kind = kind, queue = queue, celery = celery, export = typed(keys, t, "export", "boolean", false),
     priority = PRIORITY[priority],
     retries = whole(keys, t, "retries", 0, 1000, 3),
-    timeout = duration(keys, t, "timeout", context.task_seconds),
-    result_ttl = duration(keys, t, "result_ttl", 0),
+    timeout = span(keys, t, "timeout", context.task_seconds),
+    result_ttl = span(keys, t, "result_ttl", 0),
   })
   bounds(keys, t, out)
   context.handler(out, "handler", name, t[1])

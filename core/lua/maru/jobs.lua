@@ -42,6 +42,14 @@ return function(raw, info)
     return ids[1]
   end
 
+  --- Raises for a list of which a part would be passed over.
+  local function whole(list, usage)
+    local beyond = words.beyond(list)
+    if beyond ~= nil then
+      error(("%s: list must be an array without holes, but has an item at %s"):format(usage, tostring(beyond)), 3)
+    end
+  end
+
   --- send(kind, texts, options) is raw.push, or raw.push_tx of one transaction.
   local function make(send)
     local jobs = {}
@@ -56,6 +64,7 @@ return function(raw, info)
       if type(list) ~= "table" then
         error(MANY .. ": list must be an array of tables, got " .. type(list), 2)
       end
+      whole(list, MANY)
       local texts = {}
       for index, args in ipairs(list) do
         texts[index] = encoded(args, MANY)
@@ -113,6 +122,7 @@ return function(raw, info)
     if type(list) ~= "table" or #list == 0 then
       error(BATCH .. ": list must be an array of { name, args, options }, not empty", 2)
     end
+    whole(list, BATCH)
     if options ~= nil and type(options) ~= "table" then
       error(BATCH .. ": options must be a table, got " .. type(options), 2)
     end
@@ -253,6 +263,7 @@ return function(raw, info)
     end
     local single = type(ids) ~= "table"
     local list = single and { ids } or ids
+    whole(list, "app.jobs:wait(id or ids, [timeout])")
     local ok, message, code = raw.wait(list, timeout)
     if not ok then
       return nil, message, code

@@ -44,6 +44,20 @@ function M.set(list)
   return set
 end
 
+--- A key of a list that ipairs does not come to (what is behind a nil, a name), or nil.
+function M.beyond(list)
+  local n = 0
+  for index in ipairs(list) do
+    n = index
+  end
+  for key in pairs(list) do
+    if type(key) ~= "number" or key % 1 ~= 0 or key < 1 or key > n then
+      return key
+    end
+  end
+  return nil
+end
+
 --- "; did you mean 'x'?" for the nearest of the known words, or "". known: set of words.
 function M.suggest(word, known)
   if type(word) ~= "string" or #word > 60 then

@@ -52,6 +52,10 @@ return function(raw, info)
     if type(list) ~= "table" or #list == 0 then
       error(usage .. ": needs a list of jobs", 3)
     end
+    local beyond = words.beyond(list)
+    if beyond ~= nil then
+      error(("%s: the list must have no holes, but has an item at %s"):format(usage, tostring(beyond)), 3)
+    end
     local out = {}
     for i, entry in ipairs(list) do
       out[i] = member(entry, usage)
