@@ -34,6 +34,7 @@ export const en = {
   "flow.step.failed": "failed",
   "flow.step.cancelled": "cancelled",
   "flow.all_steps": "All steps",
+  "flow.some_steps": "Steps {from} to {to} of {total}; `maru workflows show` lists up to 1,000.",
   "flow.for": "for “{name}”",
   "flow.job": "job",
   "flow.data": "Checkpointed state",

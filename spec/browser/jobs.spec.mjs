@@ -84,6 +84,13 @@ describe("the pages about jobs", () => {
     assert.equal(await page.locator("[data-search]").inputValue(), "nobody has this");
   });
 
+  test("no arguments are shown where none are kept", async () => {
+    await go("/jobs?q=state:done");
+    await page.locator("[data-job][data-state=done]").first().waitFor();
+    const lines = await page.locator("[data-job][data-state=done] .job-line").allInnerTexts();
+    assert.ok(lines.every((line) => line !== "{}"), lines.join());
+  });
+
   test("a list of any length draws what is in sight", async () => {
     await go("/jobs");
     await page.locator("[data-job='900']").waitFor();

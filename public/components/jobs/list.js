@@ -55,7 +55,7 @@ function Row({ job, top, place, count, may, act }) {
   const now = useNow();
   const at = job.finished_at ?? job.started_at ?? (job.state === "delayed" ? job.run_at : job.created_at);
   const verb = job.state === "dead" || job.state === "delayed" ? "retry" : job.state === "ready" || job.state === "running" ? "cancel" : "";
-  const line = job.error ?? (job.result !== undefined && job.args === null ? JSON.stringify(job.result) : JSON.stringify(job.args ?? {}));
+  const line = job.error ?? (job.result !== undefined && job.args === null ? JSON.stringify(job.result) : job.args ? JSON.stringify(job.args) : "");
   return html`
     <div class="job-row" role="listitem" aria-posinset=${place} aria-setsize=${count} style=${`transform:translateY(${top}px)`} data-job=${job.id} data-state=${job.state}>
       <span class="job-state"><${State} state=${job.state} /></span>

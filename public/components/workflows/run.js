@@ -12,6 +12,7 @@ import { took } from "./time.js";
 
 const EVERY = 1500;
 const OVER = ["done", "failed", "cancelled"];
+const ROWS = 300;
 export const KINDS = { running: "ok", waiting: "warn", done: "idle", failed: "bad", cancelled: "idle" };
 
 /** @param {{ctx: import("../../app.js").PageContext, may: boolean, id: string}} props */
@@ -60,10 +61,11 @@ export function Run({ ctx, may, id }) {
 
 function Steps({ steps, now, chosen, all, total, graph }) {
   const language = lang.value;
+  const rows = [...steps].reverse().slice(0, ROWS);
   return html`
     <section class="job-part" aria-labelledby="steps-title">
       <h3 id="steps-title">${t("flow.steps")} <span class="muted">${total}</span> ${chosen && html`<button class="button button-small" onClick=${all}>${t("flow.all_steps")}</button>`}</h3>
-      <ol class="steps">${[...steps].reverse().slice(0, 300).map((s) => html`
+      <ol class="steps">${rows.map((s) => html`
         <li key=${s.n} class=${`steps-row step-${s.state}`} data-step-row=${s.n}>
           <span class="steps-n muted">${s.n}</span>
           <span class="steps-name"><b>${s.name}</b>${s.from && html` <span class="muted">← ${s.from}</span>`}
@@ -75,6 +77,7 @@ function Steps({ steps, now, chosen, all, total, graph }) {
           <span class="steps-when muted">${s.started_at ? html`<time datetime=${s.started_at} title=${s.started_at}>${moment(s.started_at, language)}</time>` : ""}</span>
           <span class="steps-job">${s.job ? html`<a href=${jobHref(s.job)}>${t("flow.job")} ${s.job}</a>` : ""}</span>
         </li>`)}</ol>
+      ${!chosen && rows.length > 0 && rows.length < total && html`<p class="muted" data-more-steps>${t("flow.some_steps", { from: rows.at(-1).n, to: rows[0].n, total })}</p>`}
     </section>`;
 }
 
