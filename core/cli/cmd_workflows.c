@@ -31,6 +31,9 @@ static void print_one(const struct flat *f)
     static const char *const columns[] = {"n",       "name",       "state",    "job",
                                           "attempt", "started_at", "ended_at", "waits_for",
                                           "due_at",  "error",      NULL};
+    static const char *const bundles[] = {"step",    "total",      "held",     "ready",
+                                          "delayed", "running",    "done",     "cancelled",
+                                          "failed",  "started_at", "ended_at", NULL};
     static const char *const trees[] = {"input", "data", "result", NULL};
     for (int i = 0; keys[i]; i++)
         printf("%-12s %s\n", keys[i], flat_get(f, "%s", keys[i]));
@@ -39,8 +42,13 @@ static void print_one(const struct flat *f)
     putchar('\n');
     int shown = flat_print_table(f, "steps", columns);
     const char *total = flat_get(f, "steps_total");
-    if (total && atoi(total) > shown)
+    bool counted = flat_get(f, "bundles.0.step");
+    if (total && atoi(total) > shown && !counted)
         printf("the first %d of %s steps\n", shown, total);
+    if (counted) {
+        putchar('\n');
+        flat_print_table(f, "bundles", bundles);
+    }
 }
 
 static int show(const struct cli_options *o, long long id)

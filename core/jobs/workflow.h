@@ -25,6 +25,7 @@ enum {
     WORKFLOW_SIGNALS = 1000,           /* kept for one run until it waits for them */
     WORKFLOW_MEMBERS = 10000,          /* of a chain, group or chord */
     WORKFLOW_STEPS = 1000,             /* a graph's steps in one run, unless it says otherwise */
+    WORKFLOW_EACH_BYTES = 16 << 20,    /* arguments of all jobs of one bundle */
     WORKFLOW_NAME_BYTES = 64,          /* of workflows, steps and signals */
 };
 
@@ -36,6 +37,7 @@ struct workflow_step_decl {
     char *on_error; /* the step that follows when its job is dead, or NULL: the run fails */
     char **next;    /* where it says that it may lead; for drawing */
     int next_count;
+    bool each;   /* it has a job for each item of a list; what they return are results */
     char **join; /* it starts when one of each line ("a b": either) has led here */
     int join_count;
 };

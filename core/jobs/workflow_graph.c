@@ -41,7 +41,7 @@ static bool queue_step(const struct way *way, const struct workflow_step_decl *s
 {
     struct wf *f = way->f;
     struct wf_run *run = way->run;
-    struct buf args = {0};
+    struct buf args = {0}, results = {0};
     int64_t job;
     struct err why;
     int most = way->decl->max_steps ? way->decl->max_steps : WORKFLOW_STEPS;
@@ -49,8 +49,10 @@ static bool queue_step(const struct way *way, const struct workflow_step_decl *s
         return wf_fail(f, run, "more than %d steps (max_steps), the next would be '%s'", most,
                        step->name);
     char *kind = mem_printf("%s.flow:%s.%s", run->plugin, run->name, step->name);
-    bool ok = write_args(way, str_c(step->name), &args);
-    struct wf_push push = {.kind = str_c(kind), .args = buf_str(&args)};
+    bool ok = write_args(way, str_c(step->name), &args) &&
+              wf_each_results(f, run, step, way->from, &results);
+    struct wf_push push = {
+        .kind = str_c(kind), .args = buf_str(&args), .previous = buf_str(&results)};
     ok = ok && wf_push(f, run, run->steps + 1, &push, &job, &why);
     if (ok && !job)
         ok = wf_fail(f, run, "step '%s': %s", step->name, why.message);
@@ -68,6 +70,7 @@ static bool queue_step(const struct way *way, const struct workflow_step_decl *s
         ok = f->store->queue(f, run->id, &row);
     }
     buf_free(&args);
+    buf_free(&results);
     mem_free(kind);
     return ok;
 }
@@ -147,7 +150,18 @@ static bool go(const struct way *way, struct str to)
     if (!step)
         return wf_fail(way->f, run, "there is no step '%.*s' in version %d of the workflow",
                        (int)to.n, to.p, way->decl->version);
+    if (step->each)
+        return wf_fail(way->f, run, "step '%s' is for run:each", step->name);
     return step->join_count ? arrive(way, step) : queue_step(way, step);
+}
+
+/* The lines of joins: what a run that is over has not met. */
+static struct str unmet(const struct wf_run *run)
+{
+    struct str rest = buf_str(&run->arrived);
+    while (rest.n && *rest.p == '*')
+        str_split(&rest, '\n');
+    return rest;
 }
 
 /* When no step is left the run is done, unless a join still waits for somebody. */
@@ -155,9 +169,9 @@ static bool settle_run(struct wf *f, struct wf_run *run)
 {
     if (run->state != WORKFLOW_RUNNING || run->active)
         return true;
-    if (!run->arrived.n)
+    struct str rest = unmet(run);
+    if (!rest.n)
         return wf_finish(f, run, WORKFLOW_DONE);
-    struct str rest = buf_str(&run->arrived);
     struct str join = str_split(&rest, ' ');
     const struct workflow_step_decl *step = wf_find_step(decl_of(f, run), join);
     bool names = false;
@@ -309,11 +323,46 @@ static bool checkpoint(struct wf *f, struct wf_run *run, struct str move)
     return true;
 }
 
+/* What follows a bundle whose items have all ended. */
+static bool go_on(const struct way *way, const struct wf_bundle *b)
+{
+    const struct workflow_step_decl *step = wf_find_step(way->decl, b->step);
+    if (!step)
+        return wf_fail(way->f, way->run, "there is no step '%.*s' in the workflow any more",
+                       (int)b->step.n, b->step.p);
+    if (b->failed && step->on_error)
+        return go(way, str_c(step->on_error));
+    return !step->next_count || go(way, str_c(step->next[0]));
+}
+
+static bool each(const struct way *way, struct str move)
+{
+    struct str name = workflow_json_text(workflow_json_get(move, "step"));
+    const struct workflow_step_decl *step = wf_find_step(way->decl, name);
+    struct str items = workflow_json_get(move, "items"), first = items, item;
+    if (way->run->state != WORKFLOW_RUNNING)
+        return true;
+    if (!step || !step->each)
+        return wf_fail(way->f, way->run, "there is no step '%.*s' with each = true", (int)name.n,
+                       name.p);
+    if (!wf_each_start(way->f, way->run, way->decl, step, way->from, items))
+        return false;
+    if (way->run->state != WORKFLOW_RUNNING || wf_item(&first, &item))
+        return true;
+    struct way behind = {way->f, way->run, way->decl, str_c(step->name), {0}};
+    return go_on(&behind, &(struct wf_bundle){.step = behind.from});
+}
+
 bool wf_graph_ended(struct wf *f, struct wf_run *run, const struct wf_step *step,
                     const struct wf_end *end)
 {
     struct way way = {.f = f, .run = run, .decl = decl_of(f, run), .from = str_c(step->name)};
-    struct str move = end->result, name;
+    struct str move = end->result, name, items;
+    struct wf_bundle bundle;
+    if (wf_is_item(run, step))
+        return wf_each_ended(f, run, step, end, &bundle) &&
+               (run->state != WORKFLOW_RUNNING || bundle.left || go_on(&way, &bundle)) &&
+               settle_run(f, run);
     if (!end->done)
         return went_wrong(&way, step, end->error) && settle_run(f, run);
     if (!checkpoint(f, run, move))
@@ -324,5 +373,7 @@ bool wf_graph_ended(struct wf *f, struct wf_run *run, const struct wf_step *step
         ok = begin_wait(&way, step, wait);
     while (ok && next.n && wf_item(&next, &name))
         ok = go(&way, workflow_json_text(name));
+    items = workflow_json_get(move, "each");
+    ok = ok && (!items.n || each(&way, items));
     return ok && settle_run(f, run);
 }

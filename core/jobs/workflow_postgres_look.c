@@ -62,10 +62,12 @@ static bool show_steps(struct pg *pg, struct wf_shown *shown)
     struct pg_args a = {0};
     pg_int(&a, shown->query->id);
     pg_int(&a, WF_STEPS_SHOWN);
+    pg_int(&a, shown->graph);
     PGresult *r = pg_call(
         &pg->to_ask,
         "SELECT s.seq, s.name, s.state, s.job, s.at, s.started_at, s.ended_at, s.woke_at, s.due_at,"
-        " s.attempt, s.version, s.await, s.next, s.error, s.result, s.otherwise, s.spec,"
+        " s.attempt, s.version, s.await, s.next, s.error,"
+        " CASE WHEN $3 = 1 AND s.next = 'member' THEN NULL ELSE s.result END, s.otherwise, s.spec,"
         " CASE WHEN s.state <> 1 THEN 0 WHEN c.id IS NOT NULL THEN 3 WHEN j.run_at > maru.now()"
         " THEN 2 ELSE 1 END FROM maru.workflow_step s LEFT JOIN maru.job j ON j.id = s.job"
         " LEFT JOIN maru.claimed c ON c.id = s.job WHERE s.run = $1 AND s.seq > 0"

@@ -81,6 +81,42 @@ static const char *job_word(struct jobs *jobs, int64_t id)
     return held ? "held" : job_state_name(state);
 }
 
+int wf_step_place(struct jobs *jobs, const struct wf_step_row *r)
+{
+    enum job_state state = JOB_ANY;
+    if (r->state == WF_DONE)
+        return JOB_DONE;
+    if (r->state == WF_CANCELLED)
+        return JOB_CANCELLED;
+    if (r->state != WF_QUEUED)
+        return JOB_DEAD;
+    job_state_parse(str_c(r->job_state ? r->job_state : job_word(jobs, r->job)), &state);
+    return (int)state;
+}
+
+/* {"step","n","total","held","ready",…}: n: the number of the first; failed, as of a step. */
+void wf_print_tally(struct json *w, const struct wf_tally *t)
+{
+    json_open(w, '{');
+    json_key(w, "step");
+    json_cstr(w, t->step);
+    json_key(w, "n");
+    json_int(w, t->first);
+    json_key(w, "total");
+    json_int(w, t->total);
+    for (int state = JOB_ANY; state <= JOB_DEAD; state++) {
+        if (state == JOB_EXPIRED)
+            continue;
+        json_key(w, state == JOB_ANY    ? "held"
+                    : state == JOB_DEAD ? "failed"
+                                        : job_state_name((enum job_state)state));
+        json_int(w, t->count[state]);
+    }
+    print_time(w, "started_at", t->started_at);
+    print_time(w, "ended_at", t->ended_at);
+    json_close(w, '}');
+}
+
 static void print_times(struct json *w, const struct wf_step_row *r)
 {
     print_time(w, "created_at", r->created_at);
@@ -157,6 +193,8 @@ void wf_print_graph(struct json *w, const struct workflow_decl *decl)
         print_texts(w, "join", s->join, s->join_count);
         json_key(w, "on_error");
         json_cstr(w, s->on_error);
+        json_key(w, "each");
+        json_bool(w, s->each);
         json_close(w, '}');
     }
     json_close(w, ']');

@@ -162,6 +162,24 @@ bool wf_graph_woke(struct wf *f, struct wf_run *run, const struct wf_step *step,
 void wf_write_signal(struct buf *out, struct str name, struct str data, struct str who, int64_t at);
 bool wf_graph_late(struct wf *f, struct wf_run *run, const struct wf_step *step);
 
+/* workflow_each.c: the bundles of a run, which are lines of run->arrived */
+struct wf_bundle {
+    struct str step;                /* borrowed */
+    int first, total, left, failed; /* first: number of its first row */
+};
+bool wf_bundle_next(struct str *lines, struct wf_bundle *out); /* false: no more of them */
+bool wf_bundle_has(const struct wf_bundle *b, struct str step, int seq);
+bool wf_each_start(struct wf *f, struct wf_run *run, const struct workflow_decl *decl,
+                   const struct workflow_step_decl *step, struct str from, struct str items);
+bool wf_is_item(const struct wf_run *run, const struct wf_step *step);
+/* One item's job ended; *b: as its bundle is then.  The run may have failed. */
+bool wf_each_ended(struct wf *f, struct wf_run *run, const struct wf_step *step,
+                   const struct wf_end *end, struct wf_bundle *b);
+/* What a step gets that follows `from`: {"step":{"results","errors","failed"}} of it, if it had
+ * items, and of those that it joins; or nothing. */
+bool wf_each_results(struct wf *f, const struct wf_run *run, const struct workflow_step_decl *step,
+                     struct str from, struct buf *out);
+
 /* workflow_list.c */
 bool wf_list_start(struct wf *f, struct wf_run *run, const struct wf_change *c);
 bool wf_list_ended(struct wf *f, struct wf_run *run, const struct wf_step *step,
@@ -175,6 +193,9 @@ void wf_change_free(struct wf_change *c);
 /* workflow_print.c */
 void wf_print_run(struct json *w, const struct wf_run_row *row);
 void wf_print_step(struct json *w, struct jobs *jobs, const struct wf_step_row *row, bool graph);
+/* What a row counts as in its bundle: enum job_state; JOB_ANY: held. */
+int wf_step_place(struct jobs *jobs, const struct wf_step_row *row);
+void wf_print_tally(struct json *w, const struct wf_tally *tally);
 void wf_print_graph(struct json *w, const struct workflow_decl *decl);
 void wf_print_raw(struct json *w, const char *key, struct str json);
 void wf_print_signal(struct json *w, struct str name, struct str data, struct str who, int64_t at);

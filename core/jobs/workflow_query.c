@@ -1,4 +1,5 @@
 /* workflow_query.c -- a look at runs: what is the same wherever it is read. */
+#include "base/mem.h"
 #include "jobs/workflow_private.h"
 
 int wf_list_limit(const struct workflow_query *q)
@@ -43,9 +44,59 @@ void wf_show_begin(struct wf_shown *s, const struct wf_run_row *row, struct str 
     wf_set_unref(s->jobs, set);
 }
 
+/* Of a graph: a job of run:each.  A step that led to one named "member" had to wait for it. */
+static bool is_item(const struct wf_shown *s, const struct wf_step_row *r)
+{
+    return s->graph && str_eq_c(r->next, "member") && !r->await.n && !r->woke_at &&
+           r->state != WF_WAITING;
+}
+
+static struct wf_tally *tally_of(struct wf_shown *s, const struct wf_step_row *r)
+{
+    struct wf_tally *last = s->tally_count ? &s->tallies[s->tally_count - 1] : NULL;
+    if (last && str_eq_c(r->name, last->step) && r->seq == last->first + last->total)
+        return last;
+    s->tallies = mem_realloc(s->tallies, (size_t)(s->tally_count + 1) * sizeof *s->tallies);
+    last = &s->tallies[s->tally_count++];
+    *last = (struct wf_tally){.step = str_dup(r->name), .first = r->seq};
+    return last;
+}
+
+/* True when this one is to be seen beside the count of all. */
+static bool count_item(struct wf_shown *s, const struct wf_step_row *r)
+{
+    struct wf_tally *t = tally_of(s, r);
+    int state = wf_step_place(s->jobs, r);
+    t->total++;
+    t->count[state]++;
+    if (r->started_at && (!t->started_at || r->started_at < t->started_at))
+        t->started_at = r->started_at;
+    if (r->ended_at > t->ended_at)
+        t->ended_at = r->ended_at;
+    return t->total <= WF_ITEMS_PRINTED ||
+           (state == JOB_DEAD && t->count[JOB_DEAD] <= WF_ERRORS_PRINTED);
+}
+
 void wf_show_step(struct wf_shown *s, const struct wf_step_row *row)
 {
-    wf_print_step(&s->w, s->jobs, row, s->graph);
+    bool item = is_item(s, row);
+    if ((item && !count_item(s, row)) || s->printed >= WF_STEPS_PRINTED)
+        return;
+    s->printed++;
+    wf_print_step(&s->w, s->jobs, row, s->graph && !item);
+}
+
+static void print_tallies(struct wf_shown *s)
+{
+    json_key(&s->w, "bundles");
+    json_open(&s->w, '[');
+    for (int i = 0; i < s->tally_count; i++) {
+        wf_print_tally(&s->w, &s->tallies[i]);
+        mem_free(s->tallies[i].step);
+    }
+    json_close(&s->w, ']');
+    mem_free(s->tallies);
+    s->tallies = NULL;
 }
 
 static void begin_signals(struct wf_shown *s)
@@ -69,6 +120,7 @@ void wf_show_end(struct wf_shown *s)
 {
     begin_signals(s);
     json_close(&s->w, ']');
+    print_tallies(s);
     json_close(&s->w, '}');
 }
 

@@ -27,6 +27,7 @@ static struct workflow_decl copy_decl(const struct workflow_decl *from)
             .next_count = s->next_count,
             .join = copy_texts(s->join, s->join_count),
             .join_count = s->join_count,
+            .each = s->each,
         };
     }
     return to;

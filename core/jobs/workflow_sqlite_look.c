@@ -91,7 +91,8 @@ static bool show_steps(struct wf *f, struct wf_shown *shown, int64_t id)
     sqlite3_stmt *s =
         wfs_query(f,
                   "SELECT seq, name, state, job, at, started_at, ended_at, woke_at, due_at,"
-                  " attempt, version, await, next, error, result, otherwise,"
+                  " attempt, version, await, next, error,"
+                  " iif(?3 AND next = 'member', NULL, result), otherwise,"
                   " iif(?3, spec, NULL) FROM maru_workflow_step WHERE run = ?1 AND seq > 0"
                   " ORDER BY seq LIMIT ?2",
                   "iii", id, (int64_t)WF_STEPS_SHOWN, (int64_t)shown->graph);

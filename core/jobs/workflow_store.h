@@ -211,7 +211,15 @@ struct wf_store {
 extern const struct wf_store wf_sqlite;
 
 /* workflow_query.c: a look's rows, as a store reads them.  Empty texts become null. */
-enum { WF_LIST_DEFAULT = 50, WF_LIST_MOST = 500, WF_STEPS_SHOWN = 1000, WF_SIGNALS_SHOWN = 100 };
+enum {
+    WF_LIST_DEFAULT = 50,
+    WF_LIST_MOST = 500,
+    WF_STEPS_SHOWN = 110000, /* rows that one look reads: max_steps, and a group */
+    WF_STEPS_PRINTED = 1000,
+    WF_ITEMS_PRINTED = 20, /* of one bundle, and WF_ERRORS_PRINTED failed ones */
+    WF_ERRORS_PRINTED = 100,
+    WF_SIGNALS_SHOWN = 100,
+};
 struct wf_run_row {
     int64_t id, created_at, finished_at;
     struct str plugin, name, key, error, data, result;
@@ -230,11 +238,19 @@ bool wf_list_wants(const struct workflow_query *q, const struct wf_run_row *row)
 void wf_list_add(struct workflow_query *q, const struct wf_run_row *row); /* one more run */
 /* One run: first begin, then its steps in order from 1, then signals, oldest first, then end.
  * input: of a graph, or empty. */
+struct wf_tally { /* of a bundle: rows of one step, one after the other */
+    char *step;
+    int first, total;
+    int count[JOB_STATES + 1]; /* by enum job_state; JOB_ANY: held */
+    int64_t started_at, ended_at;
+};
 struct wf_shown {
     struct jobs *jobs;
     struct workflow_query *query;
     struct json w;
     bool graph, signals;
+    struct wf_tally *tallies;
+    int tally_count, printed;
 };
 void wf_show_begin(struct wf_shown *s, const struct wf_run_row *row, struct str input);
 void wf_show_step(struct wf_shown *s, const struct wf_step_row *row);

@@ -145,6 +145,7 @@ static void read_workflow_step(lua_State *L, void *item)
     struct workflow_step_decl *step = item;
     step->name = text(L, "name");
     step->on_error = text(L, "on_error");
+    step->each = boolean(L, "each");
     step->next = texts(L, "next", &step->next_count);
     step->join = texts(L, "join", &step->join_count);
 }

@@ -44,6 +44,20 @@ describe("maru check", function()
     refuses('{ a = { f, next = { "b" } }, b = { f, next = {} }, c = { f, next = {} } }', "steps.c: no step leads here")
   end)
 
+  it("knows what a step of many items may be", function()
+    local output, status = check([[{ w = { start = "a", steps = {
+      a = { f, next = { "b" } },
+      b = { f, each = true, next = { "c" }, on_error = "c" },
+      c = { f, join = { "b" }, next = { "a" } },
+    } } }]])
+    assert.equal(0, status, output)
+    refuses('{ a = { f, each = true } }', "start: the step 'a' has each = true: run:each of another begins it")
+    refuses('{ a = { f }, b = { f, each = true, next = { "c", "d" } }, c = f, d = f }', "one step at most follows")
+    refuses('{ a = { f }, b = { f, each = 1 } }', "each: must be a boolean, got number")
+    refuses('{ a = { f }, b = { f, each = true, join = { "a", "c" } }, c = f }', "is begun by run:each")
+    refuses('{ a = { f }, b = { f, join = { "a" } } }', "or for one with each = true")
+  end)
+
   it("names a join that is never met", function()
     refuses('{ a = { f, next = { "b", "c" } }, b = { f, next = { "d" } }, c = { f, next = {} }, '
       .. 'd = { f, next = {}, join = { "b", "c" } } }', "the step 'c' never leads to 'd'")

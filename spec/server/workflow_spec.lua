@@ -5,6 +5,7 @@ local socket = require("socket")
 
 -- Kills of the server process in each crash test.
 local ROUNDS = tonumber(os.getenv("WORKFLOW_ROUNDS") or "6")
+local ITEMS = tonumber(os.getenv("WORKFLOW_ITEMS") or "150")
 local MEMBERS = tonumber(os.getenv("WORKFLOW_MEMBERS") or "200")
 
 -- Each run of a step leaves a line: in "begun" when its handler starts, and with the count it saw in the
@@ -83,6 +84,53 @@ M.workflows = {
     late = { function(_, run)
       run.state.late = run.timed_out
     end, next = {} },
+  } },
+  many = { start = "list", steps = {
+    list = { function(_, run)
+      return { "cut", "beside" }
+    end, next = { "cut", "beside" } },
+    cut = { function(_, run)
+      run.state.cuts = (run.state.cuts or 0) + 1
+      local items = {}
+      for i = 1, run.input.n do
+        items[i] = { n = i, first = run.state.cuts }
+      end
+      return run:each("page", items)
+    end, next = { "page" } },
+    page = { each = true, retries = 1000, backoff = "10ms", on_error = "sum", function(app, run)
+      if run.input.slow then
+        app.sleep(0.02)
+      end
+      if run.item.n == run.input.bad then
+        error(app.discard("page " .. run.index .. " is no good"))
+      end
+      return { square = run.item.n * run.item.n, index = run.index, of = run.total }
+    end, next = { "sum" } },
+    beside = { function() return "sum" end, next = { "sum" } },
+    sum = { function(_, run)
+      local total, right = 0, true
+      for i, page in ipairs(run.results.page) do
+        total = total + (page and page.square or 0)
+        right = right and (not page or page.index == i and page.of == run.input.n)
+      end
+      run.state.sum, run.state.right, run.state.n = total, right, #run.results.page
+      run.state.errors = run.errors.page
+      return run.state.cuts < (run.input.rounds or 1) and { "cut", "beside" } or nil
+    end, join = { "page", "beside" }, next = { "cut", "beside" }, retries = 1000 },
+  } },
+  strict = { start = "cut", max_steps = 50, steps = {
+    cut = { function(_, run)
+      local items = {}
+      for i = 1, run.input.n do items[i] = i end
+      return run:each("page", items)
+    end },
+    page = { each = true, retries = 0, function(app, run)
+      if run.item == 3 then
+        error("three")
+      end
+      app.sleep(30)
+      return run.state
+    end },
   } },
   slow = { start = "first", steps = {
     first = function(app)
@@ -239,6 +287,48 @@ describe("a workflow", function()
     end
     assert.equal(1, bodies)
     assert.equal(MEMBERS + 1, #run.steps)
+  end)
+
+  it("has a job for each item of a list, and what came of all in order", function()
+    local id = post("/start/many", { input = { n = ITEMS, slow = true } }).id
+    for _ = 1, 2 do
+      socket.sleep(0.1)
+      kill_server()
+    end
+    local run = wait_state(id, "done", 60)
+    assert.same({ cuts = 1, sum = ITEMS * (ITEMS + 1) * (2 * ITEMS + 1) / 6, right = true, n = ITEMS }, run.data)
+    assert.equal(ITEMS + 4, run.steps_total)
+    local bundle = run.bundles[1]
+    assert.equal(1, #run.bundles)
+    assert.same({ "page", ITEMS, ITEMS, 0, 0 },
+      { bundle.step, bundle.total, bundle.done, bundle.ready, bundle.failed })
+    assert.is_true(#run.steps <= 4 + 20)
+    local output = maru:command_output("workflows show " .. id)
+    assert.matches("page%s+" .. ITEMS .. "%s+0%s+0%s+0%s+0%s+" .. ITEMS, output)
+  end)
+
+  it("goes around with items again, without any, and with some that fail", function()
+    local id = post("/start/many", { input = { n = 5, rounds = 3, bad = 2 } }).id
+    local run = wait_state(id, "done")
+    assert.same({ cuts = 3, sum = 51, right = true, n = 5, errors = { { index = 2, message = "page 2 is no good" } } },
+      run.data)
+    assert.equal(3, #run.bundles)
+    assert.equal(1, run.bundles[3].failed)
+    run = wait_state(post("/start/many", { input = { n = 0 } }).id, "done")
+    assert.same({ cuts = 1, sum = 0, right = true, n = 0 }, run.data)
+  end)
+
+  it("fails by an item without on_error, and ends the others", function()
+    local id = post("/start/strict", { input = { n = 20 } }).id
+    local run = wait_state(id, "failed")
+    assert.matches("^step 'page', item 3 of 20: .*three", run.error)
+    assert.truthy(server.wait_for(function()
+      run = run_of(id)
+      return run.active == 0
+    end))
+    assert.equal(19, run.bundles[1].cancelled)
+    run = wait_state(post("/start/strict", { input = { n = 60 } }).id, "failed")
+    assert.equal("more than 50 steps (max_steps) with 60 items of 'page'", run.error)
   end)
 
   it("waits for a signal over restarts, and keeps one that comes before the wait", function()

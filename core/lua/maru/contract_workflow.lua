@@ -11,9 +11,10 @@ local M = {}
 
 local WORKFLOW = { start = true, version = true, max_steps = true, steps = true }
 local NAME_BYTES, KIND_BYTES, MAX_STEPS = 64, 128, 100000
+local STEPS, STEPS_EACH = 1000, 20000 -- by default: with a step that has many items
 
 local function step_options()
-  local options = { next = true, join = true, on_error = true }
+  local options = { next = true, join = true, on_error = true, each = true }
   for key in pairs(work.JOB) do
     options[key] = key ~= "export" or nil -- steps are started by their run
   end
@@ -69,8 +70,9 @@ local function join_of(keys, value, steps, context)
     end
     out[i] = concat(either, " ")
   end
-  if #out < 2 then
-    refuse(keys, "a join waits for two steps or more")
+  local only = #out == 1 and steps[out[1]]
+  if #out < 2 and not (type(only) == "table" and only.each) then
+    refuse(keys, "a join waits for two steps or more, or for one with each = true")
   end
   return out
 end
@@ -86,6 +88,16 @@ local function read_step(keys, name, t, steps, context)
   step.next = t.next ~= nil and list(under(keys, "next"), t.next, steps, context) or nil
   step.join = t.join ~= nil and join_of(under(keys, "join"), t.join, steps, context) or nil
   step.on_error = t.on_error ~= nil and named(under(keys, "on_error"), t.on_error, steps) or nil
+  if t.each ~= nil and type(t.each) ~= "boolean" then
+    refuse(under(keys, "each"), "must be a boolean, got %s", type(t.each))
+  end
+  step.each = t.each == true
+  if step.each and step.join then
+    refuse(under(keys, "join"), "a step with each = true is begun by run:each")
+  elseif step.each and step.next and #step.next > 1 then
+    refuse(under(keys, "next"), "one step at most follows when all items have ended")
+  end
+  step.next = step.next or step.each and {} or nil
   if step.on_error == name then
     refuse(under(keys, "on_error"), "a step cannot follow itself after an error: its retries do that")
   end
@@ -146,6 +158,8 @@ local function check_graph(keys, out, by_name)
   local start = by_name[out.start]
   if start.join then
     refuse(under(keys, "start"), "the step '%s' is a join: nothing can lead to it before the start", out.start)
+  elseif start.each then
+    refuse(under(keys, "start"), "the step '%s' has each = true: run:each of another begins it", out.start)
   end
   local seen = reached(out.start, by_name)
   for _, step in ipairs(out.steps) do
@@ -161,7 +175,7 @@ local function check_graph(keys, out, by_name)
 end
 
 local function read_steps(keys, name, t, context, jobs)
-  local out, by_name = {}, {}
+  local out, by_name, many = {}, {}, false
   local place = under(keys, "steps")
   for i, step_name in ipairs(context.keys_of(place, t.steps)) do
     local at = under(place, step_name)
@@ -174,8 +188,9 @@ local function read_steps(keys, name, t, context, jobs)
     local label = format("flow:%s.%s", name, step_name)
     jobs[#jobs + 1] = work.job(at, kind, label, steps_of.declare(t, step_name), context)
     out[i], by_name[step_name] = step, step
+    many = many or step.each
   end
-  return out, by_name
+  return out, by_name, many
 end
 
 --- Steps become jobs, appended to `jobs`.
@@ -194,9 +209,9 @@ function M.workflows(workflows, context, jobs)
     local entry = { plugin = context.name, name = name }
     entry.start = named(under(keys, "start"), t.start, t.steps)
     entry.version = whole(under(keys, "version"), t.version, 1, 1e9)
-    entry.max_steps = whole(under(keys, "max_steps"), t.max_steps, 1000, MAX_STEPS)
-    local steps, by_name = read_steps(keys, name, t, context, jobs)
+    local steps, by_name, many = read_steps(keys, name, t, context, jobs)
     entry.steps = steps
+    entry.max_steps = whole(under(keys, "max_steps"), t.max_steps, many and STEPS_EACH or STEPS, MAX_STEPS)
     check_graph(keys, entry, by_name)
     out[#out + 1] = entry
   end

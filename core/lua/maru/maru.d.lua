@@ -216,11 +216,13 @@ function Stream:follow(topic, event) end
 ---@field start string           name of the first step
 ---@field steps table<string, function|maru.WorkflowStep>
 ---@field version? integer       kept with every run (run.version), default 1
----@field max_steps? integer     of one run, loops included; over it the run fails; default 1000
+---@field max_steps? integer     of one run, loops included; items of run:each too; over it the run fails; default 1000, with an each step 20000
 
 ---@class maru.WorkflowStep : maru.JobDeclaration   and all that a job may say: queue, retries, timeout …
 ---@field [1] fun(app, run: maru.WorkflowRun): any   returns the next step's name, a list of names (branches side by side), run:wait(…), run:sleep(…), or nothing: this branch is over
 ---@field next? string[]         the steps it may lead to: checked, drawn; without it any
+---@field each? boolean           it runs once for each item that run:each gave; what it returns is the item's result. `next`: at
+--- most one, which follows when all have ended; with `on_error`, which may be the same, that one when some failed
 ---@field join? (string|string[])[]   it starts when every one of these steps has led here ({ "a", "b" } inside: either)
 ---@field on_error? string       the step that follows when its job is dead (run.error tells why); without it the run fails
 
@@ -236,6 +238,11 @@ function Stream:follow(topic, event) end
 ---@field signal? maru.WorkflowSignal   what the wait before this step ended with
 ---@field timed_out? string      name of the signal that did not come in time
 ---@field error? { step: string, message: string }   in a step that follows as on_error
+---@field results? table<string, any[]>   behind items: what each returned, in order, by their step's name; true: nothing, false: it failed
+---@field errors? table<string, { index: integer, message: string }[]>   of those that failed, the first 100
+---@field item? any              in a step with each = true, which has no state and cannot wait
+---@field index? integer         of the item, from 1
+---@field total? integer         items
 ---@field job integer
 ---@field attempt integer        1 on the first run of this step's job
 ---@field max_attempts integer
@@ -244,6 +251,10 @@ local WorkflowRun = {}
 ---@param signal string
 ---@param options? maru.WaitOptions
 function WorkflowRun:wait(signal, options) end
+--- To be returned: that step, which says `each = true`, runs once for each item. At most 10000, and 1 MiB as JSON.
+---@param step string
+---@param items any[]
+function WorkflowRun:each(step, items) end
 --- To be returned: goes on after that time.
 ---@param duration string|number
 ---@param options? maru.SleepOptions
@@ -541,7 +552,8 @@ function app.workflows:group(list, options) end
 ---@param body table
 ---@param options? maru.WorkflowOptions
 function app.workflows:chord(list, body, options) end
---- (waits) { id, name, shape, state, data (a graph's run.state), result, error, steps, … } or false. @return table|false
+--- (waits) { id, name, shape, state, data (a graph's run.state), result, error, steps, bundles, … } or false. Of many items
+--- bundles counts all, { step, total, done, failed, running, … }, steps has the first 20 and those that failed. @return table|false
 function app.workflows:get(id) end
 --- (waits) Newest first, without steps. @return table[]
 ---@param options? maru.WorkflowListOptions

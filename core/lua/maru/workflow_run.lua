@@ -1,5 +1,6 @@
 --- One step of a workflow: the job's arguments become `run`, what the handler returns becomes the move that
--- core/jobs/workflow_graph.c makes in the commit that ends the job: { set, remove, next, wait }.
+-- core/jobs/workflow_graph.c makes in the commit that ends the job: { set, remove, next, wait, each }. Of a step with
+-- each = true it is one item's result, whatever it is.
 local units = require "maru.units"
 local words = require "maru.words"
 
@@ -9,6 +10,8 @@ local WAIT = 'run:wait(signal, [options]): '
 local SLEEP = 'run:sleep(duration, [options]): '
 local WAIT_OPTIONS = { next = true, otherwise = true, timeout = true }
 local SLEEP_OPTIONS = { next = true }
+local EACH = "run:each(step, items): "
+local ITEMS = 10000 -- ORDER WORKFLOW_MEMBERS
 
 -- What run:wait and run:sleep returned: only these make a run wait.
 local waits = setmetatable({}, { __mode = "k" })
@@ -16,6 +19,13 @@ local waits = setmetatable({}, { __mode = "k" })
 local function wait_for(wait)
   waits[wait] = true
   return wait
+end
+
+-- What run:each returned, and why run.state of an item is not there.
+local bundles = setmetatable({}, { __mode = "k" })
+
+local function is_each(steps, name)
+  return type(steps[name]) == "table" and steps[name].each == true
 end
 
 local function check_options(options, known, usage)
@@ -75,8 +85,38 @@ local function methods(steps, step)
     return wait_for({ next = options.next or step, otherwise = options.next or step, timeout = seconds })
   end
 
+  --- To be returned: the step, which says each = true, runs once for each item; what it returns is the item's result.
+  -- When all have ended the one that its `next` names follows, and has them in order as run.results[name].
+  function Run:each(name, items) -- luacheck: no self
+    check_step(steps, name, EACH)
+    if not is_each(steps, name) then
+      error(EACH .. "the step '" .. tostring(name) .. "' does not say each = true", 2)
+    elseif type(items) ~= "table" or (next(items) ~= nil and #items == 0) then
+      error(EACH .. "items must be a list, got " .. type(items), 2)
+    elseif #items > ITEMS then
+      error(EACH .. "at most " .. ITEMS .. " items, got " .. #items, 2)
+    end
+    local bundle = { step = name, items = {} }
+    for i = 1, #items do
+      if items[i] == nil then
+        error(EACH .. "items must be a list without holes, item " .. i .. " is nil", 2)
+      end
+      bundle.items[i] = items[i]
+    end
+    bundles[bundle] = true
+    return bundle
+  end
+
   return { __index = Run, __metatable = "locked" }
 end
+
+--- Of one item: it has no state, since each of ten thousand would carry it, and nothing that it could wait for.
+local ITEM = { __metatable = "locked", __index = function(_, key)
+  if key == "state" or key == "wait" or key == "sleep" or key == "each" then
+    error("a step with each = true has no run" .. (key == "state" and "." or ":") .. key
+      .. ": it returns its item's result", 2)
+  end
+end }
 
 local function copy(value)
   if type(value) ~= "table" then
@@ -134,7 +174,11 @@ local function check_way(app, steps, step, name)
   if type(name) ~= "string" or steps[name] == nil then
     error(app.discard("step '" .. step .. "' returned '" .. tostring(name) .. "', which is no step"
       .. words.suggest(name, steps)), 0)
-  elseif declared then
+  elseif is_each(steps, name) then
+    error(app.discard("step '" .. step .. "' leads to '" .. name .. "', which needs run:each(\"" .. name
+      .. "\", items)"), 0)
+  end
+  if declared then
     for _, allowed in ipairs(declared) do
       if allowed == name then
         return
@@ -177,14 +221,41 @@ local function wait_of(app, steps, step, wait)
   return { signal = wait.signal, next = wait.next, otherwise = wait.otherwise, timeout = wait.timeout }
 end
 
+local function each_of(app, steps, step, bundle)
+  local t = steps[step]
+  local ways, leads = type(t) == "table" and t.next or nil, false
+  for _, name in ipairs(ways or {}) do
+    leads = leads or name == bundle.step
+  end
+  if ways and not leads then
+    error(app.discard("step '" .. step .. "' leads to '" .. bundle.step .. "', which its next does not name"), 0)
+  end
+  return { step = bundle.step, items = app.json.array(bundle.items) }
+end
+
+--- What all items came to, of the bundles before this step: lists by the names of their steps.
+local function add_results(run, previous)
+  if type(previous) ~= "table" then
+    return
+  end
+  run.results, run.errors = {}, {}
+  for name, bundle in pairs(previous) do
+    run.results[name] = bundle.results
+    run.errors[name] = bundle.failed > 0 and bundle.errors or nil
+  end
+end
+
 local function run_of(job, metatable)
   local args = job.args
   if type(args) ~= "table" or type(args.run) ~= "number" then
     error("a workflow's step is started by its workflow (app.workflows:start), not pushed", 0)
   end
-  return setmetatable({ id = args.run, name = args.workflow, step = args.step, version = args.version, n = args.n,
+  local run = { id = args.run, name = args.workflow, step = args.step, version = args.version, n = args.n,
     from = args.from, input = args.input, state = args.state, signal = args.signal, timed_out = args.timed_out,
-    error = args.error, job = job.id, attempt = job.attempt, max_attempts = job.max_attempts }, metatable)
+    error = args.error, job = job.id, attempt = job.attempt, max_attempts = job.max_attempts,
+    item = args.item, index = args.index, total = args.total }
+  add_results(run, job.previous)
+  return setmetatable(run, metatable)
 end
 
 --- The job's declaration for a step: its options with a handler around the plugin's.
@@ -195,7 +266,7 @@ function M.declare(workflow, step)
   if type(t) == "table" then
     fn = t[1]
     for key, value in pairs(t) do
-      if key ~= "next" and key ~= "join" and key ~= "on_error" then
+      if key ~= "next" and key ~= "join" and key ~= "on_error" and key ~= "each" then
         out[key] = value
       end
     end
@@ -211,7 +282,9 @@ function M.declare(workflow, step)
     end
     local move = {}
     move.set, move.remove = changes(before, run.state, app)
-    if waits[result] then
+    if bundles[result] then
+      move.each = each_of(app, steps, step, result)
+    elseif waits[result] then
       move.wait = wait_of(app, steps, step, result)
     else
       move.next = ways_of(app, steps, step, result)
@@ -219,6 +292,12 @@ function M.declare(workflow, step)
     return next(move) ~= nil and move or nil
   end
 
+  if is_each(steps, step) then
+    out[1] = function(app, job)
+      return fn(app, run_of(job, ITEM))
+    end
+    return out
+  end
   out[1] = function(app, job)
     local run = run_of(job, metatable)
     return ended(app, run, copy(run.state), fn(app, run))
