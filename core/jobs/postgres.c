@@ -156,6 +156,7 @@ static void close_record(struct jobs *jobs)
     pg_disconnect(&pg->to_beat);
     free_names(pg);
     index_free(&pg->taken);
+    index_free(&pg->cancelled);
     map_destroy(pg->flows);
     pthread_cond_destroy(&pg->write_wake);
     pthread_cond_destroy(&pg->claim_wake);
@@ -185,6 +186,7 @@ const struct jobs_driver jobs_postgres = {
     .write = write_batch,
     .close = close_record,
     .room = room,
+    .query_batch = pg_query_batch,
     .query = pg_query,
     .cancel = pg_cancel,
     .retry = pg_retry,

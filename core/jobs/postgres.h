@@ -26,7 +26,7 @@
 
 enum {
     PG_ARGS = 12,
-    PG_VERSION = 4,        /* of the schema, maru.meta */
+    PG_VERSION = 5,        /* of the schema, maru.meta */
     PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
@@ -61,6 +61,7 @@ struct pg_ask { /* a look or a change that waits for the ask thread */
     struct workflow_query *workflow;
     const char *sql; /* of the change */
     bool retry;      /* it brings a dead job back */
+    bool batch;      /* the query is of one */
     int64_t id;
 };
 
@@ -97,8 +98,9 @@ struct pg {
     struct push_op *pushes; /* that are being written */
     struct map *flows;      /* "kind\0queue": id + 1 as a pointer */
     int64_t notified_ns;
-    bool followed;      /* the transaction has jobs that workflows pushed or brought back */
-    struct index taken; /* ids of ends that the database took: value anything */
+    bool followed;          /* the transaction has jobs that workflows pushed or brought back */
+    struct index taken;     /* ids of ends that the database took: value anything */
+    struct index cancelled; /* of these, what was to go back but had been cancelled */
     /* claim thread */
     struct pg_conn to_claim;
     struct index names; /* flow id: struct pg_flow */
@@ -179,6 +181,14 @@ void pg_print_attempts(struct pg *pg, struct jobs_query *q);
 /* postgres_outbox.c: pushes inside store:tx */
 void pg_tx_committed(struct jobs *jobs);
 void pg_relay(struct pg *pg); /* write thread */
+
+/* postgres_batch.c, in an open transaction.  New ones; which members and steps had been cancelled;
+ * what ended is counted. */
+bool pg_write_crowds(struct pg *pg, const struct push_op *pushes, struct err *err);
+bool pg_read_cancelled(struct pg *pg, struct err *err);
+bool pg_count_members(struct pg *pg, struct err *err);
+void pg_show_batch(struct pg *pg, struct jobs_query *q); /* ask thread: q->out, or q->err */
+void pg_query_batch(struct jobs *jobs, struct jobs_query *q);
 
 /* postgres_writer.c, postgres_claim.c, postgres_ask.c */
 void *pg_write_main(void *pg);

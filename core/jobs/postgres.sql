@@ -355,6 +355,25 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Counts ended members of batches, and pushes what follows the last ones. Returns how many of these there were.
+CREATE OR REPLACE FUNCTION maru.count_members(ids bigint[], dones bigint[], faileds bigint[]) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE c record; b maru.batch; t bigint := maru.now(); n int := 0; a text;
+BEGIN
+  FOR c IN SELECT * FROM unnest(ids, dones, faileds) u(id, done, failed) ORDER BY id LOOP
+    UPDATE maru.batch x SET succeeded = x.succeeded + c.done, failed = x.failed + c.failed WHERE x.id = c.id RETURNING * INTO b;
+    CONTINUE WHEN NOT FOUND OR b.finished_at > 0 OR b.succeeded + b.failed < b.total;
+    UPDATE maru.batch x SET finished_at = t WHERE x.id = c.id;
+    CONTINUE WHEN b.last IS NULL;
+    -- The counts' place is the end of the arguments: "$batch"}
+    a := left(b.args, -9) || format('{"id":%s,"total":%s,"succeeded":%s,"failed":%s}}', b.id, b.total, b.succeeded, b.failed);
+    INSERT INTO maru.job(id, flow, prio, max_attempts, timeout_ms, created_at, run_at, key, args, extra)
+      VALUES(b.last, b.flow, b.prio, b.max_attempts, b.timeout_ms, t, t, b.key, a, b.extra);
+    INSERT INTO maru.ready(id, flow, prio, run_at, key) VALUES(b.last, b.flow, b.prio, t, b.key);
+    n := n + 1;
+  END LOOP;
+  RETURN n;
+END $$;
+
 -- Writes ends; returns the ids that were still the caller's. fin: 0 done, 2 again later, 3 dead,
 -- 4 cancelled, 5 back as it was, 6 expired (ORDER job_end). delays: ns from now, 0 = at once, in front.
 CREATE OR REPLACE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
@@ -413,7 +432,7 @@ END $$;
 -- What a node had that is gone comes back, in front. blamed: those that ran when it died (NULL: all):
 -- one more crash, and with the third one dead. how: what is known of its end.
 CREATE OR REPLACE FUNCTION maru.recover(gone bigint, blamed bigint[], how text DEFAULT NULL) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE n int; k int[]; s text[]; who text;
+DECLARE batches bigint[]; none bigint[]; over bigint[]; n int; k int[]; s text[]; who text;
 BEGIN
   SELECT name INTO who FROM maru.node WHERE id = gone;
   PERFORM maru.log_attempts(array_agg(c.id), array_agg(j.attempt + 1), array_agg(j.attempt + j.crashes + 1), array_agg(c.at),
@@ -434,6 +453,9 @@ BEGIN
     SELECT j.id, j.extra, CASE WHEN j.crashes >= 3 THEN 3 ELSE 4 END, c.at, j.attempt,
       CASE WHEN j.crashes >= 3 THEN format('quarantined: took the process down %s times', j.crashes) END
     FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (j.crashes >= 3 OR c.cancel) AND j.extra ~ '"step":';
+  SELECT array_agg(m.batch), array_agg(0::bigint), array_agg(m.n) INTO batches, none, over FROM (
+    SELECT (j.extra::json->>'batch')::bigint AS batch, count(*) AS n FROM maru.claimed c JOIN maru.job j ON j.id = c.id
+    WHERE c.node = gone AND (j.crashes >= 3 OR c.cancel) AND j.extra ~ '"batch":' GROUP BY 1) m;
   DELETE FROM maru.job j USING maru.claimed c WHERE c.node = gone AND j.id = c.id AND (j.crashes >= 3 OR c.cancel);
   UPDATE maru.job j SET run_at = 0 FROM maru.claimed c WHERE c.node = gone AND j.id = c.id;
   INSERT INTO maru.ready(id, flow, prio, run_at, key)
@@ -445,6 +467,9 @@ BEGIN
     INTO n, k, s FROM x JOIN maru.flow fl ON fl.id = x.flow;
   IF k IS NOT NULL THEN
     PERFORM maru.unpark(k, s);
+  END IF;
+  IF batches IS NOT NULL THEN
+    PERFORM maru.count_members(batches, none, over);
   END IF;
   DELETE FROM maru.node WHERE id = gone;
   RETURN n;
@@ -482,6 +507,9 @@ BEGIN
       INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
         VALUES(h, job_id, 4, j.flow, j.prio, j.attempt, j.max_attempts, j.created_at, 0, maru.now());
       INSERT INTO maru.stray(job, extra, fin, started_at, attempt) SELECT job_id, j.extra, 4, 0, j.attempt WHERE j.extra ~ '"step":';
+      IF j.extra ~ '"batch":' AND maru.count_members(ARRAY[(j.extra::json->>'batch')::bigint], '{0}', '{1}') > 0 THEN
+        PERFORM pg_notify('maru', 'w');
+      END IF;
       RETURN 'gone';
     END IF;
     UPDATE maru.claimed SET cancel = true WHERE id = job_id RETURNING node INTO at_node;
@@ -565,6 +593,8 @@ BEGIN
   DELETE FROM maru.dead WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.dead WHERE dead_at < t - dead_ttl LIMIT 5000));
   DELETE FROM maru.attempt WHERE id = ANY(ARRAY(SELECT id FROM maru.attempt ORDER BY id LIMIT 20000)) AND ended_at < t - dead_ttl;
   DELETE FROM maru.held WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.held WHERE until < t LIMIT 20000));
+  DELETE FROM maru.batch WHERE id = ANY(ARRAY(SELECT id FROM maru.batch WHERE finished_at > 0 AND finished_at < t - dead_ttl
+    ORDER BY finished_at LIMIT 5000));
   DELETE FROM maru.writer WHERE at < t - 86400000000000;
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   IF (SELECT pg_relation_size(format('maru.past_%s', h)::regclass)) > past_rows * 100 THEN

@@ -183,9 +183,12 @@ static void answer_change(struct lane_message *message)
     c->done(c);
 }
 
-static void run_query(struct pg *pg, struct jobs_query *q)
+static void run_query(struct pg *pg, const struct pg_ask *ask)
 {
-    if (pg_connect(&pg->to_ask, &q->err)) {
+    struct jobs_query *q = ask->query;
+    if (ask->batch) {
+        pg_show_batch(pg, q);
+    } else if (pg_connect(&pg->to_ask, &q->err)) {
         if (q->ids_of)
             pg_find_ids(pg, q);
         else
@@ -413,7 +416,7 @@ void *pg_ask_main(void *arg)
             pg_sleep(pg, &pg->ask_wake, clock_ns() + COUNT_MS / 4 * NS_PER_MS);
         pthread_mutex_unlock(&pg->lock);
         if (ask && ask->query)
-            run_query(pg, ask->query);
+            run_query(pg, ask);
         else if (ask && ask->workflow)
             pg_show_workflow(pg, ask->workflow);
         else if (ask)

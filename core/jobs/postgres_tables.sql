@@ -124,3 +124,11 @@ CREATE TABLE maru.workflow_signal(run bigint NOT NULL, seq int NOT NULL, name te
 -- Ends of steps' jobs that came to be in here, until a node has decided what follows.
 CREATE TABLE maru.stray(id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, job bigint NOT NULL, extra text NOT NULL,
   fin smallint NOT NULL, started_at bigint NOT NULL, attempt int NOT NULL, error text);
+
+-- version 5
+-- Batches: what ended of their members, and what follows the last of them (crowd.h).
+CREATE TABLE maru.batch(id bigint PRIMARY KEY, total bigint NOT NULL, succeeded bigint NOT NULL DEFAULT 0,
+  failed bigint NOT NULL DEFAULT 0, created_at bigint NOT NULL, finished_at bigint NOT NULL DEFAULT 0, description text,
+  last bigint, flow int, prio smallint, max_attempts smallint, timeout_ms int, key text, args text, extra text)
+  WITH (fillfactor = 10);
+CREATE INDEX batch_finished ON maru.batch(finished_at) WHERE finished_at > 0;

@@ -40,7 +40,8 @@ static bool next_block(struct pg *pg, int64_t *first, struct err *err)
 bool pg_give_ids(struct pg *pg, struct push_op *op, struct err *err)
 {
     int64_t first;
-    if (pg->id_limit - pg->next_id < op->count) {
+    int64_t count = op->crowd ? crowd_ids(op) : op->count;
+    if (pg->id_limit - pg->next_id < count) {
         if (!next_block(pg, &pg->next_id, err))
             return false;
         pg->id_limit = pg->next_id + (INT64_C(1) << PG_BLOCK_BITS);
@@ -48,8 +49,12 @@ bool pg_give_ids(struct pg *pg, struct push_op *op, struct err *err)
             return false;
         shared_ids(pg->jobs, first, first + (INT64_C(1) << PG_BLOCK_BITS));
     }
-    for (struct job *job = op->first; job; job = job->next)
-        job->id = pg->next_id++;
+    if (op->crowd)
+        crowd_number(op, pg->next_id);
+    int64_t id = pg->next_id;
+    for (struct job *job = op->first; job && !op->crowd; job = job->next)
+        job->id = id++;
+    pg->next_id += count;
     return true;
 }
 
@@ -228,7 +233,8 @@ static bool put(struct pg *pg, struct cursor *c, struct err *err)
         int flow = 0;
         pg_array(&a, column_types[column]);
         for (int n = 0; n < PG_ROWS && (job = next_job(&at)); n++) {
-            if (column == FLOW && at.op != last && !(flow = pg_flow_of(pg, job, err))) {
+            if (column == FLOW && (at.op != last || at.op->crowd) &&
+                !(flow = pg_flow_of(pg, job, err))) {
                 pg_args_free(&a);
                 return false;
             }
@@ -268,6 +274,8 @@ bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err)
         if (op->first->id == 0 && !pg_give_ids(pg, op, err))
             return false;
     }
+    if (!pg_write_crowds(pg, pushes, err))
+        return false;
     if (special && (!take_fires(pg, err) || !pg_take_keys(pg, err) || !give_back_fires(pg, err)))
         return false;
     return put_all(pg, false, err) && (!special || put_all(pg, true, err));
@@ -363,7 +371,8 @@ static bool transaction(struct pg *pg, struct err *err)
     pg->seq++;
     if (pg_run(&pg->to_write, "BEGIN", err) && pg_write_pushes(pg, pg->jobs->batch.pushes, err) &&
         pg_write_settings(pg, pg->jobs->batch.settings, err) && write_ends(pg, err) &&
-        pg_write_attempts(pg, err) && workflow_record(pg->jobs, pg, err) && number_batch(pg, err)) {
+        pg_write_attempts(pg, err) && pg_read_cancelled(pg, err) &&
+        workflow_record(pg->jobs, pg, err) && pg_count_members(pg, err) && number_batch(pg, err)) {
         pg->unknown = true;
         if (!pg_run(&pg->to_write, "COMMIT", err)) {
             pg->unknown = err->code == ERR_IO;

@@ -84,7 +84,6 @@ void wfp_forget(struct pg *pg)
     forget_runs(w);
     forget_steps(w);
     forget_rows(w);
-    index_free(&w->cancelled);
     w->written = NULL;
 }
 
@@ -234,15 +233,13 @@ static bool lock_runs(struct wf *f, const int64_t *runs, size_t count)
     return r != NULL;
 }
 
-/* The next job from *at on that ended a step here and that the database took; back: that goes back
- * to the queue. */
-static const struct job *next_end(struct wf *f, struct list **at, bool back, struct wf_ref *ref)
+/* The next job from *at on that may have ended a step and that the database took. */
+static const struct job *next_end(struct wf *f, struct list **at, struct wf_ref *ref)
 {
     struct pg *pg = wfp_pg(f);
     for (; *at != &f->jobs->batch.ends; *at = (*at)->next) {
         const struct job *job = list_entry(*at, struct job, link);
-        bool goes = job->end == JOB_END_RETRY || job->end == JOB_END_INTERRUPTED;
-        if (goes != back || !wf_ref_of(f->w, job, ref) || !index_get(&pg->taken, job->id))
+        if (!wf_ref_of(f->w, job, ref) || !index_get(&pg->taken, job->id))
             continue;
         *at = (*at)->next;
         return job;
@@ -258,7 +255,7 @@ static bool read_steps(struct wf *f)
     for (int column = 0; column < 3; column++) {
         struct list *at = f->jobs->batch.ends.next;
         pg_array(&a, column == 2 ? PG_INT4S : PG_INT8S);
-        while ((job = next_end(f, &at, false, &ref)))
+        while ((job = next_end(f, &at, &ref)))
             pg_add_int(&a, column == 0 ? job->id : column == 1 ? ref.run : ref.seq);
     }
     PGresult *r = pg_call(&wfp_pg(f)->to_write,
@@ -284,34 +281,10 @@ static bool read_steps(struct wf *f)
     return r != NULL;
 }
 
-/* Of what goes back: what had been cancelled, which maru.finish() ends. */
-static bool read_cancelled(struct wf *f)
-{
-    struct pg_args a = {0};
-    struct list *at = f->jobs->batch.ends.next;
-    struct wf_ref ref;
-    const struct job *job;
-    pg_array(&a, PG_INT8S);
-    while ((job = next_end(f, &at, true, &ref)))
-        pg_add_int(&a, job->id);
-    if (a.counts[0] == 0) {
-        pg_args_free(&a);
-        return true;
-    }
-    PGresult *r = pg_call(&wfp_pg(f)->to_write,
-                          "SELECT u.id FROM unnest($1) u(id) WHERE NOT EXISTS"
-                          " (SELECT 1 FROM maru.job j WHERE j.id = u.id)",
-                          &a, f->err);
-    for (int i = 0; r && i < PQntuples(r); i++)
-        index_set(&wfp_pg(f)->workflows->cancelled, pg_get_int(r, i, 0), wfp_pg(f));
-    PQclear(r);
-    return r != NULL;
-}
-
 static bool begin(struct wf *f, const int64_t *runs, size_t count)
 {
     wfp_forget(wfp_pg(f));
-    return count == 0 || (lock_runs(f, runs, count) && read_steps(f) && read_cancelled(f));
+    return count == 0 || (lock_runs(f, runs, count) && read_steps(f));
 }
 
 static int end_of(struct wf *f, const struct job *job, enum job_end *end)
@@ -319,7 +292,7 @@ static int end_of(struct wf *f, const struct job *job, enum job_end *end)
     struct pg *pg = wfp_pg(f);
     if (!index_get(&pg->taken, job->id))
         return 0;
-    if (index_get(&pg->workflows->cancelled, job->id))
+    if (index_get(&pg->cancelled, job->id))
         *end = JOB_END_CANCELLED;
     return 1;
 }

@@ -38,10 +38,9 @@ struct wfp_step { /* read ahead, by the id of the job that ended */
 
 /* pg->workflows; write thread. */
 struct wf_postgres {
-    struct index runs;      /* struct wfp_run */
-    struct index steps;     /* struct wfp_step */
-    struct index cancelled; /* jobs that went back, but had been cancelled */
-    struct index touched;   /* runs of which something below is */
+    struct index runs;    /* struct wfp_run */
+    struct index steps;   /* struct wfp_step */
+    struct index touched; /* runs of which something below is */
     struct wfp_row *rows;
     size_t row_count, row_cap;
     struct wfp_over *overs;

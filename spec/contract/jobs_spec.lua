@@ -95,7 +95,6 @@ return M
 }
 
 local ONE_NODE = "one server alone has this record"
-local NO_BATCHES = "batches are kept by one server or by Redis"
 local DRIVERS = {
   {
     name = "sqlite",
@@ -131,7 +130,7 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = { batches = NO_BATCHES, ["shared batches"] = NO_BATCHES },
+    lacks = {},
   },
   {
     name = "redis",

@@ -510,7 +510,7 @@ function app.jobs:cancel(id) end
 function app.jobs:retry(id) end
 --- (waits) Jobs that are counted together, pushed all or none: { { name, args, options }, … }. When all have ended, the job
 --- `done` is pushed, once, with args.batch = { id, total, succeeded, failed } (dead, cancelled and expired ones have failed).
---- Its jobs have no unique key. With jobs.driver = "sqlite" only.
+--- Its jobs have no unique key.
 ---@param list table[]
 ---@param options? { done?: table, description?: string }   done = { name, args }
 ---@return integer|nil id, string?, string?
