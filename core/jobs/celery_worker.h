@@ -1,7 +1,16 @@
-/* celery_worker.h -- this process as a Celery worker; known to celery_events.c and
- * celery_control.c. */
+/* celery_worker.h -- this process as a Celery worker, in the eyes of monitors.
+ *
+ *   celery_worker.c   that it is there: heartbeats, and what it has to be asked
+ *   celery_events.c   what it tells of tasks
+ *   celery_control.c  who asks, and the answer's way back; what is asked stands in
+ *   celery_inspect.c  about tasks, celery_stats.c about this node, celery_order.c what is ordered
+ *
+ * Known to these.  Keeper thread, but for what says otherwise.
+ */
 #pragma once
 
+#include "base/json.h"
+#include "jobs/celery_request.h"
 #include "jobs/redis_record.h"
 
 enum { EVENTS_BYTES = 256 << 10, CONTROL_MOST = 64, BEAT_MS = 2000, STARTED_MS = 250 };
@@ -20,11 +29,49 @@ struct celery_worker {
         int64_t count;
     } * total[REDIS_KINDS];
     int total_count;
-    int64_t beat_at, started_at; /* monotonic, ns; keeper only */
+    bool quiet; /* no events of tasks: a monitor ordered so */
+
+    /* keeper only */
+    int64_t beat_at, started_at; /* monotonic, ns */
     bool online;
+    /* Queues that remote control added, and those it cancelled; until this process ends. */
+    char *added[REDIS_QUEUES], *left[REDIS_QUEUES];
+    int added_count, left_count;
 };
 
-/* Runs what a request asks for; `reply` gets its JSON, unless nobody wants one. */
+/* One request of remote control. */
+struct celery_call {
+    struct redis_record *rec;
+    struct str arguments; /* JSON, or empty */
+};
+/* Appends the answer's JSON; nothing stands for null. */
+typedef void celery_method_fn(struct celery_call *call, struct buf *out);
+struct celery_method {
+    const char *name;
+    celery_method_fn *run;
+};
+/* The last one's name is NULL. */
+extern const struct celery_method celery_questions[];        /* celery_inspect.c */
+extern const struct celery_method celery_worker_questions[]; /* celery_stats.c */
+extern const struct celery_method celery_orders[];           /* celery_order.c */
+
+/* Runs what a request asks for, and answers who wants an answer. */
 void celery_control_run(struct redis_record *rec, struct str message);
-/* Appends [{id, name, args, …}] of what runs here (running) or waits in hand; takes both locks. */
-void celery_active(struct redis_record *rec, bool running, struct buf *out);
+
+/* celery_order.c */
+void celery_order_free(struct celery_worker *worker);
+
+/* celery_events.c.  An event with the fields that all have, left open; the worker's lock held. */
+struct json celery_event_begin(struct redis_record *rec, struct buf *out, const char *type,
+                               int64_t at_wall);
+/* What began to run since the last look. */
+void celery_events_started(struct redis_record *rec);
+/* It was revoked while it was not due, and nobody had it. */
+void celery_events_revoked(struct redis_record *rec, struct str uuid);
+/* Arguments as their sender wants them shown (header `header`), or else their
+ * repr. */
+void celery_shown_field(struct json *w, const char *key, const struct celery_message *m,
+                        const char *header, struct str json);
+
+/* celery_worker.c: a heartbeat, at once. */
+bool celery_beat(struct redis_record *rec, struct err *err);

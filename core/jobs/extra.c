@@ -57,6 +57,7 @@ void extra_free(struct job *job)
             mem_free(*text_of(extra, &fields[i]));
     mem_free(extra->error);
     mem_free(extra->message);
+    mem_free(extra->traceback);
     mem_free(extra);
     job->extra = NULL;
 }

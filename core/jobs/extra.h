@@ -42,9 +42,10 @@ struct job_extra {
     /* not on disk */
     float progress; /* 0 … 1, of the run that has_progress */
     bool has_progress;
-    char *message;  /* what it says it does, or NULL */
-    bool external;  /* for a Python worker */
-    uint64_t lease; /* a shared record's fence of this claim (driver.h) */
+    char *message;   /* what it says it does, or NULL */
+    bool external;   /* for a Python worker */
+    char *traceback; /* of its last run, which failed, for a shared record; or NULL */
+    uint64_t lease;  /* a shared record's fence of this claim (driver.h) */
 };
 
 extern const struct job_extra extra_none; /* all zero: what most jobs have */

@@ -14,32 +14,23 @@ struct wish {
     struct arena *arena;
 };
 
-static void add_queue(const char **list, int *count, const char *name)
-{
-    for (int i = 0; i < *count; i++)
-        if (strcmp(list[i], name) == 0)
-            return;
-    if (*count < REDIS_QUEUES)
-        list[(*count)++] = name;
-}
-
 /* Queues of the configuration, of the kinds that run here, and where such were pushed. */
 static int wanted_queues(struct redis_record *rec, struct wish *w, const char **list)
 {
     int count = 0;
     for (int i = 0; i < rec->queue_count; i++)
-        add_queue(list, &count, rec->queues[i]);
+        count = celery_queue_add(list, count, rec->queues[i]);
     jobs_lock(rec->jobs);
     for (int i = 0; i < w->room.kinds; i++)
-        add_queue(list, &count, w->room.kind[i]->queue->name);
+        count = celery_queue_add(list, count, w->room.kind[i]->queue->name);
     for (size_t i = 0; rec->seen && i < rec->seen->elements; i++) {
         struct str kind = redis_item(rec->seen, i), queue = str_split(&kind, '\n');
         const struct kind *k = map_get(rec->jobs->kinds, kind);
         if (k && k->target)
-            add_queue(list, &count, arena_strdup(w->arena, queue));
+            count = celery_queue_add(list, count, arena_strdup(w->arena, queue));
     }
     jobs_unlock(rec->jobs);
-    return count;
+    return celery_consumed(rec, list, count);
 }
 
 /* Each task that runs here, and how many more of it may. */
@@ -200,6 +191,14 @@ static void keep_claim(struct redis_record *rec, struct claim *c)
         claim_free(before);
 }
 
+/* What does not run now is told to monitors, too, but for what goes back to others and for what
+ * is no message. */
+static bool is_told(const struct ending *e)
+{
+    return e->kind != ENDING_BAD &&
+           (e->kind != ENDING_BACK || e->run_at_wall == e->claim->m.eta_wall);
+}
+
 /* Hands the rows to the engine, and ends those that do not run. */
 static bool take_rows(struct redis_record *rec, const redisReply *reply, struct err *err)
 {
@@ -211,7 +210,7 @@ static bool take_rows(struct redis_record *rec, const redisReply *reply, struct 
         struct claim *c = claim_make(reply->element[i]);
         bool out = turned_away(reply->element[i], c, &away[n], &reasons[n]);
         struct job *job = out ? NULL : job_of(rec, reply->element[i], c);
-        if (!out)
+        if (!out || is_told(&away[n]))
             celery_events_received(rec, c);
         if (!out && job) {
             keep_claim(rec, c);
@@ -229,6 +228,8 @@ static bool take_rows(struct redis_record *rec, const redisReply *reply, struct 
     *end = NULL;
     shared_arrive(rec->jobs, first);
     bool ok = redis_end_all(rec, rec->keep, away, n, err);
+    if (ok)
+        celery_events_ended(rec, away, NULL, n);
     for (int i = 0; i < n; i++)
         claim_free(away[i].claim);
     mem_free(reasons);

@@ -37,17 +37,19 @@ static struct celery_result result_of(const struct ending *e, int64_t now_wall)
         break;
     case ENDING_DEAD:
         r.state = CELERY_FAILURE;
-        r.traceback = e->error;
+        r.traceback = e->traceback.n ? e->traceback : e->error;
         break;
     case ENDING_CANCELLED:
     case ENDING_EXPIRED:
         r.state = CELERY_REVOKED;
         r.exc_type = STR("TaskRevokedError");
-        r.exc_message = e->kind == ENDING_EXPIRED ? STR("expired") : STR("revoked");
+        r.exc_message = e->kind == ENDING_EXPIRED ? STR("expired")
+                        : e->terminated           ? STR("terminated")
+                                                  : STR("revoked");
         break;
     case ENDING_RETRY:
         r.state = CELERY_RETRY;
-        r.traceback = e->error;
+        r.traceback = e->traceback.n ? e->traceback : e->error;
         r.done_wall = 0;
         break;
     case ENDING_BACK:

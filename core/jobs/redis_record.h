@@ -124,6 +124,8 @@ struct ending {
         ENDING_BAD,   /* to the quarantine */
     } kind;
     struct str error, result;
+    struct str traceback;  /* of a failure; empty = the error alone */
+    bool terminated;       /* cancelled while it ran */
     const char *exception; /* NULL = RuntimeError */
     int64_t run_at_wall;
     int attempt;
@@ -176,13 +178,18 @@ struct str redis_bound_queue(struct redis_record *rec, struct arena *arena, stru
 /* celery_events.c: this process as a Celery worker in the eyes of monitors. */
 void celery_events_open(struct redis_record *rec);
 void celery_events_received(struct redis_record *rec, const struct claim *claim);
-/* Writer thread: before the claims are dropped. */
+/* Before the claims are dropped; `jobs` is NULL for those that never became jobs here. */
 void celery_events_ended(struct redis_record *rec, const struct ending *endings,
                          struct job *const *jobs, int count);
 /* Keeper thread: heartbeats, what is queued, answers to remote control. */
 bool celery_events_run(struct redis_record *rec, struct err *err);
 /* Keeper thread, last: says that the worker goes. */
 void celery_events_stop(struct redis_record *rec);
+/* Keeper thread: a list of the queues that this node consumes, as remote control has changed it:
+ * without those it cancelled, with those it added; its length. */
+int celery_consumed(const struct redis_record *rec, const char **list, int count);
+/* A name more in such a list of REDIS_QUEUES, unless it is there; its length. */
+int celery_queue_add(const char **list, int count, const char *name);
 /* Listener thread: a request came in. */
 void celery_control(struct redis_record *rec, struct str message);
 void celery_events_close(struct redis_record *rec);

@@ -195,6 +195,7 @@ static struct ending ending_of(const struct job *job, struct claim *claim)
     struct ending e = {.claim = claim, .attempt = job->attempt};
     const char *error = job_extra(job)->error;
     e.error = str_c(error);
+    e.traceback = str_c(job_extra(job)->traceback);
     switch ((enum job_end)job->end) {
     case JOB_END_DONE:
         e.kind = ENDING_DONE;
@@ -208,6 +209,7 @@ static struct ending ending_of(const struct job *job, struct claim *claim)
         break;
     case JOB_END_CANCELLED:
         e.kind = ENDING_CANCELLED;
+        e.terminated = job->attempt >= claim->attempt;
         break;
     case JOB_END_EXPIRED:
         e.kind = ENDING_EXPIRED;

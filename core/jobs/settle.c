@@ -98,12 +98,24 @@ static void come_back(struct jobs *jobs, struct job *job, const struct run *run,
         place_ready_front(jobs, job);
 }
 
+/* A shared record tells it to who waits elsewhere: with the error above it, as Lua prints one. */
+static void hand_traceback(struct jobs *jobs, struct job *job, struct run *run)
+{
+    struct job_extra *extra = jobs->driver->shared ? extra_make(job) : NULL;
+    if (!extra)
+        return;
+    mem_free(extra->traceback);
+    extra->traceback =
+        run->traceback && run->error ? mem_printf("%s\n%s", run->error, run->traceback) : NULL;
+}
+
 void settle_failed(struct jobs *jobs, struct job *job, struct run *run, int64_t now_wall)
 {
     jobs->failed_total++;
     job->queue->failed_total++;
     metric_add(job->kind->failed, 1);
     attempt_log(jobs, job, run, now_wall);
+    hand_traceback(jobs, job, run);
     gauge_add(jobs, job->queue, now_wall, RATE_FAILED);
     if (run->end != JOB_END_DISCARDED && job->attempt < job->max_attempts)
         try_again(jobs, job, run, now_wall);

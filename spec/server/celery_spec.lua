@@ -2,9 +2,9 @@
 local cjson = require("cjson")
 local redis = require("spec.support.redis")
 local server = require("spec.support.server")
-local socket = require("socket")
 
 local PYTHON = "/usr/bin/python3"
+local node = "maru@" .. server.shell("hostname"):match("%S+")
 
 local plugin = [[
 local M = { name = "lua", version = "1.0.0" }
@@ -47,7 +47,7 @@ return M
 ]]
 
 describe("maru beside Celery", function()
-  local db, maru, worker
+  local db, maru, worker, client
 
   local function start_maru(more)
     local set = { "jobs.driver=redis", "jobs.url=" .. db.url, "jobs.lease=2s", "celery.queues=lua",
@@ -63,11 +63,24 @@ describe("maru beside Celery", function()
       db.url, PYTHON, command))
   end
 
+  --- A Python client that stays: to import Celery takes longer than to ask it.
+  local function start_client()
+    server.shell(("mkfifo %s/ask %s/answer"):format(db.dir, db.dir))
+    -- the shell that waits at the pipes holds no other's output
+    server.shell(("{ cd spec/support/celery && PYTHONDONTWRITEBYTECODE=1 VISIBILITY=3 BROKER=%s exec %s ask.py - "
+      .. "<%s/ask >%s/answer 2>%s/client; } >/dev/null 2>&1 &"):format(db.url, PYTHON, db.dir, db.dir, db.dir))
+    client = { to = assert(io.open(db.dir .. "/ask", "w")) }
+    client.from = assert(io.open(db.dir .. "/answer", "r"))
+  end
+
   --- Runs Python code that sets `answer`; what that is.
   local function ask(code)
-    local out, status = python("ask.py '" .. code:gsub("'", "'\\''") .. "'")
-    assert(status == 0, out)
-    return cjson.decode(out:match("([^\n]*)\n?$"))
+    client.to:write(cjson.encode(code), "\n")
+    client.to:flush()
+    local line = assert(client.from:read("*l"), server.read_file(db.dir .. "/client"))
+    local reply = cjson.decode(line)
+    assert(not reply.error, reply.error)
+    return reply.answer
   end
 
   local function kill_worker()
@@ -81,11 +94,20 @@ describe("maru beside Celery", function()
     end
   end
 
-  local function start_worker()
-    kill_worker()
+  --- A Python worker, the one there is or a new one.
+  local function need_worker()
+    if worker then
+      return
+    end
     local out = server.shell(("cd spec/support/celery && PYTHONDONTWRITEBYTECODE=1 VISIBILITY=3 BROKER=%s exec %s -m "
-      .. "celery -A tapp worker -P solo -Q celery -n py@here >%s/worker 2>&1 & echo $!"):format(db.url, PYTHON, db.dir))
+      .. "celery -A tapp worker -P threads -c 4 -Q celery -n py@here --without-mingle --without-gossip -E "
+      .. ">%s/worker 2>&1 & echo $!"):format(db.url, PYTHON, db.dir))
     worker = tonumber(out:match("%d+"))
+  end
+
+  --- A message of maru's tasks that somebody took and did not give up.
+  local function unacked()
+    return db:call("HVALS", "unacked"):match('"lua%.%w+"')
   end
 
   local function job_of(id)
@@ -101,11 +123,17 @@ describe("maru beside Celery", function()
 
   setup(function()
     db = redis.start()
+    start_client()
+    need_worker()
     maru = start_maru()
   end)
 
   teardown(function()
     kill_worker()
+    if client then
+      client.to:close() -- its input ends, and it with it
+      client.from:close()
+    end
     if maru then
       maru:stop()
     end
@@ -134,18 +162,18 @@ answer = [values, passed >= 1, outcome(gone), outcome(send('lua.add', [4, 4], pr
     assert.is_true(got[2])
     assert.matches("^TaskRevokedError: expired", got[3])
     assert.same(8, got[4])
-    assert.same("0", db:call("ZCARD", "unacked_index"))
+    assert.is_nil(unacked())
   end)
 
   it("is a link of chains, a member and a body of chords", function()
-    start_worker()
+    need_worker()
     local got = ask([[answer = [
       outcome(chain(sig('lua.add', 1, 2), sig('py.add', 10), sig('lua.add', 100))()),
       outcome(group(sig('lua.add', 1, 2), sig('py.add', 3, 4))()),
       outcome(chord([sig('lua.add', 1, 2), sig('py.add', 3, 4)], sig('py.sum'))()),
       outcome(chord([sig('lua.add', 1, 2), sig('py.add', 3, 4)], sig('lua.sum'))()),
       outcome(chain(sig('lua.add', 1, 2), group(sig('py.add', 1), sig('lua.add', 2)), sig('lua.sum'))()),
-      outcome(AsyncResult(chord([sig('lua.fail', 'part'), sig('py.add', 3, 4)], sig('py.sum'))().id, app=app)),
+      outcome(of(chord([sig('lua.fail', 'part'), sig('py.add', 3, 4)], sig('py.sum'))().id)),
       outcome(chain(sig('lua.fail', 'link'), sig('py.add', 1))())]
 first = send('lua.add', [1, 2], link=sig('py.add', 1))
 outcome(first)
@@ -156,50 +184,158 @@ answer.append(outcome(first.children[0])) ]])
     assert.same(4, got[8])
   end)
 
-  it("answers celery inspect and celery control revoke", function()
-    local pong, status = python("-m celery -A tapp inspect ping --json -d maru@$(hostname)")
+  it("answers celery inspect on the command line", function()
+    local pong, status = python("-m celery -A tapp inspect ping --json -d " .. node)
     assert.same(0, status)
     assert.matches('"ok": "pong"', pong)
-    local slow = ask("answer = [send('lua.slow', [30]).id, send('lua.add', [1, 1], countdown=60).id]")
-    assert(server.wait_for(function()
-      local active = python("-m celery -A tapp inspect active --json")
-      return active:find(slow[1], 1, true) and active:find('"lua.slow"', 1, true)
-    end, 20))
-    local scheduled = python("-m celery -A tapp inspect scheduled --json")
-    assert.matches(slow[2], scheduled, 1, true)
-    local stats = cjson.decode((python("-m celery -A tapp inspect stats --json -d maru@$(hostname)"):match("(%b{})")))
-    local _, own = next(stats)
-    assert.same(64, own.pool["max-concurrency"] % 64 == 0 and 64)
-    assert.is_true(own.total["lua.add"] > 0)
-    assert.matches('"lua.add"', python("-m celery -A tapp inspect registered --json"))
-    local got = ask(("app.control.revoke(%q); app.control.revoke(%q)\nanswer = [outcome(AsyncResult(%q, app=app)), "
-      .. "outcome(AsyncResult(%q, app=app))]"):format(slow[1], slow[2], slow[1], slow[2]))
-    assert.matches("^TaskRevokedError", got[1])
-    assert.matches("^TaskRevokedError", got[2])
-    assert.matches(slow[1], python("-m celery -A tapp inspect revoked --json"), 1, true)
   end)
 
-  it("tells monitors of itself and of its tasks", function()
-    local types = ask([=[
-seen = {}
+  it("tells monitors what a worker of Celery's own tells, in the same words", function()
+    local got = ask(([=[
+at = %q
+for queue, pace in (("lua", 0.6), ("celery", 0.6)):
+    for i in range(3):
+        send("lua.slow" if queue == "lua" else "py.slow", [pace] if queue == "lua" else ["/dev/null", pace])
+held = {name: send(name, args, countdown=60).id for name, args in (("lua.add", [1, 2]), ("py.add", [1, 2]))}
+# what Flower asks when it opens the page of a worker, and the fields its pages have no default for
+both = {}
+for method in ("stats", "active_queues", "registered", "scheduled", "active", "reserved", "revoked", "conf"):
+    both[method] = until(lambda: (lambda got: got if got[at] and got["py@here"] or method in ("reserved", "revoked")
+                                  else None)(ask_all(method, at, "py@here")))
+lacks = {}
+for method, reply in both.items():
+    ours, theirs = reply[at], reply["py@here"]
+    if method in ("stats", "conf"):
+        lacks[method] = missing(ours, theirs)
+    elif theirs and isinstance(theirs[0], dict):
+        lacks[method] = missing(ours[0], theirs[0])
+safe = ask_all("active", at, safe=True)[at]
+answer = {"lacks": lacks, "both": {name: reply[at] for name, reply in both.items()}, "safe": safe, "held": held}
+app.control.revoke(list(held.values())) ]=]):format(node))
+    -- Python's pool and its own settings are nothing that maru has
+    for name, list in pairs(got.lacks) do
+      for _, field in ipairs(list) do
+        assert.is_truthy(name == "conf" or field:find("^total%.") or field:find("^rusage%.") or field:find("^pool%.")
+          or field:find("^broker%.transport_options"), name .. " lacks " .. field)
+      end
+    end
+    local stats = got.both.stats
+    assert.same(0, stats.pool["max-concurrency"] % 64)
+    assert.same({ "redis", "127.0.0.1" }, { stats.broker.transport, stats.broker.hostname })
+    assert.is_true(stats.total["lua.add"] > 0 and stats.rusage.utime > 0 and stats.uptime >= 0)
+    assert.same("lua.slow", got.both.active[1].name)
+    assert.same("[0.6]", got.safe[1].args)
+    assert.same(got.held["lua.add"], got.both.scheduled[1].request.id)
+    assert.same({ "lua.add", "lua.both" }, { got.both.registered[1], got.both.registered[2] })
+    assert.same("json", got.both.conf.task_serializer)
+  end)
+
+  it("obeys remote control, and says so when it cannot", function()
+    local got = ask(([=[
+at = %q
+def order(method, **arguments):
+    return ask_all(method, at, **arguments)[at]
+lines = [order("rate_limit", task_name="lua.both", rate_limit="10/m"), order("registered")[1],
+    order("rate_limit", task_name="lua.both", rate_limit="0"), order("rate_limit", task_name="x", rate_limit="1/s"),
+    order("rate_limit", task_name="lua.both", rate_limit="soon")]
+limits = [order("time_limit", task_name="lua.slow", soft=0.2, hard=5), outcome(send("lua.slow", [10])),
+    order("time_limit", task_name="lua.slow", soft=30), order("time_limit", task_name="lua.slow")]
+send("lua.both", [1], queue="more")
+queues = [order("add_consumer", queue="more"), outcome(send("lua.both", [2], queue="more"))["positional"],
+    [q["name"] for q in order("active_queues")], order("cancel_consumer", queue="more"),
+    [q["name"] for q in order("active_queues")], order("add_consumer", queue="a b")]
+events = [order(name) for name in ("disable_events", "disable_events", "enable_events", "enable_events", "heartbeat")]
+cannot = {name: order(name) for name in ("shutdown", "pool_grow", "pool_shrink", "pool_restart", "autoscale",
+    "memdump", "no_such_thing")}
+other = [order("clock")["clock"] > 0, order("hello", from_node="x@y", revoked={}), order("report")["ok"],
+    app.control.ping(timeout=10, limit=1, pattern="maru@*", matcher="glob")]
+answer = [lines, limits, queues, events, cannot, other] ]=]):format(node))
+    assert.same({ { ok = "new rate limit set successfully" }, "lua.both [rate_limit=10/m]",
+      { ok = "rate limit disabled successfully" }, { error = "unknown task" } }, { unpack(got[1], 1, 4) })
+    assert.matches("Invalid rate limit", got[1][5].error)
+    assert.same({ ok = "time limits set successfully" }, got[2][1])
+    assert.matches("time limit", got[2][2])
+    assert.matches("seconds", got[2][4].error)
+    assert.same({ { ok = "add consumer more" }, 2, { "lua", "more" }, { ok = "no longer consuming from more" },
+      { "lua" } }, { unpack(got[3], 1, 5) })
+    assert.matches("queue is a name", got[3][6].error)
+    assert.same({ "task events disabled", "task events already disabled", "task events enabled",
+      "task events already enabled" }, { got[4][1].ok, got[4][2].ok, got[4][3].ok, got[4][4].ok })
+    assert.same(cjson.null, got[4][5])
+    for name, reply in pairs(got[5]) do
+      assert.matches(name == "no_such_thing" and "does not know" or "is not supported: ", reply.error, 1, true)
+    end
+    assert.is_true(got[6][1] and got[6][2].clock > 0)
+    assert.matches("maru:", got[6][3])
+    assert.same({ ok = "pong" }, got[6][4][1][node])
+    assert.same("PONG", db:call("PING"))
+  end)
+
+  it("revokes: what waits never runs, what runs ends if it shall be terminated", function()
+    local got = ask(([=[
+at = %q
+runs, waits, queued = send("lua.slow", [30]), send("lua.add", [1, 1], countdown=60), None
+until(lambda: [t for t in ask_all("active", at)[at] if t["id"] == runs.id])
+one = ask_all("revoke", at, task_id=[runs.id, waits.id])[at]
+waited = outcome(waits)
+goes_on = ask_all("query_task", at, ids=[runs.id])[at]
+two = ask_all("revoke", at, task_id=runs.id, terminate=True)[at]
+answer = [one, waited, goes_on[runs.id][0], two, outcome(runs), runs.state,
+    ask_all("terminate", at, signal="KILL", task_id=["nobody"])[at], ask_all("revoked", at)[at],
+    [runs.id, waits.id]] ]=]):format(node))
+    assert.same({ ok = ("tasks %s, %s flagged as revoked"):format(got[9][1], got[9][2]) }, got[1])
+    assert.same({ "TaskRevokedError: revoked", "active" }, { got[2], got[3] })
+    assert.same({ ok = "terminate: " .. got[9][1] }, got[4])
+    assert.same({ "TaskRevokedError: terminated", "REVOKED" }, { got[5], got[6] })
+    assert.same({ ok = "terminate: tasks unknown" }, got[7])
+    local revoked = table.concat(got[8], " ")
+    assert.matches(got[9][1], revoked, 1, true)
+    assert.matches(got[9][2], revoked, 1, true)
+  end)
+
+  it("tells monitors of its tasks, in order, as a worker of Celery's own does", function()
+    local got = ask(([=[
+at, seen, fields = %q, {}, {}
 def note(event):
-    if event["hostname"].startswith("maru@"):
-        seen[event["type"]] = event
-    if "task-succeeded" in seen and "worker-heartbeat" in seen:
-        receiver.should_stop = True
+    fields.setdefault(event["hostname"] == at, {})[event["type"]] = set(event)
+    if "uuid" in event:
+        seen.setdefault(event["uuid"], []).append([event["type"][5:], event["timestamp"]])
 with app.connection() as connection:
     receiver = app.events.Receiver(connection, handlers={"*": note})
     gen = receiver.itercapture(limit=None, timeout=10, wakeup=False)
     next(gen)
-    send("lua.add", [20, 22])
+    tasks = {name: send("lua." + name, args, **options).id for name, args, options in (("add", [20, 22], {}),
+        ("fail", ["x"], {}), ("flaky", [], {}), ("slow", [30], {}), ("sum", [[1]], {"countdown": 60}),
+        ("nothing", [], {}))}
+    send("py.add", [1, 2]), send("py.fail", ["x"])
+    ends = {"add": "succeeded", "fail": "failed", "flaky": "succeeded", "slow": "revoked", "sum": "revoked",
+        "nothing": "failed"}
+    def has(uuid, what):
+        return [1 for name, _ in seen.get(uuid, []) if name == what]
+    asked, both = False, ("task-received", "task-started", "task-succeeded", "task-failed", "worker-heartbeat")
+    end = time.monotonic() + 20
     for _ in gen:
-        if receiver.should_stop:
+        if not asked and has(tasks["slow"], "started") and has(tasks["sum"], "received"):
+            asked = True
+            app.control.revoke([tasks["slow"], tasks["sum"]], terminate=True)
+        if time.monotonic() > end or all(has(tasks[name], what) for name, what in ends.items()) and all(
+                name in fields.get(ours, {}) for ours in (True, False) for name in both):
             break
-answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, event in seen.items()} ]=])
-    for _, name in ipairs({ "task-received", "task-started", "task-succeeded" }) do
-      assert.is_true(types[name][1], name)
-      assert.is_true(math.abs(types[name][2] - socket.gettime()) < 60)
-    end
+orders = {name: [what for what, _ in seen[uuid] if what != "sent"] for name, uuid in tasks.items()}
+rising = all(list(ats) == sorted(ats) for ats in ([at for what, at in events if what != "sent"]
+    for events in (seen[uuid] for uuid in tasks.values())))
+lacks = [[name, field] for name in both
+    for field in fields[False].get(name, {"all"}) - fields[True].get(name, set()) - {"utcoffset"}]
+answer = {"orders": orders, "rising": rising, "lacks": lacks, "now": later(0).timestamp(),
+    "at": seen[tasks["add"]][-1][1]} ]=]):format(node))
+    assert.same({ add = { "received", "started", "succeeded" }, fail = { "received", "started", "failed" },
+      flaky = { "received", "started", "retried", "received", "started", "retried", "received", "started",
+        "succeeded" },
+      slow = { "received", "started", "revoked" }, sum = { "received", "revoked" },
+      nothing = { "received", "failed" } }, got.orders)
+    assert.is_true(got.rising)
+    assert.same({}, got.lacks)
+    assert.is_true(math.abs(got.at - got.now) < 60)
   end)
 
   it("keeps its own jobs there: results, retries, unique keys, dead letters", function()
@@ -216,7 +352,7 @@ answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, ev
   end)
 
   it("runs a task of a Python worker and reads its result", function()
-    start_worker()
+    need_worker()
     local ids = {}
     for i, call in ipairs({ { task = "py.add", args = { 20, 22 } }, { task = "py.add", kwargs = { x = 1, y = 2 } },
       { task = "py.add", args = { 5 }, kwargs = { y = 6 }, options = { countdown = "1s" } },
@@ -229,7 +365,7 @@ answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, ev
     assert.same({ 42, 3, 11 }, { ended(ids[1]).result, ended(ids[2]).result, ended(ids[3]).result })
     local failed = ended(ids[4])
     assert.same({ "dead", "ValueError: from Lua" }, { failed.state, failed.error })
-    assert.same(42, ask(("answer = outcome(AsyncResult(%q, app=app))"):format(ids[1])))
+    assert.same(42, ask(("answer = outcome(of(%q))"):format(ids[1])))
   end)
 
   it("puts malformed messages aside, each with its reason, and goes on", function()
@@ -267,11 +403,11 @@ answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, ev
       assert.matches(reason, reasons, 1, true)
     end
     assert.same(5, ask("answer = outcome(send('lua.add', [2, 3]))"))
-    assert.same("0", db:call("HLEN", "unacked"))
+    assert.is_nil(unacked())
   end)
 
   it("gives the tasks of a Python worker that was killed to the next one", function()
-    start_worker()
+    need_worker()
     local file = db.dir .. "/slow"
     local id = ask(("answer = send('py.slow', [%q, 2]).id"):format(file))
     assert(server.wait_for(function()
@@ -281,8 +417,8 @@ answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, ev
     assert(server.wait_for(function()
       return tonumber(db:call("LLEN", "celery")) == 1
     end, 20), "the message did not come back")
-    start_worker()
-    assert.same("slept", ask(("answer = outcome(AsyncResult(%q, app=app))"):format(id)))
+    need_worker()
+    assert.same("slept", ask(("answer = outcome(of(%q))"):format(id)))
     kill_worker()
   end)
 
@@ -298,7 +434,7 @@ answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, ev
     maru = start_maru()
     local job = assert(ends(id))
     assert.same({ "done", "slept", 1 }, { job.state, job.result, job.crashes })
-    assert.same("0", db:call("HLEN", "unacked"))
+    assert.is_nil(unacked())
   end)
 
   it("loses nothing when Redis stops and comes back in the middle", function()
@@ -307,7 +443,7 @@ answer = {name: [event.get("uuid") is not None, event["timestamp"]] for name, ev
     db:kill()
     assert.is_nil(maru:post("/push", { job = "add", args = { 1, 1 } }).json.id)
     db:again()
-    local got = ask(("answer = [outcome(AsyncResult(i, app=app)) for i in %s]"):format(cjson.encode(ids)))
+    local got = ask(("answer = [outcome(of(i)) for i in %s]"):format(cjson.encode(ids)))
     for i = 1, 20 do
       assert.same("slept", got[i])
       assert.same(2 * (i - 1), got[20 + i])

@@ -7,6 +7,7 @@
 #include "base/json_pick.h"
 #include "base/sys.h"
 #include "jobs/celery_message.h"
+#include "jobs/celery_request.h"
 #include "jobs/celery_result.h"
 #include "jobs/celery_text.h"
 
@@ -334,4 +335,90 @@ TEST(ids_are_uuids_of_version_4_and_differ)
     celery_uuid(a);
     celery_uuid(b);
     CHECK(strcmp(a, b) != 0 && strlen(a) == 36 && a[14] == '4' && strchr("89ab", a[19]));
+}
+
+/* -- remote control -- */
+
+static bool ask(const char *body, struct celery_request *out)
+{
+    struct buf text = {0};
+    if (arena)
+        arena_destroy(arena);
+    arena = arena_create();
+    celery_envelope_write(str_c(body), STR("celery.pidbox"), STR(""), STR("{\"clock\": 41}"),
+                          &text);
+    bool ok = celery_request_read(buf_str(&text), STR("maru@here"), arena, out);
+    buf_free(&text);
+    return ok;
+}
+
+TEST(a_request_is_to_those_named_or_matched_or_to_all)
+{
+    struct celery_request r;
+    REQUIRE(ask("{\"method\": \"hello\", \"arguments\": {\"from_node\": \"w1@host1\"}, "
+                "\"destination\": null, \"pattern\": null, \"matcher\": null, \"ticket\": \"t\", "
+                "\"reply_to\": {\"exchange\": \"reply.celery.pidbox\", \"routing_key\": \"k\"}}",
+                &r));
+    CHECK(same(r.method, "hello") && same(r.ticket, "\"t\"") && r.clock == 41);
+    CHECK(same(r.exchange, "reply.celery.pidbox") && same(r.routing_key, "k"));
+    CHECK(same(r.arguments, "{\"from_node\": \"w1@host1\"}"));
+    CHECK(ask("{\"method\": \"ping\", \"destination\": [\"a@b\", \"maru@here\"]}", &r));
+    CHECK(r.routing_key.n == 0);
+    CHECK(ask("{\"method\": \"ping\", \"destination\": []}", &r));
+    CHECK(!ask("{\"method\": \"ping\", \"destination\": [\"a@b\", 5, null]}", &r));
+    CHECK(ask("{\"pattern\": \"maru@*\", \"matcher\": \"glob\"}", &r));
+    CHECK(!ask("{\"pattern\": \"w*\", \"matcher\": \"glob\"}", &r));
+    CHECK(!ask("{\"pattern\": \"maru.*\", \"matcher\": \"pcre\"}", &r));
+    CHECK(!ask("{\"pattern\": \"*********\", \"matcher\": \"glob\"}", &r));
+    CHECK(!ask("[]", &r) && !ask("nonsense", &r) && !ask("5", &r));
+}
+
+TEST(an_answer_carries_the_ticket_back)
+{
+    struct celery_request r;
+    struct buf text = {0}, body = {0};
+    REQUIRE(ask("{\"method\": \"ping\", \"ticket\": \"t\", \"reply_to\": "
+                "{\"exchange\": \"e\", \"routing_key\": \"k\"}}",
+                &r));
+    celery_reply_write(&r, STR("maru@here"), STR("{\"ok\": \"pong\"}"), 42, &text);
+    REQUIRE(celery_envelope_read(buf_str(&text), &body));
+    CHECK_STR(body.p, "{\"maru@here\": {\"ok\": \"pong\"}}");
+    struct str headers = json_pick_get(buf_str(&text), "headers");
+    CHECK(same(json_pick_get(headers, "ticket"), "\"t\"") &&
+          same(json_pick_get(headers, "clock"), "42"));
+    buf_clear(&text);
+    buf_clear(&body);
+    celery_reply_write(&r, STR("maru@here"), STR(""), 43, &text);
+    REQUIRE(celery_envelope_read(buf_str(&text), &body));
+    CHECK_STR(body.p, "{\"maru@here\": null}");
+    buf_free(&text);
+    buf_free(&body);
+}
+
+static void check_rate(const char *value, int64_t count, int64_t seconds)
+{
+    struct job_rate rate;
+    bool ok = celery_rate_read(str_c(value), &rate);
+    if (!ok || rate.count != count || rate.period_ns != seconds * NS_PER_SECOND)
+        TEST_FAIL("%s: %d %lld in %lld ns", value, ok, (long long)rate.count,
+                  (long long)rate.period_ns);
+}
+
+TEST(rates_are_read_as_celery_writes_them)
+{
+    struct job_rate rate;
+    check_rate("\"10/s\"", 10, 1);
+    check_rate("\"100/m\"", 100, 60);
+    check_rate("\"7/h\"", 7, 3600);
+    check_rate("5", 5, 1);
+    check_rate("\"5\"", 5, 1);
+    check_rate("0.1", 1, 10);
+    check_rate("\"\"", 0, 0);
+    check_rate("", 0, 0);
+    CHECK(celery_rate_read(STR("0"), &rate) && rate.count == 0);
+    for (const char *const *bad = (const char *const[]){"\"x\"", "\"5/d\"", "\"5/\\u0000\"", "-1",
+                                                        "\"-5/m\"", "[]", "true", "1e300", NULL};
+         *bad; bad++)
+        if (celery_rate_read(str_c(*bad), &rate))
+            TEST_FAIL("%s is a rate", *bad);
 }
