@@ -81,6 +81,24 @@ static bool limits_of(struct str headers, struct celery_message *out, struct err
     return ok && count == 2 ? true : err_set(err, ERR_INVALID, "timelimit is not [hard, soft]");
 }
 
+static int64_t our_number(struct str headers, const char *key)
+{
+    double value = 0;
+    bool is_ours = json_pick_number(json_pick_get(headers, key), &value) && value > 0;
+    return is_ours && value < 9e15 ? (int64_t)value : 0;
+}
+
+/* Headers of ours; what is no such thing is not heeded. */
+static void read_ours(struct arena *arena, struct str headers, struct celery_message *out)
+{
+    struct buf key = {0};
+    out->maru_id = our_number(headers, "maru");
+    out->version = our_number(headers, "maru_version");
+    if (json_pick_text(json_pick_get(headers, "maru_key"), &key))
+        out->key = str_n(arena_strdup(arena, buf_str(&key)), key.n);
+    buf_free(&key);
+}
+
 static bool read_headers(struct arena *arena, struct str headers, struct celery_message *out,
                          struct err *err)
 {
@@ -97,9 +115,7 @@ static bool read_headers(struct arena *arena, struct str headers, struct celery_
               whole_of(headers, "retries", 1000000, 0, &out->retries, err) &&
               whole_of(headers, "group_index", 1 << 30, -1, &out->group_index, err) &&
               limits_of(headers, out, err);
-    double maru = 0;
-    if (json_pick_number(json_pick_get(headers, "maru"), &maru) && maru > 0 && maru < 9e15)
-        out->maru_id = (int64_t)maru;
+    read_ours(arena, headers, out);
     out->ignore_result = str_eq_c(json_pick_get(headers, "ignore_result"), "true");
     out->redelivered = str_eq_c(json_pick_get(headers, "redelivered"), "true");
     return ok;

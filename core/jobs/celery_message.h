@@ -40,6 +40,8 @@ struct celery_message {
     struct str callbacks, errbacks, chain; /* arrays of signatures */
     struct str chord;                      /* a signature */
     int64_t maru_id;    /* header `maru`: the job's id, of messages we pushed; 0 = none */
+    int64_t version;    /* header `maru_version`: of a push that took another's place; 0 = none */
+    struct str key;     /* header `maru_key`: whose limits hold */
     struct str headers; /* all of them, of a message that was read: what is not known rides along */
 };
 

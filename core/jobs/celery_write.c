@@ -51,11 +51,11 @@ static void repr_member(struct json *w, const char *key, struct str json)
 /* Headers a producer adds (tracing, stamps) go on to a retry of the message. */
 static void other_headers(struct json *w, struct str headers)
 {
-    static const char *const known[] = {"lang",          "task",       "id",      "shadow",
-                                        "eta",           "expires",    "group",   "group_index",
-                                        "retries",       "timelimit",  "root_id", "parent_id",
-                                        "argsrepr",      "kwargsrepr", "origin",  "redelivered",
-                                        "ignore_result", "maru",       NULL};
+    static const char *const known[] = {
+        "lang",     "task",         "id",      "shadow",      "eta",           "expires",
+        "group",    "group_index",  "retries", "timelimit",   "root_id",       "parent_id",
+        "argsrepr", "kwargsrepr",   "origin",  "redelivered", "ignore_result", "maru",
+        "maru_key", "maru_version", NULL};
     struct json_pick p;
     struct str key, value;
     if (!json_pick_open(&p, headers, '{'))
@@ -106,6 +106,12 @@ static void write_headers(struct json *w, const struct celery_message *m)
     if (m->maru_id) {
         json_key(w, "maru");
         json_int(w, m->maru_id);
+    }
+    if (m->key.n)
+        member(w, "maru_key", m->key);
+    if (m->version) {
+        json_key(w, "maru_version");
+        json_int(w, m->version);
     }
     other_headers(w, m->headers);
     json_close(w, '}');

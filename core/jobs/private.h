@@ -241,6 +241,8 @@ struct push_op {
     int64_t unique_period_ns;
     bool replace;
     int64_t replaced; /* id of the queued job whose work this is now; or 0 */
+    bool refused;     /* a shared record cannot take it: ERR_INVALID */
+    uint8_t round;    /* redis_push.c */
     bool published;
     void (*ran)(struct jobs_push *push);
     struct sqlite_write write; /* inside a store:tx */

@@ -275,7 +275,7 @@ static void publish_jobs(struct jobs *jobs, struct job *job, int64_t now, int *c
 /* Lock held: of a push that is not published here. */
 static void count_pushed(struct jobs *jobs, const struct push_op *op, int64_t now)
 {
-    if (op->fired_before || op->duplicate || op->replaced)
+    if (op->fired_before || op->duplicate || op->replaced || op->refused)
         return;
     jobs->pushed_total += op->count;
     for (const struct job *job = op->first; job; job = job->next)
@@ -324,7 +324,10 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
         unique_undo(jobs, op->first);
         jobs_unlock(jobs);
         push->err = *err;
-    } else if (op->fired_before)
+    } else if (op->refused)
+        err_set(&push->err, ERR_INVALID, "jobs: %s is no queue: something else has its name in %s",
+                op->first->queue->name, jobs->driver->name);
+    else if (op->fired_before)
         err_set(&push->err, ERR_EXISTS, "jobs: %s was fired for this instant", op->schedule);
     else if (op->duplicate) {
         push->taken = true;

@@ -9,57 +9,6 @@
 #include "base/rand.h"
 #include "observe/log.h"
 
-/* -- ids -- */
-
-/* A job's Celery id is its number in the clothes of a UUID (version 4 in form), with four random
- * bytes of this keyspace in front: nothing has to be stored to find the one from the other, and a
- * keyspace that was emptied does not give ids whose old results somebody still waits for. */
-void redis_uuid(uint32_t cluster, int64_t id, char out[37])
-{
-    uint64_t n = (uint64_t)id;
-    snprintf(out, 37, "%08x-6d61-4000-8%03x-%012llx", cluster, (unsigned)(n >> 48 & 0xFFF),
-             (unsigned long long)(n & 0xFFFFFFFFFFFF));
-}
-
-int64_t redis_uuid_id(uint32_t cluster, struct str uuid)
-{
-    char text[37], again[37];
-    unsigned of, high;
-    unsigned long long low;
-    if (uuid.n != 36)
-        return 0;
-    memcpy(text, uuid.p, 36);
-    text[36] = '\0';
-    if (sscanf(text, "%8x-6d61-4000-8%3x-%12llx", &of, &high, &low) != 3)
-        return 0;
-    int64_t id = (int64_t)((uint64_t)high << 48 | low);
-    redis_uuid(cluster, id, again);
-    return strcmp(text, again) == 0 ? id : 0;
-}
-
-bool jobs_celery_id(struct jobs *jobs, int64_t id, char out[37])
-{
-    if (jobs->driver != &jobs_redis)
-        return false;
-    redis_uuid(record_of(jobs)->cluster, id, out);
-    return true;
-}
-
-int64_t jobs_celery_number(struct jobs *jobs, struct str uuid)
-{
-    return jobs->driver == &jobs_redis ? redis_uuid_id(record_of(jobs)->cluster, uuid) : 0;
-}
-
-void redis_route(void *record, struct str task, struct buf *out)
-{
-    struct redis_record *rec = record;
-    struct jobs *jobs = rec->jobs;
-    jobs_lock(jobs);
-    struct kind *k = kind_of_task(jobs, task);
-    buf_add_c(out, k && k->target ? k->queue->name : rec->default_queue);
-    jobs_unlock(jobs);
-}
-
 /* -- connections -- */
 
 static void note(struct redis_record *rec, const struct err *err)
@@ -101,104 +50,20 @@ void redis_works(struct redis_record *rec)
     note(rec, &(struct err){0});
 }
 
-/* -- what must be so -- */
-
-/* A line "name:value" of INFO. */
-static struct str info_value(struct str info, const char *name)
-{
-    size_t n = strlen(name);
-    while (info.n) {
-        struct str line = str_trim(str_split(&info, '\n'));
-        if (line.n > n && line.p[n] == ':' && memcmp(line.p, name, n) == 0)
-            return str_n(line.p + n + 1, line.n - n - 1);
-    }
-    return str_n("", 0);
-}
-
-/* Celery's own page calls evicting policies acceptable; they take whole queues away. */
-static bool check_server(struct redis *conn, struct err *err)
-{
-    redisReply *reply = redis_command(conn, err, "INFO");
-    struct str info = redis_text(reply);
-    struct str policy = info_value(info, "maxmemory_policy");
-    bool ok = reply && (policy.n == 0 || str_eq_c(policy, "noeviction"));
-    if (reply && !ok)
-        err_set(err, ERR_INVALID,
-                "jobs: Redis may throw queues away: its maxmemory-policy is %.*s, set noeviction",
-                (int)policy.n, policy.p);
-    if (ok && str_eq_c(info_value(info, "aof_enabled"), "0"))
-        log_warn("jobs", "Redis keeps no append-only file: what is queued is lost when it stops "
-                         "(set appendonly yes)");
-    if (ok && info_value(info, "cluster_enabled").n &&
-        !str_eq_c(info_value(info, "cluster_enabled"), "0")) {
-        err_set(err, ERR_INVALID, "jobs: Redis Cluster is not supported: a step touches many keys");
-        ok = false;
-    }
-    if (reply)
-        freeReplyObject(reply);
-    return ok;
-}
-
-static bool read_cluster(struct redis_record *rec, struct redis *conn, struct err *err)
-{
-    uint32_t fresh;
-    rand_bytes(&fresh, sizeof fresh);
-    redisReply *set = redis_command(conn, err, "SET %scluster %u NX", rec->prefix, fresh);
-    redisReply *get = set ? redis_command(conn, err, "GET %scluster", rec->prefix) : NULL;
-    rec->cluster = (uint32_t)redis_int(get);
-    if (set)
-        freeReplyObject(set);
-    if (get)
-        freeReplyObject(get);
-    return get != NULL;
-}
-
-/* -- claims in hand -- */
-
-void claim_free(struct claim *claim)
-{
-    arena_destroy(claim->arena);
-    mem_free(claim->queue);
-    mem_free(claim);
-}
-
-struct claim *claim_find(struct redis_record *rec, int64_t id, uint64_t lease)
-{
-    pthread_mutex_lock(&rec->lock);
-    struct claim *claim = index_get(&rec->claims, id);
-    if (claim && claim->lease != lease)
-        claim = NULL;
-    if (claim)
-        claim->ending = true;
-    pthread_mutex_unlock(&rec->lock);
-    return claim;
-}
-
-void claim_release(struct redis_record *rec, struct claim *claim)
-{
-    pthread_mutex_lock(&rec->lock);
-    bool ours = index_get(&rec->claims, claim->id) == claim;
-    claim->ending = false;
-    pthread_mutex_unlock(&rec->lock);
-    if (!ours)
-        claim_free(claim);
-}
-
-void claim_drop(struct redis_record *rec, struct claim *claim)
-{
-    pthread_mutex_lock(&rec->lock);
-    if (index_get(&rec->claims, claim->id) == claim)
-        index_remove(&rec->claims, claim->id);
-    pthread_mutex_unlock(&rec->lock);
-    claim_free(claim);
-}
-
 /* -- threads -- */
 
 void redis_wake_keeper(struct redis_record *rec)
 {
     pthread_mutex_lock(&rec->lock);
     rec->keep_due = true;
+    pthread_cond_signal(&rec->keep_wake);
+    pthread_mutex_unlock(&rec->lock);
+}
+
+void redis_look_for_work(struct redis_record *rec)
+{
+    pthread_mutex_lock(&rec->lock);
+    rec->more = rec->keep_due = true;
     pthread_cond_signal(&rec->keep_wake);
     pthread_mutex_unlock(&rec->lock);
 }
@@ -268,6 +133,13 @@ static struct redis_look *keeper_wait(struct redis_record *rec, int wait_ms, boo
     return looks;
 }
 
+/* Until a bucket refills, if it is soon. */
+static int turn_ms(const struct redis_record *rec)
+{
+    int64_t left = (rec->refill_at - clock_steady_ns()) / NS_PER_MS + 1;
+    return rec->refill_at == 0 || left > TURN_MS ? TURN_MS : left < 1 ? 1 : (int)left;
+}
+
 static void *keeper_main(void *arg)
 {
     struct redis_record *rec = arg;
@@ -287,7 +159,7 @@ static void *keeper_main(void *arg)
             redis_works(rec);
         else if (up)
             redis_failed(rec, &rec->keep, &err);
-        wait_ms = rec->keep ? TURN_MS : DOWN_MS;
+        wait_ms = rec->keep ? turn_ms(rec) : DOWN_MS;
     }
     celery_events_stop(rec);
     redis_close(rec->keep);
@@ -318,6 +190,9 @@ static struct redis_record *create(struct jobs *jobs)
     rec->prefix = mem_strdup(o->celery.prefix ? o->celery.prefix : "maru:");
     rec->node = o->celery.node && *o->celery.node ? mem_strdup(o->celery.node)
                                                   : mem_printf("maru@%s", host);
+    rec->name =
+        o->node && *o->node ? mem_strdup(o->node) : mem_printf("%s-%d", host, (int)getpid());
+    rand_uuid7(rec->process);
     rec->default_queue = mem_strdup(
         o->celery.default_queue && *o->celery.default_queue ? o->celery.default_queue : "celery");
     rec->visibility_s =
@@ -334,22 +209,13 @@ static struct redis_record *create(struct jobs *jobs)
     return rec;
 }
 
-static bool first_look(struct redis_record *rec, struct err *err)
-{
-    struct redis *conn = NULL;
-    bool ok = redis_reach(rec, &conn, "open", err) && check_server(conn, err) &&
-              read_cluster(rec, conn, err) && redis_ids(rec, conn, err);
-    redis_close(conn);
-    return ok;
-}
-
 static bool open_record(struct jobs *jobs, struct err *err)
 {
     struct redis_record *rec = create(jobs);
     redis_scripts_init();
     if (!jobs->options.url || !*jobs->options.url)
         return err_set(err, ERR_INVALID, "jobs.url: jobs.driver = \"redis\" needs redis://…");
-    if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err) || !first_look(rec, err))
+    if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err) || !redis_first_look(rec, err))
         return false;
     if (!outbox_open(&rec->outbox, jobs, err))
         return false;
@@ -409,6 +275,7 @@ static void free_record(struct redis_record *rec)
     err_set(&err, ERR_CLOSED, "jobs: the queue is closing");
     redis_looks_refuse(rec->looks, &err);
     celery_events_close(rec);
+    redis_undeclare(rec);
     if (rec->seen)
         freeReplyObject(rec->seen);
     for (size_t i = 0; i < rec->claims.size; i++)
@@ -420,6 +287,7 @@ static void free_record(struct redis_record *rec)
     redis_url_fini(&rec->url);
     mem_free(rec->prefix);
     mem_free(rec->node);
+    mem_free(rec->name);
     mem_free(rec->default_queue);
     pthread_cond_destroy(&rec->write_wake);
     pthread_cond_destroy(&rec->keep_wake);
@@ -461,6 +329,8 @@ const struct jobs_driver jobs_redis = {
     .query_batch = redis_query_batch,
     .cancel = redis_cancel_job,
     .retry = redis_retry_job,
+    .discard = redis_discard_job,
+    .unique_modes = true,
     .push_tx = outbox_push,
     .tx_committed = redis_tx_committed,
     .schedules = redis_ask_schedules,

@@ -14,77 +14,13 @@
 
 enum { UNTOUCHED_S = 31 * 24 * 3600 }; /* a batch of which no member ever ended is forgotten */
 
-const char redis_batch_lua[] =
-    "local digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'\n"
-    "local function base64(text)\n"
-    "  local out = {}\n"
-    "  for i = 1, #text, 3 do\n"
-    "    local a, b, c = string.byte(text, i, i + 2)\n"
-    "    local n = a * 65536 + (b or 0) * 256 + (c or 0)\n"
-    "    local function digit(unit)\n"
-    "      local k = math.floor(n / unit) % 64 + 1\n"
-    "      return string.sub(digits, k, k)\n"
-    "    end\n"
-    "    out[#out + 1] = digit(262144) .. digit(4096) .. (b and digit(64) or '=') .. (c and "
-    "digit(1) or '=')\n"
-    "  end\n"
-    "  return table.concat(out)\n"
-    "end\n"
-    "local function push_last(batch, counts, now_ns)\n"
-    "  local l = redis.call('HMGET', batch, 'last', 'uuid', 'kind', 'queue', 'list', 'priority', "
-    "'max',\n"
-    "    'args', 'before', 'head', 'tail', 'after')\n"
-    "  local job = P .. 'job:' .. l[1]\n"
-    "  redis.call('HSET', job, 'uuid', l[2], 'kind', l[3], 'queue', l[4], 'priority', l[6], "
-    "'created', now_ns,\n"
-    "    'run_at', now_ns, 'max', l[7], 'args', l[8] .. counts .. '}', 'state', 'ready')\n"
-    "  redis.call('ZADD', P .. 'open', l[1], l[1])\n"
-    "  redis.call('SADD', P .. 'queues', l[4] .. '\\n' .. l[3])\n"
-    "  local message = l[9] .. l[10] .. base64(counts .. l[11]) .. l[12]\n"
-    "  local r = redis.pcall('LPUSH', l[5], message)\n"
-    "  if type(r) == 'table' and r.err then\n"
-    "    redis.call('LPUSH', P .. 'quarantine', cjson.encode({reason = r.err, queue = l[4],\n"
-    "      at = tonumber(now_ns) / 1e9, message = message}))\n"
-    "  end\n"
-    "  redis.call('HDEL', batch, 'uuid', 'kind', 'queue', 'list', 'priority', 'max', 'args', "
-    "'before',\n"
-    "    'head', 'tail', 'after')\n"
-    "end\n"
-    "local function member_over(job, won, now_ns)\n"
-    "  local id = redis.call('HGET', job, 'batch')\n"
-    "  local batch = P .. 'batch:' .. (id or '')\n"
-    "  if not id or redis.call('HSETNX', job, 'counted', 1) == 0 or redis.call('EXISTS', batch) == "
-    "0 then\n"
-    "    return\n"
-    "  end\n"
-    "  redis.call('HINCRBY', batch, won and 'succeeded' or 'failed', 1)\n"
-    "  redis.call('PERSIST', batch)\n"
-    "  local b = redis.call('HMGET', batch, 'total', 'succeeded', 'failed', 'last', 'ttl')\n"
-    "  if tonumber(b[2]) + tonumber(b[3]) < tonumber(b[1]) then return end\n"
-    "  redis.call('HSET', batch, 'finished_at', now_ns)\n"
-    "  redis.call('EXPIRE', batch, b[5])\n"
-    "  if b[4] then\n"
-    "    push_last(batch, string.format('{\"id\":%s,\"total\":%s,\"succeeded\":%s,\"failed\":%s}', "
-    "id,\n"
-    "      b[1], b[2], b[3]), now_ns)\n"
-    "  end\n"
-    "end\n";
-
-struct redis_script redis_open_batch = {
-    "local batch = ARGV[1] .. 'batch:' .. ARGV[2]\n"
-    "redis.call('DEL', batch)\n"
-    "redis.call('HSET', batch, 'succeeded', 0, 'failed', 0, unpack(ARGV, 4))\n"
-    "redis.call('EXPIRE', batch, ARGV[3])\n",
-    "",
-};
-
 /* The fields of redis_push that the last job's record has, by their places there. */
 static const struct {
     const char *name;
     int at;
 } pushed[] = {{"last", 0}, {"uuid", 1}, {"kind", 2},      {"queue", 3},
               {"list", 4}, {"max", 10}, {"priority", 12}, {NULL, 0}};
-enum { PUSHED_MESSAGE = 5, PUSHED_BEFORE = 2 };
+enum { PUSHED_MESSAGE = 5, PUSHED_BEFORE = 4 };
 
 static void field(struct redis_args *a, const char *name, struct str value)
 {
@@ -147,7 +83,7 @@ static bool open_one(struct redis_record *rec, struct redis *conn, struct push_o
     if (c->description)
         field(a, "description", str_c(c->description));
     if (c->last) {
-        redis_pushing_begin(rec, p);
+        redis_pushing_begin(rec, p, "", 0);
         redis_pushing_add(rec, p, op, c->last);
         const char *const *values = p->args.p + PUSHED_BEFORE;
         const size_t *lengths = p->args.n + PUSHED_BEFORE;

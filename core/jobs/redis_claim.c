@@ -33,20 +33,39 @@ static int wanted_queues(struct redis_record *rec, struct wish *w, const char **
     return celery_consumed(rec, list, count);
 }
 
-/* Each task that runs here, and how many more of it may. */
+/* Each task that runs here. */
 static void add_kinds(struct redis_record *rec, struct wish *w)
 {
     struct redis_args *a = &w->args;
-    int count = w->room.kinds < REDIS_KINDS / 2 ? w->room.kinds : REDIS_KINDS / 2;
+    int count = w->room.kinds < REDIS_KINDS ? w->room.kinds : REDIS_KINDS;
     redis_arg_int(a, count);
     jobs_lock(rec->jobs);
     for (int i = 0; i < count; i++) {
         const struct kind *k = w->room.kind[i];
-        int64_t left = w->room.most[i] ? w->room.most[i] - k->limit.active : -1;
         redis_arg_c(a, arena_strdup(w->arena, str_c(k->task ? k->task : k->name)));
-        redis_arg_int(a, w->room.most[i] && left < 0 ? 0 : left);
     }
     jobs_unlock(rec->jobs);
+}
+
+/* What a claim took whose answer did not arrive goes back. */
+static bool forgo(struct redis_record *rec, struct err *err)
+{
+    struct redis_args *a = mem_zero(1, sizeof *a);
+    redis_arg_c(a, rec->prefix);
+    redis_arg_c(a, rec->process);
+    redis_arg_int(a, rec->claim_seq);
+    redisReply *reply = redis_eval(rec->keep, &redis_forgo, a, err);
+    mem_free(a);
+    if (!reply)
+        return false;
+    if (redis_int(reply) > 0) {
+        log_warn("jobs", "%lld jobs go back: the answer that named them did not arrive",
+                 (long long)redis_int(reply));
+        rec->sweep_at = 0;
+    }
+    rec->unseen = false;
+    freeReplyObject(reply);
+    return true;
 }
 
 static redisReply *ask(struct redis_record *rec, struct wish *w, int want, struct err *err)
@@ -54,17 +73,24 @@ static redisReply *ask(struct redis_record *rec, struct wish *w, int want, struc
     const char *queues[REDIS_QUEUES];
     struct redis_args *a = &w->args;
     int count = wanted_queues(rec, w, queues);
+    if (rec->unseen && !forgo(rec, err))
+        return NULL;
     a->count = a->number_count = 0;
     redis_arg_c(a, rec->prefix);
     redis_arg_int(a, rec->jobs->options.lease_ns / NS_PER_SECOND);
     redis_arg_int(a, want);
     redis_arg_int(a, clock_wall_ns());
+    redis_arg_c(a, rec->name);
+    redis_arg_c(a, rec->process);
+    redis_arg_int(a, ++rec->claim_seq);
     redis_arg_int(a, count);
     for (int i = 0; i < count; i++) /* the queue that was first last time is last now */
         redis_arg_c(a, queues[(i + rec->rotation) % count]);
     rec->rotation = count ? (rec->rotation + 1) % count : 0;
     add_kinds(rec, w);
-    return redis_eval(rec->keep, &redis_claim, a, err);
+    redisReply *reply = redis_eval(rec->keep, &redis_claim, a, err);
+    rec->unseen = !reply && err->code == ERR_IO;
+    return reply;
 }
 
 /* ORDER as the script's answer */
@@ -79,6 +105,7 @@ enum {
     ROW_MAX,
     ROW_CREATED,
     ROW_UNIQUE,
+    ROW_EXTRA,
     ROW_MESSAGE
 };
 
@@ -103,6 +130,12 @@ static struct claim *claim_make(const redisReply *row)
     return c;
 }
 
+/* Only what never ran expires. */
+static bool has_begun(const redisReply *row, const struct claim *c)
+{
+    return c->attempt > 1 || number_of(row, ROW_CRASHES) > 0;
+}
+
 /* Why it does not run now: false when it does. */
 static bool turned_away(const redisReply *row, struct claim *c, struct ending *e, struct err *err)
 {
@@ -116,7 +149,7 @@ static bool turned_away(const redisReply *row, struct claim *c, struct ending *e
                  err->message);
     } else if (str_eq_c(flag, "cancelled") || str_eq_c(flag, "revoked")) {
         e->kind = ENDING_CANCELLED;
-    } else if (c->m.expires_wall && now > c->m.expires_wall) {
+    } else if (c->m.expires_wall && now > c->m.expires_wall && !has_begun(row, c)) {
         e->kind = ENDING_EXPIRED;
     } else if (c->m.eta_wall > now) {
         e->kind = ENDING_BACK;
@@ -139,6 +172,26 @@ static bool turned_away(const redisReply *row, struct claim *c, struct ending *e
     return true;
 }
 
+/* What is kept of it beside its message, and whose limits hold. */
+static void fill_extra(struct job *job, const redisReply *row, const struct claim *c)
+{
+    struct err err = {0};
+    const char *field = atomic_load_explicit(&job->kind->key_field, memory_order_relaxed);
+    double limit = c->m.soft_time_limit_s > 0 ? c->m.soft_time_limit_s : c->m.time_limit_s;
+    if (!extra_parse(job, redis_item(row, ROW_EXTRA), &err))
+        log_error("jobs", "%lld: %s", (long long)job->id, err.message);
+    if (job->extra)
+        job->extra->expires_at = 0;
+    if (c->m.expires_wall && !has_begun(row, c))
+        extra_make(job)->expires_at = c->m.expires_wall;
+    if (limit > 0)
+        extra_make(job)->timeout_ms = limit < 4e6 ? (uint32_t)(limit * 1000) : UINT32_MAX;
+    if (job_key(job).n == 0 && c->m.key.n && c->m.key.n <= JOBS_UNIQUE_BYTES)
+        extra_make(job)->key = str_dup(c->m.key);
+    else if (job_key(job).n == 0 && field)
+        key_fill(job, field);
+}
+
 static uint8_t priority_of(int priority)
 {
     return priority < 3 ? JOB_HIGH : priority < 6 ? JOB_NORMAL : JOB_LOW;
@@ -148,7 +201,6 @@ static struct job *job_of(struct redis_record *rec, const redisReply *row, struc
 {
     struct buf args = {0};
     struct str unique = redis_item(row, ROW_UNIQUE);
-    double limit = c->m.soft_time_limit_s > 0 ? c->m.soft_time_limit_s : c->m.time_limit_s;
     int64_t most = number_of(row, ROW_MAX);
     jobs_lock(rec->jobs);
     struct kind *k = kind_of_task(rec->jobs, c->m.task);
@@ -172,10 +224,7 @@ static struct job *job_of(struct redis_record *rec, const redisReply *row, struc
     job->run_at = c->m.eta_wall ? c->m.eta_wall : job->created_at;
     job->crashes = (uint8_t)number_of(row, ROW_CRASHES);
     job->priority = priority_of(c->m.priority);
-    if (c->m.expires_wall)
-        extra_make(job)->expires_at = c->m.expires_wall;
-    if (limit > 0)
-        extra_make(job)->timeout_ms = limit < 4e6 ? (uint32_t)(limit * 1000) : UINT32_MAX;
+    fill_extra(job, row, c);
     return job;
 }
 
@@ -197,6 +246,18 @@ static bool is_told(const struct ending *e)
 {
     return e->kind != ENDING_BAD &&
            (e->kind != ENDING_BACK || e->run_at_wall == e->claim->m.eta_wall);
+}
+
+/* The answer's rows; notes when a bucket refills that keeps some back. */
+static const redisReply *rows_of(struct redis_record *rec, const redisReply *reply)
+{
+    long long ms;
+    bool whole = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2;
+    if (whole && str_int64(redis_item(reply, 0), &ms))
+        rec->refill_at = clock_steady_ns() + ms * NS_PER_MS;
+    else if (whole)
+        rec->refill_at = 0;
+    return whole ? reply->element[1] : NULL;
 }
 
 /* Hands the rows to the engine, and ends those that do not run. */
@@ -258,10 +319,11 @@ bool redis_claim_some(struct redis_record *rec, struct err *err)
         int64_t began = clock_ns();
         redisReply *reply = ask(rec, w, want, err);
         arena_destroy(w->arena);
-        ok = reply && take_rows(rec, reply, err);
+        const redisReply *rows = rows_of(rec, reply);
+        ok = rows && take_rows(rec, rows, err);
         if (ok)
             gauge_claim(rec->jobs, began);
-        again = ok && reply->elements > 0;
+        again = ok && rows->elements > 0;
         if (again || !ok) {
             pthread_mutex_lock(&rec->lock);
             rec->more = true;

@@ -279,6 +279,43 @@ redisReply *redis_eval(struct redis *r, const struct redis_script *script,
     return eval(r, "EVAL", script->text, args, err);
 }
 
+bool redis_multi(struct redis *r, const struct redis_script *script, struct err *err)
+{
+    /* Not loaded before: the server may forget it until the transaction is done. */
+    return did(r, redis_command(r, err, "MULTI")) &&
+           did(r, redis_command(r, err, "SCRIPT LOAD %s", script->text));
+}
+
+bool redis_queue(struct redis *r, const struct redis_script *script, const struct redis_args *args,
+                 struct err *err)
+{
+    return did(r, eval(r, "EVALSHA", script->sha, args, err));
+}
+
+static void set_timeout(struct redis *r, int timeout_ms)
+{
+    redisSetTimeout(r->c, (struct timeval){timeout_ms / 1000, timeout_ms % 1000 * 1000});
+}
+
+redisReply *redis_exec(struct redis *r, bool ok, int timeout_ms, struct err *err)
+{
+    struct err ignored = {0};
+    if (!ok) {
+        did(r, redis_command(r, &ignored, "DISCARD"));
+        return NULL;
+    }
+    set_timeout(r, timeout_ms);
+    redisReply *reply = redis_command(r, err, "EXEC");
+    redisSetTimeout(r->c, r->timeout);
+    for (size_t i = 0; reply && i < reply->elements; i++)
+        if (reply->element[i]->type == REDIS_REPLY_ERROR) {
+            err_set(err, ERR_INVALID, "redis: %s", reply->element[i]->str);
+            freeReplyObject(reply);
+            return NULL;
+        }
+    return reply;
+}
+
 redisReply *redis_receive(struct redis *r, int timeout_ms, struct err *err)
 {
     void *reply = NULL;

@@ -63,6 +63,14 @@ void redis_script_init(struct redis_script *script);
 redisReply *redis_eval(struct redis *r, const struct redis_script *script,
                        const struct redis_args *args, struct err *err);
 
+/* A transaction of calls of one script: all are done at once, or none. */
+bool redis_multi(struct redis *r, const struct redis_script *script, struct err *err);
+bool redis_queue(struct redis *r, const struct redis_script *script, const struct redis_args *args,
+                 struct err *err);
+/* Their answers, behind one that is of no use; `ok` false: gives it up, *err is set before.  The
+ * answer may take that long. */
+redisReply *redis_exec(struct redis *r, bool ok, int timeout_ms, struct err *err);
+
 /* The next message of a subscription: NULL with err->code 0 when none came within the timeout. */
 redisReply *redis_receive(struct redis *r, int timeout_ms, struct err *err);
 

@@ -137,6 +137,19 @@ static void prepare_retry(struct parcel *p)
         celery_result_write(&r, &p->meta);
 }
 
+/* The message as it was; what started once does not expire any more. */
+static void prepare_back(struct parcel *p)
+{
+    const struct claim *c = p->e->claim;
+    struct celery_message again = c->m;
+    again.expires_wall = 0;
+    if (p->e->kind == ENDING_BACK && p->e->began && c->m.expires_wall)
+        celery_message_write(&again, &p->message);
+    else
+        buf_add_str(&p->message, c->raw);
+    celery_list_name(str_c(c->queue), c->m.priority, &p->list);
+}
+
 static void prepare(struct redis_record *rec, struct parcel *p, struct ending *e, int64_t now_wall)
 {
     *p = (struct parcel){.e = e};
@@ -146,8 +159,7 @@ static void prepare(struct redis_record *rec, struct parcel *p, struct ending *e
     if (e->kind == ENDING_RETRY) {
         prepare_retry(p);
     } else if (e->kind == ENDING_BACK || e->kind == ENDING_BAD) {
-        buf_add_str(&p->message, e->claim->raw);
-        celery_list_name(str_c(e->claim->queue), e->claim->m.priority, &p->list);
+        prepare_back(p);
     } else
         prepare_over(rec, p, now_wall);
     p->pushes = p->follow.push_count;
@@ -174,9 +186,10 @@ static void add_pairs(struct redis_args *a, const struct celery_pair *pairs, int
     }
 }
 
-static int64_t ttl_of(const struct redis_record *rec)
+static int64_t ttl_of(const struct redis_record *rec, const struct ending *e)
 {
-    int64_t seconds = rec->jobs->options.result_ttl_ns / NS_PER_SECOND;
+    int64_t ns = e->ttl_ns ? e->ttl_ns : rec->jobs->options.result_ttl_ns;
+    int64_t seconds = ns / NS_PER_SECOND;
     return seconds > 0 ? seconds : 1;
 }
 
@@ -202,7 +215,7 @@ static void add(struct redis_record *rec, struct redis_args *a, const struct par
     redis_arg_c(a, kinds[e->kind]);
     redis_arg_c(a, again ? (later ? "delayed" : "ready") : states[e->kind]);
     redis_arg(a, buf_str(&p->meta));
-    redis_arg_int(a, ttl_of(rec));
+    redis_arg_int(a, ttl_of(rec, e));
     redis_arg(a, e->error);
     redis_arg(a, e->result);
     redis_arg(a, buf_str(&p->message));

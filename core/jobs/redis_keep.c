@@ -7,7 +7,14 @@
 #include "jobs/celery_text.h"
 #include "observe/log.h"
 
-enum { DUE_MS = 100, SWEEP_MS = 4000, SEEN_MS = 1000, POLL_MS = 1000, RENEW_PAIRS = 400 };
+enum {
+    DUE_MS = 100,
+    SWEEP_MS = 4000,
+    SEEN_MS = 1000,
+    POLL_MS = 1000,
+    PRUNE_MS = 30000,
+    RENEW_PAIRS = 400
+};
 
 static bool is_time(int64_t *at, int64_t every_ms)
 {
@@ -201,6 +208,29 @@ static bool sweep(struct redis_record *rec, struct err *err)
     return ok;
 }
 
+/* Dead jobs that are too old; there may be more of them than one step takes. */
+static bool prune(struct redis_record *rec, struct err *err)
+{
+    struct redis_args *a = mem_zero(1, sizeof *a);
+    redis_arg_c(a, rec->prefix);
+    redis_arg_int(a, rec->jobs->options.dead_ttl_ns / NS_PER_SECOND);
+    redisReply *reply = redis_eval(rec->keep, &redis_prune, a, err);
+    mem_free(a);
+    if (redis_int(reply) > 0)
+        rec->prune_at = 0;
+    if (reply)
+        freeReplyObject(reply);
+    return reply != NULL;
+}
+
+static void look_for_refill(struct redis_record *rec)
+{
+    if (rec->refill_at == 0 || clock_steady_ns() < rec->refill_at)
+        return;
+    rec->refill_at = 0;
+    set_more(rec);
+}
+
 /* -- all of it -- */
 
 bool redis_keep(struct redis_record *rec, struct err *err)
@@ -221,8 +251,13 @@ bool redis_keep(struct redis_record *rec, struct err *err)
     if (is_time(&rec->seen_at, SEEN_MS) &&
         (!redis_see_settings(rec, err) || !redis_see_queues(rec, err)))
         return false;
+    if (is_time(&rec->prune_at, PRUNE_MS) && !prune(rec, err))
+        return false;
+    if (!redis_declare(rec, err))
+        return false;
     if (is_time(&rec->poll_at, POLL_MS))
         set_more(rec);
+    look_for_refill(rec);
     pthread_mutex_lock(&rec->lock);
     bool more = rec->more;
     pthread_mutex_unlock(&rec->lock);

@@ -97,23 +97,36 @@ static bool subscribe(struct listener *l, struct err *err)
     /* One channel at a time: a command that has several answers would leave some behind. */
     return did(id) && did(redis_command(l->sub, err, "SUBSCRIBE __redis__:invalidate")) &&
            did(redis_command(l->sub, err, "SUBSCRIBE %scancel", l->rec->prefix)) &&
+           did(redis_command(l->sub, err, "SUBSCRIBE %sroom", l->rec->prefix)) &&
            did(redis_command(l->sub, err, "PSUBSCRIBE /%d.celery.pidbox", l->rec->url.db));
+}
+
+/* Whether one of the keys may be a list of a queue: a queue's name can be what ours begin with. */
+static bool is_work(const struct redis_record *rec, const redisReply *keys)
+{
+    if (keys->type != REDIS_REPLY_ARRAY)
+        return true;
+    for (size_t i = 0; i < keys->elements; i++)
+        if (!str_starts(redis_item(keys, i), str_c(rec->prefix)))
+            return true;
+    return false;
 }
 
 static void on_message(struct listener *l, const redisReply *reply)
 {
     struct redis_record *rec = l->rec;
     struct str kind = redis_item(reply, 0), channel = redis_item(reply, 1);
+    bool is_news = str_eq_c(kind, "message");
     long long id;
     if (str_eq_c(kind, "pmessage")) {
         celery_control(rec, redis_item(reply, 3));
-    } else if (str_eq_c(channel, "__redis__:invalidate")) {
-        pthread_mutex_lock(&rec->lock);
-        rec->more = rec->keep_due = true;
-        pthread_cond_signal(&rec->keep_wake);
-        pthread_mutex_unlock(&rec->lock);
-    } else if (str_eq_c(kind, "message") && str_int64(redis_item(reply, 2), &id))
+    } else if (is_news && str_eq_c(channel, "__redis__:invalidate")) {
+        if (is_work(rec, reply->element[2]))
+            redis_look_for_work(rec);
+    } else if (is_news && str_int64(redis_item(reply, 2), &id)) {
         shared_cancel(rec->jobs, id);
+    } else if (is_news) /* a limit has opened */
+        redis_look_for_work(rec);
 }
 
 static bool is_stopping(struct redis_record *rec)

@@ -5,53 +5,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 
-enum { ID_BLOCK = 1 << 20, TAKEN = 3 };
-
-/* The body is redis_push, which sees the arguments of one job; arguments come as the parameters
- * of a function, so that nothing here depends on how many a job has.  A row that Redis cannot take
- * (a list's name is another type's) goes to the quarantine with its message, and the others on. */
-static const char relay_before[] = "local all, P, n = ARGV, ARGV[1], tonumber(ARGV[2])\n"
-                                   "local home, out, width = all[#all], {}, (#all - 3 - n) / n\n"
-                                   "local function push(ARGV)\n";
-static const char relay_after[] =
-    "end\n"
-    "local have = tonumber(redis.call('HGET', P .. 'relay', home) or 0)\n"
-    "for k = 1, n do\n"
-    "  local seq, from = tonumber(all[2 + n * width + k]), 3 + (k - 1) * width\n"
-    "  local id, job = all[from], P .. 'job:' .. all[from]\n"
-    "  out[k] = 0\n"
-    "  if seq > have then\n"
-    "    if redis.call('EXISTS', job) == 1 then\n"
-    "      out[k] = 3\n"
-    "      break\n"
-    "    end\n"
-    "    if tonumber(redis.call('GET', P .. 'next_id') or 0) < tonumber(id) then\n"
-    "      redis.call('SET', P .. 'next_id', id)\n"
-    "    end\n"
-    "    local ok, one = pcall(push, {P, '1', unpack(all, from, from + width - 1)})\n"
-    "    out[k] = ok and one[1] or type(one) == 'table' and one.err or tostring(one)\n"
-    "    if not ok then\n"
-    "      redis.call('DEL', job)\n"
-    "      redis.call('ZREM', P .. 'open', id)\n"
-    "      redis.call('ZREM', P .. 'eta', id)\n"
-    "      redis.call('LPUSH', P .. 'quarantine', cjson.encode({reason = out[k],\n"
-    "        queue = all[from + 3], at = tonumber(redis.call('TIME')[1]),\n"
-    "        message = all[from + 5]}))\n"
-    "      redis.call('LTRIM', P .. 'quarantine', 0, 9999)\n"
-    "    end\n"
-    "    redis.call('HSET', P .. 'relay', home, seq)\n"
-    "  end\n"
-    "end\n"
-    "return out\n";
-
-struct redis_script redis_relay;
-
-void redis_relay_init(void)
-{
-    if (!redis_relay.text)
-        redis_relay.text = mem_printf("%s%s%s", relay_before, redis_push.text, relay_after);
-    redis_script_init(&redis_relay);
-}
+enum { ID_BLOCK = 1 << 20 };
 
 bool redis_ids(struct redis_record *rec, struct redis *conn, struct err *err)
 {
@@ -105,22 +59,21 @@ static struct push_op *relay_some(struct redis_record *rec, struct redis *conn,
                                   struct redis_pushing *p, struct push_op *ops, struct err *err)
 {
     struct push_op *op = ops;
-    redis_pushing_begin(rec, p);
+    redis_pushing_begin(rec, p, rec->outbox.home, 0);
     for (; op && p->count < REDIS_PUSHES; op = op->next)
         redis_pushing_add(rec, p, op, op->first);
     int n = p->count;
     for (struct push_op *each = ops; each != op; each = each->next)
         redis_arg_int(&p->args, seq_of(each));
-    redis_arg_c(&p->args, rec->outbox.home);
-    redisReply *reply = redis_pushing_send(conn, p, &redis_relay, err);
+    redisReply *reply = redis_eval(conn, &redis_relay, redis_pushing_args(p), err);
     for (int i = 0; reply && i < n && (size_t)i < reply->elements; i++, ops = ops->next) {
-        const redisReply *one = reply->element[i];
-        ops->duplicate = one->type == REDIS_REPLY_INTEGER && one->integer == 1;
-        if (one->type == REDIS_REPLY_STRING)
-            log_error("jobs", "job %lld, pushed in a transaction, is in the quarantine: %s",
-                      (long long)ops->first->id, one->str);
-        if (one->type == REDIS_REPLY_INTEGER && one->integer == TAKEN)
+        struct str code = redis_item(reply, (size_t)i);
+        if (str_eq_c(code, "taken"))
             break;
+        redis_push_answer(ops, code, 0);
+        if (ops->refused)
+            log_error("jobs", "job %lld, pushed in a transaction, is in the quarantine",
+                      (long long)ops->first->id);
     }
     bool taken = reply && ops != op;
     if (reply)

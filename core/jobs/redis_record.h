@@ -24,7 +24,7 @@ enum {
     REDIS_QUEUES = 64,      /* one process consumes */
     REDIS_KINDS = 1000,     /* one claim names */
     REDIS_ENDS = 64,        /* jobs one call ends */
-    REDIS_PUSHES = 64,      /* jobs one call pushes */
+    REDIS_PUSHES = 100,     /* jobs one call pushes */
 };
 
 /* A message this process has in hand, from its claim to its end. */
@@ -44,7 +44,7 @@ struct claim {
 /* A look or a change that waits for the keeper. */
 struct redis_look {
     struct redis_look *next;
-    enum redis_look_what { LOOK_QUERY, LOOK_BATCH, LOOK_CANCEL, LOOK_RETRY } what;
+    enum redis_look_what { LOOK_QUERY, LOOK_BATCH, LOOK_CANCEL, LOOK_RETRY, LOOK_DISCARD } what;
     int64_t id;
     struct jobs_query *query;
     struct jobs_change *change;
@@ -57,10 +57,12 @@ struct redis_record {
     struct jobs *jobs;
     struct redis_url url;
     char *prefix, *node, *default_queue;
+    char *name;                 /* of this process, as other nodes call it */
     char *queues[REDIS_QUEUES]; /* of the configuration, consumed whatever the kinds say */
     int queue_count;
     int64_t visibility_s;
     uint32_t cluster; /* in the uuids of our jobs */
+    char process[37]; /* no other has this name, nor had */
     int64_t started_wall;
     pthread_t writer, keeper, listener;
     bool has_writer, has_keeper, has_listener;
@@ -80,9 +82,19 @@ struct redis_record {
     struct index claims;          /* struct claim by id */
     struct celery_worker *worker; /* celery_events.c */
 
+    /* writer only */
+    int64_t push_seq; /* calls before this batch */
+    int push_calls, push_round, push_round_calls;
+    bool unknown; /* whether Redis did the last call */
+
     /* keeper only */
     struct redis *keep;
     int64_t due_at, renew_at, sweep_at, seen_at, poll_at; /* monotonic, ns */
+    int64_t declare_at, prune_at, refill_at; /* refill_at: 0 = no bucket is waited for */
+    uint64_t declared;                       /* what was declared last, as a number */
+    struct map *declared_whos;
+    int64_t claim_seq;
+    bool unseen; /* the answer to the last claim did not arrive */
     int rotation;
     redisReply *seen; /* members of P queues */
 };
@@ -92,13 +104,14 @@ static inline struct redis_record *record_of(const struct jobs *jobs)
     return jobs->record;
 }
 
-/* redis.c */
+/* redis.c, redis_hand.c */
 /* Connects when *conn is NULL; notes in record->down how it went. */
 bool redis_reach(struct redis_record *rec, struct redis **conn, const char *name, struct err *err);
 /* After a failed call: gives a broken connection up. */
 void redis_failed(struct redis_record *rec, struct redis **conn, const struct err *err);
 void redis_works(struct redis_record *rec); /* it answered */
 void redis_wake_keeper(struct redis_record *rec);
+void redis_look_for_work(struct redis_record *rec); /* lists may have messages */
 /* The id in a uuid of ours, or 0. */
 int64_t redis_uuid_id(uint32_t cluster, struct str uuid);
 void redis_uuid(uint32_t cluster, int64_t id, char out[37]);
@@ -129,29 +142,44 @@ struct ending {
     const char *exception; /* NULL = RuntimeError */
     int64_t run_at_wall;
     int attempt;
-    bool stale; /* set: it changed nothing */
+    int64_t ttl_ns; /* of its result; 0 = the queue's */
+    bool began;     /* BACK: it ran */
+    bool stale;     /* set: it changed nothing */
 };
 /* Ends them in Redis, with all that follows.  False with *err: the connection broke, and none to
  * all of them may have ended; it may be called again with the same. */
 bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
                    struct err *err);
 
-/* redis_write.c, writer thread */
-/* Jobs of one call of redis_push, or of one whose arguments begin like that, and the texts these
- * point to.  Zero to begin with. */
+/* redis_push.c, writer thread */
+/* Jobs of one call of redis_push or redis_relay, and the texts its arguments point to.  Zero to
+ * begin with. */
 struct redis_pushing {
     struct redis_args args;
     struct arena *arena;
     struct push_op *ops[REDIS_PUSHES]; /* of each job */
     int count;
+    size_t bytes;
+    char number[16];
 };
-void redis_pushing_begin(struct redis_record *rec, struct redis_pushing *p);
+void redis_pushing_begin(struct redis_record *rec, struct redis_pushing *p, const char *who,
+                         int64_t seq);
 /* One more: at most REDIS_PUSHES. */
 void redis_pushing_add(struct redis_record *rec, struct redis_pushing *p, struct push_op *op,
                        const struct job *job);
-redisReply *redis_pushing_send(struct redis *conn, struct redis_pushing *p,
-                               const struct redis_script *script, struct err *err);
+const struct redis_args *redis_pushing_args(struct redis_pushing *p);
 void redis_pushing_end(struct redis_pushing *p);
+/* What put.lua says of a job. */
+void redis_push_answer(struct push_op *op, struct str code, int round);
+/* All of the batch.  False with *err: it may be called again, and does nothing twice, until
+ * redis_pushes_over(). */
+bool redis_write_pushes(struct redis_record *rec, struct redis *conn, struct err *err);
+void redis_pushes_over(struct redis_record *rec);
+
+/* redis_first.c: what is asked of a server before anything else. */
+bool redis_first_look(struct redis_record *rec, struct err *err);
+
+/* redis_write.c, writer thread */
 void redis_write_batch(struct redis_record *rec, struct redis **conn);
 
 /* redis_outbox.c, writer thread: what was committed since; ids for pushes in transactions. */
@@ -170,6 +198,10 @@ bool redis_see_settings(struct redis_record *rec, struct err *err);
 /* redis_claim.c and redis_keep.c, keeper thread.  False with *err: not all of it was done. */
 bool redis_claim_some(struct redis_record *rec, struct err *err);
 bool redis_keep(struct redis_record *rec, struct err *err);
+
+/* redis_limits.c, keeper thread: bounds of kinds and queues, as they are declared here. */
+bool redis_declare(struct redis_record *rec, struct err *err);
+void redis_undeclare(struct redis_record *rec); /* frees what it keeps */
 
 /* The queue a message of this exchange and routing key goes to. */
 struct str redis_bound_queue(struct redis_record *rec, struct arena *arena, struct str exchange,
@@ -194,8 +226,11 @@ int celery_queue_add(const char **list, int count, const char *name);
 void celery_control(struct redis_record *rec, struct str message);
 void celery_events_close(struct redis_record *rec);
 
-/* redis_look.c, keeper thread */
+/* redis_look.c, redis_rows.c, redis_change.c, keeper thread */
 void redis_looks_run(struct redis_record *rec, struct redis_look *looks);
+void redis_answer(struct redis_look *look, const struct err *err); /* frees it */
+bool redis_look_one(struct redis_record *rec, struct jobs_query *q, struct err *err);
+void redis_run_change(struct redis_record *rec, struct redis_look *look); /* answers it */
 struct search;
 /* A job of redis_rows, as JSON behind others if the query wants its state.  False: it is gone or
  * does not match. */
@@ -214,6 +249,7 @@ void redis_query(struct jobs *jobs, struct jobs_query *query);
 void redis_query_batch(struct jobs *jobs, struct jobs_query *query);
 void redis_cancel_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void redis_retry_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
+void redis_discard_job(struct jobs *jobs, struct jobs_change *change, int64_t id);
 
 /* redis_schedules.c */
 struct redis_schedules *redis_schedules_create(struct redis_record *rec);

@@ -1,303 +1,56 @@
+/* redis_scripts.c -- the scripts of core/jobs/redis, each behind common.lua. */
 #include "jobs/redis_scripts.h"
 
 #include "base/mem.h"
 
-struct redis_script redis_push = {
-    "local P, n, out = ARGV[1], tonumber(ARGV[2]), {}\n"
-    "local function ns(at)\n"
-    "  local s, f = string.match(at, '^(%d+)%.?(%d*)$')\n"
-    "  return s .. string.sub(f .. '000000000', 1, 9)\n"
-    "end\n"
-    "for k = 1, n do\n"
-    "  local i = 3 + (k - 1) * 14\n"
-    "  local id, uuid, kind, queue, list, message, at = unpack(ARGV, i, i + 6)\n"
-    "  local unique, fire, created, max, args, priority, batch = unpack(ARGV, i + 7, i + 13)\n"
-    "  out[k] = 0\n"
-    "  if fire ~= '' and not redis.call('SET', P .. 'fire:' .. fire, id, 'NX', 'EX', 2764800) "
-    "then\n"
-    "    out[k] = 2\n"
-    "  elseif unique ~= '' and not redis.call('SET', P .. 'unique:' .. unique, id, 'NX') then\n"
-    "    out[k] = 1\n"
-    "    if fire ~= '' then redis.call('DEL', P .. 'fire:' .. fire) end\n"
-    "  else\n"
-    "    local schedule, instant = string.match(fire, '^(.*):(%d+)$')\n"
-    "    local last = schedule and redis.call('HGET', P .. 'cron:last', schedule)\n"
-    "    if schedule and (not last or tonumber(string.match(last, '^%d+')) < tonumber(instant)) "
-    "then\n"
-    "      redis.call('HSET', P .. 'cron:last', schedule, instant .. ':' .. id)\n"
-    "    end\n"
-    "    local job = P .. 'job:' .. id\n"
-    "    redis.call('HSET', job, 'uuid', uuid, 'kind', kind, 'queue', queue, 'priority', "
-    "priority,\n"
-    "      'created', created, 'run_at', created, 'max', max, 'args', args, 'state', 'ready')\n"
-    "    if unique ~= '' then redis.call('HSET', job, 'unique', unique) end\n"
-    "    if batch ~= '' then redis.call('HSET', job, 'batch', batch) end\n"
-    "    if max == '0' then\n"
-    "      redis.call('HSET', job, 'external', 1)\n"
-    "      redis.call('EXPIRE', job, 2678400)\n"
-    "      redis.call('SADD', '_kombu.binding.' .. queue, queue .. '\\6\\22\\6\\22' .. queue)\n"
-    "    else\n"
-    "      redis.call('ZADD', P .. 'open', id, id)\n"
-    "      redis.call('SADD', P .. 'queues', queue .. '\\n' .. kind)\n"
-    "    end\n"
-    "    if at == '' then\n"
-    "      redis.call('LPUSH', list, message)\n"
-    "    else\n"
-    "      redis.call('HSET', job, 'm', message, 'list', list, 'state', 'delayed', 'run_at',\n"
-    "        ns(at))\n"
-    "      redis.call('ZADD', P .. 'eta', at, id)\n"
-    "    end\n"
-    "  end\n"
-    "end\n"
-    "return out\n",
-    "",
-};
+extern const char redis_lua_batch[], redis_lua_cancel[], redis_lua_claim[], redis_lua_common[],
+    redis_lua_declare[], redis_lua_discard[], redis_lua_due[], redis_lua_end[], redis_lua_forgo[],
+    redis_lua_prune[], redis_lua_open_batch[], redis_lua_push[], redis_lua_put[],
+    redis_lua_recount[], redis_lua_relay[], redis_lua_renew[], redis_lua_restore[],
+    redis_lua_retry[], redis_lua_revoke[], redis_lua_rows[], redis_lua_see[], redis_lua_set_queue[],
+    redis_lua_sweep[], redis_lua_why[];
 
-struct redis_script redis_claim = {
-    "local P, lease, want, now_ns = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]\n"
-    "local t = redis.call('TIME')\n"
-    "local now = t[1] + t[2] / 1e6\n"
-    "local at, queues, room, out, aside, scanned = 5, {}, {}, {}, {}, 0\n"
-    "for i = 1, tonumber(ARGV[at]) do queues[i] = ARGV[at + i] end\n"
-    "at = at + #queues + 1\n"
-    "for i = 1, tonumber(ARGV[at]) do room[ARGV[at + 2 * i - 1]] = tonumber(ARGV[at + 2 * i]) end\n"
-    "local function id_of(head)\n"
-    "  local id = redis.call('GET', P .. 'id:' .. head.id)\n"
-    "  if id then return id end\n"
-    "  if type(head.maru) == 'number' then\n"
-    "    id = string.format('%.0f', head.maru)\n"
-    "    if redis.call('HGET', P .. 'job:' .. id, 'uuid') == head.id then return id end\n"
-    "  end\n"
-    "  id = string.format('%.0f', redis.call('INCRBY', P .. 'next_id', 1))\n"
-    "  redis.call('SET', P .. 'id:' .. head.id, id)\n"
-    "  redis.call('HSET', P .. 'job:' .. id, 'uuid', head.id, 'foreign', 1, 'created', now_ns)\n"
-    "  return id\n"
-    "end\n"
-    "local function claim(queue, list, raw, m, tag)\n"
-    "  local head, info = m.headers, m.properties.delivery_info\n"
-    "  local id = id_of(head)\n"
-    "  local job = P .. 'job:' .. id\n"
-    "  local fence = redis.call('HINCRBY', job, 'fence', 1)\n"
-    "  local have = redis.call('HMGET', job, 'state', 'crashes', 'max', 'created', 'unique')\n"
-    "  local retries = type(head.retries) == 'number' and head.retries or 0\n"
-    "  local flag = have[1] == 'cancelled' and 'cancelled'\n"
-    "    or redis.call('ZSCORE', P .. 'revoked', head.id) and 'revoked'\n"
-    "    or room[head.task] == nil and 'unknown' or ''\n"
-    "  redis.call('HSET', job, 'kind', head.task, 'queue', queue, 'state', 'running', 'tag', tag,\n"
-    "    'started', now_ns, 'attempt', retries + 1)\n"
-    "  redis.call('PERSIST', job)\n"
-    "  redis.call('ZADD', P .. 'open', id, id)\n"
-    "  redis.call('ZADD', P .. 'lease', now + lease, id)\n"
-    "  redis.call('ZADD', 'unacked_index', now, tag)\n"
-    "  local key = type(info.routing_key) == 'string' and info.routing_key or queue\n"
-    "  redis.call('HSET', 'unacked', tag, '[' .. raw .. ', ' .. "
-    "cjson.encode(tostring(info.exchange))\n"
-    "    .. ', ' .. cjson.encode(key) .. ']')\n"
-    "  out[#out + 1] = {id, tostring(fence), tostring(retries + 1), have[2] or '0', flag, queue, "
-    "list,\n"
-    "    have[3] or '', have[4] or now_ns, have[5] or '', raw}\n"
-    "  if (room[head.task] or -1) > 0 then room[head.task] = room[head.task] - 1 end\n"
-    "end\n"
-    "local function lack(m)\n"
-    "  if type(m) ~= 'table' or type(m.headers) ~= 'table' or type(m.properties) ~= 'table' then\n"
-    "    return 'the message has no headers and properties'\n"
-    "  end\n"
-    "  local info = m.properties.delivery_info\n"
-    "  if type(m.headers.task) ~= 'string' then return 'the headers lack task' end\n"
-    "  if type(m.headers.id) ~= 'string' then return 'the headers lack id' end\n"
-    "  if type(m.properties.delivery_tag) ~= 'string' then\n"
-    "    return 'the properties lack delivery_tag'\n"
-    "  end\n"
-    "  if type(info) ~= 'table' or type(info.exchange) ~= 'string' then\n"
-    "    return 'the properties lack delivery_info.exchange'\n"
-    "  end\n"
-    "end\n"
-    "for _, step in ipairs({'', '\\6\\0223', '\\6\\0226', '\\6\\0229'}) do\n"
-    "  for _, queue in ipairs(queues) do\n"
-    "    local list = queue .. step\n"
-    "    local open = #out < want and redis.call('SISMEMBER', P .. 'paused', queue) == 0\n"
-    "    while open and #out < want and scanned < 200 do\n"
-    "      local raw = redis.pcall('RPOP', list)\n"
-    "      if type(raw) ~= 'string' then break end\n"
-    "      local ok, m = pcall(cjson.decode, raw)\n"
-    "      local why = ok and lack(m) or not ok and 'the message is not JSON'\n"
-    "      local full = not why and room[m.headers.task] == 0\n"
-    "      if not why and not full then\n"
-    "        local had, fault = pcall(claim, queue, list, raw, m, m.properties.delivery_tag)\n"
-    "        why = not had and (type(fault) == 'table' and fault.err or tostring(fault))\n"
-    "      end\n"
-    "      if why then\n"
-    "        redis.call('LPUSH', P .. 'quarantine', cjson.encode({reason = why, queue = queue,\n"
-    "          at = now, message = raw}))\n"
-    "        redis.call('LTRIM', P .. 'quarantine', 0, 9999)\n"
-    "      elseif full then\n"
-    "        aside[#aside + 1] = {list, raw}\n"
-    "        scanned = scanned + 1\n"
-    "      end\n"
-    "    end\n"
-    "  end\n"
-    "end\n"
-    "for i = #aside, 1, -1 do redis.call('RPUSH', aside[i][1], aside[i][2]) end\n"
-    "return out\n",
-    "",
-};
-
-struct redis_script redis_end = {
-    "local P, now_ns, n, at, out = ARGV[1], ARGV[2], tonumber(ARGV[3]), 4, {}\n"
-    "local now = tonumber(now_ns) / 1e9\n"
-    "local function ns(at)\n"
-    "  local s, f = string.match(at, '^(%d+)%.?(%d*)$')\n"
-    "  return s .. string.sub(f .. '000000000', 1, 9)\n"
-    "end\n"
-    "local function meta(uuid, json, ttl)\n"
-    "  local key = 'celery-task-meta-' .. uuid\n"
-    "  local have = redis.call('GET', key)\n"
-    "  if have and string.find(have, '^{\"status\": ?\"SUCCESS\"') then return end\n"
-    "  redis.call('SETEX', key, ttl, json)\n"
-    "  redis.call('PUBLISH', key, json)\n"
-    "end\n"
-    "local function pairs_at(f)\n"
-    "  local count = tonumber(ARGV[at])\n"
-    "  for i = 1, count do f(ARGV[at + 2 * i - 1], ARGV[at + 2 * i]) end\n"
-    "  at = at + 1 + 2 * count\n"
-    "end\n"
-    "local function skip() pairs_at(function() end) end\n"
-    "local function chord(e)\n"
-    "  local base = 'celery-taskset-meta-' .. e.group\n"
-    "  local size = redis.call('GET', base .. '.s')\n"
-    "  local total = size and tonumber(size) + tonumber(redis.call('GET', base .. '.t') or 0)\n"
-    "    or math.huge\n"
-    "  local there = redis.call('ZCARD', base .. '.j')\n"
-    "  if redis.call('ZSCORE', base .. '.j', e.part) then there = there - 1 end\n"
-    "  return base, total, there\n"
-    "end\n"
-    "local function part(e, base, total, there)\n"
-    "  if there + 1 >= total then\n"
-    "    redis.call('DEL', base .. '.j', base .. '.t', base .. '.s')\n"
-    "    return\n"
-    "  end\n"
-    "  redis.call('ZADD', base .. '.j', e.index, e.part)\n"
-    "  for _, key in ipairs({'.j', '.t', '.s'}) do redis.call('EXPIRE', base .. key, e.ttl) end\n"
-    "end\n"
-    "local function over(e, job, unique, uuid, foreign)\n"
-    "  redis.call('HSET', job, 'state', e.state, 'finished', now_ns)\n"
-    "  redis.call('HDEL', job, 'tag', 'm', 'list', 'unique')\n"
-    "  redis.call('ZREM', P .. 'open', e.id)\n"
-    "  if e.error ~= '' then redis.call('HSET', job, 'error', e.error) end\n"
-    "  if e.result ~= '' then redis.call('HSET', job, 'result', e.result) end\n"
-    "  member_over(job, e.state == 'done', now_ns)\n"
-    "  if unique and redis.call('GET', P .. 'unique:' .. unique) == e.id then\n"
-    "    redis.call('DEL', P .. 'unique:' .. unique)\n"
-    "  end\n"
-    "  if e.state == 'dead' then\n"
-    "    redis.call('HSET', job, 'm', e.message, 'list', e.list)\n"
-    "    if unique then redis.call('HSET', job, 'unique', unique) end\n"
-    "    redis.call('ZADD', P .. 'dead', now, e.id)\n"
-    "  else\n"
-    "    redis.call('EXPIRE', job, e.ttl)\n"
-    "    redis.call('ZADD', P .. 'done', now, e.id)\n"
-    "    redis.call('ZREMRANGEBYRANK', P .. 'done', 0, -10001)\n"
-    "    if foreign then redis.call('EXPIRE', P .. 'id:' .. uuid, e.ttl) end\n"
-    "  end\n"
-    "end\n"
-    "local function again(e, job)\n"
-    "  redis.call('HSET', job, 'state', e.state)\n"
-    "  redis.call('HDEL', job, 'tag')\n"
-    "  if e.error ~= '' then redis.call('HSET', job, 'error', e.error) end\n"
-    "  if e.run_at == 'front' then\n"
-    "    redis.call('RPUSH', e.list, e.message)\n"
-    "  elseif e.run_at == '' then\n"
-    "    redis.call('LPUSH', e.list, e.message)\n"
-    "  else\n"
-    "    redis.call('HSET', job, 'm', e.message, 'list', e.list, 'run_at',\n"
-    "      ns(e.run_at))\n"
-    "    redis.call('ZADD', P .. 'eta', e.run_at, e.id)\n"
-    "  end\n"
-    "end\n"
-    "local function give(e, list, message)\n"
-    "  local r = redis.pcall('LPUSH', list, message)\n"
-    "  if type(r) == 'table' and r.err then\n"
-    "    redis.call('LPUSH', P .. 'quarantine', cjson.encode({reason = r.err, queue = list,\n"
-    "      at = now, message = message}))\n"
-    "    redis.call('LTRIM', P .. 'quarantine', 0, 9999)\n"
-    "  end\n"
-    "end\n"
-    "local function finish(k)\n"
-    "  local e = {}\n"
-    "  e.id, e.fence, e.kind, e.state, e.meta, e.ttl, e.error, e.result, e.message, e.list,\n"
-    "    e.run_at, e.attempt, e.group, e.part, e.index, e.expected = unpack(ARGV, at, at + 15)\n"
-    "  at = at + 16\n"
-    "  local job = P .. 'job:' .. e.id\n"
-    "  local h = redis.call('HMGET', job, 'fence', 'tag', 'unique', 'uuid', 'foreign', 'queue')\n"
-    "  local live = h[1] == e.fence and h[2] and redis.call('ZSCORE', P .. 'lease', e.id)\n"
-    "  local base, total, there\n"
-    "  if live and e.group ~= '' then base, total, there = chord(e) end\n"
-    "  if not live then\n"
-    "    out[k] = 'stale'\n"
-    "    skip() skip()\n"
-    "  elseif base and there + 1 >= total and tostring(there) ~= e.expected then\n"
-    "    out[k] = redis.call('ZRANGE', base .. '.j', 0, -1, 'WITHSCORES')\n"
-    "    skip() skip()\n"
-    "  else\n"
-    "    if base then part(e, base, total, there) end\n"
-    "    redis.call('ZREM', 'unacked_index', h[2])\n"
-    "    redis.call('HDEL', 'unacked', h[2])\n"
-    "    redis.call('ZREM', P .. 'lease', e.id)\n"
-    "    redis.call('HSET', job, 'attempt', e.attempt)\n"
-    "    if e.kind == 'over' then over(e, job, h[3], h[4], h[5])\n"
-    "    elseif e.kind == 'again' then again(e, job)\n"
-    "    else\n"
-    "      redis.call('LPUSH', P .. 'quarantine', cjson.encode({reason = e.error, queue = h[6], at "
-    "= now,\n"
-    "        message = e.message}))\n"
-    "      redis.call('LTRIM', P .. 'quarantine', 0, 9999)\n"
-    "      member_over(job, false, now_ns)\n"
-    "      redis.call('DEL', job, P .. 'id:' .. h[4])\n"
-    "      redis.call('ZREM', P .. 'open', e.id)\n"
-    "    end\n"
-    "    pairs_at(function(list, message)\n"
-    "      if string.sub(list, 1, 20) == 'celery-taskset-meta-' then\n"
-    "        redis.call('SETEX', list, e.ttl, message)\n"
-    "      else\n"
-    "        give(e, list, message)\n"
-    "      end\n"
-    "    end)\n"
-    "    if e.meta ~= '' then meta(h[4], e.meta, e.ttl) end\n"
-    "    pairs_at(function(uuid, json) meta(uuid, json, e.ttl) end)\n"
-    "    if e.kind == 'over' or e.error ~= '' then\n"
-    "      redis.call('HINCRBY', P .. 'total:' .. (h[6] or ''), e.kind == 'over' and e.state or "
-    "'retried', 1)\n"
-    "    end\n"
-    "    out[k] = 'ok'\n"
-    "  end\n"
-    "end\n"
-    /* A value of another type under one job's names must not hold up the ends of the others. */
-    "for k = 1, n do\n"
-    "  local from = at\n"
-    "  local ok, why = pcall(finish, k)\n"
-    "  if not ok then\n"
-    "    out[k] = 'error ' .. (type(why) == 'table' and why.err or tostring(why))\n"
-    "    at = from + 16\n"
-    "    skip() skip()\n"
-    "  end\n"
-    "end\n"
-    "return out\n",
-    "",
-};
+struct redis_script redis_cancel = {redis_lua_cancel, ""};
+struct redis_script redis_claim = {redis_lua_claim, ""};
+struct redis_script redis_declare_script = {redis_lua_declare, ""};
+struct redis_script redis_discard = {redis_lua_discard, ""};
+struct redis_script redis_due = {redis_lua_due, ""};
+struct redis_script redis_end = {redis_lua_end, ""};
+struct redis_script redis_forgo = {redis_lua_forgo, ""};
+struct redis_script redis_open_batch = {redis_lua_open_batch, ""};
+struct redis_script redis_prune = {redis_lua_prune, ""};
+struct redis_script redis_push = {redis_lua_push, ""};
+struct redis_script redis_recount = {redis_lua_recount, ""};
+struct redis_script redis_relay = {redis_lua_relay, ""};
+struct redis_script redis_renew = {redis_lua_renew, ""};
+struct redis_script redis_restore = {redis_lua_restore, ""};
+struct redis_script redis_retry = {redis_lua_retry, ""};
+struct redis_script redis_revoke = {redis_lua_revoke, ""};
+struct redis_script redis_rows = {redis_lua_rows, ""};
+struct redis_script redis_see = {redis_lua_see, ""};
+struct redis_script redis_set_queue = {redis_lua_set_queue, ""};
+struct redis_script redis_sweep = {redis_lua_sweep, ""};
+struct redis_script redis_why = {redis_lua_why, ""};
 
 void redis_scripts_init(void)
 {
-    static struct redis_script *const counting[] = {&redis_end, &redis_cancel};
-    struct redis_script *const all[] = {
-        &redis_push,    &redis_claim,  &redis_end,   &redis_renew,  &redis_due,  &redis_sweep,
-        &redis_restore, &redis_cancel, &redis_retry, &redis_revoke, &redis_rows, &redis_set_queue};
+    static struct redis_script *const all[] = {
+        &redis_cancel, &redis_claim,   &redis_declare_script, &redis_discard,
+        &redis_due,    &redis_end,     &redis_forgo,          &redis_open_batch,
+        &redis_prune,  &redis_push,    &redis_recount,        &redis_relay,
+        &redis_renew,  &redis_restore, &redis_retry,          &redis_revoke,
+        &redis_rows,   &redis_see,     &redis_set_queue,      &redis_sweep,
+        &redis_why};
     static bool ready;
-    for (int i = 0; i < 2 && !ready; i++) /* they count members of batches */
-        counting[i]->text =
-            mem_printf("local P = ARGV[1]\n%s%s", redis_batch_lua, counting[i]->text);
-    ready = true;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    for (size_t i = 0; !ready && i < sizeof all / sizeof *all; i++) {
+        bool pushes = all[i] == &redis_push || all[i] == &redis_relay;
+        bool ends = all[i] == &redis_end || all[i] == &redis_cancel;
+        all[i]->text = mem_printf("%s%s%s", redis_lua_common,
+                                  pushes ? redis_lua_put
+                                  : ends ? redis_lua_batch
+                                         : "",
+                                  all[i]->text);
         redis_script_init(all[i]);
-    redis_relay_init();
-    redis_script_init(&redis_open_batch);
+    }
+    ready = true;
 }

@@ -3,59 +3,55 @@
 
 #include "base/mem.h"
 
-static int64_t length_of(struct redis_record *rec, const char *queue, struct err *err)
-{
-    int64_t total = 0;
-    for (int step = 0; step < CELERY_STEPS && !err->code; step++) {
-        struct buf list = {0};
-        celery_list_name(str_c(queue), step * 3, &list);
-        redisReply *reply = redis_command(rec->keep, err, "LLEN %b", list.p, list.n);
-        total += redis_int(reply);
-        if (reply)
-            freeReplyObject(reply);
-        buf_free(&list);
-    }
-    return total;
-}
+enum { QUEUES_MOST = 1000, COUNTS = 4 /* ready, delayed, running, dead */ };
 
-static int64_t number(struct redis_record *rec, const char *what, const char *key, struct err *err)
+static redisReply *ask(struct redis_record *rec, const struct map *names, struct err *err)
 {
-    redisReply *reply = redis_command(rec->keep, err, "%s %s%s", what, rec->prefix, key);
-    int64_t value = redis_int(reply);
-    if (reply)
-        freeReplyObject(reply);
-    return value;
-}
-
-/* Delayed, running and dead ones are not kept by queue: they are shown with the first one. */
-bool redis_see_queues(struct redis_record *rec, struct err *err)
-{
-    struct map *names = map_create();
-    redisReply *reply = redis_command(rec->keep, err, "SMEMBERS %squeues", rec->prefix);
-    for (int i = 0; i < rec->queue_count; i++)
-        map_set(names, str_c(rec->queues[i]), rec);
-    for (size_t i = 0; reply && i < reply->elements && map_count(names) < 1000; i++) {
-        struct str rest = redis_item(reply, i);
-        map_set(names, str_split(&rest, '\n'), rec);
-    }
+    struct redis_args *a = mem_zero(1, sizeof *a);
     size_t at = 0;
     struct str name;
     void *value;
-    bool first = true;
-    while (!err->code && reply && map_next(names, &at, &name, &value)) {
-        char *queue = str_dup(name);
-        int64_t ready = length_of(rec, queue, err);
-        shared_seen(rec->jobs, name, ready, first ? number(rec, "ZCARD", "eta", err) : 0,
-                    first ? number(rec, "ZCARD", "lease", err) : 0,
-                    first ? number(rec, "ZCARD", "dead", err) : 0);
-        first = false;
-        mem_free(queue);
+    redis_arg_c(a, rec->prefix);
+    while (map_next(names, &at, &name, &value))
+        redis_arg(a, name);
+    redisReply *reply = redis_eval(rec->keep, &redis_see, a, err);
+    mem_free(a);
+    return reply;
+}
+
+static void tell(struct redis_record *rec, const struct map *names, const redisReply *reply)
+{
+    size_t at = 0, i = 0;
+    struct str name;
+    void *value;
+    for (; i < reply->elements && map_next(names, &at, &name, &value); i++) {
+        const redisReply *row = reply->element[i];
+        if (row->elements == COUNTS)
+            shared_seen(rec->jobs, name, row->element[0]->integer, row->element[1]->integer,
+                        row->element[2]->integer, row->element[3]->integer);
+    }
+}
+
+bool redis_see_queues(struct redis_record *rec, struct err *err)
+{
+    struct map *names = map_create();
+    redisReply *queues = redis_command(rec->keep, err, "SMEMBERS %squeues", rec->prefix);
+    for (int i = 0; i < rec->queue_count; i++)
+        map_set(names, str_c(rec->queues[i]), rec);
+    for (size_t i = 0; queues && i < queues->elements && map_count(names) < QUEUES_MOST; i++) {
+        struct str rest = redis_item(queues, i);
+        map_set(names, str_split(&rest, '\n'), rec);
+    }
+    redisReply *counts = queues ? ask(rec, names, err) : NULL;
+    if (counts) {
+        tell(rec, names, counts);
+        freeReplyObject(counts);
     }
     map_destroy(names);
-    if (reply) {
+    if (queues) {
         if (rec->seen)
             freeReplyObject(rec->seen);
-        rec->seen = reply;
+        rec->seen = queues;
     }
     return err->code == 0;
 }

@@ -8,20 +8,6 @@
 /* ORDER queue_field: one word of a queue's text each; "-" = not set. */
 enum { FIELDS = 6, FIELD_BYTES = 48 };
 
-struct redis_script redis_set_queue = {
-    "local P, queue, words = ARGV[1], ARGV[2], {}\n"
-    "local before = redis.call('HGET', P .. 'setting', queue) or '- - - - - -'\n"
-    "for word in string.gmatch(before, '%S+') do words[#words + 1] = word end\n"
-    "for i = 3, #ARGV do\n"
-    "  if ARGV[i] ~= '' then words[i - 2] = ARGV[i] end\n"
-    "end\n"
-    "local after = table.concat(words, ' ')\n"
-    "redis.call('HSET', P .. 'setting', queue, after)\n"
-    "redis.call(words[1] == '1' and 'SADD' or 'SREM', P .. 'paused', queue)\n"
-    "return after\n",
-    "",
-};
-
 static void print_field(const struct job_queue_change *c, unsigned field, char *out)
 {
     const struct job_queue_limits *l = &c->limits;

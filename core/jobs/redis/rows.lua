@@ -1,0 +1,15 @@
+-- P id... -> for each {id, state, kind, queue, priority, attempt, max, crashes, args, error, result,
+-- created, run_at, started, finished, uuid, result JSON of a foreign or external one or ""}.
+local FIELDS = { 'state', 'kind', 'queue', 'priority', 'attempt', 'max', 'crashes', 'args', 'error', 'result',
+  'created', 'run_at', 'started', 'finished', 'uuid', 'external' }
+local out = {}
+for i = 2, #ARGV do
+  local h = call('HMGET', P .. 'job:' .. ARGV[i], unpack(FIELDS))
+  local row = { ARGV[i] }
+  for k = 1, 15 do
+    row[k + 1] = h[k] or ''
+  end
+  row[17] = h[16] and call('GET', 'celery-task-meta-' .. h[15]) or ''
+  out[#out + 1] = row
+end
+return out
