@@ -112,7 +112,9 @@ static bool apply_signal(struct wf *f, struct wf_change *c)
         if (waits == 1) {
             c->change->woke = true;
             wf_write_signal(&signal, c->name, c->data, c->who, f->now);
-            ok = wf_graph_woke(f, &run, &step, buf_str(&signal)) && wf_save(f, &run);
+            ok = f->store->hurry && !wf_find(f->set, str_c(run.plugin), str_c(run.name))
+                     ? keep_signal(f, c) && f->store->hurry(f, c->id, step.seq)
+                     : wf_graph_woke(f, &run, &step, buf_str(&signal)) && wf_save(f, &run);
         } else if (waits == 0)
             ok = keep_signal(f, c);
     }

@@ -24,7 +24,7 @@ bool wf_end_wait(struct wf *f, const struct wf_ref *ref)
     bool ok = is >= 0;
     if (is == 1 && run.state == WORKFLOW_RUNNING &&
         (is = wf_load_step(f, ref->run, ref->seq, &step)) == 1 && step.state == WF_WAITING)
-        ok = wf_graph_late(f, &run, &step) && wf_save(f, &run);
+        ok = wf_graph_due(f, &run, &step) && wf_save(f, &run);
     wf_step_free(&step);
     wf_run_free(&run);
     return ok && is >= 0;

@@ -285,7 +285,7 @@ bool wf_graph_woke(struct wf *f, struct wf_run *run, const struct wf_step *step,
     return end_wait(f, run, step, NULL) && go(&way, str_c(step->next)) && settle_run(f, run);
 }
 
-bool wf_graph_late(struct wf *f, struct wf_run *run, const struct wf_step *step)
+static bool late(struct wf *f, struct wf_run *run, const struct wf_step *step)
 {
     struct buf more = {0};
     struct way way = {.f = f, .run = run, .decl = decl_of(f, run), .from = str_c(step->name)};
@@ -302,6 +302,17 @@ bool wf_graph_late(struct wf *f, struct wf_run *run, const struct wf_step *step)
     }
     buf_free(&more);
     return ok && settle_run(f, run);
+}
+
+bool wf_graph_due(struct wf *f, struct wf_run *run, const struct wf_step *step)
+{
+    struct buf signal = {0};
+    int is = step->await ? take_signal(f, run->id, str_c(step->await), &signal) : 0;
+    bool ok = is == 1   ? wf_graph_woke(f, run, step, buf_str(&signal))
+              : is == 0 ? late(f, run, step)
+                        : false;
+    buf_free(&signal);
+    return ok;
 }
 
 /* -- the end of a step ---------------------------------------------------------------------- */

@@ -380,6 +380,7 @@ const struct wf_store wf_postgres = {
     .end_step = wfp_end_step,
     .begin_wait = wfp_begin_wait,
     .end_wait = wfp_end_wait,
+    .hurry = wfp_hurry,
     .revive = wfp_revive,
     .cancel_steps = wfp_cancel_steps,
     .queued = wfp_queued,

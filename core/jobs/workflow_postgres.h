@@ -74,6 +74,7 @@ bool wfp_queue(struct wf *f, int64_t run, const struct wf_queued *step);
 bool wfp_end_step(struct wf *f, int64_t run, const struct wf_over *step);
 bool wfp_begin_wait(struct wf *f, int64_t run, const struct wf_wait *wait);
 bool wfp_end_wait(struct wf *f, int64_t run, int seq, const char *error);
+bool wfp_hurry(struct wf *f, int64_t run, int seq);
 bool wfp_revive(struct wf *f, int64_t run, int seq);
 bool wfp_cancel_steps(struct wf *f, int64_t run, enum wf_step_state from);
 bool wfp_queued(struct wf *f, int64_t run, struct wf_ids *jobs);

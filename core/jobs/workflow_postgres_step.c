@@ -250,6 +250,16 @@ bool wfp_end_wait(struct wf *f, int64_t run, int seq, const char *error)
                     &a);
 }
 
+bool wfp_hurry(struct wf *f, int64_t run, int seq)
+{
+    struct pg_args a = {0};
+    if (!wfp_settle(f, run))
+        return false;
+    add_step(&a, run, seq);
+    return wfp_exec(
+        f, "UPDATE maru.workflow_step SET due_at = maru.now() WHERE run = $1 AND seq = $2", &a);
+}
+
 bool wfp_revive(struct wf *f, int64_t run, int seq)
 {
     struct pg_args a = {0};

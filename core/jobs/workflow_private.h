@@ -160,7 +160,8 @@ bool wf_graph_ended(struct wf *f, struct wf_run *run, const struct wf_step *step
 bool wf_graph_woke(struct wf *f, struct wf_run *run, const struct wf_step *step, struct str signal);
 /* ,"signal":{…} */
 void wf_write_signal(struct buf *out, struct str name, struct str data, struct str who, int64_t at);
-bool wf_graph_late(struct wf *f, struct wf_run *run, const struct wf_step *step);
+/* Its time is over, unless a signal was kept for it (store->hurry). */
+bool wf_graph_due(struct wf *f, struct wf_run *run, const struct wf_step *step);
 
 /* workflow_each.c: the bundles of a run, which are lines of run->arrived */
 struct wf_bundle {

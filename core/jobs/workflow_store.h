@@ -158,7 +158,10 @@ struct wf_store {
     bool (*end_step)(struct wf *f, int64_t run, const struct wf_over *step);
     bool (*begin_wait)(struct wf *f, int64_t run, const struct wf_wait *wait); /* WAITING */
     bool (*end_wait)(struct wf *f, int64_t run, int seq, const char *error);   /* DONE */
-    bool (*revive)(struct wf *f, int64_t run, int seq);                        /* QUEUED */
+    /* The wait is looked at by a process that declares its workflow, which this one does not: it
+     * is due now, with a kept signal.  NULL when all processes declare the same. */
+    bool (*hurry)(struct wf *f, int64_t run, int seq);
+    bool (*revive)(struct wf *f, int64_t run, int seq); /* QUEUED */
     bool (*cancel_steps)(struct wf *f, int64_t run,
                          enum wf_step_state from);                  /* all of this state */
     bool (*queued)(struct wf *f, int64_t run, struct wf_ids *jobs); /* adds the QUEUED steps' */

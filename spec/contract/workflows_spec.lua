@@ -97,6 +97,28 @@ M.workflows = {
       run.state.why = run.error
     end,
   } },
+  many = { start = "cut", steps = {
+    cut = { function(_, run)
+      run.state.cuts = (run.state.cuts or 0) + 1
+      local items = {}
+      for i = 1, run.input.n do items[i] = { n = i } end
+      return run:each("page", items)
+    end, next = { "page" } },
+    page = { each = true, retries = 0, on_error = "sum", function(_, run)
+      if run.item.n == run.input.bad then error("no good") end
+      return { square = run.item.n * run.item.n, index = run.index }
+    end, next = { "sum" } },
+    sum = { function(_, run)
+      local total, right = 0, true
+      for i, page in ipairs(run.results.page) do
+        total = total + (page and page.square or 0)
+        right = right and (not page or page.index == i)
+      end
+      run.state.sum, run.state.right, run.state.n = total, right, #run.results.page
+      run.state.failed = run.errors.page and run.errors.page[1].index
+      return run.state.cuts < (run.input.rounds or 1) and "cut" or nil
+    end, next = { "cut" } },
+  } },
   slow = { start = "first", steps = {
     first = function(app)
       assert(app.sleep(30))
@@ -161,7 +183,7 @@ local DRIVERS = {
     open = function()
       return { settings = { "jobs.driver=sqlite" }, close = function() end }
     end,
-    lacks = { nodes = "one server alone has this record" },
+    lacks = { nodes = "one server alone has this record", ["restart of its server"] = "there is no other server" },
   },
   {
     name = "postgres",
@@ -169,6 +191,9 @@ local DRIVERS = {
       local database = postgres.start()
       return {
         settings = { "jobs.driver=postgres", "jobs.url=" .. database.url, "jobs.lease=2s" },
+        restart = function()
+          database:restart("immediate", 0.5)
+        end,
         close = function()
           database:drop()
         end,
@@ -324,6 +349,16 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_nil(run.data.kept)
     end)
 
+    it("have a job for each item of a list, again and again, without any, and with one that fails", function()
+      local id = post(node, "/start/many", { input = { n = 12, rounds = 2, bad = 5 } }).id
+      local run = wait_state(node, id, "done")
+      assert.same({ cuts = 2, sum = 650 - 25, right = true, n = 12, failed = 5 }, run.data)
+      assert.equal(1, run.bundles[2].failed)
+      assert.equal(11, run.bundles[2].done)
+      run = wait_state(node, post(node, "/start/many", { input = { n = 0 } }).id, "done")
+      assert.same({ cuts = 1, sum = 0, right = true, n = 0 }, run.data)
+    end)
+
     it("wait for a signal, and keep one that comes before", function()
       local id = post(node, "/start/ask", { input = { of = "me" }, key = "one" }).id
       assert.equal("duplicate", post(node, "/start/ask", { input = {}, key = "one" }).code)
@@ -413,6 +448,14 @@ for _, driver in ipairs(DRIVERS) do
       assert.truthy(server.wait_for(function()
         return run_of(node, id).active == 0
       end))
+      -- A signal that comes to one which does not know the workflow.
+      local stranger = server.start({ set = backend.settings })
+      id = post(node, "/start/ask", { input = { of = "both" } }).id
+      wait_state(node, id, "waiting")
+      local told = stranger:admin(("/workflows/%d/signal"):format(id), "POST", { name = "approval", data = 8 })
+      stranger:stop()
+      assert.is_true(told.woke)
+      assert.equal(8, wait_state(node, id, "done").data.answer)
       -- A wait whose node is gone when it is over.
       id = post(other, "/start/ask", { input = { of = "me", timeout = "1500ms" } }).id
       wait_state(node, id, "waiting")
@@ -420,61 +463,69 @@ for _, driver in ipairs(DRIVERS) do
       assert.same({ asked = "me", late = "approval" }, wait_state(node, id, "done").data)
     end)
 
-    feature("end each step once though one of two nodes is killed in the middle", "nodes", function()
-      for round = 1, ROUNDS do
-        local other = start_node(backend)
-        finally(function()
-          other:stop()
-        end)
-        local walks = {}
-        for i = 1, 6 do
-          walks[i] = post(i % 2 == 0 and other or node, "/start/walk", { input = { round = round } }).id
-        end
-        local chord = post(other, "/chord", { members = MEMBERS }).id
-        socket.sleep(0.1 + 0.5 * math.random())
-        kill(other)
+    --- Starts six walks and a chord through these nodes, lets `disturb` happen in the middle, and compares what was
+    --- done (all begins) with what is recorded.
+    local function check_steps(nodes, disturb)
+      local ids = {}
+      for i = 1, 6 do
+        ids[i] = post(nodes[i % #nodes + 1], "/start/walk", {}).id
+      end
+      local chord = post(nodes[#nodes], "/chord", { members = MEMBERS }).id
+      socket.sleep(0.1 + 0.5 * math.random())
+      disturb()
 
-        local order = { a = 1, b = 2, c = 3, d = 3, e = 4, loop = 5 }
-        local run = wait_state(node, chord, "done", 60)
-        assert.equal(MEMBERS * (MEMBERS + 1) * (2 * MEMBERS + 1) / 6, run.result)
-        assert.equal(MEMBERS + 1, #run.steps)
-        local begins, bodies = {}, 0
-        for _, entry in ipairs(log_of({ node, other })) do
-          local key = entry.n == 0 and entry.run or entry.run .. "." .. entry.n
-          begins[key] = begins[key] or {}
-          table.insert(begins[key], entry.at)
-        end
-        local function check(step, key)
-          assert.equal("done", step.state, step.name)
-          assert.is_truthy(begins[key], step.name .. " is recorded as done, and nothing was done")
-          -- Times in answers have milliseconds.
-          assert.is_true(begins[key][#begins[key]] <= seconds_of(step.ended_at) + 0.002,
-            step.name .. " began again after its end was recorded")
-        end
-        for _, step in ipairs(run.steps) do
-          check(step, step.job)
-          bodies = bodies + (step.role == "body" and 1 or 0)
-        end
-        assert.equal(1, bodies)
-        for _, id in ipairs(walks) do
-          run = wait_state(node, id, "done", 60)
-          assert.same({ trail = { "a", "b", "e" }, c = 1, d = 1, rounds = 4 }, run.data)
-          assert.equal(9, #run.steps)
-          begins = {}
-          local last = 0
-          for _, entry in ipairs(log_of({ node, other })) do
-            if entry.run == id and entry.n > 0 then
-              begins[entry.n] = begins[entry.n] or {}
-              table.insert(begins[entry.n], entry.at)
-              assert.is_true(order[entry.step] >= last, entry.step .. " began again after a later step")
-              last = order[entry.step]
-            end
-          end
-          for _, step in ipairs(run.steps) do
-            check(step, step.n)
-          end
+      local run, begins = wait_state(node, chord, "done", 60), {}
+      local function check(step, key)
+        assert.equal("done", step.state, step.name)
+        assert.is_truthy(begins[key], step.name .. " is recorded as done, and nothing was done")
+        -- Times in answers have milliseconds.
+        assert.is_true(begins[key][#begins[key]] <= seconds_of(step.ended_at) + 0.002,
+          step.name .. " began again after its end was recorded")
+      end
+      local runs = {}
+      for i, id in ipairs(ids) do
+        runs[i] = wait_state(node, id, "done", 60)
+      end
+      local order, last = { a = 1, b = 2, c = 3, d = 3, e = 4, loop = 5 }, {}
+      for _, entry in ipairs(log_of(nodes)) do
+        local key = entry.n == 0 and entry.run or entry.run .. "." .. entry.n
+        begins[key] = begins[key] or {}
+        table.insert(begins[key], entry.at)
+        if entry.n > 0 then
+          assert.is_true(order[entry.step] >= (last[entry.run] or 0), entry.step .. " began again after a later step")
+          last[entry.run] = order[entry.step]
         end
       end
+      assert.equal(MEMBERS * (MEMBERS + 1) * (2 * MEMBERS + 1) / 6, run.result)
+      assert.equal(MEMBERS + 1, #run.steps)
+      local bodies = 0
+      for _, step in ipairs(run.steps) do
+        check(step, step.job)
+        bodies = bodies + (step.role == "body" and 1 or 0)
+      end
+      assert.equal(1, bodies)
+      for i, walk in ipairs(runs) do
+        assert.same({ trail = { "a", "b", "e" }, c = 1, d = 1, rounds = 4 }, walk.data)
+        assert.equal(9, #walk.steps)
+        for _, step in ipairs(walk.steps) do
+          check(step, ids[i] .. "." .. step.n)
+        end
+      end
+    end
+
+    feature("end each step once though one of two nodes is killed in the middle", "nodes", function()
+      for _ = 1, ROUNDS do
+        local other = start_node(backend)
+        local ok, message = pcall(check_steps, { node, other }, function()
+          kill(other)
+        end)
+        other:stop()
+        assert.is_true(ok, message)
+      end
+    end)
+
+    feature("end each step once though the record's server crashes in the middle", "restart of its server", function()
+      check_steps({ node }, backend.restart)
     end)
 
     feature("are forgotten by any node when they are old, and what waits stays", "nodes", function()
