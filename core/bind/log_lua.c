@@ -10,6 +10,19 @@
 
 static const char usage[] = "app.log:info(message, [fields])";
 
+/* `"job":7` of a job's handler, unless the caller has a field of that name. */
+static void add_job(lua_State *L, int64_t job, struct buf *fields)
+{
+    if (lua_istable(L, 3)) {
+        lua_getfield(L, 3, "job");
+        bool taken = !lua_isnil(L, -1);
+        lua_pop(L, 1);
+        if (taken)
+            return;
+    }
+    buf_printf(fields, "%s\"job\":%lld", fields->n ? "," : "", (long long)job);
+}
+
 /* `"task":"GET /api/live","trace":"…"` of the running task. */
 static void add_task(lua_State *L, struct buf *fields)
 {
@@ -25,6 +38,8 @@ static void add_task(lua_State *L, struct buf *fields)
         buf_add_c(fields, pairs[i][0]);
         json_write_string(fields, str_c(pairs[i][1]));
     }
+    if (task_job(task))
+        add_job(L, task_job(task), fields);
 }
 
 /* write(level, message, [fields]) */

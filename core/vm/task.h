@@ -159,6 +159,7 @@ struct lane *task_lane(const struct task *task);
 struct vm *task_vm(const struct task *task);
 enum task_kind task_kind(const struct task *task);
 const char *task_label(const struct task *task);
+int64_t task_job(const struct task *task); /* the number of the job that it runs, or 0 */
 const char *task_trace_id(const struct task *task);
 int64_t task_left_ns(const struct task *task); /* until its deadline, at least 0 */
 void *task_arg(const struct task *task);

@@ -200,6 +200,11 @@ enum task_kind task_kind(const struct task *task)
     return task->options.kind;
 }
 
+int64_t task_job(const struct task *task)
+{
+    return task->options.job;
+}
+
 const char *task_label(const struct task *task)
 {
     return task->options.label ? task->options.label : "";

@@ -8,6 +8,7 @@ M.jobs = {
   work = { retries = 1, backoff = { first = "10ms", factor = 1, max = "1s", jitter = 0 }, result_ttl = "1h",
     function(app, job)
     if job.args.fail then error("this one never works") end
+    if job.args.say then app.log:info(job.args.say, { n = job.args.n, job = job.args.own }) end
     if job.args.sleep then app.sleep(job.args.sleep) end
     return { twice = (job.args.n or 0) * 2 }
   end },
@@ -149,6 +150,19 @@ describe("app.jobs", function()
       return job(id).state == "running"
     end)
   end
+
+  it("has its number in what its handler logs", function()
+    local id = push("work", { say = "said by a job", n = 1 })
+    push("work", { say = "said with a field of that name", own = "mine" })
+    assert.is_true(server.wait_for(function()
+      local logs = maru:logs()
+      return logs:find("said with a field", 1, true) and logs:find('"said by a job"', 1, true) and true
+    end))
+    assert.match(('"said by a job"[^\n]*"job":%d[,}]'):format(id), maru:logs())
+    local other = maru:logs():match('"said with a field of that name"[^\n]*')
+    assert.match('"job":"mine"', other)
+    assert.not_match('"job":%d', other)
+  end)
 
   it("takes a cancelled wait for the end, however the handler goes on", function()
     for _, name in ipairs({ "polite", "careless" }) do
