@@ -49,7 +49,7 @@ export function Queues({ ctx, may, id = "" }) {
 function Sums({ queues }) {
   const language = lang.value;
   const sum = (f) => queues.reduce((n, q) => n + (f(q) ?? 0), 0);
-  const oldest = queues.filter((q) => !q.paused).reduce((n, q) => Math.max(n, q.oldest_s ?? 0), 0);
+  const oldest = queues.filter((q) => !q.paused && q.ready > (q.held ?? 0)).reduce((n, q) => Math.max(n, q.oldest_s ?? 0), 0);
   const figures = [["oldest", duration(oldest, language), oldest >= LATE_S], ["ready", count(sum((q) => q.ready), language)], ["running", count(sum((q) => q.running), language)],
     ["delayed", count(sum((q) => q.delayed), language)], ["dead", count(sum((q) => q.dead), language), sum((q) => q.dead) > 0], ["done_rate", `${rate(sum((q) => q.per_second?.done))}/s`]];
   return html`<dl class="figures jobs-figures">${figures.map(([name, text, bad]) => html`

@@ -48,7 +48,7 @@ function Row({ ctx, schedule: s, may, act, said }) {
       <td data-label=${t("ops.pattern")}><code>${s.pattern}</code> <span class="muted">${s.tz}</span></td>
       <td data-label=${t("ops.next")}>${off ? html`<${Pill} kind=${s.paused ? "warn" : "idle"}>${t(off)}</${Pill}>` : html`${ago(s.next_at, now, language)} <span class="muted">${moment(s.next_at, language, s.tz)}</span>
         ${changesOf(s).some(Boolean) && html` <${Pill} kind="warn" title=${t("jobs.clock_text")}>${t("jobs.clock")}</${Pill}>`}`}</td>
-      <td data-label=${t("ops.last")} class="muted" title=${s.last_status ?? ""}>${s.last_at ? ago(s.last_at, now, language) : t("ops.never")}</td>
+      <td data-label=${t("ops.last")} class="muted" title=${s.last_status ? t(`jobs.last.${s.last_status}`) : ""}>${s.last_at ? ago(s.last_at, now, language) : t("ops.never")}</td>
       ${may && html`<td class="c-act"><span class=${said?.bad ? "bad-text" : "muted"} role="status">${said?.job ? html`<a href=${jobHref(said.job)}>${said.text}</a>` : said?.text ?? ""}</span>
         ${"paused" in s && html`<button class="button button-small" onClick=${() => act(s, s.paused ? "resume" : "pause")} data-pause-schedule=${s.id}>${t(s.paused ? "jobs.resume" : "jobs.pause")}</button>`}
         <button class="button button-small" onClick=${() => act(s, "run")} data-run=${s.id}>${t("ops.run")}</button></td>`}
@@ -76,7 +76,7 @@ function Details({ ctx, schedule: s }) {
   const wall = (at) => new Intl.DateTimeFormat(language === "ko" ? "ko-KR" : "en-GB", { timeZone: s.tz, weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: s.pattern.trim().split(/\s+/).length === 6 ? "2-digit" : undefined, hourCycle: "h23" }).format(new Date(at));
   const dropped = Object.entries(s.dropped ?? {}).filter(([, n]) => n > 0);
   const facts = [["missed", s.missed && t(`jobs.missed.${s.missed}`)], ["overlap", s.overlap && t(`jobs.overlap.${s.overlap}`)], ["jitter", s.jitter > 0 && duration(s.jitter, language)], ["deadline", s.deadline > 0 && duration(s.deadline, language)],
-    ["dropped", dropped.length > 0 && html`<span class="bad-text">${dropped.map(([reason, n]) => `${t(`jobs.drop.${reason}`)} ${count(n, language)}`).join(", ")}</span>`], ["last", s.last_status]];
+    ["dropped", dropped.length > 0 && html`<span class="bad-text">${dropped.map(([reason, n]) => `${t(`jobs.drop.${reason}`)} ${count(n, language)}`).join(", ")}</span>`], ["last", s.last_status && t(`jobs.last.${s.last_status}`)]];
   return html`
     <div class="details schedule-details">
       <section><h3>${t("jobs.next_runs", { tz: s.tz })}</h3>
@@ -95,7 +95,7 @@ function Past({ ctx, kind }) {
   const list = [...(jobs.data?.jobs ?? [])].filter((job) => job.started_at).reverse();
   const ran = (job) => Math.max(0, (job.finished_at ? Date.parse(job.finished_at) : Date.now()) - Date.parse(job.started_at));
   const most = Math.max(1, ...list.map(ran));
-  return html`<section><h3>${t("jobs.past")}</h3>
+  return html`<section><h3>${t("jobs.past", { kind })}</h3>
     ${list.length === 0 ? html`<p class="muted">${t("jobs.past_none")}</p>` : html`
     <div class="past">${list.map((job) => html`<a key=${job.id} href=${jobHref(job.id)} class=${`past-run past-${job.state}`} style=${`--tall:${Math.round(20 + 80 * (ran(job) / most))}%`} title=${`${t(`ops.${job.state}`)} · ${moment(job.started_at, lang.value)} · ${duration(ran(job) / 1000, lang.value)}`}><span class="hidden">${t(`ops.${job.state}`)} ${job.id}</span></a>`)}</div>
     <p><a href=${href("/operations/jobs", { q: `kind:${kind}` })}>${t("jobs.past_all")}</a></p>`}</section>`;
