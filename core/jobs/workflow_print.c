@@ -94,12 +94,14 @@ int wf_step_place(struct jobs *jobs, const struct wf_step_row *r)
     return (int)state;
 }
 
-/* {"step","n","total","held","ready",…}: n: the number of the first; failed, as of a step. */
+/* {"step","from","n","total","held","ready",…}: n: the number of the first; failed, as of a step.
+ */
 void wf_print_tally(struct json *w, const struct wf_tally *t)
 {
     json_open(w, '{');
     json_key(w, "step");
     json_cstr(w, t->step);
+    print_text(w, "from", str_c(t->from));
     json_key(w, "n");
     json_int(w, t->first);
     json_key(w, "total");

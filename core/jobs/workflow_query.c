@@ -58,7 +58,7 @@ static struct wf_tally *tally_of(struct wf_shown *s, const struct wf_step_row *r
         return last;
     s->tallies = mem_realloc(s->tallies, (size_t)(s->tally_count + 1) * sizeof *s->tallies);
     last = &s->tallies[s->tally_count++];
-    *last = (struct wf_tally){.step = str_dup(r->name), .first = r->seq};
+    *last = (struct wf_tally){.step = str_dup(r->name), .from = str_dup(r->from), .first = r->seq};
     return last;
 }
 
@@ -93,6 +93,7 @@ static void print_tallies(struct wf_shown *s)
     for (int i = 0; i < s->tally_count; i++) {
         wf_print_tally(&s->w, &s->tallies[i]);
         mem_free(s->tallies[i].step);
+        mem_free(s->tallies[i].from);
     }
     json_close(&s->w, ']');
     mem_free(s->tallies);

@@ -242,7 +242,7 @@ void wf_list_add(struct workflow_query *q, const struct wf_run_row *row); /* one
 /* One run: first begin, then its steps in order from 1, then signals, oldest first, then end.
  * input: of a graph, or empty. */
 struct wf_tally { /* of a bundle: rows of one step, one after the other */
-    char *step;
+    char *step, *from;
     int first, total;
     int count[JOB_STATES + 1]; /* by enum job_state; JOB_ANY: held */
     int64_t started_at, ended_at;

@@ -119,7 +119,7 @@ export function drawn(run) {
   const link = (from, to, kind) => edges.some((e) => e.from === from && e.to === to) || edges.push({ from, to, kind });
   for (const step of run.graph?.steps ?? []) add(step.name);
   const known = new Set([...names, ...(run.steps ?? []).map((s) => s.name)]);
-  (run.steps ?? []).forEach((step) => {
+  (run.steps ?? []).filter((step) => !isItem(run, step)).forEach((step) => {
     const name = nameOf(step);
     add(name);
     last.set(name, worse(last.get(name), step, graph));
@@ -128,6 +128,12 @@ export function drawn(run) {
     for (const to of graph && step.next ? step.next : []) if (known.has(to)) link(name, to, "went");
     if (graph && step.from) link(step.from, name, "went");
   });
+  for (const bundle of run.bundles ?? []) {
+    add(bundle.step);
+    last.set(bundle.step, { ...bundle, state: bundleState(bundle) });
+    counts.set(bundle.step, { all: bundle.total, done: bundle.done, failed: bundle.failed, items: true });
+    if (bundle.from) link(bundle.from, bundle.step, "went");
+  }
   for (const step of run.graph?.steps ?? []) {
     for (const to of step.next) link(step.name, to, "may");
     for (const group of step.join) for (const from of group.split(" ")) link(from, step.name, "may");
@@ -135,6 +141,16 @@ export function drawn(run) {
   }
   if (!graph) linkList(run, link);
   return { names, edges, start: run.graph?.start ?? names[0] ?? "", last, counts };
+}
+
+/** One of many that run:each made: counted in run.bundles. */
+export const isItem = (run, step) => run.shape === "graph" && step.role === "member";
+
+/** What a bundle is as a step. @param {any} bundle @returns {string} */
+export function bundleState(bundle) {
+  const over = bundle.done + bundle.failed + bundle.cancelled;
+  if (over < bundle.total) return bundle.running > 0 ? "running" : ["ready", "delayed", "held"].find((state) => bundle[state] > 0) ?? "ready";
+  return bundle.failed > 0 ? "failed" : bundle.cancelled > 0 ? "cancelled" : "done";
 }
 
 function nodeName(run, step) {

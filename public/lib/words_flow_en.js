@@ -9,6 +9,7 @@ export const en = {
   "flow.state.failed": "failed",
   "flow.state.cancelled": "cancelled",
   "flow.at": "At step",
+  "flow.items": "{n} items",
   "flow.steps": "Steps",
   "flow.took": "Took",
   "flow.began": "Began",

@@ -9,6 +9,7 @@ export const ko = {
   "flow.state.failed": "실패",
   "flow.state.cancelled": "취소됨",
   "flow.at": "지금 단계",
+  "flow.items": "{n}개 항목",
   "flow.steps": "단계",
   "flow.took": "걸린 시간",
   "flow.began": "시작",

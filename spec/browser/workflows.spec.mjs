@@ -39,10 +39,27 @@ M.workflows = { review = { start = "gather", version = 2, steps = {
   remind = { function() return "editor" end, next = { "editor" } },
   publish = { function(_, run) run.state.published = true end, next = {} },
   reject = { function() end, next = {} },
+} }, catalogue = { start = "list", steps = {
+  list = { function(_, run)
+    local pages = {}
+    for n = 1, run.input.n do pages[n] = { n = n } end
+    return run:each("page", pages)
+  end, next = { "page" } },
+  page = { each = true, retries = 0, on_error = "sum", next = { "sum" }, function(app, run)
+    app.sleep(run.input.slow or 0)
+    if run.index % 50 == 7 then error("page " .. run.index .. " is torn") end
+    return run.index
+  end },
+  sum = { function(_, run)
+    run.state.pages, run.state.torn = #run.results.page, #(run.errors.page or {})
+  end, join = { "page" }, next = {} },
 } } }
 M.routes = {
   ["POST /review"] = function(app, req)
     return 200, { id = app.workflows:start("review", { text = "Seoul" }, { key = req:json().key }) }
+  end,
+  ["POST /catalogue"] = function(app, req)
+    return 200, { id = app.workflows:start("catalogue", req:json()) }
   end,
   ["POST /album"] = function(app, req)
     local list = {}
@@ -138,4 +155,24 @@ test("a chord is two nodes, however many members it has", async () => {
   assert.match(await page.locator('[data-step="press.resize"]').innerHTML(), /39/);
   await page.screenshot({ path: path.join(stage.shots, "workflow-chord.png"), fullPage: true });
   assert.deepEqual(page.troubles, []);
+});
+
+test("many items are one node with its counts, and one line", async () => {
+  const { id } = await post("/catalogue", { n: 400 });
+  const page = await operations();
+  await show(page, `/#/operations/workflows/${id}`, '[data-run][data-state="done"]');
+  assert.equal(await page.locator("[data-flow] [data-step]").count(), 3);
+  assert.equal(await page.locator('[data-step="page"]').getAttribute("data-state"), "failed");
+  assert.match(await page.locator('[data-step="page"]').textContent(), /392\/400/);
+  assert.equal(await page.locator("[data-step-row]").count(), 3);
+  assert.match(await page.locator("[data-step-row]", { hasText: "400 items" }).innerText(), /done 392 · failed 8/);
+  await page.screenshot({ path: path.join(stage.shots, "workflow-items.png"), fullPage: true });
+  await page.locator('[data-step="page"]').click();
+  assert.equal(await page.locator("[data-step-row]").count(), 27);
+  assert.match(await page.locator(".steps").innerText(), /page 357 is torn/);
+  const slow = await post("/catalogue", { n: 300, slow: 1.5 });
+  const phone = await operations({ viewport: { width: 390, height: 844 }, locale: "ko-KR", colorScheme: "dark" });
+  await show(phone, `/#/operations/workflows/${slow.id}`, '[data-step="page"][data-state="running"]');
+  await phone.screenshot({ path: path.join(stage.shots, "workflow-items-phone-night.png"), fullPage: true });
+  assert.deepEqual([...page.troubles, ...phone.troubles], []);
 });

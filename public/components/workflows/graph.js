@@ -89,7 +89,8 @@ function backPath(from, to, self, size, down) {
 
 function Node({ name, at, step: s, counts, now, chosen, choose }) {
   const state = s?.state ?? "none";
-  const many = counts && counts.all > 1 ? (counts.done < counts.all ? `${counts.done}/${counts.all}` : `×${counts.all}`) : "";
+  const items = counts?.items;
+  const many = counts && (counts.all > 1 || items) ? (counts.done < counts.all ? `${counts.done}/${counts.all}` : `×${counts.all}`) : "";
   const press = (event) => {
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
@@ -101,11 +102,13 @@ function Node({ name, at, step: s, counts, now, chosen, choose }) {
     <g class=${`step step-${state}`} transform=${`translate(${at.x - NODE.width / 2} ${at.y - NODE.height / 2})`} role="button" tabindex="0" aria-label=${label} aria-pressed=${chosen}
       onClick=${() => choose(name)} onKeyDown=${press} data-step=${name} data-state=${state}>
       <title>${label}${s?.error ? `\n${s.error}` : ""}</title>
+      ${items && [8, 4].map((by) => html`<rect key=${by} class="step-box step-behind" x=${by} y=${by} width=${NODE.width} height=${NODE.height} rx="7" />`)}
       <rect class="step-box" width=${NODE.width} height=${NODE.height} rx="7" />
       <rect class="step-mark" width="5" height=${NODE.height} rx="2.5" />
+      ${items && counts.all > 0 && html`<rect class="step-share" x="15" y="43" width=${((NODE.width - 25) * counts.done) / counts.all} height="3" rx="1.5" /><rect class="step-share step-share-bad" x=${15 + ((NODE.width - 25) * counts.done) / counts.all} y="43" width=${((NODE.width - 25) * counts.failed) / counts.all} height="3" rx="1.5" />`}
       <text class="step-name" x="15" y="21">${short(name, 20)}</text>
-      <text class="step-how" x="15" y="38">${t(`flow.step.${state}`)}${s?.waits_for ? `: ${short(s.waits_for, 10)}` : ""}</text>
-      <text class="step-time" x=${NODE.width - 10} y="38" text-anchor="end">${many || (s ? took(s, now) : "")}</text>
+      <text class="step-how" x="15" y=${items ? 36 : 38}>${t(`flow.step.${state}`)}${s?.waits_for ? `: ${short(s.waits_for, 10)}` : ""}</text>
+      <text class="step-time" x=${NODE.width - 10} y=${items ? 36 : 38} text-anchor="end">${many || (s ? took(s, now) : "")}</text>
     </g>`;
 }
 

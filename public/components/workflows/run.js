@@ -1,11 +1,12 @@
 /** One run of a workflow: its picture, what it waits for, every step, the checkpointed state. */
 import { html, useState } from "../../lib/html.js";
 import { useNow, useResource } from "../../lib/hooks.js";
-import { ago, moment } from "../../lib/format.js";
+import { ago, count, moment } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 import { jobHref } from "../../lib/route.js";
 import { lang } from "../../lib/settings.js";
 import { Failure, Note, Pill } from "../bits.js";
+import { bundleState, isItem } from "../../lib/layers.js";
 import { Graph } from "./graph.js";
 import { Answer } from "./answer.js";
 import { took } from "./time.js";
@@ -38,7 +39,8 @@ export function Run({ ctx, may, id }) {
   if (run.error?.status === 404) return html`${back}<${Note} title=${t("flow.gone", { id })}><p class="muted">${t("flow.gone_text")}</p></${Note}>`;
   if (!run.data) return html`${back}${run.error ? html`<${Failure} error=${run.error} retry=${run.reload} />` : html`<p class="muted" aria-busy="true">…</p>`}`;
   const r = run.data;
-  const steps = chosen ? r.steps.filter((s) => chosen === s.name || chosen === `${s.n} ${s.name}` || chosen === `${s.name} · ${s.role}`) : r.steps;
+  const steps = chosen ? r.steps.filter((s) => chosen === s.name || chosen === `${s.n} ${s.name}` || chosen === `${s.name} · ${s.role}`)
+    : [...r.steps.filter((s) => !isItem(r, s)), ...(r.bundles ?? []).map((b) => ({ ...b, name: b.step, state: bundleState(b), items: b.total }))].sort((a, b) => a.n - b.n);
   return html`
     ${back}
     <article class="run" data-run=${r.id} data-state=${r.state}>
@@ -69,6 +71,7 @@ function Steps({ steps, now, chosen, all, total, graph }) {
         <li key=${s.n} class=${`steps-row step-${s.state}`} data-step-row=${s.n}>
           <span class="steps-n muted">${s.n}</span>
           <span class="steps-name"><b>${s.name}</b>${s.from && html` <span class="muted">← ${s.from}</span>`}
+            ${s.items !== undefined && html` <span class="steps-items">${t("flow.items", { n: count(s.items, language) })}</span> <span class="muted">${["done", "running", "ready", "delayed", "held", "failed", "cancelled"].filter((state) => s[state] > 0).map((state) => `${t(`flow.step.${state}`)} ${count(s[state], language)}`).join(" · ")}</span>`}
             ${s.waits_for && s.state === "waiting" && html` <span class="muted">${t("flow.for", { name: s.waits_for })}</span>`}
             ${s.error && html`<span class="bad-text steps-error">${s.error}</span>`}
             ${graph && s.set && html`<code class="steps-set">${brief(s.set)}</code>`}</span>
@@ -77,7 +80,7 @@ function Steps({ steps, now, chosen, all, total, graph }) {
           <span class="steps-when muted">${s.started_at ? html`<time datetime=${s.started_at} title=${s.started_at}>${moment(s.started_at, language)}</time>` : ""}</span>
           <span class="steps-job">${s.job ? html`<a href=${jobHref(s.job)}>${t("flow.job")} ${s.job}</a>` : ""}</span>
         </li>`)}</ol>
-      ${!chosen && rows.length > 0 && rows.length < total && html`<p class="muted" data-more-steps>${t("flow.some_steps", { from: rows.at(-1).n, to: rows[0].n, total })}</p>`}
+      ${!chosen && rows.length > 0 && rows.reduce((n, s) => n + (s.items ?? 1), 0) < total && html`<p class="muted" data-more-steps>${t("flow.some_steps", { from: rows.at(-1).n, to: rows[0].n, total })}</p>`}
     </section>`;
 }
 
