@@ -92,6 +92,7 @@ void admin_view_plugin(struct admin_call *call);
 struct generation;
 void admin_write_kills(struct json *w, const struct reload *reload, const struct generation *g);
 void admin_release(struct admin_call *call);
+void admin_push_job(struct admin_call *call);
 
 /* auth.c */
 bool admin_token_load(struct admin *admin, struct err *err);

@@ -221,6 +221,7 @@ const struct admin_action admin_job_changes[] = {
     {"POST", "/admin/v1/queues/{name}/pause", change_pause, "queue.pause"},
     {"POST", "/admin/v1/queues/{name}/resume", change_resume, "queue.resume"},
     {"POST", "/admin/v1/queues/{name}/limits", change_limits, "queue.limits"},
+    {"POST", "/admin/v1/jobs", admin_push_job, "job.push"},
     {"POST", "/admin/v1/jobs/bulk", change_bulk, "jobs.bulk"},
     {"POST", "/admin/v1/jobs/{id}/retry", change_retry, "job.retry"},
     {"POST", "/admin/v1/jobs/{id}/cancel", change_cancel, "job.cancel"},

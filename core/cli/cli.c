@@ -88,20 +88,23 @@ static const struct cli_command commands[] = {
      "often\n"
      "  --json                         the admin API's answer as it is\n",
      "plugins [show NAME|release NAME] [--json]", cmd_plugins},
-    {"jobs", "find jobs, look at one, change one or all that match",
+    {"jobs", "find jobs, look at one, change one or all that match, push one",
      "  maru jobs [list] [STATE]       the newest; of one state: ready, delayed, running, done,\n"
      "                                 cancelled, expired or dead\n"
      "  maru jobs show ID              one with its arguments, error, attempts and result\n"
      "  maru jobs retry ID…            dead ones run again, delayed ones now\n"
      "  maru jobs cancel ID…           waiting ones go, running ones are asked to end\n"
-     "  maru jobs discard ID…          dead and waiting ones are forgotten\n\n"
+     "  maru jobs discard ID…          dead and waiting ones are forgotten\n"
+     "  maru jobs push KIND [JSON]     one more of a kind such as shop.mail, with these "
+     "arguments\n\n"
      "  --state, --queue, --kind NAME  only those\n"
      "  --search WORDS                 words that are in kind, arguments or error\n"
      "  --limit N                      of a list, 1 to 500 (50)\n"
      "  --all                          retry, cancel or discard all that match\n"
      "  --dry                          with --all: only count them\n"
      "  --json                         the admin API's answer as it is\n",
-     "jobs [list | show ID | retry ID… | cancel ID… | discard ID…] [--all]", cmd_jobs},
+     "jobs [list | show ID | retry ID… | cancel ID… | discard ID… | push KIND [JSON]] [--all]",
+     cmd_jobs},
     {"queues", "look at queues, pause and limit them",
      "  maru queues                    a line for each; oldest_s is how long the oldest waits\n"
      "  maru queues pause NAME         nothing of it starts; what runs goes on\n"

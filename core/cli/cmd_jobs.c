@@ -251,6 +251,34 @@ static int change(const struct cli_options *o)
     return code;
 }
 
+/* -- push ----------------------------------------------------------------------------------- */
+
+static void print_pushed(const struct flat *answer)
+{
+    printf("%s\n", flat_get(answer, "job"));
+}
+
+static int push(const struct cli_options *o)
+{
+    static const struct json_events silent = {0};
+    struct buf content = {0};
+    struct err err = {0};
+    if (o->word_count < 2 || o->word_count > 3)
+        return cli_fail(EXIT_USAGE, "jobs push takes KIND [JSON]");
+    struct str args = o->word_count == 3 ? str_c(o->words[2]) : STR("{}");
+    if (!json_read(args, JSON_DEPTH_DEFAULT, &silent, NULL, &err))
+        return cli_fail(EXIT_USAGE, "'%s' is not JSON: %s", o->words[2], err.message);
+    struct json w = json_to(&content);
+    json_open(&w, '{');
+    add_text(&w, "kind", o->words[1]);
+    json_key(&w, "args");
+    json_raw(&w, args);
+    json_close(&w, '}');
+    int code = cli_change(o, "/jobs", buf_str(&content), print_pushed);
+    buf_free(&content);
+    return code;
+}
+
 int cmd_jobs(const struct cli_options *o)
 {
     const char *verb = o->word_count ? o->words[0] : "list";
@@ -260,5 +288,7 @@ int cmd_jobs(const struct cli_options *o)
         return show(o);
     if (!strcmp(verb, "retry") || !strcmp(verb, "cancel") || !strcmp(verb, "discard"))
         return change(o);
-    return cli_fail(EXIT_USAGE, "jobs: list, show, retry, cancel or discard, not '%s'", verb);
+    if (!strcmp(verb, "push"))
+        return push(o);
+    return cli_fail(EXIT_USAGE, "jobs: list, show, retry, cancel, discard or push, not '%s'", verb);
 }

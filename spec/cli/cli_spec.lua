@@ -8,6 +8,7 @@ M.jobs = { work = function() end, fail = { retries = 0, function(_, job) error(j
 M.routes["POST /push"] = function(app, req)
   return 200, { id = assert(app.jobs:push(req:json().name, req:json().args, req:json().options)) }
 end
+M.workflows = { trip = { start = "go", steps = { go = function() end } } }
 M.cron = { ["0 4 * * *"] = { job = "work" } }
 return M
 ]] }
@@ -153,6 +154,24 @@ describe("commands to a running server", function()
     assert.equal(0, select(2, maru:command_output("jobs retry " .. id)))
     assert.match("\nwaits +queue later is paused\n", (maru:command_output("jobs show " .. id)))
     assert.match("^" .. id .. ": cancelled", (maru:command_output("jobs cancel " .. id)))
+  end)
+
+  it("push a job by hand", function()
+    local id, status = maru:command_output([[jobs push good.fail '{"text":"by hand"}']])
+    assert.equal(0, status, id)
+    assert.is_true(server.wait_for(function()
+      return maru:command_output("jobs list dead --search 'by hand'"):find(id:match("%d+"), 1, true) ~= nil
+    end))
+    local entry = maru:admin("/audit").entries[1]
+    assert.equal("job.push", entry.action)
+    for words, problem in pairs({ ["good.nothing"] = "has a job 'good.nothing'",
+      ["good.work 5"] = "args must be an object",
+      ["good.work '{bad'"] = "is not JSON", ["good.work 1 2"] = "takes KIND", ["good.flow:trip.go"] = "is a step" }) do
+      local output, code = maru:command_output("jobs push " .. words)
+      assert.is_true(code > 0, output)
+      assert.truthy(output:find(problem, 1, true), output)
+    end
+    assert.match("no field 'queu'", maru:admin("/jobs", "POST", { kind = "good.work", queu = "x" }).detail)
   end)
 
   it("fail where the server refuses, also for whoever reads JSON", function()
