@@ -32,6 +32,10 @@ static void answer_on_lane(void *arg)
 
 void admin_answer(struct admin_call *call, int status)
 {
+    if (call->wrong.code && status < 400) {
+        admin_answer_err(call, &call->wrong);
+        return;
+    }
     call->status = status;
     if (call->action->audit && !call->dry) {
         char result[32];
@@ -98,14 +102,22 @@ char *admin_query(const struct admin_call *call, const char *name, const char *o
     return found ? found : mem_strdup(otherwise);
 }
 
-int admin_query_int(const struct admin_call *call, const char *name, int otherwise, int least,
-                    int most)
+int64_t admin_query_int64(struct admin_call *call, const char *name, int64_t otherwise)
 {
     char *text = admin_query(call, name, "");
     long long n = otherwise;
-    if (!str_int64(str_c(text), &n))
+    if (*text && !str_int64(str_c(text), &n)) {
         n = otherwise;
+        if (!call->wrong.code)
+            err_set(&call->wrong, ERR_INVALID, "query.%s must be a whole number", name);
+    }
     mem_free(text);
+    return n;
+}
+
+int admin_query_int(struct admin_call *call, const char *name, int otherwise, int least, int most)
+{
+    int64_t n = admin_query_int64(call, name, otherwise);
     return (int)(n < least ? least : n > most ? most : n);
 }
 

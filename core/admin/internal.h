@@ -41,6 +41,7 @@ struct admin_call {
     bool dry;          /* nothing was changed: no line in it */
     /* the answer */
     int status;
+    struct err wrong;         /* a parameter that admin_query_int() did not understand */
     const char *content_type; /* static text */
     struct buf out;
     void *state; /* of the action while it waits */
@@ -61,8 +62,10 @@ void admin_answer(struct admin_call *call, int status);
 void admin_answer_err(struct admin_call *call, const struct err *err);
 /* One query parameter, decoded, or `otherwise`; the caller frees it. */
 char *admin_query(const struct admin_call *call, const char *name, const char *otherwise);
-int admin_query_int(const struct admin_call *call, const char *name, int otherwise, int least,
-                    int most);
+/* What is no whole number makes the answer a 400 that names the parameter, whatever the view
+ * answers; so for views only.  The first also keeps within least … most. */
+int admin_query_int(struct admin_call *call, const char *name, int otherwise, int least, int most);
+int64_t admin_query_int64(struct admin_call *call, const char *name, int64_t otherwise);
 
 /* body.c: a request's JSON object, its values by path: "dry", "filter.state", "ids.0". */
 struct admin_field {

@@ -14,15 +14,13 @@ static void view_queues(struct admin_call *call)
 static void view_rates(struct admin_call *call)
 {
     struct err none = {.code = ERR_NOT_FOUND, .message = "no such queue"};
-    char *queue = admin_query(call, "queue", ""), *since = admin_query(call, "since", "0");
-    long long from = 0;
-    str_int64(str_c(since), &from);
+    char *queue = admin_query(call, "queue", "");
+    int64_t from = admin_query_int64(call, "since", 0);
     if (jobs_print_rates(call->admin->parts->jobs, str_c(queue), from, &call->out))
         admin_answer(call, 200);
     else
         admin_answer_err(call, &none);
     mem_free(queue);
-    mem_free(since);
 }
 
 static void view_workers(struct admin_call *call)

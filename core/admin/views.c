@@ -311,10 +311,8 @@ static void view_schedule(struct admin_call *call)
 static void view_logs(struct admin_call *call)
 {
     char *level = admin_query(call, "level", "debug"), *plugin = admin_query(call, "plugin", "");
-    char *after = admin_query(call, "after", "0");
     enum log_level least = LOG_DEBUG;
-    long long seq = 0;
-    str_int64(str_c(after), &seq);
+    int64_t seq = admin_query_int64(call, "after", 0);
     log_level_parse(str_c(level), &least);
     buf_add_c(&call->out, "{\"lines\":");
     uint64_t last = log_recent(&call->out, (uint64_t)seq, least, str_c(plugin),
@@ -322,7 +320,6 @@ static void view_logs(struct admin_call *call)
     buf_printf(&call->out, ",\"last\":%llu}", (unsigned long long)last);
     mem_free(level);
     mem_free(plugin);
-    mem_free(after);
     admin_answer(call, 200);
 }
 

@@ -8,7 +8,7 @@
 struct runs_view {
     struct workflow_query query; /* first */
     struct admin_call *call;
-    char *state, *plugin, *name, *key, *after;
+    char *state, *plugin, *name, *key;
 };
 
 static void free_view(struct runs_view *v)
@@ -18,7 +18,6 @@ static void free_view(struct runs_view *v)
     mem_free(v->plugin);
     mem_free(v->name);
     mem_free(v->key);
-    mem_free(v->after);
     mem_free(v);
 }
 
@@ -53,15 +52,14 @@ static bool read_state(struct runs_view *v)
 static void view_runs(struct admin_call *call)
 {
     struct runs_view *v = mem_zero(1, sizeof *v);
-    long long id = 0, before = 0;
+    long long id = 0;
     v->call = call;
     v->state = admin_query(call, "state", "");
     v->plugin = admin_query(call, "plugin", "");
     v->name = admin_query(call, "name", "");
     v->key = admin_query(call, "key", "");
-    v->after = admin_query(call, "after", "");
+    int64_t before = admin_query_int64(call, "after", 0);
     bool valid = !*call->first || (str_int64(str_c(call->first), &id) && id > 0);
-    str_int64(str_c(v->after), &before);
     v->query.id = id;
     v->query.plugin = str_c(v->plugin);
     v->query.name = str_c(v->name);

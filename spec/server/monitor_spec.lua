@@ -82,6 +82,13 @@ describe("the monitor", function()
     assert.equal(404, maru:admin("/jobs/rates?queue=nobody").status)
     local since = rates.seconds.from + 5
     assert.equal(since, maru:admin("/jobs/rates?queue=mail&since=" .. since).seconds.from)
+    for path, name in pairs({ ["/jobs/rates?since=yesterday"] = "since", ["/jobs?limit=ten"] = "limit",
+      ["/workflows?after=x"] = "after", ["/workflows?limit=1.5"] = "limit", ["/audit?limit=%20"] = "limit",
+      ["/logs?limit=all"] = "limit", ["/jobs?count=yes"] = "count" }) do
+      local problem = maru:admin(path)
+      assert.equal(400, problem.status, path)
+      assert.equal("query." .. name .. " must be a whole number", problem.detail)
+    end
   end)
 
   it("finds jobs by state, queue, kind and words, page by page", function()
