@@ -379,7 +379,7 @@ static void done(struct sqlite_write *w)
     jobs_unlock(jobs); /* hands over the next batch if there is one */
 }
 
-void batch_drop(struct jobs *jobs, struct batch *b)
+void batch_drop(struct batch *b)
 {
     for (struct push_op *op = b->pushes, *next; op; op = next) {
         next = op->next;
@@ -387,6 +387,9 @@ void batch_drop(struct jobs *jobs, struct batch *b)
     }
     for (struct update_op *op = b->updates, *next; op; op = next) {
         next = op->next;
+        if (op->row)
+            job_unref(op->row);
+        mem_free(op->extra);
         mem_free(op->error);
         mem_free(op);
     }
@@ -394,7 +397,6 @@ void batch_drop(struct jobs *jobs, struct batch *b)
         next = e->next;
         effect_free(e);
     }
-    (void)jobs;
     batch_init(b);
 }
 

@@ -215,7 +215,7 @@ static struct jobs *create(const struct jobs_options *options)
 
 static void destroy(struct jobs *jobs)
 {
-    batch_drop(jobs, &jobs->pending);
+    batch_drop(&jobs->pending);
     workflow_close(jobs);
     heap_free(&jobs->due); /* they touch their nodes, so before the jobs */
     heap_free(&jobs->expiring);

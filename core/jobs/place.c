@@ -120,14 +120,18 @@ bool place_sets_aside(struct jobs *jobs, struct job *job)
 void place_due(struct jobs *jobs, int64_t now_wall)
 {
     struct heap_node *first;
-    while ((first = heap_first(&jobs->due)) && first->key <= now_wall)
+    for (int n = 0; n < JOBS_SLICE && (first = heap_first(&jobs->due)) && first->key <= now_wall;
+         n++)
         place_set(jobs, list_entry(first, struct job, due), PLACE_READY);
 }
 
 void place_expired(struct jobs *jobs, int64_t now_wall)
 {
     struct heap_node *first;
-    while ((first = heap_first(&jobs->expiring)) && first->key <= now_wall) {
+    for (int n = 0; n < JOBS_SLICE; n++) {
+        first = heap_first(&jobs->expiring);
+        if (!first || first->key > now_wall)
+            break;
         struct job_extra *extra = list_entry(first, struct job_extra, expiry);
         expire(jobs, extra->job);
     }

@@ -66,6 +66,7 @@ enum {
     JOBS_WORKERS = 256, /* lanes */
     JOBS_TICK_MS = 100, /* upkeep while there is some */
     ATTEMPTS_KEPT = 20, /* of one job's log of failed attempts */
+    JOBS_SLICE = 1024,  /* jobs that become due, or expire, under one hold of the lock */
 };
 
 /* ORDER place: PLACE_COUNT counters in queues and in jobs. */
@@ -236,7 +237,8 @@ struct push_op {
     bool fired_before;    /* the schedule's instant was there: nothing was inserted */
     struct job *replaces; /* the queued one whose work this becomes, or NULL */
     int64_t unique_until; /* wall, ns: how long the key is held whatever happens; 0 = not */
-    bool duplicate;       /* a shared record has the unique key: the same */
+    int64_t unique_was, unique_was_id; /* as in the update_op that replaces */
+    bool duplicate;                    /* a shared record has the unique key: the same */
     /* for a shared record, which decides: what the push asked, and whether it was done */
     int64_t unique_period_ns;
     bool replace;
@@ -259,7 +261,8 @@ struct update_op { /* another attempt later; row: other work under the same id *
     char *extra;
     int64_t unique_until;
     uint32_t timeout_ms;
-    bool missing; /* the row was not there */
+    int64_t unique_was, unique_was_id; /* a period that its own took the place of; 0 = none */
+    bool missing;                      /* the row was not there */
 };
 struct change_op {
     struct change_op *next;
@@ -456,6 +459,7 @@ void place_start(struct jobs *jobs, struct job *job, int64_t now_wall); /* READY
 /* A job that is picked may have to wait for what is not its limits: then it is not READY
  * any more. */
 bool place_sets_aside(struct jobs *jobs, struct job *job);
+/* At most JOBS_SLICE of them; the rest is still due, so the control lane looks again at once. */
 void place_due(struct jobs *jobs, int64_t now_wall);     /* delayed → ready */
 void place_expired(struct jobs *jobs, int64_t now_wall); /* what waited too long → finishing */
 
@@ -483,6 +487,8 @@ int64_t retry_delay_ns(const struct job_backoff *backoff, int attempt);
 
 /* unique.c.  Lock held, but where the writer thread is named. */
 bool unique_take(struct jobs *jobs, struct job *job); /* false: taken */
+/* It waits with this key, whoever has it: it is the next to have it. */
+void unique_share(struct jobs *jobs, struct job *job);
 void unique_release(struct jobs *jobs, struct job *job);
 void unique_started(struct jobs *jobs, struct job *job);     /* RUNNING: a key may be free */
 void unique_waits_again(struct jobs *jobs, struct job *job); /* after a run */
@@ -549,7 +555,7 @@ void batch_add_update(struct batch *batch, struct update_op *op);
 void batch_add_revival(struct batch *batch, struct change_op *op);
 void batch_add_effect(struct batch *batch, struct effect *effect); /* takes it */
 void effect_free(struct effect *effect);
-void batch_drop(struct jobs *jobs, struct batch *batch); /* frees what a closed queue kept */
+void batch_drop(struct batch *batch); /* frees what a closed queue kept */
 void batch_add_setting(struct batch *batch, struct setting_op *op);
 void batch_setup(struct jobs *jobs); /* prepares jobs->write */
 

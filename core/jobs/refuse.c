@@ -59,7 +59,11 @@ void batch_refuse(struct jobs *jobs, const struct err *err)
     jobs_lock(jobs);
     struct push_op *pushes = take_pushes(&jobs->pending);
     struct change_op *changes = take_changes(jobs);
+    struct setting_op *settings = jobs->pending.settings;
+    jobs->pending.settings = NULL;
+    jobs->pending.settings_end = &jobs->pending.settings;
     jobs_unlock(jobs);
+    settings_answer(settings, err);
     workflow_refuse(jobs, err);
     for (struct push_op *next; pushes; pushes = next) {
         next = pushes->next;

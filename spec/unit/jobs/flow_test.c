@@ -1,5 +1,6 @@
 /* Turns and limits on the whole queue; flow_model_test.c has the structures alone. */
 #include "jobs/host.h"
+#include "jobs/private.h"
 #include "test.h"
 
 enum { MOST = 4096 };
@@ -411,4 +412,51 @@ TEST(a_run_over_its_hard_timeout_is_ended_by_force)
     lane_call_wait(h.lanes[0], end_waiting, NULL);
     CHECK(host_drain(&h, 5000));
     close_host(&h);
+}
+
+/* Many jobs at one instant keep the lock only for a slice of them. */
+TEST(what_is_due_or_over_at_one_instant_comes_in_slices)
+{
+    enum { COUNT = 3 * JOBS_SLICE };
+    struct host h = {.run = note};
+    struct err err = {0};
+    struct str *args = mem_alloc(COUNT * sizeof *args);
+    int64_t later = clock_wall_ns() + 3600 * NS_PER_SECOND;
+    for (int i = 0; i < COUNT; i++)
+        args[i] = STR("\"a\"");
+    host_open(&h);
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    struct job_spec expires = {.kind = STR("p.k"), .expires_ns = 3600 * NS_PER_SECOND};
+    struct job_spec waits = {.kind = STR("p.k"), .run_at_wall = later};
+    CHECK(jobs_push_wait(h.jobs, &expires, args, COUNT, &err) > 0);
+    CHECK(jobs_push_wait(h.jobs, &waits, args, COUNT, &err) > 0);
+    jobs_lock(h.jobs);
+    place_due(h.jobs, later + NS_PER_SECOND);
+    place_expired(h.jobs, later + NS_PER_SECOND);
+    CHECK_EQ(h.jobs->count[PLACE_DELAYED], COUNT - JOBS_SLICE);
+    CHECK_EQ(h.jobs->count[PLACE_FINISHING], JOBS_SLICE);
+    jobs_unlock(h.jobs);
+    mem_free(args);
+    host_close(&h);
+    host_remove(&h);
+}
+
+/* And the rest follows at once. */
+TEST(slices_follow_each_other)
+{
+    enum { COUNT = 3 * JOBS_SLICE };
+    struct host h = {.run = note};
+    struct err err = {0};
+    struct str *args = mem_alloc(COUNT * sizeof *args);
+    for (int i = 0; i < COUNT; i++)
+        args[i] = STR("\"a\"");
+    host_open(&h);
+    host_start(&h, 1, 1);
+    struct job_spec expires = {.kind = STR("p.k"), .expires_ns = 5 * NS_PER_MS};
+    CHECK(jobs_push_wait(h.jobs, &expires, args, COUNT, &err) > 0); /* nobody runs them */
+    mem_free(args);
+    CHECK(host_drain(&h, 5000));
+    host_stop(&h, 0);
+    host_close(&h);
+    host_remove(&h);
 }
