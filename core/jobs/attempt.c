@@ -77,7 +77,7 @@ void attempt_log(struct jobs *jobs, const struct job *job, const struct run *run
     a->started_at = job->started_at;
     a->ended_at = now_wall;
     a->number = job->attempt;
-    a->total = job->attempt + job->crashes;
+    a->total = job_extra(job)->logged ? ATTEMPTS_KEPT : job->attempt + job->crashes;
     a->error = mem_strdup(run->error);
     a->traceback = mem_strdup(run->traceback);
     if (run->worker)

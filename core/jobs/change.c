@@ -230,9 +230,9 @@ bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op
         return false;
     if (!op->revived)
         return true; /* only this change fails */
-    if (op->revived->extra) {
-        op->revived->extra->batch = 0;      /* where it counts as failed */
-        op->revived->extra->expires_at = 0; /* it is due now because somebody says so */
-    }
+    struct job_extra *extra = extra_make(op->revived);
+    extra->batch = 0;      /* where it counts as failed */
+    extra->expires_at = 0; /* it is due now because somebody says so */
+    extra->logged = 1;
     return record_revival(conn, op->revived, err);
 }

@@ -24,6 +24,7 @@ static const struct field fields[] = {
     {"batch", FIELD_INT64, offsetof(struct job_extra, batch)},
     {"workflow", FIELD_INT64, offsetof(struct job_extra, workflow)},
     {"step", FIELD_INT64, offsetof(struct job_extra, step)},
+    {"logged", FIELD_INT64, offsetof(struct job_extra, logged)},
     {"previous", FIELD_TEXT, offsetof(struct job_extra, previous)},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };

@@ -32,6 +32,7 @@ struct job_extra {
     int64_t batch;            /* the crowd it is counted in, or 0 */
     int64_t workflow;         /* the run it is a step of, or 0 */
     int64_t step;             /* and which; 0: an older record does not say */
+    int64_t logged;           /* 1: its log of attempts may have lines of a life before this one */
     char *previous;           /* JSON: the results of what it follows in a workflow */
     /* on disk in columns of their own */
     int64_t scheduled_at; /* wall, ns: the schedule's instant */
@@ -42,10 +43,11 @@ struct job_extra {
     /* not on disk */
     float progress; /* 0 … 1, of the run that has_progress */
     bool has_progress;
-    char *message;   /* what it says it does, or NULL */
-    bool external;   /* for a Python worker */
-    char *traceback; /* of its last run, which failed, for a shared record; or NULL */
-    uint64_t lease;  /* a shared record's fence of this claim (driver.h) */
+    char *message;           /* what it says it does, or NULL */
+    bool external;           /* for a Python worker */
+    char *traceback;         /* of its last run, which failed, for a shared record; or NULL */
+    struct job *unique_next; /* who waits with the same unique key (unique.c), or NULL */
+    uint64_t lease;          /* a shared record's fence of this claim (driver.h) */
 };
 
 extern const struct job_extra extra_none; /* all zero: what most jobs have */

@@ -16,6 +16,8 @@ static bool take(struct looking *l, struct str value, struct err *err)
     size_t n = value.n < JOBS_UNIQUE_BYTES ? value.n : JOBS_UNIQUE_BYTES;
     if (!l->here)
         return true;
+    while (n < value.n && n > 0 && ((unsigned char)value.p[n] & 0xc0) == 0x80)
+        n--; /* whole characters */
     if (n > 0)
         extra_make(l->job)->key = str_dup(str_n(value.p, n));
     return err_set(err, ERR_CANCELLED, "found"); /* the rest need not be read */

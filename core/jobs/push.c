@@ -6,6 +6,12 @@
 
 enum { PUBLISH_CHUNK = 256, FILL_LOCKED = 4, ATTEMPTS_MOST = 10000 };
 
+/* What every record keeps as it is. */
+static bool is_text(struct str s)
+{
+    return s.n == 0 || (utf8_valid(s) && !memchr(s.p, 0, s.n));
+}
+
 bool push_check(const struct job_spec *spec, const struct str *args, int count, struct err *err)
 {
     if (spec->kind.n == 0 || spec->kind.n > JOBS_NAME_BYTES || spec->queue.n > JOBS_NAME_BYTES)
@@ -15,6 +21,11 @@ bool push_check(const struct job_spec *spec, const struct str *args, int count, 
                        JOBS_UNIQUE_BYTES);
     if (spec->key.n > JOBS_UNIQUE_BYTES)
         return err_set(err, ERR_LIMIT, "jobs: a key has at most %d bytes", JOBS_UNIQUE_BYTES);
+    if (!is_text(spec->unique) || !is_text(spec->key) || !is_text(spec->queue))
+        return err_set(err, ERR_INVALID, "jobs: a %s is text in UTF-8, without zero bytes",
+                       !is_text(spec->unique) ? "unique key"
+                       : !is_text(spec->key)  ? "key"
+                                              : "queue");
     if (count < 1 || count > JOBS_PUSH_COUNT)
         return err_set(err, ERR_LIMIT, "jobs: a push has 1 to %d jobs", JOBS_PUSH_COUNT);
     if (count > 1 && (spec->unique.n || spec->schedule.n))

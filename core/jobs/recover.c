@@ -132,7 +132,7 @@ static bool on_job(struct recovery *r, sqlite3_stmt *s, struct err *err)
     if (!job)
         return false;
     index_set(&jobs->index, id, job);
-    unique_take(jobs, job);
+    unique_share(jobs, job);
     jobs->count[PLACE_NONE]++;
     job->queue->count[PLACE_NONE]++;
     return true;

@@ -2,6 +2,10 @@
  *
  * jobs->uniques has the holder of a key, jobs->periods the keys that are held for a time
  * after a push, whatever became of the job; these are on disk in maru_job_unique.
+ *
+ * A key of scope queued is free while its job runs, so that another may have it when the first
+ * waits again.  Then it stands behind the holder (extra->unique_next) and is the next to hold
+ * it: the key is not free while one of them is queued.
  */
 #include "jobs/private.h"
 
@@ -33,11 +37,65 @@ bool unique_take(struct jobs *jobs, struct job *job)
     return is_free;
 }
 
+/* Who stands before it, from the holder on; NULL when it is none of those behind him. */
+static struct job *before(struct job *holder, const struct job *job)
+{
+    while (holder && job_extra(holder)->unique_next != job)
+        holder = job_extra(holder)->unique_next;
+    return holder;
+}
+
 void unique_release(struct jobs *jobs, struct job *job)
 {
     struct buf key = {0};
-    if (job->unique_n && map_get(jobs->uniques, key_of(job, &key)) == job)
+    if (!job->unique_n)
+        return;
+    struct job *next = job_extra(job)->unique_next;
+    struct job *holder = map_get(jobs->uniques, key_of(job, &key));
+    struct job *ahead = holder == job ? NULL : before(holder, job);
+    if (ahead)
+        ahead->extra->unique_next = next;
+    else if (holder == job && next)
+        map_set(jobs->uniques, buf_str(&key), next);
+    else if (holder == job)
         map_remove(jobs->uniques, buf_str(&key));
+    if (next)
+        job->extra->unique_next = NULL;
+    buf_free(&key);
+}
+
+void unique_share(struct jobs *jobs, struct job *job)
+{
+    struct buf key = {0};
+    if (unique_take(jobs, job))
+        return;
+    struct job *holder = map_get(jobs->uniques, key_of(job, &key));
+    /* What is being written may be read without the lock, so it gets no extra here. */
+    bool written = holder->place == PLACE_NONE || holder->place == PLACE_FINISHING;
+    if (holder != job && written) {
+        extra_make(job)->unique_next = holder;
+        map_set(jobs->uniques, buf_str(&key), job);
+    } else if (holder != job) {
+        extra_make(job)->unique_next = job_extra(holder)->unique_next;
+        extra_make(holder)->unique_next = job;
+    }
+    buf_free(&key);
+}
+
+/* The new job stands where the old one stood. */
+static void stand_in(struct jobs *jobs, struct job *old, struct job *new)
+{
+    struct buf key = {0};
+    struct job *next = job_extra(old)->unique_next;
+    struct job *ahead = before(map_get(jobs->uniques, key_of(new, &key)), old);
+    if (ahead)
+        ahead->extra->unique_next = new;
+    else
+        map_set(jobs->uniques, buf_str(&key), new);
+    if (next) {
+        extra_make(new)->unique_next = next;
+        old->extra->unique_next = NULL;
+    }
     buf_free(&key);
 }
 
@@ -50,7 +108,7 @@ void unique_started(struct jobs *jobs, struct job *job)
 void unique_waits_again(struct jobs *jobs, struct job *job)
 {
     if (job->unique_n && job_extra(job)->unique_queued)
-        unique_take(jobs, job); /* if another has it now, both go on */
+        unique_share(jobs, job); /* if another has it now, both go on */
 }
 
 static void period_set(struct jobs *jobs, struct str key, int64_t id, int64_t until)
@@ -108,6 +166,9 @@ bool unique_admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
     if (is_free && !holder)
         map_set(jobs->uniques, buf_str(&key), job);
     if (is_free && spec->unique_period_ns > 0) {
+        const struct period *was = map_get(jobs->periods, buf_str(&key));
+        op->unique_was = was ? was->until : 0;
+        op->unique_was_id = was ? was->id : 0;
         int64_t id = holder ? holder->id : jobs->next_id;
         op->unique_until = now + spec->unique_period_ns;
         period_set(jobs, buf_str(&key), id, op->unique_until);
@@ -120,7 +181,6 @@ bool unique_admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
 /* The new one takes the place of the old one: its id, its key, its turn by its own time. */
 static void swap(struct jobs *jobs, struct job *old, struct job *new)
 {
-    struct buf key = {0};
     if (old->place == PLACE_CLAIMED)
         unclaim(jobs, old);
     place_set(jobs, old, PLACE_NONE);
@@ -128,8 +188,7 @@ static void swap(struct jobs *jobs, struct job *old, struct job *new)
     old->queue->count[PLACE_NONE]--;
     new->crashes = old->crashes;
     index_set(&jobs->index, new->id, new);
-    map_set(jobs->uniques, key_of(new, &key), new);
-    buf_free(&key);
+    stand_in(jobs, old, new);
     job_unref(old);
     jobs->count[PLACE_NONE]++;
     new->queue->count[PLACE_NONE]++;
@@ -151,6 +210,8 @@ void unique_replace(struct jobs *jobs, struct push_op *push)
     size_t n;
     new->id = old->id;
     new->created_at = old->created_at;
+    if (old->attempt || job_extra(old)->logged)
+        extra_make(new)->logged = 1;
     if (new->extra)
         extra_print(new->extra, &extra);
     op->id = new->id;
@@ -158,6 +219,8 @@ void unique_replace(struct jobs *jobs, struct push_op *push)
     op->row = new;
     op->timeout_ms = job_extra(new)->timeout_ms;
     op->unique_until = push->unique_until;
+    op->unique_was = push->unique_was;
+    op->unique_was_id = push->unique_was_id;
     op->extra = extra.n ? buf_take(&extra, &n) : NULL;
     op->push = push;
     new->refs++; /* the row's */
@@ -224,6 +287,19 @@ bool unique_record_row(struct sqlite_conn *conn, struct update_op *op, struct er
            unique_record(conn, op->row, op->id, op->unique_until, err);
 }
 
+/* Lock held: what was not written holds no key either; the period before it does again. */
+static void period_undo(struct jobs *jobs, const struct update_op *op)
+{
+    struct buf key = {0};
+    struct period *p = map_get(jobs->periods, key_of(op->row, &key));
+    if (p && p->id == op->id && p->until == op->unique_until) {
+        mem_free(map_remove(jobs->periods, buf_str(&key)));
+        if (op->unique_was)
+            period_set(jobs, buf_str(&key), op->unique_was_id, op->unique_was);
+    }
+    buf_free(&key);
+}
+
 void unique_row_free(struct jobs *jobs, struct update_op *op, const struct err *err)
 {
     struct err missing = {0};
@@ -236,6 +312,8 @@ void unique_row_free(struct jobs *jobs, struct update_op *op, const struct err *
     if (op->push)
         push_answer(jobs, op->push, err);
     jobs_lock(jobs);
+    if (err && op->unique_until)
+        period_undo(jobs, op);
     if (err && index_get(&jobs->late, op->id) == op->row)
         job_unref(index_remove(&jobs->late, op->id));
     job_unref(op->row);

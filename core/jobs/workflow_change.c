@@ -243,6 +243,8 @@ static bool check_start(const struct workflow_start *s, struct err *err)
     if (s->name.n > WORKFLOW_NAME_BYTES || s->key.n > JOBS_UNIQUE_BYTES)
         return err_set(err, ERR_LIMIT, "workflows: a name has at most %d bytes, a key %d",
                        WORKFLOW_NAME_BYTES, JOBS_UNIQUE_BYTES);
+    if (s->key.n && (!utf8_valid(s->key) || memchr(s->key.p, 0, s->key.n)))
+        return err_set(err, ERR_INVALID, "workflows: a key is text in UTF-8, without zero bytes");
     if (s->input.n > WORKFLOW_STATE_BYTES)
         return err_set(err, ERR_LIMIT, "workflows: the input has %zu bytes, the most is %d",
                        s->input.n, WORKFLOW_STATE_BYTES);

@@ -350,6 +350,18 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_number(push(node, "span", { s = 0 }, { unique = "u1" }))
     end)
 
+    it("have keys that are text", function()
+      for _, options in ipairs({ { unique = "a\0b" }, { key = "a\0b" } }) do
+        local id, message, code = push(node, "echo", {}, options)
+        assert.is_nil(id)
+        assert.equal("invalid", code)
+        assert.matches("UTF%-8", message)
+      end
+      local korean = { unique = "사과", key = "배", delay = "1h" }
+      assert.is_number(push(node, "echo", {}, korean))
+      assert.equal("duplicate", (select(3, push(node, "echo", {}, korean))))
+    end)
+
     feature("give a key of scope queued back when they start", "unique modes", function()
       local unique = { key = "queued", scope = "queued" }
       local gate = push(node, "single", { s = 0.5 })

@@ -460,7 +460,7 @@ function app.cache:unlock(name, token) end               --- @return boolean
 ---@field retries? integer
 ---@field timeout? number|string
 ---@field result_ttl? number|string   how long its result is kept; default the job's, then the configuration's (1 day)
----@field key? string            whose job it is, instead of the declaration's field of args
+---@field key? string            whose job it is, instead of the declaration's field of args; as unique text in UTF-8
 ---@field expires? number|string instead of the declaration's
 ---@field unique? string|maru.Unique   no second one unfinished with this key → nil, message, "duplicate"
 ---@field celery? boolean       for a Python worker: what app.jobs:push_celery sets

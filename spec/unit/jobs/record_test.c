@@ -75,11 +75,20 @@ TEST(every_failed_attempt_leaves_a_line_and_the_newest_twenty_stay)
     CHECK(strstr(json, "{\"attempt\":26,\"started_at\""));
     CHECK(!strstr(json, "{\"attempt\":6,\"started_at\""));
     mem_free(json);
+    for (int life = 2; life <= 9;
+         life++) { /* brought back from the dead, it has three more each time */
+        CHECK_EQ(host_change(&h, jobs_retry, three), ERR_NONE);
+        CHECK(wait_runs(26 + 3 * life) == 26 + 3 * life);
+        CHECK(host_drain(&h, 5000));
+    }
+    json = host_query(&h, (struct jobs_query){.id = three});
+    CHECK_EQ(count_of(json, "\"traceback\":\"at line 7\""), 20);
+    mem_free(json);
     host_stop(&h, 0);
     host_close(&h);
     host_open(&h); /* they are on disk */
     json = host_query(&h, (struct jobs_query){.id = three});
-    CHECK_EQ(count_of(json, "\"traceback\":"), 3);
+    CHECK_EQ(count_of(json, "\"traceback\":"), 20);
     mem_free(json);
     host_close(&h);
     host_remove(&h);

@@ -45,6 +45,133 @@ TEST(a_key_of_scope_queued_is_free_once_its_job_runs)
     host_open(&h);
     CHECK(!push_key(&h, "\"5\"", queued) && code == ERR_EXISTS);
     CHECK_EQ(host_change(&h, jobs_cancel, first), ERR_NONE);
+    CHECK(!push_key(&h, "\"6\"", queued) && code == ERR_EXISTS); /* the second is still queued */
+    CHECK_EQ(host_change(&h, jobs_cancel, second), ERR_NONE);
+    CHECK(push_key(&h, "\"7\"", later(queued)) > second);
+    host_close(&h);
+    host_remove(&h);
+}
+
+TEST(a_key_of_scope_queued_is_taken_while_any_of_its_jobs_waits)
+{
+    struct host h = open_host();
+    struct job_spec queued = {.unique_queued = true}, replace = {.unique_replace = true};
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 4);
+    int64_t first = push_key(&h, "\"wait\"", queued);
+    CHECK_EQ(wait_runs(1), 1);
+    int64_t second = push_key(&h, "\"wait 2\"", queued);
+    CHECK_EQ(wait_runs(2), 2);
+    int64_t third = push_key(&h, "\"3\"", later(queued));
+    jobs_set_kinds(h.jobs, NULL, 0); /* what waits again stays so */
+    CHECK(jobs_reclaim(h.jobs, first) && jobs_reclaim(h.jobs, second));
+    CHECK_EQ(push_key(&h, "\"4\"", later(replace)), third);
+    CHECK_EQ(host_change(&h, jobs_cancel, third), ERR_NONE);
+    CHECK(!push_key(&h, "\"5\"", queued) && code == ERR_EXISTS);
+    CHECK_EQ(host_change(&h, jobs_cancel, first), ERR_NONE);
+    CHECK(!push_key(&h, "\"6\"", queued) && code == ERR_EXISTS);
+    CHECK_EQ(host_change(&h, jobs_cancel, second), ERR_NONE);
+    CHECK(push_key(&h, "\"7\"", later(queued)) > third);
+    close_host(&h);
+}
+
+static void run_sql(const struct host *h, const char *sql)
+{
+    sqlite3 *db;
+    REQUIRE(sqlite3_open(h->db, &db) == SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    CHECK_EQ(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+struct waiting {
+    struct jobs_push push; /* first */
+    _Atomic int over;
+};
+
+static void on_answer(struct jobs_push *push)
+{
+    atomic_store(&((struct waiting *)(void *)push)->over, 1);
+}
+
+/* A dead job comes back, but its commit takes a while and fails; a push that was to replace it
+ * meanwhile fails with it, and so does its hold of the key. */
+TEST(a_period_of_a_push_that_failed_holds_nothing)
+{
+    enum { TRIES = 20 };
+    struct host h = open_host();
+    struct err err = {0};
+    struct str args = STR("\"new\"");
+    int64_t ids[TRIES];
+    char key[TRIES][16];
+    int failed = 0;
+    host_kind(&h, "p.k", 0, NS_PER_MS, 0);
+    host_start(&h, 1, 4);
+    for (int i = 0; i < TRIES; i++) {
+        snprintf(key[i], sizeof key[i], "k%d", i);
+        ids[i] = push(&h, "\"discard\"", (struct job_spec){.unique = str_c(key[i])}, &code);
+    }
+    CHECK(host_drain(&h, 3000));
+    run_sql(&h, "CREATE TRIGGER no BEFORE DELETE ON maru_job_dead BEGIN SELECT (WITH RECURSIVE c(x)"
+                " AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 500000) SELECT max(x) FROM"
+                " c); SELECT raise(ABORT, 'not now'); END");
+    for (int i = 0; i < TRIES && !failed; i++) {
+        struct host_change c = {.change = {.done = host_changed, .lane = h.control}};
+        struct waiting w = {.push = {.done = on_answer}};
+        struct job_spec hour = {.kind = STR("p.k"),
+                                .unique = str_c(key[i]),
+                                .unique_replace = true,
+                                .unique_period_ns = 3600 * NS_PER_SECOND};
+        jobs_retry(h.jobs, &c.change, ids[i]);
+        host_sleep(20);
+        REQUIRE(jobs_push(h.jobs, &w.push, &hour, &args, 1, &err));
+        while (!atomic_load(&c.over) || !atomic_load(&w.over))
+            host_sleep(1);
+        failed = w.push.first_id == ids[i] && w.push.err.code;
+        if (failed)
+            CHECK(push(&h, "\"free\"", (struct job_spec){.unique = str_c(key[i])}, &code) > ids[i]);
+    }
+    CHECK(failed);
+    close_host(&h);
+}
+
+TEST(a_queue_that_cannot_write_frees_what_it_kept)
+{
+    struct host h = open_host();
+    struct job_spec spec = {.kind = STR("p.k"), .unique = STR("key"), .unique_replace = true};
+    struct str args = STR("\"new\"");
+    struct waiting w = {.push = {.done = on_answer}};
+    struct err err = {0};
+    int64_t id = push_key(&h, "\"old\"", later((struct job_spec){0}));
+    run_sql(&h, "CREATE TRIGGER no BEFORE UPDATE ON maru_job BEGIN SELECT"
+                " raise(ABORT, 'not now'); END");
+    spec.key = STR("k");
+    CHECK(jobs_push(h.jobs, &w.push, &spec, &args, 1, &err));
+    CHECK_EQ(w.push.first_id, id);
+    host_close(&h);
+    CHECK(atomic_load(&w.over) && w.push.err.code);
+    run_sql(&h, "DROP TRIGGER no");
+    host_open(&h);
+    CHECK(is_args(&h, id, "\"old\""));
+    host_close(&h);
+    host_remove(&h);
+}
+
+TEST(keys_are_text)
+{
+    struct host h = open_host();
+    const struct str bad[] = {STR("\xff"), STR("a\0b"), STR("\xed\xa0\x80"), STR("half \xc3")};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(!push(&h, "1", (struct job_spec){.unique = bad[i]}, &code) && code == ERR_INVALID);
+        CHECK(!push(&h, "1", (struct job_spec){.key = bad[i]}, &code) && code == ERR_INVALID);
+    }
+    CHECK(push(&h, "1",
+               later((struct job_spec){.unique = STR("\xc3\xa9"), .key = STR("\xea\xb0\x80")}),
+               &code) > 0);
+    host_close(&h);
+    host_open(&h);
+    push(&h, "1", (struct job_spec){.unique = STR("\xc3\xa9")}, &code);
+    CHECK_EQ(code, ERR_EXISTS);
     host_close(&h);
     host_remove(&h);
 }
