@@ -379,7 +379,9 @@ END $$;
 CREATE OR REPLACE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
   starts bigint[], ttls bigint[], errors text[], results text[])
 RETURNS SETOF bigint LANGUAGE plpgsql AS $$
-DECLARE t bigint := maru.now(); h smallint; ours bigint[]; k int[]; s text[]; q bigint[];
+DECLARE t bigint := maru.now(); h smallint; ours bigint[]; k int[]; s text[]; q bigint[]; b bigint[]; bd bigint[]; bf bigint[];
+  -- Whether the caller counts members of batches and decides for workflows, in this transaction (postgres_write.c).
+  decides bool := coalesce(current_setting('maru.decides', true), '') = '1';
 BEGIN
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   WITH e AS (SELECT * FROM unnest(ids, fences, fins, attempts, delays, starts, ttls, errors, results)
@@ -404,16 +406,24 @@ BEGIN
   back AS (UPDATE maru.job j SET attempt = m.attempt, error = coalesce(m.error, j.error),
       run_at = CASE WHEN m.delay > 0 THEN t + m.delay ELSE 0 END
     FROM mine m WHERE j.id = m.id AND m.fin IN (2, 5) RETURNING j.id, j.flow, j.prio, j.crashes, j.run_at, j.key, j.uniq),
+  strayed AS (INSERT INTO maru.stray(job, extra, fin, started_at, attempt, error, result)
+    SELECT id, extra, fin, began, attempt, coalesce(error, error_before), result FROM over WHERE NOT decides AND extra ~ '"step":'),
   again AS (INSERT INTO maru.ready(id, flow, prio, run_at, key)
     SELECT id, flow, CASE WHEN crashes >= 2 THEN 9 ELSE prio END, run_at, key FROM back)
   SELECT array_agg(m.id), array_agg(fl.kind) FILTER (WHERE m.key IS NOT NULL), array_agg(m.key) FILTER (WHERE m.key IS NOT NULL),
-      (SELECT array_agg(id) FROM back WHERE uniq IS NOT NULL)
-    INTO ours, k, s, q FROM mine m LEFT JOIN maru.flow fl ON m.key IS NOT NULL AND fl.id = m.flow;
+      (SELECT array_agg(id) FROM back WHERE uniq IS NOT NULL),
+      (SELECT array_agg((extra::json->>'batch')::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":'),
+      (SELECT array_agg((fin = 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":'),
+      (SELECT array_agg((fin <> 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":')
+    INTO ours, k, s, q, b, bd, bf FROM mine m LEFT JOIN maru.flow fl ON m.key IS NOT NULL AND fl.id = m.flow;
   IF k IS NOT NULL THEN
     PERFORM maru.unpark(k, s);
   END IF;
   IF q IS NOT NULL THEN
     PERFORM maru.keys_again(q);
+  END IF;
+  IF b IS NOT NULL THEN
+    PERFORM maru.count_members(b, bd, bf);
   END IF;
   RETURN QUERY SELECT unnest(ours);
 END $$;

@@ -132,3 +132,6 @@ CREATE TABLE maru.batch(id bigint PRIMARY KEY, total bigint NOT NULL, succeeded 
   last bigint, flow int, prio smallint, max_attempts smallint, timeout_ms int, key text, args text, extra text)
   WITH (fillfactor = 10);
 CREATE INDEX batch_finished ON maru.batch(finished_at) WHERE finished_at > 0;
+
+-- version 6
+ALTER TABLE maru.stray ADD COLUMN result text; -- of one that is done: an older maru had it

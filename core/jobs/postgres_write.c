@@ -369,7 +369,8 @@ static bool transaction(struct pg *pg, struct err *err)
 {
     struct err ignored;
     pg->seq++;
-    if (pg_run(&pg->to_write, "BEGIN", err) && pg_write_pushes(pg, pg->jobs->batch.pushes, err) &&
+    if (pg_run(&pg->to_write, "BEGIN; SET LOCAL maru.decides = '1'", err) &&
+        pg_write_pushes(pg, pg->jobs->batch.pushes, err) &&
         pg_write_settings(pg, pg->jobs->batch.settings, err) && write_ends(pg, err) &&
         pg_write_attempts(pg, err) && pg_read_cancelled(pg, err) &&
         workflow_record(pg->jobs, pg, err) && pg_count_members(pg, err) && number_batch(pg, err)) {

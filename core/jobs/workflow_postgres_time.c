@@ -65,7 +65,7 @@ bool wfp_strays(struct wf *f, struct wf_stray *list, int most, int *count)
         " maru.workflow w ON w.id = (x.extra::json->>'workflow')::bigint WHERE w.shape IS"
         " DISTINCT FROM 0 OR w.plugin || '.' || w.name = ANY($2) ORDER BY x.id LIMIT $1"
         " FOR UPDATE OF x SKIP LOCKED)) RETURNING job, extra, fin, started_at, attempt,"
-        " error",
+        " error, result",
         &a, f->err);
     *count = 0;
     for (int i = 0; r && i < PQntuples(r); i++) {
@@ -76,6 +76,7 @@ bool wfp_strays(struct wf *f, struct wf_stray *list, int most, int *count)
         s->started_at = pg_get_int(r, i, 3);
         s->attempt = (int)pg_get_int(r, i, 4);
         s->error = wfp_dup(r, i, 5);
+        s->result = wfp_dup(r, i, 6);
         ++*count;
     }
     PQclear(r);

@@ -66,14 +66,18 @@ static bool end_stray(struct wf *f, const void *arg)
     const struct wf_stray *s = arg;
     struct wf_end end = {
         .done = s->how == JOB_END_DONE,
-        .state = s->how == JOB_END_CANCELLED ? WF_CANCELLED : WF_FAILED,
+        .state = s->how == JOB_END_DONE        ? WF_DONE
+                 : s->how == JOB_END_CANCELLED ? WF_CANCELLED
+                                               : WF_FAILED,
         .job = s->ref.job,
         .started_at = s->started_at,
         .attempt = s->attempt,
-        .error = s->how == JOB_END_CANCELLED ? STR("its job was cancelled")
-                 : s->how == JOB_END_EXPIRED ? STR("its job expired before it started")
-                 : s->error                  ? str_c(s->error)
-                                             : STR("its job did not end well"),
+        .result = s->how == JOB_END_DONE ? str_c(s->result) : (struct str){0},
+        .error = s->how == JOB_END_DONE        ? (struct str){0}
+                 : s->how == JOB_END_CANCELLED ? STR("its job was cancelled")
+                 : s->how == JOB_END_EXPIRED   ? STR("its job expired before it started")
+                 : s->error                    ? str_c(s->error)
+                                               : STR("its job did not end well"),
     };
     return wf_ended(f, &s->ref, &end);
 }
@@ -218,8 +222,10 @@ bool workflow_record(struct jobs *jobs, void *record, struct err *err)
                    .err = err};
     bool ok = record_all(&f, b ? b : &nothing);
     wf_set_unref(jobs, set);
-    for (int i = 0; b && i < b->stray_count; i++)
+    for (int i = 0; b && i < b->stray_count; i++) {
         mem_free(b->strays[i].error);
+        mem_free(b->strays[i].result);
+    }
     mem_free(b);
     return ok;
 }

@@ -125,7 +125,7 @@ struct wf_stray { /* an end that no process here has brought about */
     enum job_end how;
     int64_t started_at;
     int attempt;
-    char *error; /* owned, or NULL */
+    char *error, *result; /* owned, or NULL */
 };
 
 struct wf_store {
@@ -199,9 +199,10 @@ struct wf_store {
     /* A dead job becomes ready; 0: it is not there, or f->change->err says why not.  NULL: they are
      * in jobs->batch.revivals. */
     int (*retry)(struct wf *f, int64_t job);
-    /* Ends of steps that the record made by itself: a queued job was cancelled, one that crashed
-     * too often is dead.  At most `most`; they are forgotten by what is written next (each: by
-     * f->stray's commit).  One that another process is at is left out.  NULL: there are none. */
+    /* Ends of steps that nobody decided about: the record made them by itself (a queued job was
+     * cancelled, one that crashed too often is dead), or a process of an older maru did.  At most
+     * `most`; they are forgotten by what is written next (each: by f->stray's commit).  One that
+     * another process is at is left out.  NULL: there are none. */
     bool (*strays)(struct wf *f, struct wf_stray *list, int most, int *count);
     /* No lock, after the commit: jobs of a run that is over, wherever they are; they may have
      * ended. NULL: they are this process's. */
