@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "bind/bind.h"
 #include "bind/jobs_lua.h"
+#include "bind/store_lua.h"
 #include "jobs/workflow.h"
 #include "vm/args.h"
 #include "vm/host.h"
@@ -120,6 +121,46 @@ static int l_start(lua_State *L)
         .shape = WORKFLOW_GRAPH,
     };
     return start(L, task, &what, what.input.n + 256);
+}
+
+/* The rows are in the transaction; done follows when that has ended. */
+static void on_ran(struct workflow_change *change)
+{
+    struct changing *c = (struct changing *)change;
+    struct task *task = c->task;
+    let_go(c);
+    if (task && change->err.code)
+        task_wake_with(task, push_refusal, &change->err);
+    else if (task)
+        task_wake_with(task, push_outcome, c);
+}
+
+/*** The same inside a transaction; handle is store.lua's.  (waits) */
+static int l_start_tx(lua_State *L)
+{
+    struct task *task = task_check(L, "tx.workflows:start");
+    struct vm *vm = task_vm(task);
+    struct err err = {0};
+    lua_settop(L, 4);
+    struct store_tx *tx = store_tx_check(L, 1, "tx.workflows:start");
+    bind_part(L, vm_host(vm)->jobs, "tx.workflows:start", "jobs");
+    struct workflow_start what = {
+        .plugin = str_c(vm_plugin(vm)),
+        .name = args_string(L, 2, START, "name"),
+        .input = args_string(L, 3, START, "input"),
+        .key = args_opt_string(L, 4, STR(""), START, "options.key"),
+        .shape = WORKFLOW_GRAPH,
+    };
+    struct changing *c = changing_new(task, what.input.n + 256, &err);
+    if (!c)
+        return push_refusal(L, &err);
+    c->starts = true;
+    if (!workflow_start_tx(vm_host(vm)->jobs, &c->change, tx, on_ran, &what, &err)) {
+        let_go(c);
+        mem_free(c);
+        return push_refusal(L, &err);
+    }
+    return task_wait(task, let_go, c);
 }
 
 static int read_priority(lua_State *L, int index)
@@ -353,9 +394,9 @@ static int l_look(lua_State *L)
 int bind_workflows(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"start", l_start}, {"list", l_list},     {"get", l_get}, {"signal", l_signal},
-        {"look", l_look},   {"cancel", l_cancel}, {NULL, NULL}};
-    lua_createtable(L, 0, 6);
+        {"start", l_start},   {"start_tx", l_start_tx}, {"list", l_list},     {"get", l_get},
+        {"signal", l_signal}, {"look", l_look},         {"cancel", l_cancel}, {NULL, NULL}};
+    lua_createtable(L, 0, 7);
     luaL_register(L, NULL, functions);
     return 1;
 }

@@ -85,6 +85,13 @@ struct workflow_change {
  * ERR_NOT_FOUND (no such workflow), ERR_CLOSED.  ERR_EXISTS, the key, comes with `done`. */
 bool workflow_start(struct jobs *jobs, struct workflow_change *change,
                     const struct workflow_start *start, struct err *err);
+/* A graph's run inside an open transaction: `ran` once its rows are in it (change->err: ERR_EXISTS,
+ * ERR_NOT_FOUND; change->id), then, when the transaction has ended, `done`, with err set if it was
+ * rolled back.  The first step follows the commit, also after a crash.  False with *err and
+ * neither: ERR_INVALID (the record is shared), ERR_LIMIT.  Lane of the transaction. */
+bool workflow_start_tx(struct jobs *jobs, struct workflow_change *change, struct store_tx *tx,
+                       void (*ran)(struct workflow_change *change),
+                       const struct workflow_start *start, struct err *err);
 /* plugin: whose run it must be; empty = anybody's.  data: JSON; who: shown to the step, may be
  * empty.  ERR_NOT_FOUND, ERR_CONFLICT (the run is over), ERR_FULL. */
 void workflow_signal(struct jobs *jobs, struct workflow_change *change, int64_t id,

@@ -237,7 +237,7 @@ static bool check_member(const struct workflow_member *m, struct err *err)
     return true;
 }
 
-static bool check_start(const struct workflow_start *s, struct err *err)
+bool wf_check_start(const struct workflow_start *s, struct err *err)
 {
     bool ok = true;
     if (s->name.n > WORKFLOW_NAME_BYTES || s->key.n > JOBS_UNIQUE_BYTES)
@@ -276,7 +276,7 @@ static void keep_members(struct wf_change *c, const struct workflow_start *s)
 bool workflow_start(struct jobs *jobs, struct workflow_change *change,
                     const struct workflow_start *start, struct err *err)
 {
-    if ((!jobs->workflows && !shared_has(jobs, "workflows", err)) || !check_start(start, err))
+    if ((!jobs->workflows && !shared_has(jobs, "workflows", err)) || !wf_check_start(start, err))
         return false;
     struct wf_change *c = change_create(change, WF_START, 0);
     c->shape = start->shape;

@@ -188,6 +188,7 @@ bool wf_list_ended(struct wf *f, struct wf_run *run, const struct wf_step *step,
 
 /* workflow_change.c */
 bool wf_apply(struct wf *f, struct wf_change *c);
+bool wf_check_start(const struct workflow_start *start, struct err *err);
 void wf_change_answer(struct wf_change *c, const struct err *err); /* frees c */
 void wf_change_free(struct wf_change *c);
 

@@ -79,6 +79,7 @@ describe("maru.d.lua", function()
     same("maru.Subscription", registered.subscription, "a subscription")
     same("maru.Tx", registered.tx, "a transaction")
     same("maru.TxJobs", registered.tx.jobs, "tx.jobs")
+    same("maru.TxWorkflows", registered.tx.workflows, "tx.workflows")
   end)
 
   it("declares what a plugin has of Lua, no more and no less", function()

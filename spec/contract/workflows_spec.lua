@@ -138,6 +138,14 @@ M.routes = {
     local id, message, code = app.workflows:start(req.params.name, body.input, body.key and { key = body.key })
     return 200, { id = id, message = message, code = code }
   end,
+  ["POST /together"] = function(app)
+    local id, message, code
+    app.store:tx(function(tx)
+      id, message, code = tx.workflows:start("fix")
+      return true
+    end)
+    return 200, { id = id, message = message, code = code }
+  end,
   ["POST /chord"] = function(app, req)
     local list, body = {}, req:json()
     for n = 1, body.members do
@@ -350,6 +358,16 @@ for _, driver in ipairs(DRIVERS) do
       run = wait_state(node, id, "done")
       assert.same({ 1, 2, 3 }, run.result)
       assert.equal(cjson.null, run.error or cjson.null)
+    end)
+
+    it("begin with a transaction where its database has them, or are refused with the way round", function()
+      local answer = node:post("/together", {}).json
+      if driver.name == "sqlite" then
+        assert.equal("step is broken", wait_state(node, answer.id, "done").data.why.message:match("step is broken"))
+      else
+        assert.equal("invalid", answer.code)
+        assert.matches("push a job in it that starts the run", answer.message)
+      end
     end)
 
     it("go on with what on_error names", function()

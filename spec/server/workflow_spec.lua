@@ -153,6 +153,18 @@ M.routes = {
     local id, message, code = app.workflows:start(req.params.name, body.input, body.key and { key = body.key })
     return 200, { id = id, message = message, code = code }
   end,
+  ["POST /together/{n}"] = function(app, req)
+    local body, id, message, code = req:json(), nil, nil, nil
+    local ok, why = app.store:tx(function(tx)
+      tx:exec("insert into flow_log(run, step, what) values (0, 'order', $1)", req.params.n)
+      id, message, code = tx.workflows:start("walk", {}, { key = body.key })
+      if body.fail then
+        return nil, "rolled back"
+      end
+      return true
+    end)
+    return 200, { ok = ok, why = why, id = id, message = message, code = code }
+  end,
   ["POST /chord"] = function(app, req)
     local list = {}
     for n = 1, req:json().members do
@@ -305,6 +317,27 @@ describe("a workflow", function()
     assert.is_true(#run.steps <= 4 + 20)
     local output = maru:command_output("workflows show " .. id)
     assert.matches("page%s+" .. ITEMS .. "%s+0%s+0%s+0%s+0%s+" .. ITEMS, output)
+  end)
+
+  it("begins with the transaction that started it, or not at all", function()
+    local gone = post("/together/1", { fail = true })
+    assert.equal("rolled back", gone.why)
+    assert.truthy(gone.id)
+    local kept = post("/together/2", { key = "two" })
+    assert.is_true(kept.ok)
+    assert.equal("duplicate", post("/together/3", { key = "two" }).code)
+    kill_server()
+    local run = wait_state(kept.id, "done")
+    assert.same({ a = 1, b = 1, c = 1, d = 1, e = 1, loop = 4 }, ended(run))
+    assert.equal(1, #maru:admin("/workflows").workflows)
+    local log = {}
+    for _, line in ipairs(maru:get("/log/0").json) do
+      log[#log + 1] = line.what
+    end
+    assert.same({ "2", "3" }, log)
+    local metrics = maru:get("/metrics").body
+    assert.matches("maru_workflows_running 0\n", metrics)
+    assert.matches("maru_workflows_waiting 0\n", metrics)
   end)
 
   it("goes around with items again, without any, and with some that fail", function()

@@ -381,6 +381,10 @@ Tx.jobs = {}
 function Tx.jobs:push(name, args, options) end           --- (waits) as app.jobs:push
 function Tx.jobs:push_many(name, list, options) end      --- (waits) as app.jobs:push_many
 
+---@class maru.TxWorkflows   runs that exist only if the transaction commits; with jobs.driver = "sqlite" only
+Tx.workflows = {}
+function Tx.workflows:start(name, input, options) end    --- (waits) as app.workflows:start; its first step follows the commit
+
 ---@class maru.Store   relational store; SQL with $1 parameters, written once for SQLite and PostgreSQL.
 --- Only this plugin's own tables (made by its migrations/) are visible. Values: nil boolean number string.
 app.store = {}

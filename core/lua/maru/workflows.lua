@@ -83,22 +83,35 @@ return function(raw, info)
     return raw.list(shape, checked, body, on_error, options.name or "", options.key or "")
   end
 
-  --- Starts a declared workflow; its run's id, or nil, message, code ("duplicate": its key is taken). (waits)
-  function workflows:start(name, input, options) -- luacheck: no self
+  --- name, input and options as bind/workflows_lua.c takes them.
+  local function start_of(name, input, options)
     if type(name) ~= "string" or not own()[name] then
       error(START .. ": there is no workflow '" .. tostring(name) .. "' in M.workflows"
-        .. words.suggest(name, own()), 2)
+        .. words.suggest(name, own()), 3)
     elseif input ~= nil and type(input) ~= "table" then
-      error(START .. ": input must be a table, got " .. type(input), 2)
+      error(START .. ": input must be a table, got " .. type(input), 3)
     elseif options ~= nil and type(options) ~= "table" then
-      error(START .. ": options must be a table, got " .. type(options), 2)
+      error(START .. ": options must be a table, got " .. type(options), 3)
     end
     for key in pairs(options or {}) do
       if key ~= "key" then
-        error(START .. ": unknown option '" .. tostring(key) .. "'", 2)
+        error(START .. ": unknown option '" .. tostring(key) .. "'", 3)
       end
     end
-    return raw.start(name, input == nil and "{}" or json.encode(input), options and options.key or "")
+    return name, input == nil and "{}" or json.encode(input), options and options.key or ""
+  end
+
+  --- Starts a declared workflow; its run's id, or nil, message, code ("duplicate": its key is taken). (waits)
+  function workflows:start(name, input, options) -- luacheck: no self
+    return raw.start(start_of(name, input, options))
+  end
+
+  --- The same in store:tx: the run is there if the transaction commits.
+  info.in_tx = info.in_tx or {}
+  info.in_tx.workflows = function(handle)
+    return { start = function(_, name, input, options)
+      return raw.start_tx(handle, start_of(name, input, options))
+    end }
   end
 
   --- Jobs one after the other; each next one gets the result before it as job.previous. (waits)

@@ -5,6 +5,7 @@
 local channels = require "maru.channels"
 local jobs = require "maru.jobs"
 local store = require "maru.store"
+local workflows = require "maru.workflows"
 
 local HOST_CLASSES = { stream = "maru.stream", socket = "maru.socket", request = "maru.request" }
 
@@ -56,6 +57,7 @@ end
 local function transaction()
   local info, seen = { name = "", raw = {} }, {}
   jobs({ push = nothing, push_tx = nothing, get = nothing }, info)
+  workflows({}, info)
   local raw = setmetatable({}, { __index = function() return nothing end })
   store(raw, info):tx(function(tx)
     seen = tree(tx, {})
