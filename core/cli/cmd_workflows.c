@@ -44,7 +44,7 @@ static void print_one(const struct flat *f)
     const char *total = flat_get(f, "steps_total");
     bool counted = flat_get(f, "bundles.0.step");
     if (total && atoi(total) > shown && !counted)
-        printf("the first %d of %s steps\n", shown, total);
+        printf("%d of %s steps: the first, and where it stands\n", shown, total);
     if (counted) {
         putchar('\n');
         flat_print_table(f, "bundles", bundles);

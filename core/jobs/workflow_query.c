@@ -77,10 +77,22 @@ static bool count_item(struct wf_shown *s, const struct wf_step_row *r)
            (state == JOB_DEAD && t->count[JOB_DEAD] <= WF_ERRORS_PRINTED);
 }
 
+/* The first ones and, of a run that is longer, where it stands and what has failed: nobody
+ * could answer a step that is not shown. */
+static bool is_listed(const struct wf_shown *s, const struct wf_step_row *r)
+{
+    if (s->printed < WF_STEPS_PRINTED)
+        return true;
+    int place = wf_step_place(s->jobs, r);
+    bool over = place == JOB_DONE || place == JOB_CANCELLED;
+    bool telling = s->graph ? !over : place == JOB_RUNNING || place == JOB_DEAD;
+    return telling && s->printed < 2 * WF_STEPS_PRINTED;
+}
+
 void wf_show_step(struct wf_shown *s, const struct wf_step_row *row)
 {
     bool item = is_item(s, row);
-    if ((item && !count_item(s, row)) || s->printed >= WF_STEPS_PRINTED)
+    if ((item && !count_item(s, row)) || !is_listed(s, row))
         return;
     s->printed++;
     wf_print_step(&s->w, s->jobs, row, s->graph && !item);

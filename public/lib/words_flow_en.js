@@ -35,7 +35,7 @@ export const en = {
   "flow.step.failed": "failed",
   "flow.step.cancelled": "cancelled",
   "flow.all_steps": "All steps",
-  "flow.some_steps": "Steps {from} to {to} of {total}; `maru workflows show` lists up to 1,000.",
+  "flow.some_steps": "Of {total} steps the newest known here are listed, and all that wait or have failed.",
   "flow.for": "for “{name}”",
   "flow.job": "job",
   "flow.data": "Checkpointed state",

@@ -35,7 +35,7 @@ export const ko = {
   "flow.step.failed": "실패",
   "flow.step.cancelled": "취소됨",
   "flow.all_steps": "모든 단계",
-  "flow.some_steps": "전체 {total}개 가운데 {from}–{to}번째 단계입니다. `maru workflows show`는 1,000개까지 보여줍니다.",
+  "flow.some_steps": "{total}단계 가운데 최근 단계와, 기다리거나 실패한 단계만 보여줍니다.",
   "flow.for": "‘{name}’ 기다림",
   "flow.job": "작업",
   "flow.data": "저장된 상태",

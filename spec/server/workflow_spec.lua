@@ -132,6 +132,14 @@ M.workflows = {
       return run.state
     end },
   } },
+  round = { start = "again", max_steps = 2000, steps = {
+    again = { function(_, run)
+      run.state.n = (run.state.n or 0) + 1
+      return run.state.n < 1050 and "again" or "ask"
+    end, next = { "again", "ask" } },
+    ask = { function(_, run) return run:wait("approval", { next = "over" }) end, next = { "over" } },
+    over = function() end,
+  } },
   slow = { start = "first", steps = {
     first = function(app)
       assert(app.sleep(0.5))
@@ -362,6 +370,17 @@ describe("a workflow", function()
     assert.equal(19, run.bundles[1].cancelled)
     run = wait_state(post("/start/strict", { input = { n = 60 } }).id, "failed")
     assert.equal("more than 50 steps (max_steps) with 60 items of 'page'", run.error)
+  end)
+
+  it("shows where it stands after more steps than are listed", function()
+    local id = post("/start/round", { input = {} }).id
+    local run = wait_state(id, "waiting")
+    local shown = maru:admin("/workflows/" .. id)
+    assert.equal(1051, shown.steps_total)
+    assert.equal(1001, #shown.steps)
+    assert.equal("approval", shown.steps[1001].waits_for)
+    assert.equal(1050, run.data.n)
+    assert.match("\n1001 of 1051 steps", (maru:command_output("workflows show " .. id)))
   end)
 
   it("waits for a signal over restarts, and keeps one that comes before the wait", function()

@@ -63,7 +63,7 @@ export function Run({ ctx, may, id }) {
 
 function Steps({ steps, now, chosen, all, total, graph }) {
   const language = lang.value;
-  const rows = [...steps].reverse().slice(0, ROWS);
+  const rows = [...steps].reverse().filter((s, i) => i < ROWS || s.state === "waiting" || s.state === "failed").slice(0, 2 * ROWS);
   return html`
     <section class="job-part" aria-labelledby="steps-title">
       <h3 id="steps-title">${t("flow.steps")} <span class="muted">${total}</span> ${chosen && html`<button class="button button-small" onClick=${all}>${t("flow.all_steps")}</button>`}</h3>
@@ -80,7 +80,7 @@ function Steps({ steps, now, chosen, all, total, graph }) {
           <span class="steps-when muted">${s.started_at ? html`<time datetime=${s.started_at} title=${s.started_at}>${moment(s.started_at, language)}</time>` : ""}</span>
           <span class="steps-job">${s.job ? html`<a href=${jobHref(s.job)}>${t("flow.job")} ${s.job}</a>` : ""}</span>
         </li>`)}</ol>
-      ${!chosen && rows.length > 0 && rows.reduce((n, s) => n + (s.items ?? 1), 0) < total && html`<p class="muted" data-more-steps>${t("flow.some_steps", { from: rows.at(-1).n, to: rows[0].n, total })}</p>`}
+      ${!chosen && rows.length > 0 && rows.reduce((n, s) => n + (s.items ?? 1), 0) < total && html`<p class="muted" data-more-steps>${t("flow.some_steps", { total })}</p>`}
     </section>`;
 }
 
