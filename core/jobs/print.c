@@ -131,6 +131,10 @@ void print_row(struct buf *out, const struct job_row *r)
     print_time(&w, "run_at", r->run_at);
     print_time(&w, "started_at", r->started_at);
     print_time(&w, "finished_at", r->finished_at);
+    if (r->python) {
+        json_key(&w, "python");
+        json_bool(&w, true);
+    }
     print_extra(&w, r);
     json_close(&w, '}');
 }

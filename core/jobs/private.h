@@ -660,6 +660,7 @@ struct job_row { /* a job as it is shown, wherever it comes from */
     int priority, attempt, max_attempts, crashes;
     struct str args, error, result;
     bool has_result;
+    bool python; /* a Python worker's: nobody's here */
     struct str unique;
     const struct job_extra *extra; /* or NULL */
 };

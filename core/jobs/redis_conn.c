@@ -203,8 +203,11 @@ static bool enter(struct redis *r, const struct redis_url *url, const char *name
         return false;
     if (url->db && !did(r, redis_command(r, err, "SELECT %d", url->db)))
         return false;
-    struct err ignored = {0}; /* the name is for people who look at CLIENT LIST */
-    return did(r, redis_command(r, &ignored, "CLIENT SETNAME %s", name)) || !r->c->err;
+    struct err refused = {0}; /* the name is for people who look at CLIENT LIST */
+    if (did(r, redis_command(r, &refused, "CLIENT SETNAME %s", name)) || !r->c->err)
+        return true;
+    *err = refused;
+    return false;
 }
 
 struct redis *redis_open(const struct redis_url *url, const char *name, int timeout_ms,

@@ -231,7 +231,6 @@ static bool send_call(struct redis_record *rec, struct redis *conn, struct redis
     if (p->count == 0)
         return true;
     redisReply *reply = redis_eval(conn, &redis_push, redis_pushing_args(p), err);
-    rec->unknown = !reply && err->code == ERR_IO;
     if (!reply)
         return false;
     read_answer(rec, p, reply);
@@ -258,9 +257,7 @@ static bool send_big(struct redis_record *rec, struct redis *conn, struct redis_
         if (p->count == REDIS_PUSHES || p->bytes > CALL_BYTES || !job->next)
             ok = queue_call(rec, conn, p, err);
     }
-    rec->unknown = true;
     redisReply *reply = redis_exec(conn, ok, EXEC_MS + op->count / 20, err);
-    rec->unknown = !reply && err->code == ERR_IO;
     for (size_t i = 0; reply && i < reply->elements; i++)
         for (size_t k = 0; k < reply->element[i]->elements; k++)
             redis_push_answer(op, redis_item(reply->element[i], k), 0);

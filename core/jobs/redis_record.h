@@ -85,7 +85,6 @@ struct redis_record {
     /* writer only */
     int64_t push_seq; /* calls before this batch */
     int push_calls, push_round, push_round_calls;
-    bool unknown; /* whether Redis did the last call */
 
     /* keeper only */
     struct redis *keep;

@@ -26,7 +26,10 @@ enum {
     COL_STARTED,
     COL_FINISHED,
     COL_UUID,
-    COL_META
+    COL_META,
+    COL_EXTERNAL,
+    COL_UNIQUE,
+    COL_EXTRA
 };
 
 static int64_t whole(const redisReply *row, size_t col)
@@ -70,6 +73,22 @@ static const char *kind_name(struct redis_record *rec, struct arena *arena, stru
     return name;
 }
 
+/* Key, batch and the like, of a job that is none: the caller lets go of it; NULL: there is nothing.
+ */
+static struct job *extra_of(const redisReply *row, struct job_row *r)
+{
+    struct str unique = redis_item(row, COL_UNIQUE), extra = redis_item(row, COL_EXTRA);
+    struct err err = {0};
+    str_split(&unique, ':');
+    r->unique = unique;
+    if (extra.n == 0)
+        return NULL;
+    struct job *job = job_create(str_n("", 0), str_n("", 0));
+    if (extra_parse(job, extra, &err))
+        r->extra = job->extra;
+    return job;
+}
+
 bool redis_print_row(struct redis_record *rec, const struct jobs_query *q,
                      const struct search *search, const redisReply *row, struct buf *out,
                      enum job_state *state)
@@ -87,10 +106,12 @@ bool redis_print_row(struct redis_record *rec, const struct jobs_query *q,
                         .error = redis_item(row, COL_ERROR),
                         .result = redis_item(row, COL_RESULT),
                         .has_result = q->id != 0,
+                        .python = redis_item(row, COL_EXTERNAL).n > 0,
                         .created_at = whole(row, COL_CREATED),
                         .run_at = whole(row, COL_RUN_AT),
                         .started_at = whole(row, COL_STARTED),
                         .finished_at = whole(row, COL_FINISHED)};
+    struct job *shell = extra_of(row, &r);
     bool there = job_state_parse(redis_item(row, COL_STATE), &r.state);
     if (there)
         apply_meta(row, &r, &meta);
@@ -108,6 +129,8 @@ bool redis_print_row(struct redis_record *rec, const struct jobs_query *q,
     }
     buf_free(&meta.error);
     arena_destroy(arena);
+    if (shell)
+        job_unref(shell);
     return matches;
 }
 

@@ -93,13 +93,14 @@ static bool write_ends(struct redis_record *rec, struct redis *conn, struct err 
     return ok && (n == 0 || end_some(rec, conn, ended, endings, n, err));
 }
 
-/* Whether Redis has what was pushed is not known, and worth asking for. */
-static bool is_patient(struct redis_record *rec, const struct err *err, int64_t until_ns)
+/* A connection broke while it was used: whether Redis has what was pushed is worth asking for.  A
+ * server that is away is no such case. */
+static bool is_patient(struct redis_record *rec, bool broke, int64_t until_ns)
 {
     pthread_mutex_lock(&rec->lock);
     bool stopping = rec->stopping;
     pthread_mutex_unlock(&rec->lock);
-    return rec->unknown && err->code == ERR_IO && !stopping && clock_steady_ns() < until_ns;
+    return broke && !stopping && clock_steady_ns() < until_ns;
 }
 
 static bool write_all(struct redis_record *rec, struct redis **conn, struct err *err)
@@ -115,12 +116,12 @@ void redis_write_batch(struct redis_record *rec, struct redis **conn)
     int64_t until = clock_steady_ns() + PATIENCE_MS * NS_PER_MS;
     batch_take(jobs);
     bool wakes = jobs->batch.pushes || jobs->batch.settings;
-    bool ok;
-    rec->unknown = false;
+    bool ok, broke = false;
     while (!(ok = write_all(rec, conn, &err))) {
+        broke = err.code == ERR_IO && (broke || *conn);
         if (*conn)
             redis_failed(rec, conn, &err);
-        if (!is_patient(rec, &err, until))
+        if (!is_patient(rec, broke, until))
             break;
         usleep(AGAIN_MS * 1000);
         err_clear(&err);

@@ -33,6 +33,11 @@ M.jobs = {
   stale = { expires = "100ms", function() end },
   single = { timeout = "60s", concurrency = 1, span },
   keyed = { timeout = "60s", key = "owner", key_concurrency = 1, span },
+  paced = { timeout = "60s", rate = "4/s", span },
+  second = { expires = "200ms", retries = 1, backoff = "500ms", function(_, job)
+    if job.attempt == 1 then error("once") end
+    return job.attempt
+  end },
 }
 M.routes = {
   ["POST /push"] = function(app, req)
@@ -102,7 +107,7 @@ local DRIVERS = {
       return { settings = { "jobs.driver=sqlite" }, close = function() end }
     end,
     lacks = { nodes = ONE_NODE, ["shared batches"] = ONE_NODE, ["nodes and modes"] = ONE_NODE, owner = ONE_NODE,
-      limits = ONE_NODE, SQL = ONE_NODE,
+      limits = ONE_NODE, rates = ONE_NODE, SQL = ONE_NODE, ["broken connections"] = "there are none",
       ["restart of its server"] = "there is no other server" },
   },
   {
@@ -130,7 +135,7 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = {},
+    lacks = { rates = "a rate holds on each server", ["broken connections"] = "spec/server/jobs_outage_spec.lua" },
   },
   {
     name = "redis",
@@ -143,6 +148,14 @@ local DRIVERS = {
         end,
         launch = function()
           db:again()
+        end,
+        --- Cuts connections of the servers, again and again, until what it returns is called.
+        shaker = function()
+          local pid = server.shell(("sh -c 'while redis-cli -p %d CLIENT KILL TYPE normal; do sleep 0.05; done' "
+            .. ">/dev/null 2>&1 & echo $!"):format(db.port)):match("%d+")
+          return function()
+            server.shell("kill -9 " .. pid)
+          end
         end,
         owner = function(id)
           return tonumber(db:call("HGET", ("maru:job:%d"):format(id), "node"):match("%-(%d+)$"))
@@ -438,6 +451,10 @@ for _, driver in ipairs(DRIVERS) do
       socket.sleep(0.3)
       assert.is_nil(node:admin("/queues/narrow/resume", "POST", {}).status)
       wait_state(node, id, "expired")
+    end)
+
+    it("that started in time do not expire before another attempt", function()
+      assert.equal(2, wait_state(node, push(node, "second"), "done").result)
     end)
 
     feature("of one key run one at a time, beside those of other keys", "keys", function()
@@ -757,11 +774,75 @@ for _, driver in ipairs(DRIVERS) do
         ids[i] = push(i % 2 == 0 and node or other, "single", { s = 0.1 })
       end
       assert.equal(1, overlap(wait_states(node, ids, "done")))
+      wait_state(node, push(node, "span", { s = 0 }, { queue = "booth" }), "done")
+      assert.is_nil(node:admin("/queues/booth/limits", "POST", { concurrency = 2 }).status)
+      local mine, booth = {}, {}
+      for i = 1, 6 do
+        local at = i % 2 == 0 and node or other
+        mine[i] = push(at, "keyed", { s = 0.1, owner = "one" })
+        booth[i] = push(at, "span", { s = 0.1 }, { queue = "booth" })
+      end
+      push(other, "span", { s = 0 }, { queue = "booth", delay = "1h" })
+      assert.equal(1, overlap(wait_states(other, mine, "done")))
+      assert.equal(2, overlap(wait_states(other, booth, "done")))
+      assert.is_nil(node:admin("/queues/booth/limits", "POST", { concurrency = require("cjson").null }).status)
       for _, asked in ipairs({ node, other }) do
         local id = push(node, "span", { s = 50 })
         wait_state(other, id, "running")
         assert.is_nil(asked:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
         wait_state(other, id, "cancelled")
+      end
+    end)
+
+    feature("start no faster than their rate over all nodes", "rates", function()
+      local other = start_node(backend)
+      finally(function()
+        other:stop()
+      end)
+      local ids, first, last = {}, math.huge, 0
+      for i = 1, 10 do
+        ids[i] = push(i % 2 == 0 and node or other, "paced", { s = 0 })
+      end
+      for _, job in ipairs(wait_states(node, ids, "done")) do
+        first, last = math.min(first, job.result.from), math.max(last, job.result.from)
+      end
+      -- Four at once and six in 1.5 s; each node by itself would do with a sixth of that.
+      assert.is_true(last - first > 0.8, "ten of 4/s took " .. last - first .. " s")
+    end)
+
+    feature("neither get lost nor come twice nor count a crash when connections break", "broken connections", function()
+      local stop = backend.shaker()
+      local ok, fault = pcall(function()
+        local ids = {}
+        for i = 1, 20 do
+          local answer = node:post("/many", { kind = "nothing", n = i % 4 == 0 and 1000 or 30 }).json
+          assert.is_truthy(answer.ids, answer.message)
+          for _, id in ipairs(answer.ids) do
+            assert.is_nil(ids[id])
+            ids[id], ids[#ids + 1] = true, id
+          end
+        end
+        local kept = { delay = "1h", queue = "kept" }
+        for _ = 1, 10 do
+          assert.is_truthy(node:post("/many", { kind = "nothing", n = 250, options = kept }).json.ids)
+        end
+        for i = 1, #ids, 40 do
+          wait_state(node, ids[i], "done")
+        end
+        wait_states(node, { ids[#ids] }, "done")
+      end)
+      stop()
+      assert.is_true(ok, fault)
+      local gone = { action = "cancel", filter = { queue = "kept" } }
+      assert.is_truthy(server.wait_for(function()
+        return #(node:admin("/jobs?queue=kept").jobs or {}) > 0
+      end, 10))
+      assert.equal(2500, node:admin("/jobs/bulk", "POST", gone).changed)
+      for _, state in ipairs({ "ready", "running", "dead" }) do
+        assert.same({}, node:admin("/jobs?kind=c.nothing&state=" .. state).jobs, state)
+      end
+      for _, job in ipairs(node:admin("/jobs?kind=c.nothing&state=done&limit=500").jobs) do
+        assert.equal(0, job.crashes)
       end
     end)
 

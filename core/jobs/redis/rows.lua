@@ -1,7 +1,9 @@
 -- P id... -> for each {id, state, kind, queue, priority, attempt, max, crashes, args, error, result,
--- created, run_at, started, finished, uuid, result JSON of a foreign or external one or ""}.
+-- created, run_at, started, finished, uuid, result JSON of an external one or "", "1" for such a one,
+-- unique, extra}.
 local FIELDS = { 'state', 'kind', 'queue', 'priority', 'attempt', 'max', 'crashes', 'args', 'error', 'result',
-  'created', 'run_at', 'started', 'finished', 'uuid', 'external' }
+  'created', 'run_at', 'started', 'finished', 'uuid', 'external',
+  'unique', 'extra' }
 local out = {}
 for i = 2, #ARGV do
   local h = call('HMGET', P .. 'job:' .. ARGV[i], unpack(FIELDS))
@@ -10,6 +12,9 @@ for i = 2, #ARGV do
     row[k + 1] = h[k] or ''
   end
   row[17] = h[16] and call('GET', 'celery-task-meta-' .. h[15]) or ''
+  for k = 16, 18 do
+    row[k + 2] = h[k] or ''
+  end
   out[#out + 1] = row
 end
 return out

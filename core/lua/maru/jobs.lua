@@ -205,7 +205,7 @@ return function(raw, info)
 
   --- Of another plugin's job how it stands, never what is in it. A Python task is nobody's.
   local function shown(job)
-    if is_own(job) or raw.celery_id(1) then
+    if is_own(job) or job.python then
       return job
     end
     local out = {}

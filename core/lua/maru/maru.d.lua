@@ -450,7 +450,7 @@ function app.cache:keys(prefix, limit) end               --- @return string[]
 function app.cache:lock(name, ttl) end
 function app.cache:unlock(name, token) end               --- @return boolean
 
----@class maru.Unique   all but the key: not with jobs.driver = "redis"; replace: not in store:tx
+---@class maru.Unique   replace: not in store:tx
 ---@field key string
 ---@field scope? "unfinished"|"queued"   queued: free again once the job has started; default unfinished
 ---@field period? number|string   the key is held for so long after the push, too, whatever becomes of the job
@@ -496,7 +496,7 @@ function app.jobs:push_many(name, list, options) end
 function app.jobs:push_celery(task, args, kwargs, options) end
 --- (waits) { id, kind, state, attempt, result, error, attempts, … } or false. attempts (not with jobs.driver = "redis"): the last 20 failed ones, each
 --- { attempt, started_at, ended_at, error, traceback, lane, node }; also a run that the process died in. Of another plugin's job
---- only how it stands: no args, result, error, key or attempts (jobs.driver = "redis" shows them). @return table|false
+--- only how it stands: no args, result, error, key or attempts; a Python task is nobody's, and shown. @return table|false
 function app.jobs:get(id) end
 --- (waits) The job, or a list of them, when all have ended (done, dead, cancelled, expired): as get. Before that nil, message,
 --- "timeout". Ends are on disk then. One that another server ends is noticed within a second. @return table|false|nil, string?, string?
