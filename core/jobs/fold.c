@@ -9,26 +9,41 @@
  * order are what SQLite is slow at (a tenth of the rate), and in slices, because
  * a large one would hold up every commit. */
 enum {
-    CHUNK = 8192,       /* ids sorted together */
-    RANGE = 512,        /* neighbours deleted by one statement */
-    ROWS_A_STEP = 64,   /* rows of maru_job_fin deleted by one step */
-    EXPIRY_SLICE = 500, /* rows of results and dead jobs looked at by one step */
+    CHUNK = 8192,          /* ids sorted together */
+    RANGE = 512,           /* neighbours deleted by one statement */
+    ROWS_A_STEP = 64,      /* rows of maru_job_fin deleted by one step */
+    EXPIRY_SLICE = 500,    /* rows of results and dead jobs looked at by one step */
+    KEPT_JOBS = 20000,     /* ended ones whose arguments can still be looked at … */
+    KEPT_BYTES = 32 << 20, /* … unless these have more, together */
+    KEPT_MORE = 1024,      /* so many over it go together */
 };
 static const int64_t expiry_pause_ns = 60 * NS_PER_SECOND;
 
-static void add_id(struct fold *f, int64_t id)
+static void add_id(struct fold *f, const struct fin_record *r)
 {
     if (f->waiting_n == f->waiting_cap) {
         f->waiting_cap = f->waiting_cap ? f->waiting_cap * 2 : 1024;
         f->waiting = mem_realloc(f->waiting, f->waiting_cap * sizeof *f->waiting);
     }
-    f->waiting[f->waiting_n++] = id;
+    struct fold_id *added = &f->waiting[f->waiting_n++];
+    *added = (struct fold_id){.id = r->id, .bytes = INT64_C(1) << (r->args_bits & 31)};
+    f->waiting_bytes += added->bytes;
+}
+
+static size_t waiting(const struct fold *f)
+{
+    return f->waiting_n - f->waiting_at;
+}
+
+static bool keeps_too_much(const struct fold *f, size_t more)
+{
+    return waiting(f) > KEPT_JOBS + more || f->waiting_bytes > KEPT_BYTES;
 }
 
 void fold_recorded(struct fold *f, int64_t seq, const struct fin_record *records, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        add_id(f, records[i].id);
+        add_id(f, &records[i]);
     f->recorded += (int64_t)n;
     if (f->rows_n == f->rows_cap) {
         if (f->rows_at)
@@ -52,9 +67,12 @@ static void next_chunk(struct fold *f)
 {
     if (!f->chunk)
         f->chunk = mem_alloc(CHUNK * sizeof *f->chunk);
-    size_t n = f->waiting_n - f->waiting_at < CHUNK ? f->waiting_n - f->waiting_at : CHUNK;
-    memcpy(f->chunk, f->waiting + f->waiting_at, n * sizeof *f->chunk);
-    f->waiting_at += n;
+    size_t n = 0;
+    for (; n < CHUNK && keeps_too_much(f, 0); n++) {
+        const struct fold_id *first = &f->waiting[f->waiting_at++];
+        f->chunk[n] = first->id;
+        f->waiting_bytes -= first->bytes;
+    }
     if (f->waiting_at * 2 >= f->waiting_n) {
         f->waiting_n -= f->waiting_at;
         memmove(f->waiting, f->waiting + f->waiting_at, f->waiting_n * sizeof *f->waiting);
@@ -82,7 +100,7 @@ static size_t delete_range(struct sqlite_conn *conn, sqlite3_stmt *s, const stru
 static bool delete_jobs(struct fold *f, struct sqlite_conn *conn, int64_t until_ns, struct err *err)
 {
     static const char sql[] = "DELETE FROM maru_job WHERE id BETWEEN ?1 AND ?2";
-    if (f->chunk_at == f->chunk_n && f->waiting_n > f->waiting_at)
+    if (f->chunk_at == f->chunk_n && keeps_too_much(f, KEPT_MORE))
         next_chunk(f);
     if (f->chunk_at == f->chunk_n)
         return true;
@@ -234,14 +252,15 @@ void fold_committed(struct jobs *jobs)
 
 bool fold_is_idle(const struct fold *f)
 {
-    return f->chunk_at == f->chunk_n && f->waiting_n == f->waiting_at &&
+    return f->chunk_at == f->chunk_n && !keeps_too_much(f, KEPT_MORE) &&
            (f->rows_at == f->rows_n || f->recorded - f->rows[f->rows_at].until < JOBS_HISTORY) &&
            clock_ns() < f->next_expiry_ns;
 }
 
 size_t fold_backlog(const struct fold *f)
 {
-    return f->chunk_n - f->chunk_at + f->waiting_n - f->waiting_at;
+    size_t over = waiting(f) > KEPT_JOBS ? waiting(f) - KEPT_JOBS : 0;
+    return f->chunk_n - f->chunk_at + over;
 }
 
 void fold_free(struct fold *f)

@@ -52,6 +52,7 @@ struct fin_record job_record(const struct job *job, int64_t now_wall)
         .max_attempts = job->max_attempts,
         .end = job->end,
         .priority = job->priority,
+        .args_bits = (uint8_t)(job->args_n ? 32 - __builtin_clz(job->args_n) : 0),
     };
 }
 

@@ -162,10 +162,12 @@ void print_job(struct buf *out, const struct job *job)
     print_row(out, &row);
 }
 
-void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *r)
+void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *r, struct str args)
 {
+    jobs_lock(jobs);
     const struct kind *k = r->kind <= jobs->words ? jobs->kind_words[r->kind] : NULL;
     const struct queue *q = r->queue <= jobs->words ? jobs->queue_words[r->queue] : NULL;
+    jobs_unlock(jobs);
     struct job_row row = {
         .id = r->id,
         .kind = k ? k->name : "?",
@@ -177,6 +179,7 @@ void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *r
         .created_at = r->created_at,
         .started_at = r->started_at,
         .finished_at = r->finished_at,
+        .args = args,
     };
     print_row(out, &row);
 }

@@ -313,7 +313,8 @@ struct fin_record {
     int64_t id, created_at, started_at, finished_at; /* wall, ns */
     uint32_t kind, queue;                            /* words */
     uint16_t attempt, max_attempts;
-    uint8_t end, priority, padding[2];
+    uint8_t end, priority;
+    uint8_t args_bits, padding; /* its arguments have less than 1 << args_bits bytes */
 };
 _Static_assert(sizeof(struct fin_record) == 48, "the record is also a file format");
 
@@ -323,10 +324,15 @@ struct history {
     struct index by_id;      /* values point into ring */
 };
 
-/* Ended rows that are to be deleted.  Writer thread only. */
+/* Ended rows: the newest are kept a while, so that their arguments can be looked at, the others
+ * are deleted.  Writer thread only. */
 struct fold {
-    int64_t *waiting; /* ids in the order they ended */
+    struct fold_id { /* in the order they ended */
+        int64_t id;
+        int64_t bytes; /* about, of its arguments */
+    } * waiting;
     size_t waiting_at, waiting_n, waiting_cap;
+    int64_t waiting_bytes;
     int64_t *chunk; /* sorted, being deleted */
     size_t chunk_n, chunk_at;
     /* fin rows still there, oldest first: seq and how many ids up to its end */
@@ -669,7 +675,9 @@ void print_time(struct json *w, const char *key, int64_t wall_ns); /* null when 
 enum job_state job_state_of_end(int end);                          /* of a fin_record */
 void print_row(struct buf *out, const struct job_row *row);
 void print_job(struct buf *out, const struct job *job); /* lock held */
-void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *record); /* too */
+/* Takes the lock.  args: empty when they are gone. */
+void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *record,
+                  struct str args);
 
 /* workflow*.c: runs of workflows take part in the record's transactions.  Nothing to do when
  * jobs->workflows is NULL. */

@@ -128,7 +128,7 @@ static void scan_unfinished(struct look *l)
         scan_index(l);
 }
 
-/* Ended jobs without a result have no texts any more, so no words are in them but in the kind. */
+/* By its names; its arguments are looked at by look_kept(), its result by look_table(). */
 bool look_matches(const struct look *l, const struct fin_record *r)
 {
     const struct kind *k = r->kind <= l->jobs->words ? l->jobs->kind_words[r->kind] : NULL;
@@ -166,34 +166,39 @@ static bool scan(struct sqlite_conn *conn, struct look *l)
         return true;
     if (goes(q, JOB_READY) || goes(q, JOB_DELAYED) || goes(q, JOB_RUNNING))
         scan_unfinished(l);
-    if (goes(q, JOB_DONE) || goes(q, JOB_CANCELLED) || goes(q, JOB_EXPIRED))
+    if (goes(q, JOB_DONE) || goes(q, JOB_CANCELLED) || goes(q, JOB_EXPIRED)) {
         scan_history(l);
+        if (l->search.word_count && !look_kept(conn, l))
+            return false;
+    }
     return (!goes(q, JOB_DEAD) || look_table(conn, l, JOB_DEAD)) &&
            (!goes(q, JOB_DONE) || look_table(conn, l, JOB_DONE));
 }
 
-/* True when memory has it. */
-static bool print_known(struct look *l, int64_t id)
+/* *known: memory has it.  False with read.err. */
+static bool print_known(struct sqlite_conn *conn, struct look *l, int64_t id, bool *known)
 {
     struct jobs *jobs = l->jobs;
     jobs_lock(jobs);
     const struct job *job = index_get(&jobs->index, id);
-    const struct fin_record *record = job ? NULL : history_find(&jobs->history, id);
-    if (job || record)
+    const struct fin_record *found = job ? NULL : history_find(&jobs->history, id);
+    struct fin_record record = found ? *found : (struct fin_record){0};
+    if (job) {
         look_separate(&l->query->out);
-    if (job)
         print_job(&l->query->out, job);
-    else if (record)
-        print_record(&l->query->out, jobs, record);
+    }
     jobs_unlock(jobs);
-    return job || record;
+    *known = job || found;
+    return !found || look_print_ended(conn, l, &record);
 }
 
 static bool print_pick(struct sqlite_conn *conn, struct look *l, const struct pick *pick)
 {
-    if (pick->source == PICK_MEMORY && print_known(l, pick->id))
-        return true;
-    return look_print_row(conn, l, pick->id, pick->source == PICK_DEAD ? JOB_DEAD : JOB_DONE);
+    bool known = false;
+    if (pick->source == PICK_MEMORY && !print_known(conn, l, pick->id, &known))
+        return false;
+    return known ||
+           look_print_row(conn, l, pick->id, pick->source == PICK_DEAD ? JOB_DEAD : JOB_DONE);
 }
 
 static int compare_ids(const void *a, const void *b)
@@ -260,9 +265,12 @@ static bool find_ended(struct sqlite_conn *conn, struct look *l)
 static bool find_row(struct sqlite_conn *conn, struct look *l)
 {
     struct jobs_query *q = l->query;
+    bool is_known = false;
     if (q->out.n == 0 && !find_ended(conn, l))
         return false;
-    if (q->out.n > 0 || !print_known(l, q->id))
+    if (q->out.n == 0 && !print_known(conn, l, q->id, &is_known))
+        return false;
+    if (!is_known)
         return true;
     struct buf known = q->out;
     q->out = (struct buf){0};

@@ -3,7 +3,12 @@
 #include "base/clock.h"
 #include "jobs/look.h"
 
-enum { ROWS_AT_ONCE = 256, ROWS_MOST = 500, TABLE_MS = 400 /* a scan of a table ends then */ };
+enum {
+    ROWS_AT_ONCE = 256,
+    RECORDS_AT_ONCE = 8192,
+    ROWS_MOST = 500,
+    TABLE_MS = 400, /* a scan of a table ends then */
+};
 
 static struct str column_text(sqlite3_stmt *s, int i)
 {
@@ -16,7 +21,14 @@ static struct str column_text(sqlite3_stmt *s, int i)
     " args, error, crashes FROM maru_job_dead WHERE id = ?1"
 #define DONE_COLUMNS                                                                               \
     "SELECT id, kind, queue, priority, attempt, max_attempts, created_at, started_at,"             \
-    " finished_at, result FROM maru_job_done WHERE id = ?1"
+    " finished_at, result, (SELECT j.args FROM maru_job j WHERE j.id = d.id)"                      \
+    " FROM maru_job_done d WHERE id = ?1"
+
+#define KEPT_COLUMNS "SELECT args FROM maru_job WHERE id = ?1" /* until they are folded */
+
+static const char kept_texts[] =
+    "SELECT j.id, j.kind, j.args, '', d.result FROM maru_job j LEFT JOIN maru_job_done d ON"
+    " d.id = j.id WHERE j.id = ?1";
 
 #define WHERE " WHERE id < ?1 AND (?2 = 0 OR kind = ?2) AND (?3 = 0 OR queue = ?3) ORDER BY id DESC"
 static const char dead_ids[] = "SELECT id, kind FROM maru_job_dead" WHERE;
@@ -98,6 +110,50 @@ bool look_table(struct sqlite_conn *conn, struct look *l, enum job_state state)
     return rc == SQLITE_ROW || rc == SQLITE_DONE;
 }
 
+/* The next ones of the history that names alone do not find; *at goes on.  -1: that was all. */
+static int take_records(struct look *l, size_t *at, struct fin_record *records)
+{
+    const struct fin_record *r = NULL;
+    int n = 0;
+    jobs_lock(l->jobs);
+    for (int i = 0; i < RECORDS_AT_ONCE && n < ROWS_AT_ONCE; i++, ++*at) {
+        if (!(r = history_back(&l->jobs->history, *at)))
+            break;
+        if (search_matches_names(&l->search, r->kind, r->queue) && !look_matches(l, r))
+            records[n++] = *r;
+    }
+    jobs_unlock(l->jobs);
+    return n || r ? n : -1;
+}
+
+static bool has_result_match(struct look *l, sqlite3_stmt *s)
+{
+    const struct str result = column_text(s, 4);
+    return result.n && search_matches_texts(&l->search, &result, 1);
+}
+
+bool look_kept(struct sqlite_conn *conn, struct look *l)
+{
+    struct fin_record records[ROWS_AT_ONCE];
+    sqlite3_stmt *s = sqlite_prepared(conn, kept_texts, &l->read.err);
+    int n;
+    if (!s)
+        return false;
+    for (size_t at = 0; (n = take_records(l, &at, records)) >= 0;)
+        for (int i = 0; i < n; i++) {
+            sqlite3_bind_int64(s, 1, records[i].id);
+            int rc = sqlite_step(conn, s, &l->read.err);
+            bool match = rc == SQLITE_ROW && matches_row(l, s) && !has_result_match(l, s);
+            sqlite3_reset(s);
+            if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+                return false;
+            if (match)
+                look_offer(l, job_state_of_end(records[i].end), -records[i].id, records[i].id,
+                           PICK_MEMORY);
+        }
+    return true;
+}
+
 /* Kinds and queues live as long as the jobs, so the names are good without the lock. */
 static void row_names(struct jobs *jobs, sqlite3_stmt *s, struct kind **k, struct queue **q)
 {
@@ -133,6 +189,7 @@ static void add_row(struct look *l, sqlite3_stmt *s, enum job_state state)
     } else {
         row.result = column_text(s, 9);
         row.has_result = true;
+        row.args = column_text(s, 10);
     }
     look_separate(&l->query->out);
     print_row(&l->query->out, &row);
@@ -148,6 +205,19 @@ bool look_print_row(struct sqlite_conn *conn, struct look *l, int64_t id, enum j
     int rc = sqlite_step(conn, s, &l->read.err);
     if (rc == SQLITE_ROW)
         add_row(l, s, state);
+    sqlite3_reset(s);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+bool look_print_ended(struct sqlite_conn *conn, struct look *l, const struct fin_record *record)
+{
+    sqlite3_stmt *s = sqlite_prepared(conn, KEPT_COLUMNS, &l->read.err);
+    if (!s)
+        return false;
+    sqlite3_bind_int64(s, 1, record->id);
+    int rc = sqlite_step(conn, s, &l->read.err);
+    look_separate(&l->query->out);
+    print_record(&l->query->out, l->jobs, record, rc == SQLITE_ROW ? column_text(s, 0) : STR(""));
     sqlite3_reset(s);
     return rc == SQLITE_ROW || rc == SQLITE_DONE;
 }

@@ -6,6 +6,7 @@ local WORK = { ["plugin.lua"] = [[
 local M = { name = "work", version = "1.0.0" }
 M.jobs = {
   fine = { queue = "mail", function(app, job) return { sent = job.args.to } end },
+  quiet = { queue = "mail", function() end },
   fails = { queue = "mail", retries = 0, function(app, job) error("no route to " .. job.args.to) end },
   slow = { queue = "slow", timeout = "1m", function(app, job)
     app.jobs:progress(0.25, "page 1")
@@ -114,6 +115,28 @@ describe("the monitor", function()
     until type(after) ~= "string"
     assert.equal(28, n)
     assert.equal(400, maru:admin("/jobs?after=yesterday").status)
+  end)
+
+  it("shows with what finished jobs were called, and finds them by it", function()
+    maru:post("/push", { name = "fine", count = 2, to = "order-4711" })
+    maru:post("/push", { name = "quiet", count = 2, to = "order-4712" })
+    local function found(words)
+      local list = maru:admin("/jobs?state=done&q=" .. words).jobs
+      return #list == 2 and list
+    end
+    for _, order in ipairs({ "order-4711", "order-4712" }) do
+      local list = assert(server.wait_for(function()
+        return found(order)
+      end), order)
+      for _, job in ipairs(list) do
+        assert.equal(order, job.args.to)
+        assert.equal(order, maru:admin("/jobs/" .. job.id).args.to)
+      end
+      assert.equal(2, maru:admin("/jobs?state=done&count=1&q=" .. order).counts.done)
+    end
+    assert.is_true(maru:restart())
+    assert.equal("order-4712", found("order-4712")[1].args.to)
+    assert.equal("order-4711", found("order-4711")[1].args.to)
   end)
 
   it("tells what runs where", function()
