@@ -132,10 +132,12 @@ static const struct cli_command commands[] = {
      "cancelled\n"
      "  maru workflows show ID         one with its steps\n"
      "  maru workflows cancel ID       it is over, and its jobs are cancelled\n"
+     "  maru workflows retry ID        a failed one goes on: its failed step runs again\n"
      "  maru workflows signal ID NAME [JSON]\n"
      "                                 what a step waits for; kept when none waits for it yet\n"
      "  --json                         the admin API's answer as it is\n",
-     "workflows [list [STATE] | show ID | cancel ID | signal ID NAME [JSON]] [--json]",
+     "workflows [list [STATE] | show ID | cancel ID | retry ID | signal ID NAME [JSON]] "
+     "[--json]",
      cmd_workflows},
     {"new", "write a small working plugin and its spec",
      "Writes NAME/ into the first folder of plugins.path: plugin.lua, a migration, a spec that\n"

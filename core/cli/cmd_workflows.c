@@ -77,6 +77,52 @@ static int change(const struct cli_options *o, long long id, struct str content)
     return code;
 }
 
+/* The failed step that ended a graph, the failed members of a group: their jobs run again. */
+static int retry_steps(const struct cli_options *o, const struct flat *run)
+{
+    const char *shape = flat_get(run, "shape"), *state;
+    int last = -1, count = 0, code = EXIT_OK;
+    if (strcmp(flat_get(run, "state"), "failed") != 0)
+        return cli_fail(EXIT_FAILED, "workflow run %s is %s, not failed", o->words[1],
+                        flat_get(run, "state"));
+    for (int i = 0; (state = flat_get(run, "steps.%d.state", i)); i++)
+        last = strcmp(state, "failed") ? last : i;
+    for (int i = strcmp(shape, "graph") ? 0 : last; i >= 0 && i <= last && !code; i++) {
+        if (strcmp(flat_get(run, "steps.%d.state", i), "failed") != 0)
+            continue;
+        char *path = mem_printf("/jobs/%s/retry", flat_get(run, "steps.%d.job", i));
+        code = cli_change(o, path, (struct str){"", 0}, NULL);
+        count += !code;
+        mem_free(path);
+    }
+    if (!code && !count)
+        return cli_fail(EXIT_FAILED, "workflow run %s has no failed step to run again",
+                        o->words[1]);
+    if (!code && !o->json)
+        printf("%s: to run again with %d job%s\n", o->words[1], count, count == 1 ? "" : "s");
+    return code;
+}
+
+static int retry(const struct cli_options *o, long long id)
+{
+    struct buf body = {0};
+    struct flat run = {0};
+    struct err err = {0};
+    int status;
+    char *path = mem_printf("/workflows/%lld", id);
+    int code = cli_ask(o, "GET", path, &body, &status);
+    if (status && !flat_read(buf_str(&body), &run, &err))
+        code = cli_fail(EXIT_FAILED, "%s", err.message);
+    else if (status >= 400)
+        code = cli_fail_by_problem(&run, status);
+    else if (status)
+        code = retry_steps(o, &run);
+    flat_free(&run);
+    buf_free(&body);
+    mem_free(path);
+    return code;
+}
+
 static int signal_run(const struct cli_options *o, long long id)
 {
     static const struct json_events silent = {0};
@@ -105,11 +151,15 @@ int cmd_workflows(const struct cli_options *o)
     long long id;
     if (!strcmp(verb, "list") && o->word_count <= 2)
         return list(o);
-    if (strcmp(verb, "show") && strcmp(verb, "cancel") && strcmp(verb, "signal"))
-        return cli_fail(EXIT_USAGE, "workflows: list, show, cancel or signal, not '%s'", verb);
+    if (strcmp(verb, "show") && strcmp(verb, "cancel") && strcmp(verb, "signal") &&
+        strcmp(verb, "retry"))
+        return cli_fail(EXIT_USAGE, "workflows: list, show, cancel, retry or signal, not '%s'",
+                        verb);
     if (o->word_count < 2 || !str_int64(str_c(o->words[1]), &id) || id < 1)
         return cli_fail(EXIT_USAGE, "workflows %s takes a run's number", verb);
     if (!strcmp(verb, "signal"))
         return signal_run(o, id);
+    if (!strcmp(verb, "retry"))
+        return retry(o, id);
     return !strcmp(verb, "show") ? show(o, id) : change(o, id, STR("{}"));
 }

@@ -53,5 +53,6 @@ export const en = {
   "flow.approve": "Approve",
   "flow.decline": "Decline",
   "flow.did.cancel": "Cancelled",
+  "flow.did.retry": "Tried again",
   "flow.did.signal": "Told it",
 };

@@ -53,5 +53,6 @@ export const ko = {
   "flow.approve": "승인",
   "flow.decline": "거절",
   "flow.did.cancel": "취소했습니다",
+  "flow.did.retry": "다시 시도합니다",
   "flow.did.signal": "전했습니다",
 };

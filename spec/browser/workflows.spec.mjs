@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import path from "node:path";
-import { openStage } from "./stage.mjs";
+import { eventually, openStage } from "./stage.mjs";
 import { startServer } from "./real_server.mjs";
 
 const PLUGIN = `
@@ -153,6 +153,11 @@ test("a chord is two nodes, however many members it has", async () => {
   await page.waitForSelector('[data-step="press.broken"]');
   assert.equal(await page.locator("[data-flow] [data-step]").count(), 3);
   assert.match(await page.locator('[data-step="press.resize"]').innerHTML(), /39/);
+  const failed = () => page.locator("[data-step-row].step-failed .steps-job a").evaluateAll((all) => all.map((a) => a.innerText));
+  const [job] = await failed();
+  await page.locator('[data-verb="retry"]').click();
+  await eventually(async () => (await (await page.request.get(new URL(`/admin/v1/jobs/${/\d+/.exec(job)}`, server.adminUrl).href)).json()).attempts.length === 2, 10000, "a second attempt");
+  await page.waitForSelector('[data-run][data-state="failed"] [data-verb="retry"]');
   await page.screenshot({ path: path.join(stage.shots, "workflow-chord.png"), fullPage: true });
   assert.deepEqual(page.troubles, []);
 });

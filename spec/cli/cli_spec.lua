@@ -8,7 +8,11 @@ M.jobs = { work = function() end, fail = { retries = 0, function(_, job) error(j
 M.routes["POST /push"] = function(app, req)
   return 200, { id = assert(app.jobs:push(req:json().name, req:json().args, req:json().options)) }
 end
-M.workflows = { trip = { start = "go", steps = { go = function() end } } }
+M.workflows = { trip = { start = "go", steps = { go = { retries = 0, function(app)
+  if not app.cache:get("mended") then error("the bridge is out") end
+end } } } }
+M.routes["POST /trip"] = function(app) return 200, { id = app.workflows:start("trip") } end
+M.routes["POST /mend"] = function(app) return 200, { ok = app.cache:set("mended", true) } end
 M.cron = { ["0 4 * * *"] = { job = "work" } }
 return M
 ]] }
@@ -172,6 +176,25 @@ describe("commands to a running server", function()
       assert.truthy(output:find(problem, 1, true), output)
     end
     assert.match("no field 'queu'", maru:admin("/jobs", "POST", { kind = "good.work", queu = "x" }).detail)
+  end)
+
+  it("let a failed run of a workflow go on", function()
+    local id = ("%d"):format(maru:post("/trip", {}).json.id)
+    local function comes_to(state)
+      return server.wait_for(function()
+        return maru:command_output("workflows show " .. id):find("state +" .. state) ~= nil
+      end)
+    end
+    assert.is_true(comes_to("failed"))
+    maru:post("/mend", {})
+    local output, status = maru:command_output("workflows retry " .. id)
+    assert.equal(0, status, output)
+    assert.equal(id .. ": to run again with 1 job\n", output)
+    assert.is_true(comes_to("done"))
+    output, status = maru:command_output("workflows retry " .. id)
+    assert.equal(1, status)
+    assert.match("is done, not failed", output)
+    assert.equal(1, select(2, maru:command_output("workflows retry 999")))
   end)
 
   it("fail where the server refuses, also for whoever reads JSON", function()

@@ -35,6 +35,16 @@ export function Run({ ctx, may, id }) {
     }
     run.reload();
   };
+  const retry = async () => {
+    try {
+      for (const step of toRetry(run.data)) await ctx.api.post(`/admin/v1/jobs/${step.job}/retry`, {});
+      setOver(false);
+      setSaid({ text: t("flow.did.retry") });
+    } catch (error) {
+      setSaid({ text: error.message, bad: true });
+    }
+    run.reload();
+  };
   const back = html`<a class="job-back" href="#/operations/workflows" data-back>← ${t("flow.title")}</a>`;
   if (run.error?.status === 404) return html`${back}<${Note} title=${t("flow.gone", { id })}><p class="muted">${t("flow.gone_text")}</p></${Note}>`;
   if (!run.data) return html`${back}${run.error ? html`<${Failure} error=${run.error} retry=${run.reload} />` : html`<p class="muted" aria-busy="true">…</p>`}`;
@@ -47,6 +57,7 @@ export function Run({ ctx, may, id }) {
       <header class="job-head"><h2>${r.name || t(`flow.shape.${r.shape}`)}</h2> <span class="muted">${r.plugin} · ${r.id}</span>
         <${Pill} kind=${KINDS[r.state]}>${t(`flow.state.${r.state}`)}</${Pill}>
         ${may && !OVER.includes(r.state) && html`<span class="job-buttons"><button class="button button-danger" onClick=${() => act("cancel")} data-verb="cancel">${t("ops.cancel")}</button></span>`}
+        ${may && toRetry(r).length > 0 && html`<span class="job-buttons"><button class="button button-main" onClick=${retry} data-verb="retry">${t("ops.retry")}</button></span>`}
         <span class=${`job-said ${said?.bad ? "bad-text" : "muted"}`} role="status">${said?.text ?? ""}</span></header>
       ${r.error && html`<section class="job-part"><pre class="code bad-text" data-run-error>${r.error}</pre></section>`}
       ${r.steps.filter((s) => s.state === "waiting" && s.waits_for).map((s) => html`<${Answer} key=${s.n} step=${s} may=${may} now=${now} tell=${(data) => act("signal", { name: s.waits_for, data })} />`)}
@@ -59,6 +70,12 @@ export function Run({ ctx, may, id }) {
           ${r.input !== null && html`<${Json} title=${t("flow.input")} value=${r.input} />`}</div>
       </div>
     </article>`;
+}
+
+/** The failed steps whose jobs make a failed run go on: of a graph the last, of a group all. */
+function toRetry(run) {
+  const failed = run.state === "failed" ? run.steps.filter((s) => s.state === "failed" && s.job) : [];
+  return run.shape === "graph" ? failed.slice(-1) : failed;
 }
 
 function Steps({ steps, now, chosen, all, total, graph }) {
