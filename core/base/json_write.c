@@ -36,7 +36,7 @@ static void add_repaired(struct buf *out, const char *p, const char *end)
 
 void json_write_string(struct buf *out, struct str value)
 {
-    const char *p = value.p, *end = value.p + value.n;
+    const char *p = value.n ? value.p : "", *end = p + value.n; /* an empty one may be NULL */
     buf_reserve(out, value.n + 2);
     buf_add_char(out, '"');
     while (p < end) {

@@ -120,6 +120,19 @@ static struct str queue_of(struct celery_follow *f, struct arena *arena, struct 
     return queue;
 }
 
+/* A worker dies of a message that is not whole, and a signature is what somebody sent: what would
+ * not be read here is not sent. */
+static bool is_whole(struct celery_follow *f, struct arena *arena, struct str task, struct str text)
+{
+    struct celery_message again;
+    struct err err = {0};
+    if (celery_message_read(text, arena, &again, &err))
+        return true;
+    err_set(&f->err, ERR_INVALID, "a signature of task %.*s cannot be sent: %s", (int)task.n,
+            task.p, err.message);
+    return false;
+}
+
 static void send_task(struct celery_follow *f, struct arena *arena, struct str sig,
                       const struct celery_place *at, bool child)
 {
@@ -144,9 +157,12 @@ static void send_task(struct celery_follow *f, struct arena *arena, struct str s
     m.routing_key = queue_of(f, arena, options, m.task);
     celery_list_name(m.routing_key, m.priority, &list);
     celery_message_write(&m, &text);
-    celery_add_pair(&f->pushes, &f->push_count, buf_str(&list), &text);
-    if (child)
-        add_child(f, m.id);
+    if (is_whole(f, arena, m.task, buf_str(&text))) {
+        celery_add_pair(&f->pushes, &f->push_count, buf_str(&list), &text);
+        if (child)
+            add_child(f, m.id);
+    }
+    buf_free(&text);
     buf_free(&list);
     buf_free(&args);
 }
