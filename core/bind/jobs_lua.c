@@ -148,10 +148,12 @@ void jobs_read_options(lua_State *L, int options, struct job_spec *spec)
                                         "key",     "expires", "celery",   NULL};
     if (!args_opt_table(L, options, PUSH, "options"))
         return;
+    if (opt_boolean(L, options, "celery", false, PUSH)) {
+        jobs_read_celery(L, options, spec);
+        return;
+    }
     opt_known(L, options, known, PUSH);
-    spec->external = opt_boolean(L, options, "celery", false, PUSH);
-    spec->queue =
-        spec->external ? opt_string(L, options, "queue", STR(""), PUSH) : read_queue(L, options);
+    spec->queue = read_queue(L, options);
     spec->priority = read_priority(L, options);
     spec->retries = read_retries(L, options);
     spec->timeout_ns = read_span(L, options, "timeout");

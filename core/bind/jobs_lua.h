@@ -10,6 +10,8 @@ struct vm;
 /* Push options of the table at `index` (nil: none) into *spec.  Strings live as long as the
  * table.  Raises. */
 void jobs_read_options(lua_State *L, int index, struct job_spec *spec);
+/* celery_lua.c: those of a task of a Python worker. */
+void jobs_read_celery(lua_State *L, int index, struct job_spec *spec);
 void jobs_read_unique(lua_State *L, int options, struct job_spec *spec); /* jobs_unique_lua.c */
 /* A push of this kind (external: of this Celery task): raises when it is another plugin's that
  * M.allow.jobs does not name; false with *err when that plugin has no such job for others. */

@@ -63,6 +63,16 @@ void extra_free(struct job *job)
     job->extra = NULL;
 }
 
+static void fill_external(struct job_extra *extra, const struct job_spec *spec)
+{
+    int64_t soft_ms = (spec->soft_timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
+    extra->external = true;
+    extra->wire_priority = (uint8_t)spec->wire_priority;
+    extra->wire_retries = (uint16_t)spec->wire_retries;
+    extra->soft_timeout_ms = soft_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)soft_ms;
+    extra->expires_at = spec->expires_at_wall;
+}
+
 void extra_fill(struct job *job, const struct job_spec *spec)
 {
     int64_t timeout_ms = (spec->timeout_ns + NS_PER_MS - 1) / NS_PER_MS;
@@ -75,7 +85,7 @@ void extra_fill(struct job *job, const struct job_spec *spec)
     if (spec->result_ttl_ns)
         extra_make(job)->result_ttl_ns = spec->result_ttl_ns;
     if (spec->external)
-        extra_make(job)->external = true;
+        fill_external(extra_make(job), spec);
     if (spec->key.n)
         extra_make(job)->key = str_dup(spec->key);
 }

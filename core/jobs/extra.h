@@ -43,8 +43,11 @@ struct job_extra {
     /* not on disk */
     float progress; /* 0 … 1, of the run that has_progress */
     bool has_progress;
-    char *message;           /* what it says it does, or NULL */
-    bool external;           /* for a Python worker */
+    char *message; /* what it says it does, or NULL */
+    bool external; /* for a Python worker; and its options */
+    uint8_t wire_priority;
+    uint16_t wire_retries;
+    uint32_t soft_timeout_ms;
     char *traceback;         /* of its last run, which failed, for a shared record; or NULL */
     struct job *unique_next; /* who waits with the same unique key (unique.c), or NULL */
     uint64_t lease;          /* a shared record's fence of this claim (driver.h) */

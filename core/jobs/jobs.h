@@ -127,6 +127,9 @@ struct job_spec {
     int64_t timeout_ns;
     int64_t run_at_wall; /* ns; not before */
     bool external;       /* for a Python worker: the result backend says what became of it */
+    int wire_priority;   /* its priority there, one more than 0 … 9; 0: as `priority` */
+    int wire_retries;    /* attempts that came before */
+    int64_t soft_timeout_ns, expires_at_wall; /* 0 = none */
     struct str unique;   /* refused while another of this kind with this key is unfinished */
     bool unique_queued;  /* only while it is queued: free again once it runs */
     bool unique_replace; /* not refused: a queued one gets this push's work, and keeps its id */

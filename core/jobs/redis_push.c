@@ -51,12 +51,33 @@ static struct str kept(struct redis_pushing *p, struct buf *text)
     return copy;
 }
 
+/* On the wire: 0 … 9. */
+static int priority_of(const struct job *job)
+{
+    int wire = job_extra(job)->wire_priority;
+    return wire ? wire - 1 : priorities[job->priority % JOBS_PRIORITIES];
+}
+
+/* A job of ours is ended by force a while after its timeout; to a Python worker both limits are
+ * what was asked for. */
+static void fill_limits(const struct job *job, struct celery_message *m)
+{
+    const struct job_extra *extra = job_extra(job);
+    double seconds = (double)extra->timeout_ms / 1000;
+    if (extra->external) {
+        m->time_limit_s = seconds;
+        m->soft_time_limit_s = (double)extra->soft_timeout_ms / 1000;
+    } else if (extra->timeout_ms) {
+        m->time_limit_s = seconds + 10;
+        m->soft_time_limit_s = seconds;
+    }
+}
+
 static struct str message_of(struct redis_record *rec, struct redis_pushing *p,
                              const struct job *job, struct str task, const char *uuid)
 {
     char tag[37], host[160];
     struct buf args = {0}, kwargs = {0}, text = {0};
-    int64_t timeout_ms = job_extra(job)->timeout_ms;
     celery_uuid(tag);
     snprintf(host, sizeof host, "%s", rec->node);
     celery_args_split(job_args(job), &args, &kwargs);
@@ -67,9 +88,8 @@ static struct str message_of(struct redis_record *rec, struct redis_pushing *p,
         .group_index = -1,
         .eta_wall = job->run_at > job->created_at ? job->run_at : 0,
         .expires_wall = job_extra(job)->expires_at,
-        .soft_time_limit_s = (double)timeout_ms / 1000,
-        .time_limit_s = timeout_ms ? (double)timeout_ms / 1000 + 10 : 0,
-        .priority = priorities[job->priority % JOBS_PRIORITIES],
+        .retries = job_extra(job)->wire_retries,
+        .priority = priority_of(job),
         .routing_key = str_c(job->queue->name),
         .delivery_tag = str_c(tag),
         .maru_id = job->id,
@@ -78,6 +98,7 @@ static struct str message_of(struct redis_record *rec, struct redis_pushing *p,
         .args = buf_str(&args),
         .kwargs = buf_str(&kwargs),
     };
+    fill_limits(job, &m);
     celery_message_write(&m, &text);
     buf_free(&args);
     buf_free(&kwargs);
@@ -134,7 +155,7 @@ void redis_pushing_add(struct redis_record *rec, struct redis_pushing *p, struct
     jobs_unlock(rec->jobs);
     redis_uuid(rec->cluster, job->id, id);
     buf_add_c(&uuid, id);
-    celery_list_name(str_c(job->queue->name), priorities[job->priority % JOBS_PRIORITIES], &list);
+    celery_list_name(str_c(job->queue->name), priority_of(job), &list);
     if (job->extra)
         extra_print(job->extra, &extra);
     struct str name = kept(p, &task), uuid_text = kept(p, &uuid);

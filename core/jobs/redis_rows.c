@@ -58,7 +58,7 @@ static void apply_meta(const redisReply *row, struct job_row *r, struct celery_a
     } else if (answer->state == CELERY_FAILURE) {
         r->state = JOB_DEAD;
     } else if (answer->state == CELERY_REVOKED) {
-        r->state = JOB_CANCELLED;
+        r->state = str_eq_c(r->error, "TaskRevokedError: expired") ? JOB_EXPIRED : JOB_CANCELLED;
     } else
         r->state = answer->state == CELERY_STARTED ? JOB_RUNNING : JOB_DELAYED;
 }

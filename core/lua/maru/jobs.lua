@@ -152,8 +152,9 @@ return function(raw, info)
   end
 
   local PYTHON = "app.jobs:push_celery(task, [args], [kwargs], [options])"
-  local PYTHON_OPTIONS = { queue = "queue", countdown = "delay", eta = "at", expires = "expires", priority = "priority",
-    time_limit = "timeout" }
+  -- bind/celery_lua.c reads them; max_retries is told apart there
+  local PYTHON_OPTIONS = { queue = true, countdown = true, eta = true, expires = true, priority = true, retries = true,
+    time_limit = true, soft_time_limit = true, max_retries = true }
 
   --- Positional and named arguments as one: "*args" stands for the positional ones.
   local function both(args, kwargs)
@@ -173,13 +174,17 @@ return function(raw, info)
   end
 
   local function python_options(options)
-    local out = { celery = true, queue = "celery" }
+    if options ~= nil and type(options) ~= "table" then
+      error(PYTHON .. ": options must be a table, got " .. type(options), 4)
+    end
+    local out = {}
     for key, value in pairs(options or {}) do
       if not PYTHON_OPTIONS[key] then
         error(PYTHON .. ": there is no option '" .. tostring(key) .. "'" .. words.suggest(key, PYTHON_OPTIONS), 4)
       end
-      out[PYTHON_OPTIONS[key]] = value
+      out[key] = value
     end
+    out.celery = true
     return out
   end
 
@@ -256,6 +261,19 @@ return function(raw, info)
     return change("retry", id)
   end
 
+  --- What push_celery gave out as the numbers of their jobs; one that is none of these is waited for no longer.
+  local function numbers(list)
+    local out = {}
+    for _, id in ipairs(list) do
+      local number = id
+      if type(id) == "string" then
+        number = raw.celery_number(id)
+      end
+      out[#out + 1] = number
+    end
+    return out
+  end
+
   --- A job, or a list of them, when all have ended; nil, message, "timeout" before. (waits)
   function jobs:wait(ids, timeout)
     if ids == nil then
@@ -264,7 +282,7 @@ return function(raw, info)
     local single = type(ids) ~= "table"
     local list = single and { ids } or ids
     whole(list, "app.jobs:wait(id or ids, [timeout])")
-    local ok, message, code = raw.wait(list, timeout)
+    local ok, message, code = raw.wait(numbers(list), timeout)
     if not ok then
       return nil, message, code
     end

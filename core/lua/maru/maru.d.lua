@@ -472,10 +472,12 @@ function app.cache:unlock(name, token) end               --- @return boolean
 ---@class maru.CeleryOptions
 ---@field queue? string          default "celery"
 ---@field countdown? string|number   not before so long from now
----@field eta? number            not before this instant, seconds since 1970
----@field expires? string|number     not started within it: it never runs
----@field priority? "high"|"normal"|"low"
----@field time_limit? string|number
+---@field eta? number|string     not before this instant: seconds since 1970, or ISO 8601
+---@field expires? string|number     not started so long from now, or by this ISO 8601 time: it never runs
+---@field priority? integer|"high"|"normal"|"low"   0 to 9, and 0 runs first
+---@field retries? integer       attempts that came before this one; how many there may be is the task's own, in Python
+---@field time_limit? string|number        its process is killed
+---@field soft_time_limit? string|number   SoftTimeLimitExceeded is raised in it
 
 ---@class maru.Jobs   durable: what push returned for is on disk.
 app.jobs = {}
@@ -487,7 +489,7 @@ app.jobs = {}
 function app.jobs:push(name, args, options) end
 --- (waits) One durable batch. list: array of args. @return integer[]|nil ids
 function app.jobs:push_many(name, list, options) end
---- (waits) Calls a task of a Python worker; its result is read by app.jobs:get(id). Needs jobs.driver = "redis".
+--- (waits) Calls a task of a Python worker; its result is read by app.jobs:get(id) and :wait(id). Needs jobs.driver = "redis".
 --- @return string|nil id, string?, string?   Celery's id of the task
 ---@param task string            "tasks.add"
 ---@param args? table            array
@@ -500,7 +502,7 @@ function app.jobs:push_celery(task, args, kwargs, options) end
 function app.jobs:get(id) end
 --- (waits) The job, or a list of them, when all have ended (done, dead, cancelled, expired): as get. Before that nil, message,
 --- "timeout". Ends are on disk then. One that another server ends is noticed within a second. @return table|false|nil, string?, string?
----@param ids integer|integer[]
+---@param ids integer|string|(integer|string)[]   numbers, and what push_celery gave out
 ---@param timeout? number|string   default: as long as the task may run
 function app.jobs:wait(ids, timeout) end
 --- In a job's handler: how far it is, 0 to 1, and what it does now; get shows it as progress and message while it runs.

@@ -37,6 +37,19 @@ def slow(path, seconds):
     return "slept"
 
 
+@app.task(name="py.asked", bind=True)
+def asked(self):
+    """How it was sent."""
+    request = self.request
+    return {"retries": request.retries, "priority": request.delivery_info["priority"], "limits": request.timelimit,
+            "queue": request.delivery_info["routing_key"], "expires": request.expires, "id": request.id}
+
+
+@app.task(name="py.blame")
+def blame(task_id):
+    app.backend.client.set("blamed:" + task_id, "1")
+
+
 @app.task(name="py.fail")
 def fail(text):
     raise ValueError(text)
