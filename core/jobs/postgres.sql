@@ -439,34 +439,38 @@ BEGIN
     AND a.id <= (SELECT b.id FROM maru.attempt b WHERE b.job = u.job ORDER BY b.id DESC OFFSET 20 LIMIT 1);
 END $$;
 
--- What a node had that is gone comes back, in front. blamed: those that ran when it died (NULL: all):
--- one more crash, and with the third one dead. how: what is known of its end.
+-- What a node had that is gone comes back, in front. blamed: those that ran when it died: one more
+-- crash, and with the second one dead. NULL, for nobody knows what ran or whether it died: all, and dead with the third.
+-- how: what is known of its end.
 CREATE OR REPLACE FUNCTION maru.recover(gone bigint, blamed bigint[], how text DEFAULT NULL) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE batches bigint[]; none bigint[]; over bigint[]; n int; k int[]; s text[]; who text;
+DECLARE most int := CASE WHEN blamed IS NULL THEN 3 ELSE 2 END; doomed bigint[];
+  batches bigint[]; none bigint[]; over bigint[]; n int; k int[]; s text[]; who text;
 BEGIN
   SELECT name INTO who FROM maru.node WHERE id = gone;
   PERFORM maru.log_attempts(array_agg(c.id), array_agg(j.attempt + 1), array_agg(j.attempt + j.crashes + 1), array_agg(c.at),
-      array_agg(maru.now()), array_agg(format('%s; %s of 2 times', coalesce(how, 'the lease of its node ran out while this'
-        ' ran: the process died, or stood still'), j.crashes + 1)), NULL, NULL, who)
+      array_agg(maru.now()), array_agg(format('%s; %s of %s times', coalesce(how, 'the lease of its node ran out while this'
+        ' ran: the process died, or stood still'), j.crashes + 1, most)), NULL, NULL, who)
     FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (blamed IS NULL OR c.id = ANY(blamed))
     HAVING count(*) > 0;
   UPDATE maru.job j SET crashes = crashes + 1 FROM maru.claimed c
     WHERE c.node = gone AND j.id = c.id AND (blamed IS NULL OR c.id = ANY(blamed));
+  SELECT coalesce(array_agg(j.id), '{}') INTO doomed FROM maru.claimed c JOIN maru.job j ON j.id = c.id
+    WHERE c.node = gone AND j.crashes >= most AND (blamed IS NULL OR c.id = ANY(blamed));
   INSERT INTO maru.dead(id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at,
       started_at, dead_at, uniq, key, error, args, extra)
     SELECT j.id, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.scheduled_at, c.at,
       maru.now(), j.uniq, j.key, format('quarantined: took the process down %s times', j.crashes), j.args, j.extra
-    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND j.crashes >= 3;
-  DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = c.id AND j.crashes >= 3
+    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND j.id = ANY(doomed);
+  DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = c.id AND j.id = ANY(doomed)
     AND fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = j.id;
   INSERT INTO maru.stray(job, extra, fin, started_at, attempt, error)
-    SELECT j.id, j.extra, CASE WHEN j.crashes >= 3 THEN 3 ELSE 4 END, c.at, j.attempt,
-      CASE WHEN j.crashes >= 3 THEN format('quarantined: took the process down %s times', j.crashes) END
-    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (j.crashes >= 3 OR c.cancel) AND j.extra ~ '"step":';
+    SELECT j.id, j.extra, CASE WHEN j.id = ANY(doomed) THEN 3 ELSE 4 END, c.at, j.attempt,
+      CASE WHEN j.id = ANY(doomed) THEN format('quarantined: took the process down %s times', j.crashes) END
+    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (j.id = ANY(doomed) OR c.cancel) AND j.extra ~ '"step":';
   SELECT array_agg(m.batch), array_agg(0::bigint), array_agg(m.n) INTO batches, none, over FROM (
     SELECT (j.extra::json->>'batch')::bigint AS batch, count(*) AS n FROM maru.claimed c JOIN maru.job j ON j.id = c.id
-    WHERE c.node = gone AND (j.crashes >= 3 OR c.cancel) AND j.extra ~ '"batch":' GROUP BY 1) m;
-  DELETE FROM maru.job j USING maru.claimed c WHERE c.node = gone AND j.id = c.id AND (j.crashes >= 3 OR c.cancel);
+    WHERE c.node = gone AND (j.id = ANY(doomed) OR c.cancel) AND j.extra ~ '"batch":' GROUP BY 1) m;
+  DELETE FROM maru.job j USING maru.claimed c WHERE c.node = gone AND j.id = c.id AND (j.id = ANY(doomed) OR c.cancel);
   UPDATE maru.job j SET run_at = 0 FROM maru.claimed c WHERE c.node = gone AND j.id = c.id;
   INSERT INTO maru.ready(id, flow, prio, run_at, key)
     SELECT j.id, j.flow, CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END, 0, j.key

@@ -106,7 +106,8 @@ enum {
     ROW_CREATED,
     ROW_UNIQUE,
     ROW_EXTRA,
-    ROW_MESSAGE
+    ROW_MESSAGE,
+    ROW_LOST,
 };
 
 static int64_t number_of(const redisReply *row, size_t field)
@@ -134,6 +135,27 @@ static struct claim *claim_make(const redisReply *row)
 static bool has_begun(const redisReply *row, const struct claim *c)
 {
     return c->attempt > 1 || number_of(row, ROW_CRASHES) > 0;
+}
+
+/* It took down every process that ran it, as far as its leases tell: when, and whose they were. */
+static struct str quarantine_text(const redisReply *row, struct claim *c)
+{
+    struct buf text = {0};
+    struct str lost = redis_item(row, ROW_LOST), line;
+    char when[32];
+    long long s;
+    buf_printf(&text, "quarantined: took the process down %lld times, or its node stopped",
+               (long long)number_of(row, ROW_CRASHES));
+    for (const char *before = ":"; lost.n; before = ",") {
+        line = str_split(&lost, '\n');
+        if (!str_int64(str_split(&line, ' '), &s))
+            continue;
+        clock_format_utc(s * NS_PER_SECOND, when);
+        buf_printf(&text, "%s lease of %.*s ran out by %s", before, (int)line.n, line.p, when);
+    }
+    struct str kept = str_c(arena_strdup(c->arena, buf_str(&text)));
+    buf_free(&text);
+    return kept;
 }
 
 /* Why it does not run now: false when it does. */
@@ -166,7 +188,7 @@ static bool turned_away(const redisReply *row, struct claim *c, struct ending *e
     } else if (number_of(row, ROW_CRASHES) >= JOBS_CRASHES) {
         e->kind = ENDING_DEAD;
         e->exception = "WorkerLostError";
-        e->error = STR("its process died, or its node did, each time it ran");
+        e->error = quarantine_text(row, c);
     } else
         return false;
     return true;

@@ -1,7 +1,9 @@
---- Three servers on one PostgreSQL, of which one dies by kill -9 under load: nothing acknowledged is lost.
+--- Three servers on one PostgreSQL, of which one dies by kill -9 under load: nothing acknowledged is lost. Two on each
+--- shared record, with a job that takes its server down.
 --- NODES_JOBS: how many jobs (default 3000); NODES_LEASE: the lease (default 3s). Times and rates are printed, not
 --- judged.
 local postgres = require("spec.support.postgres")
+local redis = require("spec.support.redis")
 local server = require("spec.support.server")
 local socket = require("socket")
 
@@ -12,9 +14,11 @@ local PLUGIN = {
   ["plugin.lua"] = [==[
 local M = { name = "n", version = "1.0.0" }
 M.jobs = {
+  poison = { retries = 10, timeout = "600s", function(app) app.sleep(600) end },
   brief = { retries = 10, timeout = "60s", function(app, job) app.sleep(job.args.s or 0) end },
 }
 M.routes = {
+  ["POST /poison"] = function(app) return 200, { id = app.jobs:push("poison", {}) } end,
   ["POST /many"] = function(app, req)
     local body = req:json()
     local list = {}
@@ -67,6 +71,7 @@ describe("three nodes on one database", function()
       rate = math.max(rate, JOBS / 3 / answer.json.seconds)
     end
     assert.is_truthy(server.wait_for(function()
+      push(nodes[3], 300, 0.1) -- what was there before may be over by now
       return tonumber(database:sql(CLAIMED)) > 0
     end, 20), "node3 has nothing to do")
     kill(nodes[3])
@@ -94,3 +99,75 @@ describe("three nodes on one database", function()
       #pushed, rate, left, back - died, over - began))
   end)
 end)
+
+local BROKERS = {
+  postgres = { start = postgres.start, stop = function(b) b:drop() end },
+  redis = { start = redis.start, stop = function(b) b:stop() end },
+}
+
+--- Which of these servers runs the job now.
+local function runner(nodes, id)
+  for _, node in ipairs(nodes) do
+    for _, worker in ipairs(node:admin("/workers") or {}) do
+      for _, run in ipairs(worker.node == node.name and worker.running or {}) do
+        if run.id == id then
+          return node
+        end
+      end
+    end
+  end
+end
+
+for name, how in pairs(BROKERS) do
+  describe("two nodes on " .. name, function()
+    it("set a job aside that took its server down twice, with the evidence", function()
+      local broker, nodes = how.start(), {}
+      finally(function()
+        for _, node in ipairs(nodes) do
+          node:stop()
+        end
+        how.stop(broker)
+      end)
+      for i = 1, 2 do
+        nodes[i] = server.start({ plugins = { n = PLUGIN }, set = { "jobs.driver=" .. name, "jobs.url=" .. broker.url,
+          "jobs.lease=2s", "node.name=node" .. i } })
+        nodes[i].name = "node" .. i
+      end
+      local id, died = nodes[1]:post("/poison", {}).json.id, {}
+      for _ = 1, 2 do
+        local node = assert(server.wait_for(function()
+          return runner(nodes, id)
+        end, 30), "nobody runs it")
+        died[#died + 1] = node.name
+        node:signal("KILL", node:server_pid())
+        assert(server.wait_for(function()
+          return not node:server_pid() or not runner({ node }, id)
+        end, 30))
+      end
+      local job
+      assert(server.wait_for(function()
+        job = nodes[1]:admin("/jobs/" .. ("%d"):format(id))
+        return job and job.state == "dead"
+      end, 30), "it is not set aside: " .. tostring(job and job.state))
+      assert.equal(2, job.crashes)
+      assert.matches("^quarantined: took the process down 2 times", job.error)
+      local evidence = job.error
+      for _, attempt in ipairs(job.attempts or {}) do
+        evidence = evidence .. "\n" .. tostring(attempt.node or attempt.lane) .. ": " .. attempt.error
+      end
+      for _, node in ipairs(died) do
+        assert.matches(node, evidence, 1, true)
+      end
+      -- It may be tried again, from the start.
+      assert.is_nil(nodes[2]:admin("/jobs/" .. ("%d"):format(id) .. "/retry", "POST", {}).status)
+      assert(server.wait_for(function()
+        return runner(nodes, id)
+      end, 30), "nobody runs it again")
+      assert.equal(0, nodes[1]:admin("/jobs/" .. ("%d"):format(id)).crashes)
+      nodes[1]:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {})
+      assert(server.wait_for(function()
+        return not runner(nodes, id)
+      end, 30), "it is not cancelled")
+    end)
+  end)
+end

@@ -1,7 +1,7 @@
 -- P lease_s want now_ns node writer seq, count and queues, count and tasks that run here.
 -- -> {ms until a bucket refills or "", {{id, fence, attempt, crashes, flag, queue, list, max,
--- created_ns, unique, extra, message}*}}; flag "" | "unknown" (no such task here) | "cancelled" |
--- "revoked".  What it took is in P claim:<writer> until the next one (forgo.lua).
+-- created_ns, unique, extra, message, lost}*}}; flag "" | "unknown" (no such task here) | "cancelled" |
+-- "revoked"; lost: a line "seconds node" for each crash.  What it took is in P claim:<writer> until the next one (forgo.lua).
 local lease, want, now_ns, node, seq = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[7])
 local ledger = P .. 'claim:' .. ARGV[6]
 local queues, whos, tasks, out, taken = {}, {}, {}, {}, {}
@@ -40,8 +40,8 @@ local function look_again(s, when)
   end
 end
 
-local FIELDS = { 'state', 'crashes', 'max', 'created', 'unique', 'extra', 'uuid', 'version', 'scope' }
-local STATE, CRASHES, MAX, CREATED, UNIQUE, EXTRA, UUID, VERSION, SCOPE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local FIELDS = { 'state', 'crashes', 'max', 'created', 'unique', 'extra', 'uuid', 'version', 'scope', 'lost' }
+local STATE, CRASHES, MAX, CREATED, UNIQUE, EXTRA, UUID, VERSION, SCOPE, LOST = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 -- The job of a message: ours say their id, others get one.
 local function find(head)
@@ -146,7 +146,7 @@ local function claim(queue, list, raw, m)
   local route = type(info.routing_key) == 'string' and info.routing_key or queue
   call('HSET', 'unacked', tag, '[' .. raw .. ', ' .. cjson.encode(info.exchange) .. ', ' .. cjson.encode(route) .. ']')
   out[#out + 1] = { id, tostring(fence), tostring(retries + 1), have[CRASHES] or '0', flag, queue, list,
-    have[MAX] or '', have[CREATED] or now_ns, have[UNIQUE] or '', have[EXTRA] or '', raw }
+    have[MAX] or '', have[CREATED] or now_ns, have[UNIQUE] or '', have[EXTRA] or '', raw, have[LOST] or '' }
   taken[#taken + 1] = id
   taken[#taken + 1] = tostring(fence)
 end

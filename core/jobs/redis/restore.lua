@@ -3,7 +3,7 @@ local visible, token, restored = tonumber(ARGV[2]), ARGV[3], 0
 
 local function came_back(id)
   local job = P .. 'job:' .. id
-  local h = call('HMGET', job, 'spare', 'held', 'kind', 'queue', 'key', 'scope', 'unique')
+  local h = call('HMGET', job, 'spare', 'held', 'kind', 'queue', 'key', 'scope', 'unique', 'node', 'lost')
   call('ZREM', P .. 'lease', id)
   release(id, h[2], h[3], h[4], h[5])
   call('HSET', job, 'state', 'ready')
@@ -13,6 +13,7 @@ local function came_back(id)
   end
   if not h[1] then -- its node had it in hand
     call('HINCRBY', job, 'crashes', 1)
+    call('HSET', job, 'lost', (h[9] or '') .. string.format('%.0f %s\n', now, h[8] or ''))
   end
 end
 

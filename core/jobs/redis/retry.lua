@@ -17,7 +17,7 @@ elseif h[1] == 'dead' then
   count(h[5], 'dead', -1)
   call('ZADD', P .. 'open', id, id)
   call('LPUSH', ARGV[4], ARGV[3])
-  call('HDEL', job, 'crashes', 'error')
+  call('HDEL', job, 'crashes', 'error', 'lost')
   call('HSET', job, 'attempt', 0)
 else
   return 'none'
