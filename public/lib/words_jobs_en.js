@@ -100,7 +100,7 @@ export const en = {
   "jobs.gone_text": "It may have ended long ago: done jobs are kept for a while, dead ones until they are retried or too old.",
   "jobs.error": "Error",
   "jobs.args": "Arguments",
-  "jobs.args_gone": "Not kept once a job is over.",
+  "jobs.args_gone": "Kept of the newest finished jobs only.",
   "jobs.result": "Result",
   "jobs.cut": "Cut; it has {size} in all.",
   "jobs.facts": "Details",

@@ -100,7 +100,7 @@ export const ko = {
   "jobs.gone_text": "오래전에 끝났을 수 있습니다. 끝난 작업은 한동안, 중단된 작업은 다시 시도하거나 너무 오래될 때까지 남습니다.",
   "jobs.error": "오류",
   "jobs.args": "인자",
-  "jobs.args_gone": "끝난 작업의 인자는 남기지 않습니다.",
+  "jobs.args_gone": "최근에 끝난 작업의 인자만 남깁니다.",
   "jobs.result": "결과",
   "jobs.cut": "앞부분만 표시합니다. 모두 {size}입니다.",
   "jobs.facts": "자세히",
