@@ -1,7 +1,8 @@
 -- P lease_s want now_ns node writer seq, count and queues, count and tasks that run here.
 -- -> {ms until a bucket refills or "", {{id, fence, attempt, crashes, flag, queue, list, max,
 -- created_ns, unique, extra, message, lost}*}}; flag "" | "unknown" (no such task here) | "cancelled" |
--- "revoked"; lost: a line "seconds node" for each crash.  What it took is in P claim:<writer> until the next one (forgo.lua).
+-- "revoked"; lost: a line "seconds node" for each crash.
+-- What it took is in P claim:<writer> until the next one (forgo.lua).
 local lease, want, now_ns, node, seq = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[7])
 local ledger = P .. 'claim:' .. ARGV[6]
 local queues, whos, tasks, out, taken = {}, {}, {}, {}, {}
