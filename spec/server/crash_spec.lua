@@ -1,41 +1,17 @@
 --- kill -9 of the server process under load: nobody is refused, nothing acknowledged is lost.
+local ledger = require("spec.support.ledger")
 local server = require("spec.support.server")
 local socket = require("socket")
 
-local LEDGER = {
-  ["plugin.lua"] = [==[
-local M = { name = "ledger", version = "1.0.0" }
+local LEDGER = ledger.plugin([==[
 M.series = { points = { keys = { "line" }, values = { "amount" } } }
-M.jobs = {
-  enter = { retries = 10, function(app, job)
-    assert(app.store:exec([=[insert into entries(n) values ($1)
-      on conflict (n) do update set times = times + 1]=], job.args.n))
-  end },
-}
-M.routes = {
-  ["POST /enter"] = { body = { n = "integer" }, function(app, req)
-    local id, message, code = app.jobs:push("enter", { n = req.body.n })
-    if not id then return 503, { error = message, code = code } end
-    return 202, { id = id }
-  end },
-  ["POST /point"] = { body = { n = "integer" }, function(app, req)
-    local rows, message = app.series:append("points", { { at = app.now(), line = "a", amount = req.body.n } })
-    if not rows then return 503, { error = message } end
-    return 201, { rows = rows }
-  end },
-  ["GET /entries"] = function(app)
-    local list = {}
-    for i, row in ipairs(app.store:all("select n from entries order by n")) do list[i] = row.n end
-    return 200, { entries = app.json.array(list) }
-  end,
-  ["GET /stats"] = function(app) return 200, assert(app.series:stats("points", {})) end,
-}
-return M
-]==],
-  ["migrations/0001_entries.sql"] = [[
-create table entries (n integer primary key, times integer not null default 1);
-]],
-}
+M.routes["POST /point"] = { body = { n = "integer" }, function(app, req)
+  local rows, message = app.series:append("points", { { at = app.now(), line = "a", amount = req.body.n } })
+  if not rows then return 503, { error = message } end
+  return 201, { rows = rows }
+end }
+M.routes["GET /stats"] = function(app) return 200, assert(app.series:stats("points", {})) end
+]==])
 
 local function is_refused(answer)
   return answer.status == 0 and tostring(answer.error):find("refused", 1, true) ~= nil
@@ -68,23 +44,8 @@ describe("ten kills under load", function()
     assert.truthy(server.read_file(maru.dir .. "/killed"))
     assert.equal(0, refused)
     assert.is_true(#acknowledged > 50, #acknowledged .. " acknowledged\n" .. maru:logs():sub(-4000))
-    local missing = server.wait_for(function()
-      local json = maru:get("/entries").json
-      if not json then
-        return nil
-      end
-      local entered = {}
-      for _, entry in ipairs(json.entries) do
-        entered[entry] = true
-      end
-      for _, number in ipairs(acknowledged) do
-        if not entered[number] then
-          return nil
-        end
-      end
-      return true
-    end, 30)
-    assert(missing, "an acknowledged job did not run:\n" .. maru:logs():sub(-4000))
+    local lost = ledger.wait_missing(maru, acknowledged, 30)
+    assert(not lost, ("%s, acknowledged, did not run:\n%s"):format(lost, maru:logs():sub(-4000)))
     local stats = maru:get("/stats").json
     assert.is_true(stats.points >= points, "series lost points: " .. stats.points .. " of " .. points)
     maru:stop(true)
