@@ -82,7 +82,7 @@ static void list_claims(struct celery_call *call, bool running, struct buf *out)
 {
     struct redis_record *rec = call->rec;
     struct json w = json_to(out);
-    bool safe = str_eq_c(json_pick_get(call->arguments, "safe"), "true");
+    bool safe = celery_truth(json_pick_get(call->arguments, "safe"));
     int shown = 0;
     json_open(&w, '[');
     jobs_lock(rec->jobs);

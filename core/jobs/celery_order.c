@@ -109,7 +109,7 @@ static void revoke_them(struct celery_call *call, bool terminate, struct buf *ou
 
 static void on_revoke(struct celery_call *call, struct buf *out)
 {
-    revoke_them(call, str_eq_c(json_pick_get(call->arguments, "terminate"), "true"), out);
+    revoke_them(call, celery_truth(json_pick_get(call->arguments, "terminate")), out);
 }
 
 static void on_terminate(struct celery_call *call, struct buf *out)

@@ -125,6 +125,20 @@ void celery_each_text(struct str value, celery_text_fn *fn, void *arg)
     buf_free(&text);
 }
 
+bool celery_truth(struct str value)
+{
+    double number;
+    if (value.n == 0 || str_eq_c(value, "false") || str_eq_c(value, "\"\""))
+        return false;
+    if (json_pick_number(value, &number))
+        return number != 0;
+    struct json_pick p;
+    struct str key, item;
+    if (json_pick_open(&p, value, '{'))
+        return json_pick_pair(&p, &key, &item);
+    return !json_pick_open(&p, value, '[') || json_pick_item(&p, &item);
+}
+
 /* The time of "/s", "/m" and "/h"; 0: it is none of these. */
 static int64_t period_of(struct str unit)
 {

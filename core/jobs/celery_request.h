@@ -34,6 +34,9 @@ void celery_reply_write(const struct celery_request *request, struct str node, s
 typedef void celery_text_fn(void *arg, struct str text);
 void celery_each_text(struct str value, celery_text_fn *fn, void *arg);
 
+/* What Python takes for true: Flower says `terminate` as 1. */
+bool celery_truth(struct str value);
+
 /* A rate as Celery writes them: "10/s", "10/m", "10/h", 10 or "10" (a second); null, 0 and "" are
  * no bound.  False: it is none of these. */
 bool celery_rate_read(struct str value, struct job_rate *out);

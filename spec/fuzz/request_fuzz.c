@@ -23,6 +23,7 @@ static void check_arguments(struct str arguments)
         struct job_rate rate;
         size_t bytes = 0;
         celery_each_text(value, count, &bytes);
+        celery_truth(value);
         if (celery_rate_read(value, &rate) &&
             (rate.count < 0 || rate.count > 1000000 || (rate.count > 0 && rate.period_ns <= 0)))
             abort();

@@ -296,7 +296,7 @@ until(lambda: [t for t in ask_all("active", at)[at] if t["id"] == runs.id])
 one = ask_all("revoke", at, task_id=[runs.id, waits.id])[at]
 waited = outcome(waits)
 goes_on = ask_all("query_task", at, ids=[runs.id])[at]
-two = ask_all("revoke", at, task_id=runs.id, terminate=True)[at]
+two = ask_all("revoke", at, task_id=runs.id, terminate=1, signal="SIGTERM")[at] # as Flower says it
 answer = [one, waited, goes_on[runs.id][0], two, outcome(runs), runs.state,
     ask_all("terminate", at, signal="KILL", task_id=["nobody"])[at], ask_all("revoked", at)[at],
     [runs.id, waits.id]] ]=]):format(node))

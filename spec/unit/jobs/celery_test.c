@@ -395,6 +395,19 @@ TEST(an_answer_carries_the_ticket_back)
     buf_free(&body);
 }
 
+TEST(what_python_takes_for_true_is_true)
+{
+    static const char *const yes[] = {"true",  "1",   "-0.5",       "\"x\"",
+                                      "\"0\"", "[0]", "{\"a\": 1}", NULL};
+    static const char *const no[] = {"", "false", "0", "0.0", "\"\"", "[]", "[ ]", "{}", NULL};
+    for (const char *const *v = yes; *v; v++)
+        if (!celery_truth(str_c(*v)))
+            TEST_FAIL("%s is true", *v);
+    for (const char *const *v = no; *v; v++)
+        if (celery_truth(str_c(*v)))
+            TEST_FAIL("%s is not true", *v);
+}
+
 static void check_rate(const char *value, int64_t count, int64_t seconds)
 {
     struct job_rate rate;
