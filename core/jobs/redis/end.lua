@@ -6,6 +6,7 @@
 -- not the number of parts there: {member, score, ...} of those, and nothing was changed.
 local now_ns, n, at, out = ARGV[2], tonumber(ARGV[3]), 4, {}
 local now_s = tonumber(now_ns) / 1e9
+local ended = false -- one is in P done
 
 local function ns(s)
   local whole, f = string.match(s, '^(%d+)%.?(%d*)$')
@@ -62,15 +63,18 @@ local function part(e, base, total, there)
 end
 
 local function over(e, job, h)
-  call('HSET', job, 'state', e.state, 'finished', now_ns)
-  call('HDEL', job, 'tag', 'm', 'list', 'unique', 'held', 'spare')
-  call('ZREM', P .. 'open', e.id)
+  local set = { 'HSET', job, 'state', e.state, 'finished', now_ns, 'attempt', e.attempt }
   if e.error ~= '' then
-    call('HSET', job, 'error', e.error)
+    set[#set + 1] = 'error'
+    set[#set + 1] = e.error
   end
   if e.result ~= '' then
-    call('HSET', job, 'result', e.result)
+    set[#set + 1] = 'result'
+    set[#set + 1] = e.result
   end
+  call(unpack(set))
+  call('HDEL', job, 'tag', 'm', 'list', 'unique', 'held', 'spare')
+  call('ZREM', P .. 'open', e.id)
   member_over(job, e.state == 'done', now_ns)
   if h.unique and call('GET', P .. 'unique:' .. h.unique) == e.id then
     call('DEL', P .. 'unique:' .. h.unique)
@@ -85,7 +89,7 @@ local function over(e, job, h)
   else
     call('EXPIRE', job, e.ttl)
     call('ZADD', P .. 'done', now_s, e.id)
-    call('ZREMRANGEBYRANK', P .. 'done', 0, -10001)
+    ended = true
     if h.foreign then
       call('EXPIRE', P .. 'id:' .. h.uuid, e.ttl)
     end
@@ -93,7 +97,7 @@ local function over(e, job, h)
 end
 
 local function again(e, job, h)
-  call('HSET', job, 'state', e.state)
+  call('HSET', job, 'state', e.state, 'attempt', e.attempt)
   call('HDEL', job, 'tag', 'held', 'spare')
   if h.scope and h.unique then
     call('SET', P .. 'unique:' .. h.unique, e.id, 'NX') -- if another has it now, both go on
@@ -165,7 +169,6 @@ local function finish(k)
   call('HDEL', 'unacked', h.tag)
   call('ZREM', P .. 'lease', e.id)
   release(e.id, h.held, h.kind, h.queue, h.key)
-  call('HSET', job, 'attempt', e.attempt)
   if e.kind == 'over' then
     over(e, job, h)
   elseif e.kind == 'again' then
@@ -205,5 +208,8 @@ for k = 1, n do
     skip()
     skip()
   end
+end
+if ended then
+  call('ZREMRANGEBYRANK', P .. 'done', 0, -10001)
 end
 return out
