@@ -1,22 +1,12 @@
 /* Schedules on a clock of the test's own; what is pushed is a list of words. */
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
-#include "cron/cron.h"
+#include "cron/clockwork.h"
 #include "cron/schedule.h"
-#include "cron/zone.h"
-#include "jobs/host.h"
-#include "test.h"
 
-static _Atomic int64_t wall;
 static char fires[1024];
 static bool busy, pk[1024]; /* pk: minute of the day that fired */
-
-static int64_t test_wall(void)
-{
-    return wall * NS_PER_SECOND;
-}
 
 static void on_push(struct cron_push *push, void *arg)
 {
@@ -38,32 +28,13 @@ static void on_push(struct cron_push *push, void *arg)
     push->done(push);
 }
 
-struct clockwork {
-    struct host host;
-    struct cron *cron;
-};
-
-static void open_cron(struct clockwork *c)
-{
-    struct err err = {0};
-    struct cron_options o = {.store = c->host.store,
-                             .lane = c->host.control,
-                             .tz = "UTC",
-                             .push = on_push,
-                             .wall_ns = test_wall};
-    c->cron = cron_open(&o, &err);
-    CHECK(c->cron != NULL);
-}
-
 static struct clockwork begin(void)
 {
     struct clockwork c = {0};
-    wall = date_days(2026, 11, 21) * 86400;
     fires[0] = 0;
     busy = false;
     memset(pk, 0, sizeof pk);
-    host_open(&c.host);
-    open_cron(&c);
+    begin_clockwork(&c);
     return c;
 }
 
@@ -80,14 +51,6 @@ static void set_on_lane(void *arg)
     struct lane_step *s = arg;
     s->ok = cron_set(s->c->cron, s->set, s->count, &s->err);
 }
-static void tick_on_lane(void *arg)
-{
-    cron_tick(((struct clockwork *)arg)->cron);
-}
-static void stop_on_lane(void *arg)
-{
-    cron_stop(((struct clockwork *)arg)->cron);
-}
 
 static bool set(struct clockwork *c, const struct cron_schedule *list, int count, struct err *err)
 {
@@ -103,25 +66,6 @@ static void set_one(struct clockwork *c, const char *pattern)
     struct cron_schedule s = {
         .plugin = "p", .id = "s", .pattern = pattern, .kind = "p.k", .enabled = true};
     CHECK(set(c, &s, 1, &err));
-}
-
-static void pass(struct clockwork *c, int64_t seconds)
-{
-    wall += seconds;
-    lane_call_wait(c->host.control, tick_on_lane, c);
-}
-
-static void close_cron(struct clockwork *c)
-{
-    lane_call_wait(c->host.control, stop_on_lane, c);
-    cron_close(c->cron);
-}
-
-static void end(struct clockwork *c)
-{
-    close_cron(c);
-    host_close(&c->host);
-    host_remove(&c->host);
 }
 
 TEST(fires_at_its_instants)

@@ -331,6 +331,13 @@ static void end(struct lane *lane)
     lane_destroy(lane);
 }
 
+static void run_on_lane(lane_fn *fn)
+{
+    struct lane *lane = begin();
+    lane_call_wait(lane, fn, NULL);
+    end(lane);
+}
+
 TEST(every_cycle_runs_exactly_once_while_leaders_die)
 {
     struct day day = {0};
@@ -373,6 +380,15 @@ static void on_changed(void *arg, const struct err *err)
     *(enum err_code *)arg = err->code;
 }
 
+/* All nodes, half a minute later; the one that leads, or NULL. */
+static struct node *begin_all(void)
+{
+    for (int i = 0; i < NODES; i++)
+        start(&nodes[i]);
+    pass(30);
+    return leader();
+}
+
 static void pause_on_lane(void *arg)
 {
     enum err_code code = ERR_CLOSED;
@@ -399,18 +415,13 @@ static void pause_on_lane(void *arg)
 
 TEST(a_pause_on_one_node_reaches_the_one_that_leads)
 {
-    struct lane *lane = begin();
-    lane_call_wait(lane, pause_on_lane, NULL);
-    end(lane);
+    run_on_lane(pause_on_lane);
 }
 
 static void resign_on_lane(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < NODES; i++)
-        start(&nodes[i]);
-    pass(30);
-    struct node *n = leader();
+    struct node *n = begin_all();
     REQUIRE(n != NULL);
     cron_stop(n->cron);
     CHECK_EQ(leaders(), 0);
@@ -422,18 +433,13 @@ static void resign_on_lane(void *arg)
 
 TEST(who_stops_hands_over_at_once)
 {
-    struct lane *lane = begin();
-    lane_call_wait(lane, resign_on_lane, NULL);
-    end(lane);
+    run_on_lane(resign_on_lane);
 }
 
 static void away_on_lane(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < NODES; i++)
-        start(&nodes[i]);
-    pass(30);
-    struct node *n = leader();
+    struct node *n = begin_all();
     REQUIRE(n != NULL);
     int fires = record.fire_count;
     for (int i = 0; i < NODES; i++)
@@ -451,7 +457,5 @@ static void away_on_lane(void *arg)
 
 TEST(nobody_fires_while_the_record_is_away)
 {
-    struct lane *lane = begin();
-    lane_call_wait(lane, away_on_lane, NULL);
-    end(lane);
+    run_on_lane(away_on_lane);
 }

@@ -1,24 +1,14 @@
 /* What becomes of fires that are late, overlap, are refused or paused.  The clock is the test's. */
-#include "base/clock.h"
 #include "base/mem.h"
-#include "cron/cron.h"
+#include "cron/clockwork.h"
 #include "cron/schedule.h"
-#include "cron/zone.h"
-#include "jobs/host.h"
-#include "test.h"
 
-static _Atomic int64_t wall;
 static char fires[4096];    /* "p/s@04:05:06 …" */
 static bool busy, refusing; /* an earlier job is unfinished; the queue is full */
 static int64_t next_job, cancelled;
 static int64_t expires;       /* of the last push */
 static int64_t done_at[5000]; /* the primary key */
 static int done_count;
-
-static int64_t test_wall(void)
-{
-    return wall * NS_PER_SECOND;
-}
 
 static bool fired_before(int64_t at)
 {
@@ -52,29 +42,6 @@ static void on_push(struct cron_push *push, void *arg)
     push->done(push);
 }
 
-struct clockwork {
-    struct host host;
-    struct cron *cron;
-    struct cron_schedule schedule;
-    struct buf out;
-    enum err_code code;
-    const char *id;
-    bool paused;
-    atomic_bool answered;
-};
-
-static void open_cron(struct clockwork *c)
-{
-    struct err err = {0};
-    struct cron_options o = {.store = c->host.store,
-                             .lane = c->host.control,
-                             .tz = "UTC",
-                             .push = on_push,
-                             .wall_ns = test_wall};
-    c->cron = cron_open(&o, &err);
-    CHECK(c->cron != NULL);
-}
-
 static void set_on_lane(void *arg)
 {
     struct clockwork *c = arg;
@@ -90,7 +57,6 @@ static void set(struct clockwork *c)
 static struct clockwork begin(struct cron_schedule s)
 {
     struct clockwork c = {.schedule = s, .id = "s"};
-    wall = date_days(2026, 11, 21) * 86400;
     fires[0] = 0;
     busy = refusing = false;
     next_job = cancelled = expires = 0;
@@ -99,21 +65,9 @@ static struct clockwork begin(struct cron_schedule s)
     c.schedule.id = "s";
     c.schedule.kind = "p.k";
     c.schedule.enabled = true;
-    host_open(&c.host);
-    open_cron(&c);
+    begin_clockwork(&c);
     set(&c);
     return c;
-}
-
-static void tick_on_lane(void *arg)
-{
-    cron_tick(((struct clockwork *)arg)->cron);
-}
-
-static void pass(struct clockwork *c, int64_t seconds)
-{
-    wall += seconds;
-    lane_call_wait(c->host.control, tick_on_lane, c);
 }
 
 static void print_on_lane(void *arg)
@@ -130,29 +84,14 @@ static const char *print(struct clockwork *c)
     return c->out.p;
 }
 
-static void stop_on_lane(void *arg)
-{
-    cron_stop(((struct clockwork *)arg)->cron);
-}
-
 static void restart(struct clockwork *c, int64_t down)
 {
-    lane_call_wait(c->host.control, stop_on_lane, c);
-    cron_close(c->cron);
+    close_cron(c);
     host_close(&c->host);
     wall += down;
     host_open(&c->host);
     open_cron(c);
     set(c);
-}
-
-static void end(struct clockwork *c)
-{
-    lane_call_wait(c->host.control, stop_on_lane, c);
-    cron_close(c->cron);
-    host_close(&c->host);
-    host_remove(&c->host);
-    buf_free(&c->out);
 }
 
 TEST(missed_instants_are_made_up_for_by_the_latest)
