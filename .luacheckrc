@@ -9,9 +9,10 @@ files["spec/support/probe"] = { std = "luajit", ignore = { "212", "241" } } -- h
 files["plugins/*/spec"] = { std = "luajit+busted", read_globals = { "test" } }
 -- Scripts that run inside Redis, each behind common.lua; what that one makes is theirs.
 files["core/jobs/redis"] = { std = "lua51", read_globals = { "redis", "cjson", "ARGV", "P", "call", "now", "bounds_of",
-  "PUSH_FIELDS", "changed", "count", "keep_buckets", "limit_name", "member_over", "openings", "park", "push", "release", "shut", "state",
+  "PUSH_FIELDS", "changed", "count", "keep_buckets", "limit_name", "member_over", "step_over", "finish_all", "cancel", "retry", "openings", "park", "push", "release", "shut", "state",
   "take", "unpark" },
-  globals = { "known" } }
+  globals = { "known", "deciding" } }
 files["core/jobs/redis/common.lua"] = { ignore = { "211" } }
 files["core/jobs/redis/put.lua"] = { ignore = { "211" } }
 files["core/jobs/redis/batch.lua"] = { ignore = { "211" } }
+files["core/jobs/redis/step.lua"] = { ignore = { "211" } }

@@ -1,5 +1,6 @@
 /* redis.c -- the Redis driver: opens, starts, stops; its threads are in the files beside it. */
 #include "jobs/redis_record.h"
+#include "jobs/workflow_redis.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -219,6 +220,7 @@ static bool open_record(struct jobs *jobs, struct err *err)
         return false;
     if (!outbox_open(&rec->outbox, jobs, err))
         return false;
+    workflow_open(jobs, &wf_redis);
     rec->relay_wanted = true; /* what the process before this one left */
     rec->schedules = redis_schedules_create(rec);
     celery_events_open(rec);

@@ -5,18 +5,23 @@
 #include "base/mem.h"
 #include "jobs/celery_text.h"
 
-static redisReply *cancel(struct redis_record *rec, int64_t id, struct err *err)
+void redis_cancelled_meta(struct buf *out)
 {
-    struct redis_args *a = mem_zero(1, sizeof *a);
-    struct buf meta = {0};
-    int64_t ttl = rec->jobs->options.result_ttl_ns / NS_PER_SECOND;
     celery_result_write(&(struct celery_result){.state = CELERY_REVOKED,
                                                 .task_id = STR("$uuid"),
                                                 .exc_type = STR("TaskRevokedError"),
                                                 .exc_message = STR("revoked"),
                                                 .exc_module = STR("celery.exceptions"),
                                                 .done_wall = clock_wall_ns()},
-                        &meta);
+                        out);
+}
+
+static redisReply *cancel(struct redis_record *rec, int64_t id, struct err *err)
+{
+    struct redis_args *a = mem_zero(1, sizeof *a);
+    struct buf meta = {0};
+    int64_t ttl = rec->jobs->options.result_ttl_ns / NS_PER_SECOND;
+    redis_cancelled_meta(&meta);
     redis_arg_c(a, rec->prefix);
     redis_arg_int(a, id);
     redis_arg_int(a, clock_wall_ns());
@@ -28,8 +33,7 @@ static redisReply *cancel(struct redis_record *rec, int64_t id, struct err *err)
     return reply;
 }
 
-/* The message of a job that may start at once; `again`: with all its attempts ahead of it. */
-static bool fresh_message(struct str raw, bool again, struct buf *out)
+bool redis_fresh_message(struct str raw, bool again, struct buf *out)
 {
     struct arena *arena = arena_create();
     struct celery_message m;
@@ -53,8 +57,8 @@ static redisReply *retry(struct redis_record *rec, int64_t id, struct err *err)
     struct buf whole = {0}, now = {0};
     redisReply *have =
         redis_command(rec->keep, err, "HMGET %sjob:%lld m list", rec->prefix, (long long)id);
-    fresh_message(redis_item(have, 0), true, &whole);
-    fresh_message(redis_item(have, 0), false, &now);
+    redis_fresh_message(redis_item(have, 0), true, &whole);
+    redis_fresh_message(redis_item(have, 0), false, &now);
     redis_arg_c(a, rec->prefix);
     redis_arg_int(a, id);
     redis_arg(a, buf_str(&whole));
@@ -94,8 +98,28 @@ static redisReply *discard(struct redis_record *rec, int64_t id, struct err *err
     return cancel(rec, id, err);
 }
 
+/* A dead step of a workflow: its run goes on with it, so that is decided there. */
+static bool is_dead_step(struct redis_record *rec, int64_t id)
+{
+    struct err err = {0};
+    redisReply *have =
+        redis_command(rec->keep, &err, "HMGET %sjob:%lld state extra", rec->prefix, (long long)id);
+    struct job *carrier = job_create(str_n("", 0), str_n("", 0));
+    bool is = str_eq_c(redis_item(have, 0), "dead") &&
+              extra_parse(carrier, redis_item(have, 1), &err) && job_extra(carrier)->workflow;
+    job_unref(carrier);
+    if (have)
+        freeReplyObject(have);
+    return is;
+}
+
 void redis_run_change(struct redis_record *rec, struct redis_look *look)
 {
+    if (look->what == LOOK_RETRY && is_dead_step(rec, look->id)) {
+        workflow_retry(rec->jobs, look->change, look->id);
+        mem_free(look);
+        return;
+    }
     static const char *const states[] = {"", "unfinished", "dead or delayed", "dead or queued"};
     struct err err = {0};
     redisReply *reply = look->what == LOOK_CANCEL  ? cancel(rec, look->id, &err)

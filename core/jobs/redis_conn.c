@@ -173,17 +173,23 @@ redisReply *redis_call(struct redis *r, const struct redis_args *args, struct er
     return checked(reply, err);
 }
 
-redisReply *redis_command(struct redis *r, struct err *err, const char *format, ...)
+redisReply *redis_vcommand(struct redis *r, struct err *err, const char *format, va_list list)
 {
-    va_list list;
-    va_start(list, format);
     redisReply *reply = redisvCommand(r->c, format, list);
-    va_end(list);
     if (!reply) {
         broken(r, err);
         return NULL;
     }
     return checked(reply, err);
+}
+
+redisReply *redis_command(struct redis *r, struct err *err, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    redisReply *reply = redis_vcommand(r, err, format, list);
+    va_end(list);
+    return reply;
 }
 
 static bool did(struct redis *r, redisReply *reply)
@@ -298,6 +304,45 @@ bool redis_queue(struct redis *r, const struct redis_script *script, const struc
 static void set_timeout(struct redis *r, int timeout_ms)
 {
     redisSetTimeout(r->c, (struct timeval){timeout_ms / 1000, timeout_ms % 1000 * 1000});
+}
+
+/* words[0 … 2] are made here. */
+static redisReply *call_words(struct redis *r, const char *command, const char *script,
+                              const char **words, size_t *lengths, int count, struct err *err)
+{
+    void *reply = NULL;
+    words[0] = command;
+    words[1] = script;
+    words[2] = "0";
+    for (int i = 0; i < 3; i++)
+        lengths[i] = strlen(words[i]);
+    if (redisAppendCommandArgv(r->c, count, words, lengths) != REDIS_OK ||
+        redisGetReply(r->c, &reply) != REDIS_OK || !reply) {
+        broken(r, err);
+        return NULL;
+    }
+    return checked(reply, err);
+}
+
+redisReply *redis_eval_words(struct redis *r, const struct redis_script *script,
+                             const char *const *words, const size_t *lengths, int count,
+                             int timeout_ms, struct err *err)
+{
+    size_t total = (size_t)count + 3;
+    const char **all = mem_alloc(total * sizeof *all);
+    size_t *n = mem_alloc(total * sizeof *n);
+    memcpy(all + 3, words, (size_t)count * sizeof *all);
+    memcpy(n + 3, lengths, (size_t)count * sizeof *n);
+    set_timeout(r, timeout_ms);
+    redisReply *reply = call_words(r, "EVALSHA", script->sha, all, n, (int)total, err);
+    if (!reply && strncmp(err->message, "redis: NOSCRIPT", 15) == 0) {
+        err_clear(err);
+        reply = call_words(r, "EVAL", script->text, all, n, (int)total, err);
+    }
+    redisSetTimeout(r->c, r->timeout);
+    mem_free(all);
+    mem_free(n);
+    return reply;
 }
 
 redisReply *redis_exec(struct redis *r, bool ok, int timeout_ms, struct err *err)

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdarg.h>
 #include <stdint.h>
 
 #include <hiredis/hiredis.h>
@@ -51,6 +52,7 @@ bool redis_args_full(const struct redis_args *a, int more); /* no room for `more
  * freeReplyObject(). */
 redisReply *redis_call(struct redis *r, const struct redis_args *args, struct err *err);
 redisReply *redis_command(struct redis *r, struct err *err, const char *format, ...);
+redisReply *redis_vcommand(struct redis *r, struct err *err, const char *format, va_list list);
 
 /* A script of ours.  It is sent by its digest, and whole when the server does not know it (again):
  * after a restart or SCRIPT FLUSH. */
@@ -62,6 +64,11 @@ void redis_script_init(struct redis_script *script);
 /* Args are the script's ARGV, at most REDIS_ARGS - 3. */
 redisReply *redis_eval(struct redis *r, const struct redis_script *script,
                        const struct redis_args *args, struct err *err);
+
+/* The same with any number of arguments; the answer may take that long. */
+redisReply *redis_eval_words(struct redis *r, const struct redis_script *script,
+                             const char *const *words, const size_t *lengths, int count,
+                             int timeout_ms, struct err *err);
 
 /* A transaction of calls of one script: all are done at once, or none. */
 bool redis_multi(struct redis *r, const struct redis_script *script, struct err *err);

@@ -318,6 +318,34 @@ static bool send_some(struct redis_record *rec, struct redis *conn, struct parce
     return n == 0 || reply;
 }
 
+struct redis_parcel {
+    struct parcel parcel; /* first */
+};
+
+struct redis_parcel *redis_parcel_make(struct redis_record *rec, struct ending *e)
+{
+    struct redis_parcel *p = mem_zero(1, sizeof *p);
+    prepare(rec, &p->parcel, e, clock_wall_ns());
+    return p;
+}
+
+void redis_parcel_args(struct redis_record *rec, const struct redis_parcel *p,
+                       struct redis_args *args)
+{
+    add(rec, args, &p->parcel, clock_wall_ns());
+}
+
+void redis_parcel_complete(struct redis_parcel *p, const redisReply *there)
+{
+    prepare_body(&p->parcel, there);
+}
+
+void redis_parcel_free(struct redis_parcel *p)
+{
+    release(&p->parcel);
+    mem_free(p);
+}
+
 bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
                    struct err *err)
 {

@@ -249,7 +249,8 @@ bool redis_keep(struct redis_record *rec, struct err *err)
         !sweep(rec, err))
         return false;
     if (is_time(&rec->seen_at, SEEN_MS) &&
-        (!redis_see_settings(rec, err) || !redis_see_queues(rec, err)))
+        (!redis_see_settings(rec, err) || !redis_see_queues(rec, err) ||
+         !redis_see_workflows(rec, err)))
         return false;
     if (is_time(&rec->prune_at, PRUNE_MS) && !prune(rec, err))
         return false;

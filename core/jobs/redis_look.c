@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "jobs/celery_text.h"
 #include "jobs/search.h"
+#include "jobs/workflow_store.h"
 
 enum { ROWS = 200, ROWS_MOST = 4000, LIMIT_DEFAULT = 50, LIMIT_MOST = 500 };
 
@@ -71,6 +72,14 @@ static void on_query(struct lane_message *message)
     query->done(query);
 }
 
+void redis_query_workflow(struct jobs *jobs, struct workflow_query *q)
+{
+    struct redis_look *look = mem_zero(1, sizeof *look);
+    look->what = LOOK_RUNS;
+    look->runs = q;
+    enqueue(record_of(jobs), look);
+}
+
 static void on_change(struct lane_message *message)
 {
     struct jobs_change *c = (struct jobs_change *)(void *)message;
@@ -81,7 +90,11 @@ void redis_answer(struct redis_look *look, const struct err *err)
 {
     struct jobs_query *q = look->query;
     struct jobs_change *c = look->change;
-    if (q) {
+    if (look->runs) {
+        if (err)
+            look->runs->err = *err;
+        workflow_answer(look->runs);
+    } else if (q) {
         if (err)
             q->err = *err;
         q->message.fn = on_query;
@@ -197,6 +210,11 @@ void redis_looks_run(struct redis_record *rec, struct redis_look *looks)
         next = looks->next;
         if (looks->what == LOOK_BATCH) {
             bool ok = redis_look_batch(rec, looks->query, &err);
+            redis_answer(looks, ok ? NULL : &err);
+            continue;
+        }
+        if (looks->what == LOOK_RUNS) {
+            bool ok = redis_look_workflow(rec, looks->runs, &err);
             redis_answer(looks, ok ? NULL : &err);
             continue;
         }

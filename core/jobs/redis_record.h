@@ -17,6 +17,7 @@
 #include "jobs/outbox.h"
 #include "jobs/private.h"
 #include "jobs/redis_scripts.h"
+#include "jobs/workflow.h"
 
 enum {
     REDIS_TIMEOUT_MS = 5000,
@@ -44,10 +45,18 @@ struct claim {
 /* A look or a change that waits for the keeper. */
 struct redis_look {
     struct redis_look *next;
-    enum redis_look_what { LOOK_QUERY, LOOK_BATCH, LOOK_CANCEL, LOOK_RETRY, LOOK_DISCARD } what;
+    enum redis_look_what {
+        LOOK_QUERY,
+        LOOK_BATCH,
+        LOOK_CANCEL,
+        LOOK_RETRY,
+        LOOK_DISCARD,
+        LOOK_RUNS
+    } what;
     int64_t id;
     struct jobs_query *query;
     struct jobs_change *change;
+    struct workflow_query *runs;
     int source;      /* of a search for ids: how far it is */
     char cursor[24]; /* empty: at the beginning of the source */
 };
@@ -89,6 +98,7 @@ struct redis_record {
     /* keeper only */
     struct redis *keep;
     int64_t due_at, renew_at, sweep_at, seen_at, poll_at; /* monotonic, ns */
+    int64_t runs_old_at;                     /* when old runs of workflows are looked for */
     int64_t declare_at, prune_at, refill_at; /* refill_at: 0 = no bucket is waited for */
     uint64_t declared;                       /* what was declared last, as a number */
     struct map *declared_whos;
@@ -150,6 +160,27 @@ struct ending {
 bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
                    struct err *err);
 
+/* One end that goes with other things in one call: the arguments that end.lua has for it, and what
+ * it lacks when the answer is an array (a chord's parts), for another try. */
+struct redis_parcel;
+struct redis_parcel *redis_parcel_make(struct redis_record *rec, struct ending *e);
+void redis_parcel_args(struct redis_record *rec, const struct redis_parcel *p,
+                       struct redis_args *args);
+void redis_parcel_complete(struct redis_parcel *p, const redisReply *there);
+void redis_parcel_free(struct redis_parcel *p);
+
+/* redis_change.c: the result of a job that was cancelled, with $uuid for its name; the message of
+ * one that may start at once, `again`: with all its attempts ahead of it. */
+void redis_cancelled_meta(struct buf *out);
+bool redis_fresh_message(struct str raw, bool again, struct buf *out);
+
+/* workflow_redis*.c: the decisions of this batch (writer thread); what waits for one, and looks
+ * (keeper).  Fills q->out. */
+bool redis_write_workflows(struct redis_record *rec, struct redis **conn, struct err *err);
+bool redis_see_workflows(struct redis_record *rec, struct err *err);
+bool redis_look_workflow(struct redis_record *rec, struct workflow_query *q, struct err *err);
+void redis_query_workflow(struct jobs *jobs, struct workflow_query *q); /* any thread */
+
 /* redis_push.c, writer thread */
 /* Jobs of one call of redis_push or redis_relay, and the texts its arguments point to.  Zero to
  * begin with. */
@@ -179,6 +210,7 @@ void redis_pushes_over(struct redis_record *rec);
 bool redis_first_look(struct redis_record *rec, struct err *err);
 
 /* redis_write.c, writer thread */
+struct ending redis_ending_of(const struct job *job, struct claim *claim);
 void redis_write_batch(struct redis_record *rec, struct redis **conn);
 
 /* redis_outbox.c, writer thread: what was committed since; ids for pushes in transactions. */

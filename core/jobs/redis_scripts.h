@@ -36,6 +36,7 @@
  * parked:… P parked, P shut   limits over all nodes (common.lua) P queues               set of
  * "queue, line feed, kind": where maru's jobs wait P count:<queue>        hash: delayed dead parked
  *   P total:<queue>        hash: done dead cancelled expired retried
+ *   P wf:…                runs of workflows (workflow_redis.h)
  *   P quarantine           list of JSON, newest first
  * and channels: P cancel (an id), P room (a limit opened).
  *
@@ -60,6 +61,6 @@ extern struct redis_script redis_claim, redis_forgo, redis_end, redis_declare_sc
 extern struct redis_script redis_renew, redis_due, redis_sweep, redis_restore, redis_prune;
 extern struct redis_script redis_cancel, redis_retry, redis_revoke, redis_discard;
 extern struct redis_script redis_rows, redis_why, redis_see, redis_recount;
-extern struct redis_script redis_set_queue;
+extern struct redis_script redis_set_queue, redis_decide;
 
 void redis_scripts_init(void); /* once, before any is used */

@@ -10,7 +10,7 @@
 
 enum { PATIENCE_MS = 5000, AGAIN_MS = 50 };
 
-static struct ending ending_of(const struct job *job, struct claim *claim)
+struct ending redis_ending_of(const struct job *job, struct claim *claim)
 {
     struct ending e = {
         .claim = claim, .attempt = job->attempt, .ttl_ns = job_extra(job)->result_ttl_ns};
@@ -75,6 +75,8 @@ static bool write_ends(struct redis_record *rec, struct redis *conn, struct err 
     bool ok = true;
     list_each (node, &rec->jobs->batch.ends) {
         struct job *job = list_entry(node, struct job, link);
+        if (workflow_is_step(rec->jobs, job)) /* its end is a part of what is decided then */
+            continue;
         struct claim *claim = claim_find(rec, job->id, job_extra(job)->lease);
         if (!claim) { /* lost with its lease; or (0) an earlier try of this batch ended it */
             if (job_extra(job)->lease)
@@ -82,7 +84,7 @@ static bool write_ends(struct redis_record *rec, struct redis *conn, struct err 
             continue;
         }
         ended[n] = job;
-        endings[n++] = ending_of(job, claim);
+        endings[n++] = redis_ending_of(job, claim);
         if (n == REDIS_ENDS) {
             ok = end_some(rec, conn, ended, endings, n, err);
             n = 0;
@@ -106,7 +108,8 @@ static bool is_patient(struct redis_record *rec, bool broke, int64_t until_ns)
 static bool write_all(struct redis_record *rec, struct redis **conn, struct err *err)
 {
     return redis_reach(rec, conn, "writer", err) && write_ends(rec, *conn, err) &&
-           redis_write_pushes(rec, *conn, err) && redis_write_settings(rec, *conn, err);
+           redis_write_pushes(rec, *conn, err) && redis_write_settings(rec, *conn, err) &&
+           redis_write_workflows(rec, conn, err);
 }
 
 void redis_write_batch(struct redis_record *rec, struct redis **conn)

@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "jobs/workflow_private.h"
 
-static const int64_t expire_pause_ns = 60 * NS_PER_SECOND;
+static const int64_t expire_pause_ns = 60 * NS_PER_SECOND; /* of what is kept for long */
 
 bool wf_read_due(struct wf *f, struct wf_ref *list, int *count)
 {
@@ -30,6 +30,12 @@ bool wf_end_wait(struct wf *f, const struct wf_ref *ref)
     return ok && is >= 0;
 }
 
+int64_t wf_expire_pause_ns(const struct workflows *w)
+{
+    int64_t pause = w->ttl_ns / 10 < expire_pause_ns ? w->ttl_ns / 10 : expire_pause_ns;
+    return pause < NS_PER_SECOND ? NS_PER_SECOND : pause;
+}
+
 /* Runs that ended before ttl; some may still have a job that has not ended. */
 bool wf_read_expired(struct wf *f, struct wf_ids *gone)
 {
@@ -40,7 +46,7 @@ bool wf_read_expired(struct wf *f, struct wf_ids *gone)
         ok = f->store->expired(f, (enum workflow_state)state, f->now - f->w->ttl_ns,
                                WF_EXPIRE_SLICE, gone);
     f->w->expire_next_ns =
-        clock_ns() + (gone->n >= WF_EXPIRE_SLICE ? NS_PER_SECOND : expire_pause_ns);
+        clock_ns() + (gone->n >= WF_EXPIRE_SLICE ? NS_PER_SECOND : wf_expire_pause_ns(f->w));
     return ok;
 }
 

@@ -206,3 +206,4 @@ void wf_print_signal(struct json *w, struct str name, struct str data, struct st
 bool wf_read_due(struct wf *f, struct wf_ref *list, int *count);
 bool wf_end_wait(struct wf *f, const struct wf_ref *ref);
 bool wf_read_expired(struct wf *f, struct wf_ids *gone);
+int64_t wf_expire_pause_ns(const struct workflows *w); /* between two looks for them */

@@ -2,6 +2,7 @@
 --- the record is shared. What concerns one server alone is in spec/server/workflow_spec.lua.
 local cjson = require("cjson")
 local postgres = require("spec.support.postgres")
+local redis = require("spec.support.redis")
 local server = require("spec.support.server")
 local socket = require("socket")
 
@@ -218,6 +219,24 @@ local DRIVERS = {
       }
     end,
     lacks = {},
+  },
+  {
+    name = "redis",
+    open = function()
+      local db = redis.start()
+      return {
+        settings = { "jobs.driver=redis", "jobs.url=" .. db.url, "jobs.lease=2s" },
+        restart = function()
+          db:kill()
+          socket.sleep(0.5)
+          db:again()
+        end,
+        close = function()
+          db:stop()
+        end,
+      }
+    end,
+    lacks = { ["other servers"] = "no maru that keeps jobs in Redis was without workflows" },
   },
 }
 

@@ -20,6 +20,7 @@ if h[3] and call('GET', P .. 'unique:' .. h[3]) == id then
 end
 call('ZADD', P .. 'done', tonumber(now_ns) / 1e9, id)
 member_over(job, false, now_ns)
+step_over(id)
 if h[1] == 'delayed' then
   call('EXPIRE', job, ARGV[5])
 end

@@ -76,6 +76,7 @@ local function over(e, job, h)
   call('HDEL', job, 'tag', 'm', 'list', 'unique', 'held', 'spare')
   call('ZREM', P .. 'open', e.id)
   member_over(job, e.state == 'done', now_ns)
+  step_over(e.id)
   if h.unique and call('GET', P .. 'unique:' .. h.unique) == e.id then
     call('DEL', P .. 'unique:' .. h.unique)
   end
