@@ -614,6 +614,41 @@ TEST(a_push_takes_the_place_of_a_queued_job_and_of_no_running_one)
     CHECK_EQ(claimed(10), 1);
 }
 
+/* What keeps job `id` of task t.add. */
+static const char *why(const char *id)
+{
+    static char out[512];
+    struct redis_args *a = begin();
+    redis_arg_c(a, id);
+    redis_arg_c(a, "t.add");
+    redisReply *reply = redis_eval(r, &redis_why, a, &err);
+    snprintf(out, sizeof out, "%.*s", (int)redis_text(reply).n, redis_text(reply).p);
+    if (reply)
+        freeReplyObject(reply);
+    return out;
+}
+
+TEST(what_keeps_a_job_from_running_is_said)
+{
+    fresh();
+    push("1", "u1", "q", "", "", 0);
+    push("2", "u2", "q", "", "", 0);
+    push("3", "u3", "q", "4000000000", "", 0);
+    CHECK_STR(why("1"), "[{\"code\":\"held\"}]");
+    declare("q:q", "1 1 3600 0 0 0");
+    CHECK_STR(why("1"), "[{\"code\":\"behind\"}]");
+    CHECK(strstr(why("3"), "not_due") && strstr(why("3"), "4000000000"));
+    text("SADD %s q", P "paused", NULL);
+    CHECK_STR(why("2"), "[{\"code\":\"paused\"}]");
+    text("SREM %s q", P "paused", NULL);
+    CHECK_EQ(claimed(5), 1);
+    CHECK_STR(why("1"), "");
+    const char *full = why("2");
+    CHECK(strstr(full, "queue_full") && strstr(full, "\"running\":1") &&
+          strstr(full, "\"limit\":1"));
+    CHECK(strstr(full, "queue_rate") && strstr(full, "until"));
+}
+
 TEST(what_cannot_be_a_message_goes_to_the_quarantine)
 {
     static const char *const bad[] = {
