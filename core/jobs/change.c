@@ -168,6 +168,9 @@ static struct job *revived_job(struct jobs *jobs, sqlite3_stmt *s, int64_t id, s
     job->id = id; /* before the key: who has it may be replaced from then on */
     extra_read(job, sqlite3_column_int64(s, 5), sqlite3_column_int64(s, 6));
     bool readable = extra_parse(job, column_text(s, 9), err);
+    extra_make(job)->batch = 0; /* where it counts as failed */
+    job->extra->expires_at = 0; /* it is due now because somebody says so */
+    job->extra->logged = 1;
     job->priority = (uint8_t)(sqlite3_column_int64(s, 2) % JOBS_PRIORITIES);
     job->created_at = sqlite3_column_int64(s, 3);
     job->max_attempts = (uint16_t)sqlite3_column_int64(s, 4);
@@ -230,9 +233,5 @@ bool change_revive(struct jobs *jobs, struct sqlite_conn *conn, struct change_op
         return false;
     if (!op->revived)
         return true; /* only this change fails */
-    struct job_extra *extra = extra_make(op->revived);
-    extra->batch = 0;      /* where it counts as failed */
-    extra->expires_at = 0; /* it is due now because somebody says so */
-    extra->logged = 1;
     return record_revival(conn, op->revived, err);
 }
