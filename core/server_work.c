@@ -55,6 +55,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .result_ttl_ns = config_ns(s->config, "jobs.result_ttl"),
         .workflow_ttl_ns = config_ns(s->config, "workflows.ttl"),
         .dead_ttl_ns = config_ns(s->config, "jobs.dead_ttl"),
+        .held_ttl_ns = config_ns(s->config, "jobs.held_ttl"),
     };
     int capacity = (int)config_integer(s->config, "jobs.concurrency");
     s->jobs = jobs_open(&options, err);

@@ -158,6 +158,9 @@ return {
   -- How long dead jobs are kept.
   -- ["jobs.dead_ttl"] = "30d",
 
+  -- Jobs that no plugin has declared since they were due, so long ago, are dead; 0: they wait.
+  -- ["jobs.held_ttl"] = "7d",
+
   -- Where jobs are kept: sqlite (this server's own), or what several servers share.
   -- ["jobs.driver"] = "sqlite",
 

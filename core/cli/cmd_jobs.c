@@ -91,7 +91,7 @@ static void print_why(const struct flat *f)
         if (limit)
             printf(" (%s of %s)", flat_get(f, "why.%d.running", i), limit);
         if (until && strcmp(until, "-") != 0)
-            printf(" until %s", until);
+            printf(strcmp(code, "held") ? " until %s" : "; it is dead at %s", until);
         putchar('\n');
     }
 }

@@ -68,8 +68,8 @@ static int limit(const struct cli_options *o)
 int cmd_queues(const struct cli_options *o)
 {
     static const char *const columns[] = {
-        "queue",      "oldest_s",     "ready",  "delayed",     "running", "held", "dead",
-        "done_total", "failed_total", "paused", "concurrency", "rate",    NULL};
+        "queue", "oldest_s",   "ready",        "delayed", "running",     "held", "held_s",
+        "dead",  "done_total", "failed_total", "paused",  "concurrency", "rate", NULL};
     const char *verb = o->word_count ? o->words[0] : "list";
     if (!strcmp(verb, "list") && o->word_count <= 1)
         return cli_show(o, "/queues", "", columns);

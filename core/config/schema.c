@@ -103,6 +103,8 @@ const struct config_key config_keys[] = {
     {"jobs.result_ttl", CONFIG_DURATION, "1d", 0, 3650 * DAY, "How long results are kept."},
     {"jobs.dead_ttl", CONFIG_DURATION, "30d", 1 * SECOND, 3650 * DAY,
      "How long dead jobs are kept."},
+    {"jobs.held_ttl", CONFIG_DURATION, "7d", 0, 3650 * DAY,
+     "Jobs that no plugin has declared since they were due, so long ago, are dead; 0: they wait."},
     {"jobs.driver", CONFIG_TEXT, "sqlite", 0, 0,
      "Where jobs are kept: sqlite (this server's own), or what several servers share."},
     {"jobs.url", CONFIG_TEXT, "", 0, 0,

@@ -92,9 +92,9 @@ struct jobs_query {
 void jobs_query(struct jobs *jobs, struct jobs_query *query);
 /* Why a queued job does not run now: [{"code"}], empty when it is not queued here.  Codes:
  * not_due, queue_rate, queue_key_rate, kind_rate, key_rate (with "until"), queue_full,
- * queue_key_full, kind_full, key_full (with "running" and "limit"), paused, held (no handler),
- * crashed (one at a time since the process died with it), workers_busy, no_workers, stopping,
- * behind (others stand before it). */
+ * queue_key_full, kind_full, key_full (with "running" and "limit"), paused, held (no handler;
+ * "until": when it is given up), crashed (one at a time since the process died with it),
+ * workers_busy, no_workers, stopping, behind (others stand before it). */
 void jobs_why(struct jobs *jobs, int64_t id, struct buf *out);
 
 /* The same change of every job that matches.  Memory is the caller's until done. */
@@ -118,11 +118,12 @@ struct jobs_bulk {
 /* In portions, so that others get their turn.  ERR_INVALID: not done to jobs in that state. */
 void jobs_bulk(struct jobs *jobs, struct jobs_bulk *bulk);
 
-/* [{"queue","ready","delayed","running","held","dead","done_total","failed_total",
+/* [{"queue","ready","delayed","running","held","held_s","dead","done_total","failed_total",
  * "expired_total","oldest_s","paused","concurrency","rate","weight","key_concurrency","key_rate","declared":{…},
- * "per_second":{"pushed","done","failed"}}]; oldest_s: how long the one that waits longest has
- * been due, a sixteenth off at most; a limit that is null bounds nothing, declared holds
- * what it would be without an operator's change; per_second: over the last ten.  By name. */
+ * "per_second":{"pushed","done","failed"}}]; held_s: how long the oldest held one has been due, as
+ * of ten seconds ago at most; oldest_s: how long the one that waits longest has been due, a
+ * sixteenth off at most; a limit that is null bounds nothing, declared holds what it would be
+ * without an operator's change; per_second: over the last ten.  By name. */
 void jobs_print_queues(struct jobs *jobs, struct buf *out);
 
 /* {"queue","seconds":{"from","step","pushed":[…],"done":[…],"failed":[…],"wait_p50_ms":[…],

@@ -163,6 +163,8 @@ void flow_enter(struct jobs *jobs, struct job *job, bool front)
     s->ready_n++;
     s->line->ready++;
     job->queue->held += job->kind->limit.closed;
+    if (job->kind->limit.closed)
+        held_begins(jobs);
     if (s->state == STREAM_EMPTY)
         stream_wake(jobs, s);
     else if (s->state == STREAM_AWAKE && first)

@@ -121,6 +121,8 @@ static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
     jobs->timer.upkeep = !due && !refill && !jobs->retry_at_ns && !jobs->stopping;
     if (due && due - now_wall < delay)
         delay = due - now_wall < most ? due - now_wall : most;
+    if (jobs->held_look.watch && !still && delay > jobs->held_look.next_ns - now)
+        delay = jobs->held_look.next_ns - now;
     if (refill && delay > refill->key - now)
         delay = refill->key - now;
     if (jobs->hard_at && delay > jobs->hard_at - now)
@@ -146,6 +148,7 @@ static void look(struct jobs *jobs)
     place_expired(jobs, now_wall);
     runs_overdue(jobs, now);
     flow_refilled(jobs, now);
+    held_look(jobs, now, now_wall);
     give_back(jobs, now_wall - SHARED_UNSTARTED_MS * NS_PER_MS);
     workflow_look(jobs, now_wall);
     dispatch(jobs);

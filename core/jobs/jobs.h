@@ -11,7 +11,8 @@
  * so a stale finish changes nothing.
  *
  * It does not run anything itself: lanes register as workers, and a callback of
- * the layer above runs a job there.  A job whose kind nobody runs is held.
+ * the layer above runs a job there.  A job whose kind nobody runs is held, and dead when nobody
+ * has declared it for held_ttl.
  *
  * Threads: any, unless a comment says lane.  No callback comes from inside the
  * call that asked for it.
@@ -47,6 +48,7 @@ struct jobs_options {
     void *arg;
     int64_t result_ttl_ns;   /* 0 = 1 day */
     int64_t dead_ttl_ns;     /* 0 = 30 days; attempts are kept as long */
+    int64_t held_ttl_ns;     /* due for so long and declared by nobody: dead; 0 = never */
     int64_t workflow_ttl_ns; /* finished runs of workflows; 0 = 7 days */
     /* How the process before this one died, for the log of what ran then: "signal 11
      * (Segmentation fault)".  Borrowed by jobs_open(); NULL: nobody knows. */

@@ -63,6 +63,7 @@ static void kind_close(struct kind *k, bool closed)
     if (k->limit.closed == closed)
         return;
     k->limit.closed = closed;
+    k->closed_at = closed ? clock_wall_ns() : 0;
     list_each (node, &k->lines) {
         struct line *line = list_entry(node, struct line, link);
         line->queue->held += closed ? line->ready : -line->ready;
@@ -284,6 +285,7 @@ void jobs_set_kinds(struct jobs *jobs, const struct job_kind_options *kinds, int
     for (int i = 0; i < count; i++)
         kind_set(jobs, &kinds[i]);
     keys_follow(jobs);
+    held_begins(jobs);
     for (at = 0; map_next(jobs->kinds, &at, &name, &value);)
         flow_kind_changed(jobs, value);
     list_each_safe (node, &jobs->targets)

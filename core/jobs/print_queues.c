@@ -100,6 +100,7 @@ static void print_queue(struct json *w, const struct jobs *jobs, struct queue *q
         {"delayed", n[PLACE_DELAYED]},
         {"running", n[PLACE_RUNNING] + n[PLACE_FINISHING]},
         {"held", q->held},
+        {"held_s", held_oldest(q, now_wall)},
         {"dead", q->dead},
         {"done_total", q->done_total},
         {"failed_total", q->failed_total},

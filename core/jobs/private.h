@@ -105,7 +105,8 @@ struct queue {
     struct job_queue_limits declared; /* by a plugin; what M.queues says */
     struct job_queue_change changed;  /* by an operator, as on disk */
     int64_t count[PLACE_COUNT];
-    int64_t seen[PLACE_COUNT]; /* of a shared record, as it was read last */
+    int64_t seen[PLACE_COUNT];  /* of a shared record, as it was read last */
+    int64_t held_at, held_next; /* held.c: the oldest, and that of the look under way; wall, ns */
     int64_t held, dead, done_total, failed_total, expired_total, limited_total;
     struct rates *rates; /* NULL until something happens, or when there are too many */
     struct ages *ages;   /* of those that wait for a worker; NULL until one does */
@@ -116,6 +117,7 @@ struct kind {
     char *name;
     char *task;              /* its name for Celery, or NULL: the same */
     struct target *target;   /* NULL: nobody runs it */
+    int64_t closed_at;       /* wall, ns: nobody runs it since then; 0 = somebody does */
     bool declared, exported; /* declared: also by a plugin that is held back */
     struct queue *queue;     /* defaults of a push */
     int priority, retries;
@@ -409,6 +411,11 @@ struct jobs {
         int64_t at_ns, ended;
         double per_ms;
     } pace;
+    struct held { /* held.c */
+        int64_t next_ns;
+        size_t at;  /* in the index; 0 = no look is under way */
+        bool watch; /* there was something at the last look */
+    } held_look;
     bool writing;    /* the write below is under way */
     bool upkeep;     /* rows wait to be deleted */
     bool upkeep_now; /* a write is due although nothing is pending */
@@ -522,6 +529,13 @@ void unclaim(struct jobs *jobs, struct job *job);
 void workers_unclaim(struct jobs *jobs); /* claimed → ready */
 void run_ask(struct run *run, enum job_end why);
 void runs_overdue(struct jobs *jobs, int64_t now); /* those over their hard timeout are killed */
+
+void held_begins(struct jobs *jobs); /* a job is held */
+/* held.c.  Lock held: looks after jobs that nobody has a handler for. */
+void held_look(struct jobs *jobs, int64_t now, int64_t now_wall);
+int64_t held_oldest(const struct queue *queue, int64_t now_wall); /* seconds */
+/* When this held job is given up, wall, ns, if nobody declares its kind until then; 0 = never. */
+int64_t held_until(const struct jobs *jobs, const struct job *job);
 
 /* follow.c.  Lock held.  Pushes one job for each of args in the commit of the end that this
  * hold of the lock makes (I9): a workflow's next step, a batch's last job.  It never fails

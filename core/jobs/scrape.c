@@ -69,6 +69,8 @@ static void scrape_queue(const struct jobs *jobs, const struct queue *q, int64_t
     set_gauge(q->name, "dead", q->dead);
     set_queue("maru_queue_oldest_seconds", "How long the oldest job that waits has been due", q,
               (double)oldest_s);
+    set_queue("maru_queue_held_seconds", "How long the oldest job without a handler has been due",
+              q, (double)held_oldest(q, clock_wall_ns()));
     set_queue("maru_queue_paused", "1 when nothing of the queue starts", q, q->paused);
     count_up("maru_jobs_expired_total", "Jobs that were not started in time", q, q->expired_total);
     count_up("maru_jobs_rate_limited_total", "Starts that a rate held up", q, q->limited_total);

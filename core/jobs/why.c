@@ -67,7 +67,10 @@ static void add_host(struct json *w, const struct jobs *jobs)
 static void add_reasons(struct json *w, const struct jobs *jobs, const struct job *job)
 {
     add_host(w, jobs);
-    if (job->kind->limit.closed)
+    int64_t until = job->kind->limit.closed ? held_until(jobs, job) : 0;
+    if (until)
+        add_until(w, "held", until);
+    else if (job->kind->limit.closed)
         add_reason(w, "held");
     if (job->queue->paused)
         add_reason(w, "paused");

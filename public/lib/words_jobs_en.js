@@ -128,6 +128,7 @@ export const en = {
   "jobs.why.not_due": "It is due {when}.",
   "jobs.why.paused": "Queue {queue} is paused.",
   "jobs.why.held": "No plugin that serves now has a handler for {kind}.",
+  "jobs.why.held_until": "No plugin that serves now has a handler for {kind}. If none declares it, the job is dead {when}.",
   "jobs.why.no_workers": "No worker takes jobs now.",
   "jobs.why.workers_busy": "All workers are busy.",
   "jobs.why.behind": "Other jobs stand before it; it is next when they are.",

@@ -128,6 +128,7 @@ export const ko = {
   "jobs.why.not_due": "{when} 실행할 예정입니다.",
   "jobs.why.paused": "{queue} 큐가 멈춰 있습니다.",
   "jobs.why.held": "지금 서비스하는 플러그인에 {kind} 처리기가 없습니다.",
+  "jobs.why.held_until": "지금 서비스하는 플러그인에 {kind} 처리기가 없습니다. 아무도 선언하지 않으면 {when}에 중단됩니다.",
   "jobs.why.no_workers": "지금 작업을 받는 일꾼이 없습니다.",
   "jobs.why.workers_busy": "모든 일꾼이 바쁩니다.",
   "jobs.why.behind": "앞선 작업이 있어 차례를 기다립니다.",

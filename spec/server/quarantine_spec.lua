@@ -155,7 +155,9 @@ describe("the third kill within the window", function()
       return maru:get("/fine").status == 200 and count_notes(maru, "held") == 1 and count_notes(maru, "topic") == 1
         and count_notes(maru, "tick") >= 1
     end, 20), maru:logs():sub(-3000))
-    assert.equal("done", maru:get("/job?id=" .. id).json.state)
+    assert(server.wait_for(function() -- its note is there before its end is
+      return maru:get("/job?id=" .. id).json.state == "done"
+    end))
     assert.equal(require("cjson").null, row(maru).quarantine)
     assert.equal(0, row(maru).kills)
   end)

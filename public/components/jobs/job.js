@@ -64,7 +64,7 @@ function Why({ job }) {
 }
 
 function whyText(reason, job, now) {
-  const key = `jobs.why.${reason.code}`;
+  const key = `jobs.why.${reason.code}${reason.code === "held" && reason.until ? "_until" : ""}`;
   const at = reason.until;
   const text = t(key, { queue: job.queue, kind: job.kind, key: reason.key ?? job.key ?? "", n: reason.running ?? "", most: reason.limit ?? "",
     when: at ? `${ago(at, now, lang.value)} (${moment(at, lang.value)})` : "–" });

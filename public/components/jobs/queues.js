@@ -68,7 +68,7 @@ function Row({ queue: q, chosen, may, act, said }) {
     <tr key=${q.queue} class=${chosen ? "row-chosen" : ""} data-queue=${q.queue}>
       <td class="c-plugin"><a class="row-name" href=${`#/operations/queues/${encodeURIComponent(q.queue)}`} aria-current=${chosen ? "true" : null} data-row>${q.queue}</a>
         ${q.paused && html` <${Pill} kind="warn">${t("ops.paused")}</${Pill}>`}
-        ${q.held > 0 && html` <${Pill} kind="warn" title=${t("jobs.held_text")}>${t("jobs.held", { n: count(q.held, language) })}</${Pill}>`}
+        ${q.held > 0 && html` <${Pill} kind="warn" title=${t("jobs.held_text")}>${t("jobs.held", { n: count(q.held, language) })}${q.held_s > 0 ? ` · ${duration(q.held_s, language)}` : ""}</${Pill}>`}
         ${limits.length > 0 && html`<span class="queue-limits muted">${limits.join(" · ")}</span>`}</td>
       <td class=${`c-number c-oldest${q.oldest_s >= LATE_S && !q.paused ? " bad-text" : ""}`} data-label=${t("jobs.oldest")}>${q.ready > 0 ? duration(q.oldest_s, language) : html`<span class="muted">–</span>`}</td>
       ${COUNTS.map((name) => html`<td key=${name} data-label=${t(`ops.${name}`)} class=${`c-number${name === "dead" && q.dead > 0 ? " bad-text" : ""}`}>

@@ -29,6 +29,7 @@ struct host {
     void (*run)(struct job_run *run, void *arg);
     void (*cancel)(struct job_run *run, enum job_end why, void *arg);
     void (*kill)(struct job_run *run, void *arg);
+    int64_t held_ttl_ns;
 };
 
 static inline void host_sleep(int ms)
@@ -86,6 +87,7 @@ static inline void host_open(struct host *h)
                               .run = h->run ? h->run : host_done,
                               .cancel = h->cancel ? h->cancel : host_no_cancel,
                               .kill = h->kill,
+                              .held_ttl_ns = h->held_ttl_ns,
                               .arg = h};
     h->jobs = jobs_open(&jo, &err);
     if (!h->jobs)

@@ -209,6 +209,37 @@ TEST(a_kind_nobody_runs_is_held_until_somebody_does)
     close_host(&h);
 }
 
+TEST(what_nobody_declares_for_long_is_dead_and_what_is_held_back_waits)
+{
+    struct host h = {.held_ttl_ns = 200 * NS_PER_MS};
+    char *json;
+    host_open(&h);
+    struct job_kind_options back = {.kind = "p.back", .queue = "default"};
+    jobs_set_kinds(h.jobs, &back, 1);
+    host_start(&h, 1, 4);
+    int64_t gone = push(&h, "1", (struct job_spec){.kind = STR("p.gone")}, NULL);
+    int64_t waits = push(&h, "1", (struct job_spec){.kind = STR("p.back")}, NULL);
+    int64_t later = push(&h, "1",
+                         (struct job_spec){.kind = STR("p.gone"),
+                                           .run_at_wall = clock_wall_ns() + 600 * NS_PER_SECOND},
+                         NULL);
+    for (int i = 0; i < 5000 && jobs_counts(h.jobs).dead == 0; i++)
+        host_sleep(2);
+    CHECK(host_is(&h, gone, "dead"));
+    CHECK(host_is(&h, waits, "ready"));
+    CHECK(host_is(&h, later, "delayed"));
+    json = host_query(&h, (struct jobs_query){.state = JOB_DEAD});
+    CHECK(strstr(json, "no plugin has declared p.gone since this job was due"));
+    mem_free(json);
+    host_stop(&h, 0);
+    host_close(&h);
+    host_open(&h);
+    CHECK(host_is(&h, gone, "dead"));
+    CHECK(host_is(&h, waits, "ready"));
+    host_close(&h);
+    host_remove(&h);
+}
+
 TEST(cancel_ends_queued_and_running_jobs)
 {
     struct host h = open_host();
