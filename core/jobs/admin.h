@@ -83,8 +83,8 @@ struct jobs_query {
     /* Result.  A list: the inside of {"jobs":[…]}, newest first, delayed ones in the order of
      * their time.  One job: its object with "result" too, or empty when there is none such. */
     struct buf out;
-    char why[512]; /* of one job: as jobs_why(), from a shared record; or empty: ask jobs_why() */
-    char next[48]; /* where to go on; empty = that was all */
+    char why[1024]; /* of one job: as jobs_why(), from a shared record; or empty: ask jobs_why() */
+    char next[48];  /* where to go on; empty = that was all */
     int64_t counts[JOB_STATES]; /* what matches but for the state */
     bool partial;               /* looking at old ones took too long: counts are at least these */
     struct err err;

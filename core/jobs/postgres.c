@@ -190,6 +190,7 @@ const struct jobs_driver jobs_postgres = {
     .query = pg_query,
     .cancel = pg_cancel,
     .retry = pg_retry,
+    .discard = pg_discard,
     .unique_modes = true,
     .push_tx = outbox_push,
     .tx_committed = pg_tx_committed,

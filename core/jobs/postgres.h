@@ -144,6 +144,10 @@ enum { PG_INT2S = 1005, PG_INT4S = 1007, PG_TEXTS = 1009, PG_INT8S = 1016 };
 void pg_away(struct pg *pg, const struct err *err);                   /* NULL: it is in reach */
 void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns); /* lock held */
 
+/* postgres_declare.c.  Claim thread: the database knows the room's kinds as they are declared,
+ * and that this node has them; pg->kinds are their ids. */
+bool pg_declare(struct pg *pg, const struct shared_room *room, int64_t node, struct err *err);
+
 /* postgres_settings.c: what an operator set of queues.  The columns begin at `first`. */
 #define PG_SETTINGS                                                                                \
     "q.set, q.paused, q.concurrency, q.rate, q.rate_period, q.weight, q.key_concurrency,"          \
@@ -203,6 +207,7 @@ void pg_look_soon(struct pg *pg); /* which looks then whether workflows have som
 void pg_query(struct jobs *jobs, struct jobs_query *query);
 void pg_cancel(struct jobs *jobs, struct jobs_change *change, int64_t id);
 void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id);
+void pg_discard(struct jobs *jobs, struct jobs_change *change, int64_t id);
 
 /* workflow_postgres_look.c; the first two from open and close, the others on the ask thread. */
 struct workflow_query;

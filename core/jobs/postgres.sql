@@ -22,19 +22,80 @@ BEGIN
 END $$;
 
 -- What a node's plugins declare; returns the kinds' ids in the order of the names.
-CREATE OR REPLACE FUNCTION maru.declare(names text[], queues text[], prios smallint[], attempts int[], mosts int[], key_mosts int[],
-  queue_mosts int[])
+CREATE OR REPLACE FUNCTION maru.declare_kinds(names text[], queues text[], prios smallint[], attempts int[], mosts int[],
+  key_mosts int[], rates bigint[], rate_periods bigint[], key_rates bigint[], key_rate_periods bigint[])
 RETURNS SETOF int LANGUAGE sql AS $$
-  WITH d AS (SELECT * FROM unnest(names, queues, prios, attempts, mosts, key_mosts, queue_mosts)
-               WITH ORDINALITY u(name, queue, prio, max_attempts, most, key_most, queue_most, at)),
-  q AS (INSERT INTO maru.queue(name, most) SELECT queue, max(queue_most) FROM d GROUP BY queue ORDER BY queue
-    ON CONFLICT (name) DO UPDATE SET most = excluded.most),
-  made AS (INSERT INTO maru.kind(name, queue, prio, max_attempts, most, key_most)
-    SELECT name, queue, prio, max_attempts, most, key_most FROM d ORDER BY name
+  WITH d AS (SELECT * FROM unnest(names, queues, prios, attempts, mosts, key_mosts, rates, rate_periods, key_rates, key_rate_periods)
+               WITH ORDINALITY u(name, queue, prio, max_attempts, most, key_most, rate, rate_period, key_rate, key_rate_period, at)),
+  made AS (INSERT INTO maru.kind(name, queue, prio, max_attempts, most, key_most, rate, rate_period, key_rate, key_rate_period)
+    SELECT name, queue, prio, max_attempts, most, key_most, rate, rate_period, key_rate, key_rate_period FROM d ORDER BY name
     ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, prio = excluded.prio,
-      max_attempts = excluded.max_attempts, most = excluded.most, key_most = excluded.key_most
+      max_attempts = excluded.max_attempts, most = excluded.most, key_most = excluded.key_most, rate = excluded.rate,
+      rate_period = excluded.rate_period, key_rate = excluded.key_rate, key_rate_period = excluded.key_rate_period
     RETURNING id, name)
   SELECT made.id FROM made JOIN d USING (name) ORDER BY d.at
+$$;
+CREATE OR REPLACE FUNCTION maru.declare_queues(names text[], mosts int[], rates bigint[], rate_periods bigint[], key_mosts int[],
+  key_rates bigint[], key_rate_periods bigint[]) RETURNS void LANGUAGE sql AS $$
+  INSERT INTO maru.queue(name, most, own_rate, own_rate_period, own_key_most, own_key_rate, own_key_rate_period)
+    SELECT * FROM unnest(names, mosts, rates, rate_periods, key_mosts, key_rates, key_rate_periods) ORDER BY 1
+  ON CONFLICT (name) DO UPDATE SET most = excluded.most, own_rate = excluded.own_rate, own_rate_period = excluded.own_rate_period,
+    own_key_most = excluded.own_key_most, own_key_rate = excluded.own_key_rate, own_key_rate_period = excluded.own_key_rate_period
+$$;
+
+-- All that bounds a flow, as it is in force: what an operator set of a queue is over what is declared (bits: enum
+-- queue_field). keyed: its keys are bounded; key_mosts: an end may let the next one with its key start.
+CREATE OR REPLACE VIEW maru.bounds AS SELECT b.*, b.key_most > 0 OR b.queue_key_most > 0 AS key_mosts,
+    b.key_most > 0 OR b.queue_key_most > 0 OR b.key_rate > 0 OR b.queue_key_rate > 0 AS keyed
+  FROM (SELECT fl.id AS flow, fl.kind, fl.queue, qu.paused, ki.most, ki.rate, ki.rate_period, ki.key_most, ki.key_rate, ki.key_rate_period,
+      CASE WHEN qu.set & 2 > 0 THEN qu.concurrency ELSE qu.most END AS queue_most,
+      CASE WHEN qu.set & 4 > 0 THEN qu.rate ELSE qu.own_rate END AS queue_rate,
+      CASE WHEN qu.set & 4 > 0 THEN qu.rate_period ELSE qu.own_rate_period END AS queue_rate_period,
+      CASE WHEN qu.set & 16 > 0 THEN qu.key_concurrency ELSE qu.own_key_most END AS queue_key_most,
+      CASE WHEN qu.set & 32 > 0 THEN qu.key_rate ELSE qu.own_key_rate END AS queue_key_rate,
+      CASE WHEN qu.set & 32 > 0 THEN qu.key_rate_period ELSE qu.own_key_rate_period END AS queue_key_rate_period
+    FROM maru.flow fl JOIN maru.kind ki ON ki.id = fl.kind JOIN maru.queue qu ON qu.id = fl.queue) b;
+
+-- When a bucket of `rate` starts a period has its next token; at or before t: it has some now. NULL: there is no rate.
+CREATE OR REPLACE FUNCTION maru.token_at(f_what smallint, f_id int, f_key text, rate bigint, period bigint, t bigint)
+RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT CASE WHEN rate > 0 THEN least(coalesce((SELECT b.full_at FROM maru.bucket b
+      WHERE b.what = f_what AND b.id = f_id AND b.key = f_key), t) - (rate - 1) * greatest(1, period / rate), t + greatest(1, period / rate)) END
+$$;
+-- How many tokens it has; NULL: there is no rate.
+CREATE OR REPLACE FUNCTION maru.tokens(what smallint, id int, key text, rate bigint, period bigint, t bigint)
+RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT CASE WHEN at IS NULL THEN NULL WHEN at > t THEN 0 ELSE least(rate, (t - at) / greatest(1, period / rate) + 1) END
+  FROM (SELECT maru.token_at(what, id, key, rate, period, t) AS at) x
+$$;
+CREATE OR REPLACE FUNCTION maru.spend(what smallint, id int, keys text[], rate bigint, period bigint, t bigint)
+RETURNS void LANGUAGE sql AS $$
+  INSERT INTO maru.bucket AS b (what, id, key, full_at)
+    SELECT what, id, k, t + count(*) * greatest(1, period / rate) FROM unnest(keys) k GROUP BY k ORDER BY k
+  ON CONFLICT ON CONSTRAINT bucket_pkey DO UPDATE SET
+    full_at = least(greatest(b.full_at, t), t + rate * greatest(1, period / rate)) + excluded.full_at - t
+$$;
+
+-- How many more jobs of a flow with this key may start now; NULL: as many as there are.
+CREATE OR REPLACE FUNCTION maru.key_room(f int, f_key text, t bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT least(
+    CASE WHEN b.key_most > 0 THEN greatest(0, b.key_most - (SELECT count(*) FROM maru.flow y JOIN maru.claimed c ON c.flow = y.id
+      WHERE y.kind = b.kind AND c.key = f_key)) END,
+    CASE WHEN b.queue_key_most > 0 THEN greatest(0, b.queue_key_most - (SELECT count(*) FROM maru.flow y JOIN maru.claimed c
+      ON c.flow = y.id WHERE y.queue = b.queue AND c.key = f_key)) END,
+    maru.tokens(2::smallint, b.queue, f_key, b.queue_key_rate, b.queue_key_rate_period, t),
+    maru.tokens(3::smallint, b.kind, f_key, b.key_rate, b.key_rate_period, t))
+  FROM maru.bounds b WHERE b.flow = f
+$$;
+
+-- Parked jobs of these keys are looked at again when there is a token, `moved` of which are spoken for.
+CREATE OR REPLACE FUNCTION maru.wake_later(f int, keys text[], moved bigint, t bigint) RETURNS void LANGUAGE sql AS $$
+  UPDATE maru.bucket b SET wake_at = x.at FROM (SELECT v.what, v.id, u.key,
+        maru.token_at(v.what, v.id, u.key, v.rate, v.period, t) + moved * greatest(1, v.period / v.rate) AS at
+      FROM maru.bounds l CROSS JOIN LATERAL (VALUES (2::smallint, l.queue, l.queue_key_rate, l.queue_key_rate_period),
+        (3::smallint, l.kind, l.key_rate, l.key_rate_period)) v(what, id, rate, period) CROSS JOIN unnest(keys) u(key)
+      WHERE l.flow = f AND v.rate > 0 OFFSET 0) x
+    WHERE b.what = x.what AND b.id = x.id AND b.key = x.key AND x.at > t
 $$;
 
 -- A batch of plain pushes. delays: ns from now.
@@ -244,10 +305,11 @@ END $$;
 
 -- Moves up to `want` due jobs of one flow and priority to claimed; those whose key is at its
 -- limit are parked. Returns how many were claimed and how many were looked at.
-CREATE OR REPLACE FUNCTION maru.take(me bigint, f int, p smallint, want int, f_kind int, key_most int, fence bigint, t bigint,
+CREATE OR REPLACE FUNCTION maru.take(me bigint, f int, p smallint, want int, fence bigint, t bigint, keyed bool,
   OUT got int, OUT seen int) LANGUAGE plpgsql AS $$
+DECLARE shut text[]; began text[]; b maru.bounds;
 BEGIN
-  IF key_most = 0 THEN
+  IF NOT keyed THEN
     WITH gone AS (DELETE FROM maru.ready WHERE ctid = ANY(ARRAY(
         SELECT r.ctid FROM maru.ready r WHERE r.flow = f AND r.prio = p AND r.run_at <= t
         ORDER BY r.run_at, r.id LIMIT want FOR UPDATE SKIP LOCKED)) RETURNING id, key)
@@ -260,47 +322,96 @@ BEGIN
   WITH gone AS (DELETE FROM maru.ready WHERE ctid = ANY(ARRAY(
       SELECT r.ctid FROM maru.ready r WHERE r.flow = f AND r.prio = p AND r.run_at <= t
       ORDER BY r.run_at, r.id LIMIT want FOR UPDATE SKIP LOCKED)) RETURNING id, run_at, key),
-  ranked AS (SELECT g.*, g.key IS NULL OR row_number() OVER (PARTITION BY g.key ORDER BY g.run_at, g.id) +
-      (SELECT count(*) FROM maru.claimed c JOIN maru.flow fl ON fl.id = c.flow
-        WHERE fl.kind = f_kind AND c.key = g.key) <= key_most AS open FROM gone g),
+  ranked AS (SELECT g.*, row_number() OVER (PARTITION BY g.key ORDER BY g.run_at, g.id) AS rank FROM gone g),
+  looked AS (SELECT r.id, r.run_at, r.key, r.key IS NULL OR r.rank <= max(CASE WHEN r.rank = 1 AND r.key IS NOT NULL
+      THEN coalesce(maru.key_room(f, r.key, t), 1000000) END) OVER (PARTITION BY r.key) AS open FROM ranked r),
   parked AS (INSERT INTO maru.parked(id, flow, prio, run_at, key)
-    SELECT id, f, p, run_at, key FROM ranked WHERE NOT open RETURNING 1),
+    SELECT id, f, p, run_at, key FROM looked WHERE NOT open RETURNING key),
   taken AS (INSERT INTO maru.claimed(id, flow, node, fence, at, key, suspect)
-    SELECT id, f, me, take.fence, t, key, p = 9 FROM ranked WHERE open RETURNING 1)
-  SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM ranked) INTO got, seen;
+    SELECT id, f, me, take.fence, t, key, p = 9 FROM looked WHERE open RETURNING key)
+  SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM looked), (SELECT array_agg(DISTINCT key) FROM parked),
+    (SELECT array_agg(key) FROM taken WHERE key IS NOT NULL) INTO got, seen, shut, began;
+  SELECT * INTO b FROM maru.bounds x WHERE x.flow = f;
+  IF began IS NOT NULL AND b.queue_key_rate > 0 THEN
+    PERFORM maru.spend(2::smallint, b.queue, began, b.queue_key_rate, b.queue_key_rate_period, t);
+  END IF;
+  IF began IS NOT NULL AND b.key_rate > 0 THEN
+    PERFORM maru.spend(3::smallint, b.kind, began, b.key_rate, b.key_rate_period, t);
+  END IF;
+  IF shut IS NOT NULL AND (b.queue_key_rate > 0 OR b.key_rate > 0) THEN
+    PERFORM maru.wake_later(f, shut, 0, t);
+  END IF;
+END $$;
+
+-- Parked jobs come back for which there is room now that those of these flows and keys have ended, or have tokens.
+CREATE OR REPLACE FUNCTION maru.open_keys(flows int[], keys text[], t bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE k record; room bigint; n int;
+BEGIN
+  PERFORM pg_advisory_xact_lock(7001);
+  FOR k IN SELECT s.flow, s.key FROM (
+        SELECT y.id AS flow, u.key FROM unnest(flows, keys) u(flow, key) JOIN maru.flow fl ON fl.id = u.flow JOIN maru.flow y ON y.kind = fl.kind
+        UNION SELECT y.id, u.key FROM unnest(flows, keys) u(flow, key) JOIN maru.bounds b ON b.flow = u.flow
+          AND (b.queue_key_most > 0 OR b.queue_key_rate > 0) JOIN maru.flow y ON y.queue = b.queue) s
+      WHERE EXISTS (SELECT 1 FROM maru.parked p WHERE p.flow = s.flow AND p.key = s.key) LOOP
+    room := coalesce(maru.key_room(k.flow, k.key, t), 1000);
+    WITH back AS (DELETE FROM maru.parked WHERE ctid = ANY(ARRAY(
+        SELECT p.ctid FROM maru.parked p WHERE p.flow = k.flow AND p.key = k.key ORDER BY p.prio, p.run_at, p.id
+        LIMIT least(room, 1000) FOR UPDATE SKIP LOCKED)) RETURNING id, flow, prio, run_at, key)
+    INSERT INTO maru.ready(id, flow, prio, run_at, key) SELECT id, flow, prio, run_at, key FROM back;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    PERFORM maru.wake_later(k.flow, ARRAY[k.key], n, t);
+  END LOOP;
+END $$;
+-- The same for keys that waited for a token. False: there was none.
+CREATE OR REPLACE FUNCTION maru.wake(t bigint) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE f int[]; s text[];
+BEGIN
+  IF NOT EXISTS (SELECT 1 FROM maru.bucket b WHERE b.wake_at <= t) THEN
+    RETURN false;
+  END IF;
+  PERFORM pg_advisory_xact_lock(7001);
+  WITH w AS (UPDATE maru.bucket SET wake_at = NULL WHERE ctid = ANY(ARRAY(
+      SELECT b.ctid FROM maru.bucket b WHERE b.wake_at <= t ORDER BY b.wake_at LIMIT 1000)) RETURNING what, id, key)
+  SELECT array_agg(y.flow), array_agg(y.key) INTO f, s FROM (
+    SELECT fl.id AS flow, w.key FROM w JOIN maru.flow fl ON fl.queue = w.id WHERE w.what = 2
+    UNION SELECT fl.id, w.key FROM w JOIN maru.flow fl ON fl.kind = w.id WHERE w.what = 3) y;
+  IF f IS NOT NULL THEN
+    PERFORM maru.open_keys(f, s, t);
+  END IF;
+  RETURN true;
 END $$;
 
 -- Claims up to `want` due jobs of these kinds for a node: by weights 8:4:1 of the priorities, within
 -- all limits. Queues take turns; within one a priority is worth five seconds, so none starves. While limits are looked at nobody else claims under any
 -- (advisory lock 7001), so they hold over all nodes. The last row has id NULL and in run_at when
--- the next job is due (0: more are due now, NULL: none).
+-- the next job is due or has a token (0: more are due now, NULL: none).
 CREATE OR REPLACE FUNCTION maru.claim(me bigint, kinds int[], want int)
 RETURNS TABLE(id bigint, fence bigint, flow int, prio smallint, attempt smallint, max_attempts smallint, crashes smallint,
   timeout_ms int, created_at bigint, run_at bigint, scheduled_at bigint, uniq text, error text, args text, extra text)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
-DECLARE t bigint := maru.now(); f bigint := nextval('maru.fence'); l record;
-  left_ int := want; locked bool := false; room int; m record; n int; more bool := false;
+DECLARE t bigint := maru.now(); f bigint := nextval('maru.fence'); l record; at bigint; next_at bigint;
+  left_ int := want; locked bool; room int; m record; n int; more bool := false;
 BEGIN
   PERFORM 1 FROM maru.node n_ WHERE n_.id = me FOR KEY SHARE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'node % is not registered', me USING ERRCODE = 'MA001';
   END IF;
+  locked := maru.wake(t);
   FOR round IN 1..2 LOOP
     EXIT WHEN left_ <= 0;
     FOR l IN
-      SELECT fl.id AS flow, w.prio, fl.kind, fl.queue, ki.most, ki.key_most, CASE WHEN qu.set & 2 > 0 THEN qu.concurrency ELSE qu.most END AS queue_most,
-          greatest(1, want * w.weight / sum(w.weight) OVER ())::int AS share
-      FROM maru.flow fl JOIN maru.kind ki ON ki.id = fl.kind JOIN maru.queue qu ON qu.id = fl.queue
-      CROSS JOIN (VALUES (0::smallint, 8), (1, 4), (2, 1), (9, 1)) w(prio, weight)
-      CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r WHERE r.flow = fl.id AND r.prio = w.prio
+      SELECT b.*, w.prio, greatest(1, want * w.weight / sum(w.weight) OVER ())::int AS share,
+        b.most > 0 OR b.queue_most > 0 OR b.rate > 0 OR b.queue_rate > 0 AS bounded
+      FROM maru.bounds b CROSS JOIN (VALUES (0::smallint, 8), (1, 4), (2, 1), (9, 1)) w(prio, weight)
+      CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r WHERE r.flow = b.flow AND r.prio = w.prio
         AND r.run_at <= t ORDER BY r.run_at LIMIT 1) due
-      WHERE fl.kind = ANY(kinds) AND NOT qu.paused
-      ORDER BY (w.prio = 9) DESC, hashint8(fl.queue + f), due.run_at + w.prio * 5000000000
+      WHERE b.kind = ANY(kinds) AND NOT b.paused
+      ORDER BY (w.prio = 9) DESC, hashint8(b.queue + f), due.run_at + w.prio * 5000000000
     LOOP
       EXIT WHEN left_ <= 0;
       room := CASE WHEN round = 1 THEN least(left_, l.share) ELSE left_ END;
-      IF (l.most > 0 OR l.key_most > 0 OR l.queue_most > 0) AND NOT locked THEN
+      IF (l.bounded OR l.keyed) AND NOT locked THEN
         PERFORM pg_advisory_xact_lock(7001);
         locked := true;
       END IF;
@@ -314,45 +425,46 @@ BEGIN
         room := least(room, 1 - (SELECT count(*) FROM maru.claimed c WHERE c.node = me AND c.suspect));
       END IF;
       CONTINUE WHEN room <= 0;
+      IF l.rate > 0 OR l.queue_rate > 0 THEN
+        room := least(room, maru.tokens(0::smallint, l.kind, '', l.rate, l.rate_period, t),
+          maru.tokens(1::smallint, l.queue, '', l.queue_rate, l.queue_rate_period, t));
+        IF room = 0 THEN
+          at := greatest(maru.token_at(0::smallint, l.kind, '', l.rate, l.rate_period, t),
+            maru.token_at(1::smallint, l.queue, '', l.queue_rate, l.queue_rate_period, t));
+          next_at := least(next_at, at);
+          CONTINUE;
+        END IF;
+      END IF;
       n := room;
       FOR i IN 1..50 LOOP
-        SELECT x.got, x.seen INTO m FROM maru.take(me, l.flow, l.prio::smallint, n, l.kind, l.key_most, f, t) x;
+        SELECT x.got, x.seen INTO m FROM maru.take(me, l.flow, l.prio::smallint, n, f, t, l.keyed) x;
         left_ := left_ - m.got;
         room := room - m.got;
         more := more OR m.seen = n;
+        IF l.rate > 0 AND m.got > 0 THEN
+          PERFORM maru.spend(0::smallint, l.kind, array_fill(''::text, ARRAY[m.got]), l.rate, l.rate_period, t);
+        END IF;
+        IF l.queue_rate > 0 AND m.got > 0 THEN
+          PERFORM maru.spend(1::smallint, l.queue, array_fill(''::text, ARRAY[m.got]), l.queue_rate, l.queue_rate_period, t);
+        END IF;
         EXIT WHEN room <= 0 OR m.seen < n OR m.got = m.seen;
         n := least(1000, n * 4);
-        n := least(n, CASE WHEN l.key_most > 0 AND (l.most > 0 OR l.queue_most > 0) THEN room ELSE n END);
+        n := least(n, CASE WHEN l.bounded THEN room ELSE n END);
       END LOOP;
     END LOOP;
   END LOOP;
   RETURN QUERY WITH x AS (SELECT j.id, f, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at,
       j.run_at, j.scheduled_at, j.uniq, j.error, j.args, j.extra FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.fence = f),
-    freed AS (DELETE FROM maru.uniq u USING x, maru.flow fl WHERE x.uniq IS NOT NULL AND maru.is_queued(x.extra)
-      AND fl.id = x.flow AND u.kind = fl.kind AND u.key = x.uniq AND u.id = x.id)
+    freed AS (DELETE FROM maru.uniq WHERE ctid = ANY(ARRAY(SELECT y.ctid FROM x JOIN maru.flow fl ON fl.id = x.flow
+      CROSS JOIN LATERAL (SELECT u.ctid FROM maru.uniq u WHERE u.kind = fl.kind AND u.key = x.uniq AND u.id = x.id OFFSET 0) y
+      WHERE x.uniq IS NOT NULL AND maru.is_queued(x.extra))))
     SELECT * FROM x ORDER BY x.prio, x.run_at, x.id;
   RETURN QUERY SELECT NULL::bigint, f, NULL::int, NULL::smallint, NULL::smallint, NULL::smallint, NULL::smallint, NULL::int,
-      NULL::bigint, CASE WHEN left_ <= 0 OR more THEN 0 ELSE (SELECT min(d.run_at) FROM maru.flow fl CROSS JOIN (VALUES (0::smallint), (1), (2)) w(prio)
-        CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r WHERE r.flow = fl.id AND r.prio = w.prio AND r.run_at > t
-          ORDER BY r.run_at LIMIT 1) d WHERE fl.kind = ANY(kinds)) - t END,
+      NULL::bigint, CASE WHEN left_ <= 0 OR more THEN 0 ELSE least((SELECT min(d.run_at) FROM maru.flow fl
+        CROSS JOIN (VALUES (0::smallint), (1), (2)) w(prio) CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r
+          WHERE r.flow = fl.id AND r.prio = w.prio AND r.run_at > t ORDER BY r.run_at LIMIT 1) d WHERE fl.kind = ANY(kinds)) - t,
+        greatest(least(next_at, (SELECT min(b.wake_at) FROM maru.bucket b WHERE b.wake_at IS NOT NULL)) - t, 5000000)) END,
       NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text;
-END $$;
-
--- Parked jobs of these (kind, key)s for which there is room come back; under lock 7001.
-CREATE OR REPLACE FUNCTION maru.unpark(kinds int[], keys text[]) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE k record;
-BEGIN
-  PERFORM pg_advisory_xact_lock(7001);
-  FOR k IN SELECT DISTINCT u.kind, u.key, ki.key_most FROM unnest(kinds, keys) u(kind, key) JOIN maru.kind ki ON ki.id = u.kind LOOP
-    WITH back AS (DELETE FROM maru.parked WHERE ctid = ANY(ARRAY(
-        SELECT p.ctid FROM maru.flow fl CROSS JOIN LATERAL (SELECT x.ctid, x.prio, x.run_at, x.id FROM maru.parked x
-            WHERE x.flow = fl.id AND x.key = k.key ORDER BY x.prio, x.run_at, x.id
-            LIMIT CASE WHEN k.key_most = 0 THEN 1000 ELSE k.key_most END FOR UPDATE SKIP LOCKED) p
-        WHERE fl.kind = k.kind ORDER BY p.prio, p.run_at, p.id
-        LIMIT CASE WHEN k.key_most = 0 THEN 1000 ELSE greatest(0, k.key_most - (SELECT count(*) FROM maru.claimed c
-            JOIN maru.flow y ON y.id = c.flow WHERE y.kind = k.kind AND c.key = k.key)) END)) RETURNING id, flow, prio, run_at, key)
-    INSERT INTO maru.ready(id, flow, prio, run_at, key) SELECT id, flow, prio, run_at, key FROM back;
-  END LOOP;
 END $$;
 
 -- Counts ended members of batches, and pushes what follows the last ones. Returns how many of these there were.
@@ -392,8 +504,9 @@ BEGIN
   over AS (DELETE FROM maru.job j USING mine m WHERE j.id = m.id AND m.fin NOT IN (2, 5)
     RETURNING j.id, j.flow, j.prio, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.scheduled_at, j.uniq, j.key,
       j.args, j.extra, j.error AS error_before, m.fin, m.attempt, m.began, m.ttl, m.error, m.result),
-  freed AS (DELETE FROM maru.uniq u USING over o, maru.flow fl WHERE o.uniq IS NOT NULL AND fl.id = o.flow AND u.kind = fl.kind
-    AND u.key = o.uniq AND u.id = o.id),
+  freed AS (DELETE FROM maru.uniq WHERE ctid = ANY(ARRAY(SELECT x.ctid FROM over o JOIN maru.flow fl ON fl.id = o.flow
+    CROSS JOIN LATERAL (SELECT u.ctid FROM maru.uniq u WHERE u.kind = fl.kind AND u.key = o.uniq AND u.id = o.id OFFSET 0) x
+    WHERE o.uniq IS NOT NULL))),
   dead AS (INSERT INTO maru.dead(id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at,
       started_at, dead_at, uniq, key, error, args, extra)
     SELECT id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at, began, t, uniq, key,
@@ -410,14 +523,14 @@ BEGIN
     SELECT id, extra, fin, began, attempt, coalesce(error, error_before), result FROM over WHERE NOT decides AND extra ~ '"step":'),
   again AS (INSERT INTO maru.ready(id, flow, prio, run_at, key)
     SELECT id, flow, CASE WHEN crashes >= 2 THEN 9 ELSE prio END, run_at, key FROM back)
-  SELECT array_agg(m.id), array_agg(fl.kind) FILTER (WHERE m.key IS NOT NULL), array_agg(m.key) FILTER (WHERE m.key IS NOT NULL),
+  SELECT array_agg(m.id), array_agg(m.flow) FILTER (WHERE y.key_mosts), array_agg(m.key) FILTER (WHERE y.key_mosts),
       (SELECT array_agg(id) FROM back WHERE uniq IS NOT NULL),
       (SELECT array_agg((extra::json->>'batch')::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":'),
       (SELECT array_agg((fin = 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":'),
       (SELECT array_agg((fin <> 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":')
-    INTO ours, k, s, q, b, bd, bf FROM mine m LEFT JOIN maru.flow fl ON m.key IS NOT NULL AND fl.id = m.flow;
+    INTO ours, k, s, q, b, bd, bf FROM mine m LEFT JOIN maru.bounds y ON m.key IS NOT NULL AND y.flow = m.flow;
   IF k IS NOT NULL THEN
-    PERFORM maru.unpark(k, s);
+    PERFORM maru.open_keys(k, s, t);
   END IF;
   IF q IS NOT NULL THEN
     PERFORM maru.keys_again(q);
@@ -477,10 +590,10 @@ BEGIN
     FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone;
   PERFORM maru.keys_again(array_agg(c.id)) FROM maru.claimed c WHERE c.node = gone;
   WITH x AS (DELETE FROM maru.claimed WHERE node = gone RETURNING flow, key)
-  SELECT count(*), array_agg(fl.kind) FILTER (WHERE x.key IS NOT NULL), array_agg(x.key) FILTER (WHERE x.key IS NOT NULL)
-    INTO n, k, s FROM x JOIN maru.flow fl ON fl.id = x.flow;
+  SELECT count(*), array_agg(x.flow) FILTER (WHERE x.key IS NOT NULL), array_agg(x.key) FILTER (WHERE x.key IS NOT NULL)
+    INTO n, k, s FROM x;
   IF k IS NOT NULL THEN
-    PERFORM maru.unpark(k, s);
+    PERFORM maru.open_keys(k, s, maru.now());
   END IF;
   IF batches IS NOT NULL THEN
     PERFORM maru.count_members(batches, none, over);
@@ -535,6 +648,13 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- A dead job is forgotten, another one as by cancel().
+CREATE OR REPLACE FUNCTION maru.discard(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM maru.dead WHERE id = job_id;
+  RETURN CASE WHEN FOUND THEN 'ok' ELSE maru.cancel(job_id) END;
+END $$;
+
 -- A dead job becomes ready with all its attempts, a delayed one at once. 'ok', 'taken' (its key) or NULL.
 CREATE OR REPLACE FUNCTION maru.retry(job_id bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE j maru.job; d maru.dead; t bigint := maru.now();
@@ -580,7 +700,32 @@ RETURNS SETOF maru.queue LANGUAGE sql AS $$
     key_concurrency = CASE WHEN sets & 16 > 0 THEN set_queue.key_concurrency ELSE q.key_concurrency END,
     key_rate = CASE WHEN sets & 32 > 0 THEN set_queue.key_rate ELSE q.key_rate END,
     key_rate_period = CASE WHEN sets & 32 > 0 THEN set_queue.key_rate_period ELSE q.key_rate_period END
-  WHERE q.name = set_queue.queue RETURNING *
+  WHERE q.name = set_queue.queue;
+  SELECT maru.open_keys(array_agg(x.flow), array_agg(x.key), maru.now()) FROM (SELECT DISTINCT p.flow, p.key FROM maru.queue q
+    JOIN maru.flow fl ON fl.queue = q.id JOIN maru.parked p ON p.flow = fl.id WHERE q.name = set_queue.queue LIMIT 1000) x
+    HAVING count(*) > 0;
+  SELECT * FROM maru.queue q WHERE q.name = set_queue.queue
+$$;
+
+-- What keeps a job that nobody has claimed. has_node: one lives that runs jobs; has_kind: one that runs these.
+CREATE OR REPLACE FUNCTION maru.running(of_kind int, of_queue int, of_key text) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT count(*) FROM maru.flow y JOIN maru.claimed c ON c.flow = y.id WHERE (of_kind IS NULL OR y.kind = of_kind)
+    AND (of_queue IS NULL OR y.queue = of_queue) AND (of_key IS NULL OR c.key = of_key)
+$$;
+CREATE OR REPLACE FUNCTION maru.why(job_id bigint) RETURNS TABLE(run_at bigint, not_due int, paused int, has_node int,
+  has_kind int, now bigint, kind_n bigint, kind_most int, kind_at bigint, queue_n bigint, queue_most int, queue_at bigint,
+  queue_key_n bigint, queue_key_most int, queue_key_at bigint, key_n bigint, key_most int, key_at bigint) LANGUAGE sql STABLE AS $$
+  WITH t AS MATERIALIZED (SELECT maru.now() AS now), n AS MATERIALIZED (SELECT kinds FROM maru.node, t WHERE expires_at > t.now AND capacity > 0)
+  SELECT j.run_at, (j.run_at > t.now)::int, b.paused::int, EXISTS(SELECT 1 FROM n)::int,
+    EXISTS(SELECT 1 FROM n WHERE n.kinds IS NULL OR b.kind = ANY(n.kinds))::int, t.now,
+    maru.running(b.kind, NULL, NULL), b.most, maru.token_at(0::smallint, b.kind, '', b.rate, b.rate_period, t.now),
+    maru.running(NULL, b.queue, NULL), b.queue_most, maru.token_at(1::smallint, b.queue, '', b.queue_rate, b.queue_rate_period, t.now),
+    CASE WHEN j.key IS NULL THEN 0 ELSE maru.running(NULL, b.queue, j.key) END, b.queue_key_most,
+    maru.token_at(2::smallint, b.queue, j.key, b.queue_key_rate, b.queue_key_rate_period, t.now),
+    CASE WHEN j.key IS NULL THEN 0 ELSE maru.running(b.kind, NULL, j.key) END, b.key_most,
+    maru.token_at(3::smallint, b.kind, j.key, b.key_rate, b.key_rate_period, t.now)
+  FROM t, maru.job j JOIN maru.bounds b ON b.flow = j.flow WHERE j.id = job_id
+    AND NOT EXISTS (SELECT 1 FROM maru.claimed c WHERE c.id = j.id)
 $$;
 
 -- Upkeep by whichever node comes first. Returns false when another is at it.
@@ -615,7 +760,8 @@ BEGIN
     EXECUTE format('TRUNCATE maru.past_%s', 1 - h);
     UPDATE maru.meta SET value = 1 - h WHERE key = 'half';
   END IF;
-  PERFORM maru.unpark(array_agg(x.kind), array_agg(x.key)) FROM (SELECT DISTINCT fl.kind, p_.key FROM maru.parked p_
-    JOIN maru.flow fl ON fl.id = p_.flow LIMIT 1000) x HAVING count(*) > 0;
+  DELETE FROM maru.bucket WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.bucket WHERE full_at < t AND wake_at IS NULL LIMIT 20000));
+  PERFORM maru.open_keys(array_agg(x.flow), array_agg(x.key), t) FROM (SELECT DISTINCT p_.flow, p_.key FROM maru.parked p_
+    LIMIT 1000) x HAVING count(*) > 0;
   RETURN true;
 END $$;

@@ -23,7 +23,7 @@ _Static_assert(JOB_READY == 1 && JOB_DONE == 4 && JOB_EXPIRED == 6 && JOB_DEAD =
 
 /* $1 after which id (descending), $2 limit, $3 id or 0, $4 kind, $5 queue, $6 text or null.
  * Columns: id kind queue prio attempt max crashes created run started finished args error result
- * state */
+ * state uniq extra */
 #define NAMES                                                                                      \
     " JOIN maru.flow f ON f.id = j.flow JOIN maru.kind k ON k.id = f.kind"                         \
     " JOIN maru.queue q ON q.id = f.queue"                                                         \
@@ -36,25 +36,26 @@ _Static_assert(JOB_READY == 1 && JOB_DONE == 4 && JOB_EXPIRED == 6 && JOB_DEAD =
 
 static const char unfinished[] =
     HEAD "j.crashes, j.created_at, j.run_at, c.at, 0, j.args, j.error, NULL,"
-         " CASE WHEN c.id IS NOT NULL THEN 3 WHEN j.run_at > maru.now() THEN 2 ELSE 1 END"
-         " FROM maru.job j LEFT JOIN maru.claimed c ON c.id = j.id" NAMES TEXT(
+         " CASE WHEN c.id IS NOT NULL THEN 3 WHEN j.run_at > maru.now() THEN 2 ELSE 1 END,"
+         " j.uniq, j.extra FROM maru.job j LEFT JOIN maru.claimed c ON c.id = j.id" NAMES TEXT(
              "j.args, j.error") " AND ($7 = 0 OR $7 = CASE WHEN c.id IS NOT NULL THEN 3 WHEN "
                                 "j.run_at > maru.now() THEN 2"
                                 " ELSE 1 END)" TAIL;
 static const char running[] =
-    HEAD "j.crashes, j.created_at, j.run_at, c.at, 0, j.args, j.error, NULL, 3"
-         " FROM maru.claimed c JOIN maru.job j ON j.id = c.id" NAMES TEXT(
+    HEAD "j.crashes, j.created_at, j.run_at, c.at, 0, j.args, j.error, NULL, 3,"
+         " j.uniq, j.extra FROM maru.claimed c JOIN maru.job j ON j.id = c.id" NAMES TEXT(
              "j.args, j.error") " AND $7 = 3" TAIL;
 static const char dead[] =
-    HEAD "j.crashes, j.created_at, 0, j.started_at, j.dead_at, j.args, j.error, NULL, 7"
-         " FROM maru.dead j" NAMES TEXT("j.args, j.error") " AND $7 IN (0, 7)" TAIL;
-static const char done[] = HEAD
-    "0, j.created_at, 0, j.started_at, j.finished_at, NULL, NULL, j.result, 4"
-    " FROM maru.done j" NAMES TEXT("''") " AND j.expires_at > maru.now() AND $7 IN (0, 4)" TAIL;
-static const char past[] =
-    HEAD "0, j.created_at, 0, j.started_at, j.finished_at, NULL, NULL, NULL,"
-         " CASE j.fin WHEN 0 THEN 4 WHEN 4 THEN 5 ELSE 6 END FROM maru.past j" NAMES TEXT(
-             "''") " AND ($7 = 0 OR $7 = CASE j.fin WHEN 0 THEN 4 WHEN 4 THEN 5 ELSE 6 END)" TAIL;
+    HEAD "j.crashes, j.created_at, 0, j.started_at, j.dead_at, j.args, j.error, NULL, 7,"
+         " j.uniq, j.extra FROM maru.dead j" NAMES TEXT("j.args, j.error") " AND $7 IN (0, 7)" TAIL;
+static const char done[] =
+    HEAD "0, j.created_at, 0, j.started_at, j.finished_at, NULL, NULL, j.result, 4,"
+         " NULL, NULL FROM maru.done j" NAMES TEXT(
+             "''") " AND j.expires_at > maru.now() AND $7 IN (0, 4)" TAIL;
+static const char past[] = HEAD
+    "0, j.created_at, 0, j.started_at, j.finished_at, NULL, NULL, NULL,"
+    " CASE j.fin WHEN 0 THEN 4 WHEN 4 THEN 5 ELSE 6 END, NULL, NULL FROM maru.past j" NAMES TEXT(
+        "''") " AND ($7 = 0 OR $7 = CASE j.fin WHEN 0 THEN 4 WHEN 4 THEN 5 ELSE 6 END)" TAIL;
 
 static void print_found(struct buf *out, const PGresult *r, int i)
 {
@@ -76,12 +77,18 @@ static void print_found(struct buf *out, const PGresult *r, int i)
         .result = pg_get(r, i, 13),
         .has_result = !PQgetisnull(r, i, 13),
         .state = (enum job_state)pg_get_int(r, i, 14),
+        .unique = pg_get(r, i, 15),
     };
+    struct job *rare = job_create(STR(""), STR("")); /* for its extra */
+    struct err ignored = {0};
+    extra_parse(rare, pg_get(r, i, 16), &ignored);
+    row.extra = rare->extra;
     if (row.state == JOB_RUNNING) /* an attempt counts when it ended; this one is under way */
         row.attempt++;
     if (out->n)
         buf_add_char(out, ',');
     print_row(out, &row);
+    job_unref(rare);
     mem_free(kind);
     mem_free(queue);
 }
@@ -278,6 +285,11 @@ void pg_retry(struct jobs *jobs, struct jobs_change *change, int64_t id)
 {
     pg_submit(jobs, (struct pg_ask){
                         .change = change, .id = id, .sql = "SELECT maru.retry($1)", .retry = true});
+}
+
+void pg_discard(struct jobs *jobs, struct jobs_change *change, int64_t id)
+{
+    pg_submit(jobs, (struct pg_ask){.change = change, .id = id, .sql = "SELECT maru.discard($1)"});
 }
 
 static const char count_queues[] =

@@ -23,54 +23,6 @@ enum {
     C_EXTRA,
 };
 
-static uint64_t mix(uint64_t h, uint64_t value)
-{
-    return (h ^ value) * UINT64_C(0x100000001b3);
-}
-
-/* What the kinds declare, as a number. */
-static uint64_t declaration(const struct shared_room *room)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (int i = 0; i < room->kinds; i++) {
-        const struct kind *k = room->kind[i];
-        h = mix(mix(mix(h, k->word), (uint64_t)(uintptr_t)k->queue), (uint64_t)k->priority);
-        h = mix(mix(h, (uint64_t)k->retries), (uint64_t)room->most[i]);
-        h = mix(h, (uint64_t)k->key_concurrency);
-        h = mix(h, (uint64_t)k->queue->declared.concurrency);
-    }
-    return h;
-}
-
-static bool declare(struct pg *pg, const struct shared_room *room, struct err *err)
-{
-    struct pg_args a = {0};
-    uint64_t hash = declaration(room);
-    if (hash == pg->declared)
-        return true;
-    for (int column = 0; column < 7; column++) {
-        pg_array(&a, column < 2 ? PG_TEXTS : column == 2 ? PG_INT2S : PG_INT4S);
-        for (int i = 0; i < room->kinds; i++) {
-            const struct kind *k = room->kind[i];
-            const int64_t numbers[] = {k->priority, k->retries + 1, room->most[i],
-                                       k->key_concurrency, k->queue->declared.concurrency};
-            if (column < 2)
-                pg_add_text(&a, str_c(column == 0 ? k->name : k->queue->name), false);
-            else
-                pg_add_int(&a, numbers[column - 2]);
-        }
-    }
-    PGresult *r =
-        pg_call(&pg->to_claim, "SELECT maru.declare($1, $2, $3, $4, $5, $6, $7)", &a, err);
-    if (!r)
-        return false;
-    for (int i = 0; i < PQntuples(r) && i < room->kinds; i++)
-        pg->kinds[i] = (int32_t)pg_get_int(r, i, 0);
-    PQclear(r);
-    pg->declared = hash;
-    return true;
-}
-
 static struct pg_flow *name_of(struct pg *pg, int64_t flow, struct err *err)
 {
     struct pg_flow *f = index_get(&pg->names, flow);
@@ -176,7 +128,7 @@ static bool claim(struct pg *pg, struct shared_room *room, int64_t node, struct 
 {
     struct job *first = NULL, **end = &first;
     int64_t began = clock_ns();
-    if (!give_back_unseen(pg, node, err) || !declare(pg, room, err))
+    if (!give_back_unseen(pg, node, err) || !pg_declare(pg, room, node, err))
         return false;
     pg->unseen = true;
     PGresult *r = ask(pg, room, node, err);

@@ -135,3 +135,21 @@ CREATE INDEX batch_finished ON maru.batch(finished_at) WHERE finished_at > 0;
 
 -- version 6
 ALTER TABLE maru.stray ADD COLUMN result text; -- of one that is done: an older maru had it
+
+-- version 7
+-- Rates, a queue's limits of each key, and the kinds that a node has (NULL: it does not say).
+ALTER TABLE maru.kind ADD rate bigint NOT NULL DEFAULT 0, ADD rate_period bigint NOT NULL DEFAULT 0,
+  ADD key_rate bigint NOT NULL DEFAULT 0, ADD key_rate_period bigint NOT NULL DEFAULT 0;
+ALTER TABLE maru.queue ADD own_rate bigint NOT NULL DEFAULT 0, ADD own_rate_period bigint NOT NULL DEFAULT 0,
+  ADD own_key_most int NOT NULL DEFAULT 0, ADD own_key_rate bigint NOT NULL DEFAULT 0,
+  ADD own_key_rate_period bigint NOT NULL DEFAULT 0;
+ALTER TABLE maru.node ADD kinds int[];
+CREATE INDEX flow_queue ON maru.flow(queue);
+-- Token buckets, each kept as the time when it would be full again: a start moves it one interval on, and is allowed while
+-- it is no further ahead than the bucket holds. what: 0 a kind's, 1 a queue's, 2 of a queue's key, 3 of a kind's key (ORDER
+-- limit_of). wake_at: then the key's parked jobs may have a token; NULL: none waits for one.
+CREATE TABLE maru.bucket(what smallint NOT NULL, id int NOT NULL, key text NOT NULL, full_at bigint NOT NULL, wake_at bigint,
+  PRIMARY KEY(what, id, key)) WITH (fillfactor = 50);
+CREATE INDEX bucket_wake ON maru.bucket(wake_at) WHERE wake_at IS NOT NULL;
+DROP FUNCTION IF EXISTS maru.take(bigint, int, smallint, int, int, int, bigint, bigint);
+DROP FUNCTION IF EXISTS maru.unpark(int[], text[]);

@@ -6,18 +6,11 @@
 #include "base/clock.h"
 #include "base/json.h"
 
-/* Columns: run_at, not due, paused, kind's running and limit, queue's, parked, key's limit */
-static const char sql[] =
-    "SELECT j.run_at, (j.run_at > maru.now())::int, q.paused::int,"
-    " (SELECT count(*) FROM maru.claimed x JOIN maru.flow y ON y.id = x.flow WHERE y.kind = k.id),"
-    " k.most,"
-    " (SELECT count(*) FROM maru.claimed x JOIN maru.flow y ON y.id = x.flow WHERE y.queue = q.id),"
-    " CASE WHEN q.set & 2 > 0 THEN q.concurrency ELSE q.most END, (p.id IS NOT NULL)::int,"
-    " k.key_most FROM maru.job j JOIN maru.flow f ON f.id = j.flow JOIN maru.kind k ON k.id = "
-    "f.kind"
-    " JOIN maru.queue q ON q.id = f.queue LEFT JOIN maru.claimed c ON c.id = j.id"
-    " LEFT JOIN maru.parked p ON p.flow = j.flow AND p.key = j.key AND p.id = j.id"
-    " WHERE j.id = $1 AND c.id IS NULL";
+/* Columns of maru.why(); behind them three for each limit (ORDER limit_of): how many run under it,
+ * how many may, and when it has a token. */
+enum { RUN_AT, NOT_DUE, PAUSED, HAS_NODE, HAS_KIND, NOW, FIRST_LIMIT };
+static const char *const full_codes[] = {"kind_full", "queue_full", "queue_key_full", "key_full"};
+static const char *const rate_codes[] = {"kind_rate", "queue_rate", "queue_key_rate", "key_rate"};
 
 static void add_full(struct json *w, const char *code, int64_t running, int64_t limit)
 {
@@ -45,24 +38,30 @@ static void add_reason(struct json *w, const char *code, int64_t until_wall)
     json_close(w, '}');
 }
 
-static void add_reasons(struct json *w, const PGresult *r)
+static void add_limit(struct json *w, const PGresult *r, int of)
 {
-    int64_t kind = pg_get_int(r, 0, 3), kind_most = pg_get_int(r, 0, 4);
-    int64_t queue = pg_get_int(r, 0, 5), queue_most = pg_get_int(r, 0, 6);
-    int64_t key_most = pg_get_int(r, 0, 8);
-    bool kind_full = kind_most && kind >= kind_most, queue_full = queue_most && queue >= queue_most;
-    bool not_due = pg_get_int(r, 0, 1), paused = pg_get_int(r, 0, 2), parked = pg_get_int(r, 0, 7);
-    if (not_due)
-        add_reason(w, "not_due", pg_get_int(r, 0, 0));
-    if (paused)
+    int at = FIRST_LIMIT + 3 * of;
+    int64_t active = pg_get_int(r, 0, at), most = pg_get_int(r, 0, at + 1);
+    if (most && active >= most)
+        add_full(w, full_codes[of], active, most);
+    if (pg_get_int(r, 0, at + 2) > pg_get_int(r, 0, NOW))
+        add_reason(w, rate_codes[of], pg_get_int(r, 0, at + 2));
+}
+
+static void add_reasons(struct buf *out, struct json *w, const PGresult *r)
+{
+    size_t before = out->n;
+    if (pg_get_int(r, 0, NOT_DUE))
+        add_reason(w, "not_due", pg_get_int(r, 0, RUN_AT));
+    if (!pg_get_int(r, 0, HAS_NODE))
+        add_reason(w, "no_workers", 0);
+    else if (!pg_get_int(r, 0, HAS_KIND))
+        add_reason(w, "held", 0);
+    if (pg_get_int(r, 0, PAUSED))
         add_reason(w, "paused", 0);
-    if (kind_full)
-        add_full(w, "kind_full", kind, kind_most);
-    if (queue_full)
-        add_full(w, "queue_full", queue, queue_most);
-    if (parked)
-        add_full(w, "key_full", key_most, key_most);
-    if (!not_due && !paused && !kind_full && !queue_full && !parked)
+    for (int of = LIMIT_KIND; of <= LIMIT_KEY; of++)
+        add_limit(w, r, of);
+    if (out->n == before)
         add_reason(w, "behind", 0);
 }
 
@@ -72,10 +71,10 @@ void pg_why(struct pg *pg, struct jobs_query *q)
     struct buf out = {0};
     struct json w = json_to(&out);
     pg_int(&a, q->id);
-    PGresult *r = pg_call(&pg->to_ask, sql, &a, &q->err);
+    PGresult *r = pg_call(&pg->to_ask, "SELECT * FROM maru.why($1)", &a, &q->err);
     if (r && PQntuples(r) == 1) {
         json_open(&w, '[');
-        add_reasons(&w, r);
+        add_reasons(&out, &w, r);
         json_close(&w, ']');
         if (out.n < sizeof q->why)
             snprintf(q->why, sizeof q->why, "%.*s", (int)out.n, out.p);

@@ -38,6 +38,14 @@ M.jobs = {
     if job.attempt == 1 then error("once") end
     return job.attempt
   end },
+  metered = { key = "owner", key_rate = "4/s", span },
+  rare = { rate = "1/h", function() end },
+  rare_key = { key = "owner", key_rate = "1/h", function() end },
+}
+M.queues = {
+  shop = { key_concurrency = 1 },
+  slow = { rate = "1/h" },
+  slow_key = { key_rate = "1/h" },
 }
 M.routes = {
   ["POST /push"] = function(app, req)
@@ -107,7 +115,8 @@ local DRIVERS = {
       return { settings = { "jobs.driver=sqlite" }, close = function() end }
     end,
     lacks = { nodes = ONE_NODE, ["shared batches"] = ONE_NODE, ["nodes and modes"] = ONE_NODE, owner = ONE_NODE,
-      limits = ONE_NODE, rates = ONE_NODE, SQL = ONE_NODE, ["broken connections"] = "there are none",
+      limits = ONE_NODE, rates = ONE_NODE, ["keys over nodes"] = ONE_NODE, SQL = ONE_NODE,
+      ["broken connections"] = "there are none",
       ["restart of its server"] = "there is no other server" },
   },
   {
@@ -135,7 +144,7 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = { rates = "a rate holds on each server", ["broken connections"] = "spec/server/jobs_outage_spec.lua" },
+    lacks = { ["broken connections"] = "spec/server/jobs_outage_spec.lua" },
   },
   {
     name = "redis",
@@ -443,6 +452,34 @@ for _, driver in ipairs(DRIVERS) do
       assert.same({ code = "kind_full", running = 1, limit = 1 }, full)
     end)
 
+    feature("say whose rate is used up, and do not ask for them on and on", "why", function()
+      local waiting = {}
+      local function used_up(code, kind, args, options)
+        wait_state(node, push(node, kind, args, options), "done")
+        local id = push(node, kind, args, options)
+        local reason = node:admin("/jobs/" .. ("%d"):format(id)).why[1]
+        assert.equal(code, reason.code)
+        assert.matches("^%d+%-%d+%-%d+T", reason["until"])
+        waiting[#waiting + 1] = id
+      end
+      used_up("kind_rate", "rare")
+      used_up("key_rate", "rare_key", { owner = "a" })
+      used_up("queue_rate", "echo", {}, { queue = "slow" })
+      used_up("queue_key_rate", "echo", {}, { queue = "slow_key", key = "a" })
+      wait_state(node, push(node, "rare_key", { owner = "b" }), "done")
+      local function claims()
+        local count = ('maru_jobs_claim_seconds_count{driver="%s"} (%%d+)'):format(driver.name)
+        return tonumber(node:get("/metrics").body:match(count)) or 0
+      end
+      local before = claims()
+      socket.sleep(1)
+      assert.is_true(claims() - before < 50, "it spins")
+      for _, id in ipairs(waiting) do
+        assert.equal("ready", get(node, id).state)
+        assert.is_nil(node:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+      end
+    end)
+
     feature("that did not start in time never run", "expiry", function()
       local gate = push(node, "span", { s = 0.4 }, { queue = "narrow" })
       wait_state(node, gate, "running")
@@ -696,14 +733,9 @@ for _, driver in ipairs(DRIVERS) do
       assert.same({ matched = 1, changed = 1 }, bulk("retry", { state = "dead", q = "zebra" }))
       assert.equal(1, wait_state(node, dead, "dead").attempt)
       assert.same({ matched = 0, changed = 0 }, bulk("retry", { state = "dead", kind = "c.nobody" }))
-      local refusal = bulk("discard", { state = "dead", q = "zebra" })
-      if driver.name ~= "postgres" then
-        assert.equal(1, refusal.changed)
-        assert.is_nil(get(node, dead))
-      else
-        assert.matches("need jobs.driver = sqlite, not " .. driver.name, require("cjson").encode(refusal), 1, true)
-        assert.equal("dead", get(node, dead).state)
-      end
+      assert.same({ matched = 1, changed = 1 }, bulk("discard", { state = "dead", q = "zebra" }))
+      assert.is_nil(get(node, dead))
+      assert.equal(1, bulk("discard", { state = "dead", q = "lion" }, true).matched)
     end)
 
     it("that ran when the process was killed run again, others are not lost", function()
@@ -846,6 +878,31 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
+    feature("hold the limits and rates of keys over all nodes", "keys over nodes", function()
+      local other = start_node(backend)
+      finally(function()
+        other:stop()
+      end)
+      local function starts(n, kind, args, options)
+        local ids, from = {}, {}
+        for i = 1, n do
+          ids[i] = push(i % 2 == 0 and node or other, kind, args, options)
+        end
+        for i, job in ipairs(wait_states(node, ids, "done")) do
+          from[i] = job.result.from
+        end
+        table.sort(from)
+        return from, ids
+      end
+      local before = socket.gettime()
+      local from = starts(6, "metered", { s = 0, owner = "a" })
+      assert.is_true(from[6] >= before + 2 * 0.25, "six starts of four a second")
+      local _, ids = starts(6, "span", { s = 0.1 }, { queue = "shop", key = "k" })
+      assert.equal(1, overlap(wait_states(node, ids, "done")))
+      _, ids = starts(4, "span", { s = 0.3 }, { queue = "shop" })
+      assert.is_true(overlap(wait_states(node, ids, "done")) > 1)
+    end)
+
     feature("have their unique keys once over all nodes that push at the same time", "nodes and modes", function()
       local other = start_node(backend)
       finally(function()
@@ -934,6 +991,9 @@ for _, driver in ipairs(DRIVERS) do
     feature("can be pushed by any client of the database", "SQL", function()
       local id = backend.push("c.echo", '{"a": [1, 2]}')
       assert.same({ a = { 1, 2 } }, wait_state(node, id, "done").result.args)
+      local nobody = node:admin("/jobs/" .. ("%d"):format(backend.push("x.nobody", "{}")))
+      assert.equal("ready", nobody.state)
+      assert.same({ { code = "held" } }, nobody.why)
     end)
   end)
 end
