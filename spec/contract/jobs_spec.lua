@@ -759,10 +759,14 @@ for _, driver in ipairs(DRIVERS) do
         other:stop()
       end)
       local ids, taken = {}, 0
-      for i = 1, 8 do
-        ids[i] = push(other, "span", { s = 1.2 })
-      end
-      wait_state(node, ids[1], "running")
+      local victim = other:server_pid()
+      assert.is_truthy(server.wait_for(function()
+        local id = push(other, "span", { s = 1.2 })
+        ids[#ids + 1] = id
+        return server.wait_for(function()
+          return backend.owner(id) == victim
+        end, 0.2)
+      end, 20))
       kill(other)
       for _, job in ipairs(wait_states(node, ids, "done", 40)) do
         local lost = not driver.lacks.attempts and job.attempts[1]
