@@ -137,6 +137,9 @@ CREATE INDEX batch_finished ON maru.batch(finished_at) WHERE finished_at > 0;
 ALTER TABLE maru.stray ADD COLUMN result text; -- of one that is done: an older maru had it
 
 -- version 7
+-- (functions only)
+
+-- version 8
 -- Rates, a queue's limits of each key, and the kinds that a node has (NULL: it does not say).
 ALTER TABLE maru.kind ADD rate bigint NOT NULL DEFAULT 0, ADD rate_period bigint NOT NULL DEFAULT 0,
   ADD key_rate bigint NOT NULL DEFAULT 0, ADD key_rate_period bigint NOT NULL DEFAULT 0;
