@@ -116,40 +116,54 @@ static void add_places(struct wfr_row **rows, size_t count, struct buf *out)
     }
 }
 
-static bool add_run(struct redis_record *rec, struct workflow_query *q, int64_t id, int *left,
-                    struct err *err)
+static void add_run(struct redis_record *rec, struct workflow_query *q, int64_t id,
+                    const redisReply *r, int *left, struct err *err)
 {
-    redisReply *r =
-        redis_command(rec->keep, err, "HMGET %swf:%lld " FIELDS, rec->prefix, (long long)id);
     struct wf_run_row row = read_run(id, r);
-    if (r && row.state && wf_list_wants(q, &row)) {
-        struct buf at = {0};
-        size_t count = 0;
-        /* Of a big group who looks at it alone sees where it is. */
-        struct wfr_row **rows =
-            row.active && row.steps <= PLACES ? read_steps(rec, id, &count, err) : NULL;
-        add_places(rows, count, &at);
-        row.at = buf_str(&at);
-        wf_list_add(q, &row);
-        --*left;
-        free_steps(rows, count);
-        buf_free(&at);
-    }
-    if (r)
-        freeReplyObject(r);
-    return err->code == 0;
+    struct buf at = {0};
+    size_t count = 0;
+    if (!row.state || !wf_list_wants(q, &row))
+        return;
+    /* Of a big group who looks at it alone sees where it is. */
+    struct wfr_row **rows =
+        row.active && row.steps <= PLACES ? read_steps(rec, id, &count, err) : NULL;
+    add_places(rows, count, &at);
+    row.at = buf_str(&at);
+    wf_list_add(q, &row);
+    --*left;
+    free_steps(rows, count);
+    buf_free(&at);
 }
 
-static redisReply *slice_of(struct redis_record *rec, const struct workflow_query *q,
-                            int64_t before, struct err *err)
+/* {id, fields} of those up to `top`, newest first, without what is big of them. */
+static redisReply *slice_of(struct redis_record *rec, const struct workflow_query *q, int64_t top,
+                            struct err *err)
 {
+    static const char text[] =
+        "local P, out = ARGV[1], {}\n"
+        "for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', P .. 'wf:' .. ARGV[2], ARGV[3], '-inf',"
+        " 'LIMIT', 0, ARGV[4])) do\n"
+        "  out[#out + 1] = {id, redis.call('HMGET', P .. 'wf:' .. id, 'plugin', 'name', 'shape',"
+        " 'declared', 'key', 'state', 'created', 'finished', 'steps', 'active', 'waiting',"
+        " 'error')}\n"
+        "end\n"
+        "return out\n";
+    struct redis_script script = {text, ""};
+    struct redis_args *a = mem_zero(1, sizeof *a);
+    struct buf index = {0};
     bool unfinished = q->state == WORKFLOW_RUNNING || q->state == WORKFLOW_WAITING;
-    long long top = before - 1;
     if (q->name.n)
-        return redis_command(rec->keep, err, "ZREVRANGEBYSCORE %swf:name:%b %lld -inf LIMIT 0 %d",
-                             rec->prefix, q->name.p, q->name.n, top, SLICE);
-    return redis_command(rec->keep, err, "ZREVRANGEBYSCORE %swf:%s %lld -inf LIMIT 0 %d",
-                         rec->prefix, unfinished ? "live" : "all", top, SLICE);
+        buf_add_c(&index, "name:");
+    buf_add_str(&index, q->name.n ? q->name : str_c(unfinished ? "live" : "all"));
+    redis_script_init(&script);
+    redis_arg_c(a, rec->prefix);
+    redis_arg(a, buf_str(&index));
+    redis_arg_int(a, top);
+    redis_arg_int(a, SLICE);
+    redisReply *reply = redis_eval(rec->keep, &script, a, err);
+    buf_free(&index);
+    mem_free(a);
+    return reply;
 }
 
 static bool list(struct redis_record *rec, struct workflow_query *q, struct err *err)
@@ -157,15 +171,17 @@ static bool list(struct redis_record *rec, struct workflow_query *q, struct err 
     int left = wf_list_limit(q), scan = SCAN;
     int64_t before = q->before ? q->before : INT64_MAX;
     while (left && scan > 0 && !err->code) {
-        redisReply *ids = slice_of(rec, q, before, err);
-        size_t n = ids ? ids->elements : 0;
+        redisReply *slice = slice_of(rec, q, before - 1, err);
+        size_t n = slice ? slice->elements : 0;
         for (size_t i = 0; i < n && left && !err->code; i++) {
-            before = whole(ids, i);
-            add_run(rec, q, before, &left, err);
+            const redisReply *one = slice->element[i];
+            before = whole(one, 0);
+            if (one->elements == 2)
+                add_run(rec, q, before, one->element[1], &left, err);
         }
         scan -= (int)n;
-        if (ids)
-            freeReplyObject(ids);
+        if (slice)
+            freeReplyObject(slice);
         if (n < SLICE)
             break;
     }
