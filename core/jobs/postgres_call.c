@@ -9,7 +9,8 @@
 #include "base/mem.h"
 
 enum { PAUSE_LEAST_MS = 100, PAUSE_MOST_MS = 2000, HEADER = 20 };
-enum { ANSWER_MS = 35000, LAST_MS = 2000, LOOK_MS = 250 }; /* above statement_timeout; at the end */
+/* Above statement_timeout; of what a push waits for; at the end. */
+enum { ANSWER_MS = 35000, WRITE_MS = 8000, LAST_MS = 2000, LOOK_MS = 250 };
 
 static void ignore_notice(void *arg, const PGresult *r)
 {
@@ -219,6 +220,8 @@ static PGresult *answer(struct pg_conn *conn, int sent)
     PGresult *last = NULL;
     struct pg *pg = conn->pg;
     int64_t most = ANSWER_MS * NS_PER_MS, began = clock_ns();
+    if (conn == &pg->to_write)
+        most = WRITE_MS * NS_PER_MS;
     if (conn == &pg->to_beat && pg->lease_ns < most)
         most = pg->lease_ns;
     while (sent) {

@@ -248,7 +248,12 @@ static void listen_until(struct pg *pg, int64_t until_ns)
 static bool connected(struct pg *pg, struct err *err)
 {
     bool fresh = !pg->to_beat.c;
-    return pg_connect(&pg->to_beat, err) && (!fresh || listen_here(pg, err));
+    if (!pg_connect(&pg->to_beat, err))
+        return false;
+    if (!fresh || listen_here(pg, err))
+        return true;
+    pg_disconnect(&pg->to_beat); /* or the next look would take it for one that listens */
+    return false;
 }
 
 static void steady(struct pg *pg, bool ok)

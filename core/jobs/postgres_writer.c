@@ -61,6 +61,8 @@ static void write_batch(struct pg *pg)
         if (err.code == ERR_IO)
             pg_away(pg, &err);
         if (!is_patient(pg, &err, until)) {
+            if (pg->unknown)
+                err_set(&err, err.code, "PostgreSQL did not answer the commit: it may be done");
             pg->unknown = false;
             index_free(&pg->taken);
             batch_over(jobs, &err);

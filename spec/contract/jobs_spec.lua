@@ -139,6 +139,14 @@ local DRIVERS = {
           return tonumber(database:sql(("select n.name from maru.claimed c join maru.node n on n.id = c.node"
             .. " where c.id = %d"):format(id)):match("%-(%d+)$"))
         end,
+        --- The server's process that takes pushes stands still until what it returns is called.
+        freeze = function()
+          local pid = database:sql("select pid from pg_stat_activity where application_name like 'maru write%'")
+          server.shell("kill -STOP " .. pid)
+          return function()
+            server.shell("kill -CONT " .. pid)
+          end
+        end,
         close = function()
           database:drop()
         end,
@@ -990,6 +998,19 @@ for _, driver in ipairs(DRIVERS) do
           return node:get("/readyz").status == 200
         end, 10))
       end
+    end)
+
+    feature("are refused in time by a server that stands still", "SQL", function()
+      push(node, "echo")
+      local thaw = backend.freeze()
+      local id, message, code = push(node, "echo", {}, { unique = "frozen" })
+      thaw()
+      assert.is_nil(id)
+      assert.equal("io", code)
+      assert.is_truthy(message)
+      assert.is_truthy(server.wait_for(function()
+        return push(node, "echo")
+      end, 20))
     end)
 
     feature("can be pushed by any client of the database", "SQL", function()
