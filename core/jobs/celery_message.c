@@ -40,10 +40,12 @@ static bool whole_of(struct str object, const char *key, int most, int absent, i
 {
     struct str value = json_pick_get(object, key);
     double number = absent;
-    if (value.n && (!json_pick_number(value, &number) || number != (double)(int)number))
+    if (value.n && !json_pick_number(value, &number))
         return err_set(err, ERR_INVALID, "%s is not a whole number", key);
-    if (value.n && (number < 0 || number > most))
+    if (value.n && !(number >= 0 && number <= most)) /* before the cast: it may be 1e100 */
         return err_set(err, ERR_INVALID, "%s is not between 0 and %d", key, most);
+    if (number != (double)(int)number)
+        return err_set(err, ERR_INVALID, "%s is not a whole number", key);
     *out = (int)number;
     return true;
 }

@@ -161,6 +161,12 @@ TEST(what_kills_a_python_worker_is_malformed_with_a_reason)
               "the message has no content-type");
     CHECK_STR(why(MESSAGE(BODY, HEADS ",\"eta\":\"soon\"", INFO "," TAG)),
               "eta is not an ISO 8601 time: \"soon\"");
+    CHECK_STR(why(MESSAGE(BODY, HEADS ",\"retries\":1e100", INFO "," TAG)),
+              "retries is not between 0 and 1000000");
+    CHECK_STR(why(MESSAGE(BODY, HEADS ",\"retries\":-1", INFO "," TAG)),
+              "retries is not between 0 and 1000000");
+    CHECK_STR(why(MESSAGE(BODY, HEADS ",\"retries\":1.5", INFO "," TAG)),
+              "retries is not a whole number");
     CHECK_STR(why(MESSAGE("%%%", HEADS, INFO "," TAG)), "the body is not base64");
     CHECK_STR(why("[]"), "the message has no headers and properties");
     CHECK(strstr(why("{\"body\":\"" BODY
