@@ -112,7 +112,7 @@ struct pg {
     bool unseen;        /* one was sent since */
     /* beat, ask */
     struct pg_conn to_beat, to_ask;
-    int64_t next_count_ns, next_upkeep_ns, next_reap_ns, next_look_ns;
+    int64_t next_count_ns, next_upkeep_ns, next_reap_ns, next_warning_ns, next_look_ns;
 };
 
 struct pg_flow {
@@ -147,6 +147,9 @@ void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns); /* lock he
 /* postgres_declare.c.  Claim thread: the database knows the room's kinds as they are declared,
  * and that this node has them; pg->kinds are their ids. */
 bool pg_declare(struct pg *pg, const struct shared_room *room, int64_t node, struct err *err);
+
+/* postgres_health.c, ask thread: metrics of dead rows and what keeps them; warns. */
+bool pg_observe(struct pg *pg, struct err *err);
 
 /* postgres_settings.c: what an operator set of queues.  The columns begin at `first`. */
 #define PG_SETTINGS                                                                                \

@@ -1016,9 +1016,16 @@ for _, driver in ipairs(DRIVERS) do
     feature("can be pushed by any client of the database", "SQL", function()
       local id = backend.push("c.echo", '{"a": [1, 2]}')
       assert.same({ a = { 1, 2 } }, wait_state(node, id, "done").result.args)
-      local nobody = node:admin("/jobs/" .. ("%d"):format(backend.push("x.nobody", "{}")))
-      assert.equal("ready", nobody.state)
-      assert.same({ { code = "held" } }, nobody.why)
+      assert.is_truthy(server.wait_for(function()
+        local metrics = node:get("/metrics").body
+        return metrics:match("maru_jobs_postgres_dead_tuples %d")
+          and metrics:match("maru_jobs_postgres_oldest_xact_seconds %d")
+      end, 10))
+      local path = "/jobs/" .. ("%d"):format(backend.push("x.nobody", "{}"))
+      assert.is_truthy(server.wait_for(function() -- a node that has just come says what it has with its first beat
+        return node:admin(path).why[1].code == "held"
+      end, 10))
+      assert.equal("ready", node:admin(path).state)
     end)
   end)
 end
