@@ -96,6 +96,8 @@ static bool save_step(struct wf *f, const struct wf_ref *ref, const struct wf_en
     return f->store->end_step(f, ref->run, &over);
 }
 
+/* A step that has ended is as it was: of a run that could not go on, a dead job that was retried
+ * runs by itself. */
 bool wf_ended(struct wf *f, const struct wf_ref *ref, const struct wf_end *end)
 {
     struct wf_run run;
@@ -103,7 +105,8 @@ bool wf_ended(struct wf *f, const struct wf_ref *ref, const struct wf_end *end)
     wf_ids_add(&f->w->ended, end->job);
     int is = wf_load(f, ref->run, &run);
     bool ok = is >= 0;
-    if (is == 1 && (is = wf_load_step(f, ref->run, ref->seq, &step)) == 1) {
+    if (is == 1 && (is = wf_load_step(f, ref->run, ref->seq, &step)) == 1 &&
+        step.state == WF_QUEUED) {
         run.active--;
         ok = save_step(f, ref, end);
         if (ok && run.state == WORKFLOW_RUNNING)

@@ -158,6 +158,9 @@ M.routes = {
     return 200, { id = app.workflows:group({ { "add", { n = 1 } }, { "bad", { n = 2 } }, { "bad", { n = 3 } } },
       { key = req:json().key }) }
   end,
+  ["POST /held"] = function(app, req)
+    return 200, { id = app.workflows:group({ { "add", { n = 1 }, { delay = "1h" } } }, { key = req:json().key }) }
+  end,
   ["POST /chain"] = function(app)
     return 200, { id = app.workflows:chain({ { "add", { n = 1 } }, { "add", { n = 2 } }, { "add", { n = 3 } } }) }
   end,
@@ -360,6 +363,24 @@ for _, driver in ipairs(DRIVERS) do
       assert.truthy(server.wait_for(function()
         return node:get("/heard").json.heard == run.error
       end, 10))
+    end)
+
+    it("stay as they are when a dead job of theirs is retried and another run has their key", function()
+      local id = post(node, "/group", { key = "held" }).id
+      local run = wait_state(node, id, "failed")
+      server.wait_for(function()
+        run = run_of(node, id)
+        return run.active == 0
+      end)
+      local holder = post(node, "/held", { key = "held" }).id
+      local job = ("/jobs/%d"):format(run.steps[2].job)
+      assert.is_nil(node:admin(job .. "/retry", "POST", {}).status)
+      assert.truthy(server.wait_for(function()
+        return node:admin(job).state == "dead"
+      end, 20))
+      run = run_of(node, id)
+      assert.same({ "failed", 0, "failed" }, { run.state, run.active, run.steps[2].state })
+      assert.is_true(post(node, "/cancel/" .. ("%d"):format(holder)).ok)
     end)
 
     it("go on where they failed when the dead job is retried", function()
