@@ -574,8 +574,11 @@ BEGIN
     SELECT j.id, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.scheduled_at, c.at,
       maru.now(), j.uniq, j.key, format('quarantined: took the process down %s times', j.crashes), j.args, j.extra
     FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND j.id = ANY(doomed);
-  DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = c.id AND j.id = ANY(doomed)
-    AND fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = j.id;
+  INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
+    SELECT (SELECT value FROM maru.meta WHERE key = 'half'), j.id, 4, j.flow, j.prio, j.attempt, j.max_attempts, j.created_at, c.at,
+      maru.now() FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND c.cancel AND NOT j.id = ANY(doomed);
+  DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = c.id
+    AND (j.id = ANY(doomed) OR c.cancel) AND fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = j.id;
   INSERT INTO maru.stray(job, extra, fin, started_at, attempt, error)
     SELECT j.id, j.extra, CASE WHEN j.id = ANY(doomed) THEN 3 ELSE 4 END, c.at, j.attempt,
       CASE WHEN j.id = ANY(doomed) THEN format('quarantined: took the process down %s times', j.crashes) END

@@ -156,3 +156,6 @@ CREATE TABLE maru.bucket(what smallint NOT NULL, id int NOT NULL, key text NOT N
 CREATE INDEX bucket_wake ON maru.bucket(wake_at) WHERE wake_at IS NOT NULL;
 DROP FUNCTION IF EXISTS maru.take(bigint, int, smallint, int, int, int, bigint, bigint);
 DROP FUNCTION IF EXISTS maru.unpark(int[], text[]);
+
+-- version 9
+-- (functions only)
