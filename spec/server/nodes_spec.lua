@@ -19,6 +19,7 @@ M.jobs = {
 }
 M.routes = {
   ["POST /poison"] = function(app) return 200, { id = app.jobs:push("poison", {}) } end,
+  ["POST /alone"] = function(app) return 200, { id = app.jobs:push("poison", {}, { unique = "alone" }) } end,
   ["POST /many"] = function(app, req)
     local body = req:json()
     local list = {}
@@ -168,6 +169,26 @@ for name, how in pairs(BROKERS) do
       assert(server.wait_for(function()
         return not runner(nodes, id)
       end, 30), "it is not cancelled")
+      -- A cancel that the server never heard of, for it died, holds all the same.
+      id = nodes[1]:post("/alone", {}).json.id
+      local node = assert(server.wait_for(function()
+        return runner(nodes, id)
+      end, 30), "nobody runs the next one")
+      local child = node:server_pid()
+      node:signal("STOP", child)
+      local other = node == nodes[1] and nodes[2] or nodes[1]
+      assert.is_nil(other:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+      node:signal("KILL", child)
+      assert(server.wait_for(function()
+        job = other:admin("/jobs/" .. ("%d"):format(id))
+        return job.state == "cancelled"
+      end, 30), "it is " .. tostring(job and job.state))
+      local again
+      assert(server.wait_for(function()
+        again = other:post("/alone", {}).json.id
+        return again
+      end, 10), "its unique key stays taken")
+      assert.is_nil(other:admin("/jobs/" .. ("%d"):format(again) .. "/cancel", "POST", {}).status)
     end)
   end)
 end

@@ -3,6 +3,7 @@ local id, now_ns = ARGV[2], ARGV[3]
 local job = P .. 'job:' .. id
 local h = call('HMGET', job, 'state', 'uuid', 'unique', 'queue')
 if h[1] == 'running' then
+  call('HSET', job, 'asked', 1) -- should its node not live to hear of it
   call('PUBLISH', P .. 'cancel', id)
   return 'running'
 end

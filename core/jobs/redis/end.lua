@@ -73,7 +73,7 @@ local function over(e, job, h)
     set[#set + 1] = e.result
   end
   call(unpack(set))
-  call('HDEL', job, 'tag', 'm', 'list', 'unique', 'held', 'spare')
+  call('HDEL', job, 'tag', 'm', 'list', 'unique', 'held', 'spare', 'asked')
   call('ZREM', P .. 'open', e.id)
   member_over(job, e.state == 'done', now_ns)
   step_over(e.id)
@@ -99,7 +99,7 @@ end
 
 local function again(e, job, h)
   call('HSET', job, 'state', e.state, 'attempt', e.attempt)
-  call('HDEL', job, 'tag', 'held', 'spare')
+  call('HDEL', job, 'tag', 'held', 'spare', 'asked')
   if h.scope and h.unique then
     call('SET', P .. 'unique:' .. h.unique, e.id, 'NX') -- if another has it now, both go on
   end

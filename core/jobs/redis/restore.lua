@@ -3,11 +3,11 @@ local visible, token, restored = tonumber(ARGV[2]), ARGV[3], 0
 
 local function came_back(id)
   local job = P .. 'job:' .. id
-  local h = call('HMGET', job, 'spare', 'held', 'kind', 'queue', 'key', 'scope', 'unique', 'node', 'lost')
+  local h = call('HMGET', job, 'spare', 'held', 'kind', 'queue', 'key', 'scope', 'unique', 'node', 'lost', 'asked')
   call('ZREM', P .. 'lease', id)
   release(id, h[2], h[3], h[4], h[5])
-  call('HSET', job, 'state', 'ready')
-  call('HDEL', job, 'tag', 'held', 'spare')
+  call('HSET', job, 'state', h[10] and 'cancelled' or 'ready') -- whoever claims it ends it
+  call('HDEL', job, 'tag', 'held', 'spare', 'asked')
   if h[6] and h[7] then
     call('SET', P .. 'unique:' .. h[7], id, 'NX')
   end
