@@ -13,7 +13,7 @@
 #include "cron/cron.h"
 #include "jobs/admin.h"
 #include "jobs/schedules.h"
-#include "jobs/workflow.h"
+#include "jobs/workflow/workflow.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "server_parts.h"

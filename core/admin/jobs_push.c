@@ -3,7 +3,7 @@
 #include "admin/internal.h"
 #include "base/mem.h"
 #include "jobs/jobs.h"
-#include "jobs/workflow.h"
+#include "jobs/workflow/workflow.h"
 
 struct push_call {
     struct jobs_push push; /* first */

@@ -1,6 +1,6 @@
 /* workflows.c -- runs of workflows: what is there, and what an operator changes of one. */
 
-#include "jobs/workflow.h"
+#include "jobs/workflow/workflow.h"
 
 #include "admin/internal.h"
 #include "base/mem.h"

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "bind/jobs_lua.h"
-#include "jobs/celery_text.h"
+#include "jobs/celery/text.h"
 #include "vm/args.h"
 
 #define USAGE "app.jobs:push_celery(task, [args], [kwargs], [options])"

@@ -8,7 +8,7 @@
 #include "bind/bind.h"
 #include "bind/jobs_lua.h"
 #include "bind/store_lua.h"
-#include "jobs/workflow.h"
+#include "jobs/workflow/workflow.h"
 #include "vm/args.h"
 #include "vm/host.h"
 #include "vm/task.h"

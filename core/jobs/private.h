@@ -246,7 +246,7 @@ struct push_op {
     bool replace;
     int64_t replaced; /* id of the queued job whose work this is now; or 0 */
     bool refused;     /* a shared record cannot take it: ERR_INVALID */
-    uint8_t round;    /* redis_push.c */
+    uint8_t round;    /* redis/push.c */
     bool published;
     void (*ran)(struct jobs_push *push);
     struct sqlite_write write; /* inside a store:tx */
@@ -693,7 +693,7 @@ void print_job(struct buf *out, const struct job *job); /* lock held */
 void print_record(struct buf *out, struct jobs *jobs, const struct fin_record *record,
                   struct str args);
 
-/* workflow*.c: runs of workflows take part in the record's transactions.  Nothing to do when
+/* workflow/: runs of workflows take part in the record's transactions.  Nothing to do when
  * jobs->workflows is NULL. */
 bool workflow_open_sqlite(struct jobs *jobs, struct sqlite_conn *conn,
                           struct err *err); /* with the schema */
@@ -708,7 +708,7 @@ void workflow_take(struct jobs *jobs);                             /* lock held,
 bool workflow_is_graph_step(const struct jobs *jobs, int64_t job); /* writer thread, as below */
 /* Whether it is a step's job, and its end is one of the step. */
 bool workflow_is_step(const struct jobs *jobs, const struct job *job);
-/* record: as the store of these runs wants it (workflow_store.h). */
+/* record: as the store of these runs wants it (workflow/store.h). */
 bool workflow_record(struct jobs *jobs, void *record, struct err *err);
 void workflow_committed(struct jobs *jobs);
 void workflow_failed(struct jobs *jobs, const struct err *err);

@@ -6,7 +6,7 @@
 #include <lua.h>
 
 #include "base/mem.h"
-#include "jobs/workflow.h"
+#include "jobs/workflow/workflow.h"
 #include "vm/internal.h"
 
 /* Each reads field `key` of the table on top of the stack. */

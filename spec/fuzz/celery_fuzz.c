@@ -4,10 +4,10 @@
 #include <stdlib.h>
 
 #include "base/json.h"
-#include "jobs/celery_follow.h"
-#include "jobs/celery_message.h"
-#include "jobs/celery_result.h"
-#include "jobs/celery_text.h"
+#include "jobs/celery/follow.h"
+#include "jobs/celery/message.h"
+#include "jobs/celery/result.h"
+#include "jobs/celery/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,8 +5,8 @@
 
 #include "base/json.h"
 #include "base/json_pick.h"
-#include "jobs/celery_message.h"
-#include "jobs/celery_request.h"
+#include "jobs/celery/message.h"
+#include "jobs/celery/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

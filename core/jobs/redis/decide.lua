@@ -1,5 +1,5 @@
 -- Behind common.lua, put.lua and, as functions, end.lua (finish_all), cancel.lua and retry.lua: what a decision about
--- a run of a workflow comes to (workflow_redis.h), all of it or nothing.
+-- a run of a workflow comes to (workflow/redis.h), all of it or nothing.
 --
 -- P now_ns count and the arguments of end.lua for no job or one, then from the place that the last argument says:
 -- run ("" = none) its version ("" = it is new) token, key that has to be free or the run's ("" = none), stray job ("" =

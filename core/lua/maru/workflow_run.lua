@@ -1,5 +1,5 @@
 --- One step of a workflow: the job's arguments become `run`, what the handler returns becomes the move that
--- core/jobs/workflow_graph.c makes in the commit that ends the job: { set, remove, next, wait, each }. Of a step with
+-- core/jobs/workflow/graph.c makes in the commit that ends the job: { set, remove, next, wait, each }. Of a step with
 -- each = true it is one item's result, whatever it is.
 local units = require "maru.units"
 local words = require "maru.words"

@@ -2,7 +2,7 @@
 
 #include "base/arena.h"
 #include "base/json_pick.h"
-#include "jobs/celery_follow.h"
+#include "jobs/celery/follow.h"
 
 static struct arena *arena;
 static struct celery_follow f;

@@ -6,10 +6,10 @@
 #include "base/json.h"
 #include "base/json_pick.h"
 #include "base/sys.h"
-#include "jobs/celery_message.h"
-#include "jobs/celery_request.h"
-#include "jobs/celery_result.h"
-#include "jobs/celery_text.h"
+#include "jobs/celery/message.h"
+#include "jobs/celery/request.h"
+#include "jobs/celery/result.h"
+#include "jobs/celery/text.h"
 
 #define EVIDENCE "../shared/evidence/celery/01-published-messages.jsonl"
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "jobs/host.h"
-#include "jobs/workflow.h"
+#include "jobs/workflow/workflow.h"
 #include "storage/sqlite.h"
 
 static inline void flow_set_decl(struct host *h, const struct workflow_decl *decl,

@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "jobs/power_model.h"
-#include "jobs/workflow_private.h"
+#include "jobs/workflow/private.h"
 
 enum {
     COURSE_RUNS = 40000,

@@ -9,7 +9,7 @@
 #include "jobs/power_course.h"
 #include "jobs/power_model.h"
 #include "jobs/power_vfs.h"
-#include "jobs/workflow.h"
+#include "jobs/workflow/workflow.h"
 #include "test.h"
 
 enum { ROUNDS = 60, LIFE = 25, KEYS = 6, INSTANTS = 5, HANGING = 4, RESULT_BYTES = 48 };

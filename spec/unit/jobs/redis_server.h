@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "jobs/redis_conn.h"
+#include "jobs/redis/conn.h"
 
 struct redis_server {
     char dir[64], url[64];

@@ -4,8 +4,8 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json_pick.h"
-#include "jobs/celery_message.h"
-#include "jobs/redis_scripts.h"
+#include "jobs/celery/message.h"
+#include "jobs/redis/scripts.h"
 #include "redis_server.h"
 
 #define P "maru:"

@@ -1,0 +1,402 @@
+#include "jobs/redis/conn.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+struct redis {
+    redisContext *c;
+    struct timeval timeout;
+};
+
+/* -- the URL -- */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static char *unescaped(struct str s)
+{
+    char *out = mem_alloc(s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int high = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+        out[n++] = low >= 0 ? (char)(high * 16 + low) : s.p[i];
+        i += low >= 0 ? 2 : 0;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+static bool small_number(struct str s, int most, int *out)
+{
+    long long value;
+    if (!str_int64(s, &value) || value < 0 || value > most)
+        return false;
+    *out = (int)value;
+    return true;
+}
+
+static void take_credentials(struct str *rest, struct redis_url *out)
+{
+    size_t at = rest->n;
+    while (at > 0 && rest->p[at - 1] != '@')
+        at--;
+    if (at == 0)
+        return;
+    struct str credentials = str_n(rest->p, at - 1);
+    struct str user = str_split(&credentials, ':');
+    bool has_password = user.p + user.n < rest->p + at - 1;
+    out->user = user.n && has_password ? unescaped(user) : NULL;
+    out->password = unescaped(has_password ? credentials : user);
+    *rest = str_n(rest->p + at, rest->n - at);
+}
+
+bool redis_url_parse(struct str text, struct redis_url *out, struct err *err)
+{
+    *out = (struct redis_url){.port = 6379};
+    if (str_starts(text, STR("rediss://")))
+        return err_set(err, ERR_INVALID, "jobs.url: rediss:// (TLS) is not supported");
+    if (!str_starts(text, STR("redis://")))
+        return err_set(err, ERR_INVALID,
+                       "jobs.url: must be redis://[user:password@]host[:port][/db]");
+    struct str rest = str_n(text.p + 8, text.n - 8);
+    take_credentials(&rest, out);
+    struct str place = str_split(&rest, '/');
+    bool bracket = place.n && *place.p == '[';
+    size_t host_n = bracket ? str_find(place, ']') : str_find(place, ':');
+    struct str host = str_n(place.p + bracket, host_n - bracket);
+    struct str port =
+        str_n(place.p + host_n + bracket, place.n > host_n ? place.n - host_n - bracket : 0);
+    out->host = host.n ? str_dup(host) : mem_strdup("127.0.0.1");
+    bool ok = (port.n == 0 || (*port.p == ':' &&
+                               small_number(str_n(port.p + 1, port.n - 1), 65535, &out->port))) &&
+              (rest.n == 0 || small_number(rest, 1 << 20, &out->db));
+    if (ok)
+        return true;
+    redis_url_fini(out);
+    return err_set(err, ERR_INVALID, "jobs.url: the port or the number of the database is wrong");
+}
+
+void redis_url_fini(struct redis_url *url)
+{
+    mem_free(url->host);
+    mem_free(url->user);
+    mem_free(url->password);
+    *url = (struct redis_url){0};
+}
+
+/* -- arguments -- */
+
+void redis_arg(struct redis_args *a, struct str value)
+{
+    invariant(a->count < REDIS_ARGS);
+    a->p[a->count] = value.p;
+    a->n[a->count++] = value.n;
+}
+
+void redis_arg_c(struct redis_args *a, const char *value)
+{
+    redis_arg(a, str_c(value));
+}
+
+void redis_arg_int(struct redis_args *a, int64_t value)
+{
+    invariant(a->number_count < REDIS_ARGS / 4);
+    char *text = a->numbers[a->number_count++];
+    snprintf(text, sizeof a->numbers[0], "%lld", (long long)value);
+    redis_arg_c(a, text);
+}
+
+void redis_arg_score(struct redis_args *a, int64_t wall_ns)
+{
+    invariant(a->number_count < REDIS_ARGS / 4);
+    char *text = a->numbers[a->number_count++];
+    snprintf(text, sizeof a->numbers[0], "%lld.%06d", (long long)(wall_ns / NS_PER_SECOND),
+             (int)(wall_ns % NS_PER_SECOND / 1000));
+    redis_arg_c(a, text);
+}
+
+bool redis_args_full(const struct redis_args *a, int more)
+{
+    return a->count + more > REDIS_ARGS - 8 || a->number_count + more > REDIS_ARGS / 4;
+}
+
+/* -- commands -- */
+
+static void broken(struct redis *r, struct err *err)
+{
+    bool late = r->c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
+    err_set(err, ERR_IO, "redis: %s", late ? "no answer in time" : r->c->errstr);
+}
+
+static redisReply *checked(redisReply *reply, struct err *err)
+{
+    if (reply->type != REDIS_REPLY_ERROR)
+        return reply;
+    bool no_entry = strncmp(reply->str, "NOAUTH", 6) == 0 ||
+                    strncmp(reply->str, "WRONGPASS", 9) == 0 ||
+                    strncmp(reply->str, "NOPERM", 6) == 0;
+    /* Another connection may reach a server that is ready, or the master. */
+    bool not_now = strncmp(reply->str, "LOADING", 7) == 0 ||
+                   strncmp(reply->str, "READONLY", 8) == 0 ||
+                   strncmp(reply->str, "MASTERDOWN", 10) == 0;
+    err_set(err,
+            no_entry  ? ERR_FORBIDDEN
+            : not_now ? ERR_IO
+                      : ERR_INVALID,
+            "redis: %s", reply->str);
+    freeReplyObject(reply);
+    return NULL;
+}
+
+redisReply *redis_call(struct redis *r, const struct redis_args *args, struct err *err)
+{
+    void *reply = NULL;
+    if (redisAppendCommandArgv(r->c, args->count, (const char **)(uintptr_t)args->p, args->n) !=
+            REDIS_OK ||
+        redisGetReply(r->c, &reply) != REDIS_OK || !reply) {
+        broken(r, err);
+        return NULL;
+    }
+    return checked(reply, err);
+}
+
+redisReply *redis_vcommand(struct redis *r, struct err *err, const char *format, va_list list)
+{
+    redisReply *reply = redisvCommand(r->c, format, list);
+    if (!reply) {
+        broken(r, err);
+        return NULL;
+    }
+    return checked(reply, err);
+}
+
+redisReply *redis_command(struct redis *r, struct err *err, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    redisReply *reply = redis_vcommand(r, err, format, list);
+    va_end(list);
+    return reply;
+}
+
+static bool did(struct redis *r, redisReply *reply)
+{
+    (void)r;
+    if (reply)
+        freeReplyObject(reply);
+    return reply != NULL;
+}
+
+static bool enter(struct redis *r, const struct redis_url *url, const char *name, struct err *err)
+{
+    if (url->password && url->user &&
+        !did(r, redis_command(r, err, "AUTH %s %s", url->user, url->password)))
+        return false;
+    if (url->password && !url->user && !did(r, redis_command(r, err, "AUTH %s", url->password)))
+        return false;
+    if (url->db && !did(r, redis_command(r, err, "SELECT %d", url->db)))
+        return false;
+    struct err refused = {0}; /* the name is for people who look at CLIENT LIST */
+    if (did(r, redis_command(r, &refused, "CLIENT SETNAME %s", name)) || !r->c->err)
+        return true;
+    *err = refused;
+    return false;
+}
+
+struct redis *redis_open(const struct redis_url *url, const char *name, int timeout_ms,
+                         struct err *err)
+{
+    struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    struct redis *r = mem_zero(1, sizeof *r);
+    r->timeout = timeout;
+    r->c = redisConnectWithTimeout(url->host, url->port, timeout);
+    invariant(r->c);
+    if (r->c->err) {
+        err_set(err, ERR_IO, "redis at %s:%d: %s", url->host, url->port, r->c->errstr);
+    } else {
+        redisSetTimeout(r->c, timeout);
+        redisEnableKeepAlive(r->c);
+        if (enter(r, url, name, err))
+            return r;
+    }
+    redis_close(r);
+    return NULL;
+}
+
+void redis_close(struct redis *r)
+{
+    if (!r)
+        return;
+    redisFree(r->c);
+    mem_free(r);
+}
+
+int redis_fd(const struct redis *r)
+{
+    return r->c->fd;
+}
+
+/* -- scripts -- */
+
+void redis_script_init(struct redis_script *script)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    invariant(EVP_Digest(script->text, strlen(script->text), digest, &n, EVP_sha1(), NULL) &&
+              n == 20);
+    for (unsigned i = 0; i < n; i++)
+        snprintf(script->sha + 2 * i, 3, "%02x", digest[i]);
+}
+
+static redisReply *eval(struct redis *r, const char *how, const char *what,
+                        const struct redis_args *args, struct err *err)
+{
+    struct redis_args *all = mem_alloc(sizeof *all);
+    all->count = all->number_count = 0;
+    redis_arg_c(all, how);
+    redis_arg_c(all, what);
+    redis_arg_c(all, "0");
+    invariant(args->count <= REDIS_ARGS - 3);
+    memcpy(all->p + 3, args->p, (size_t)args->count * sizeof *all->p);
+    memcpy(all->n + 3, args->n, (size_t)args->count * sizeof *all->n);
+    all->count += args->count;
+    redisReply *reply = redis_call(r, all, err);
+    mem_free(all);
+    return reply;
+}
+
+redisReply *redis_eval(struct redis *r, const struct redis_script *script,
+                       const struct redis_args *args, struct err *err)
+{
+    redisReply *reply = eval(r, "EVALSHA", script->sha, args, err);
+    if (reply || strncmp(err->message, "redis: NOSCRIPT", 15) != 0)
+        return reply;
+    err_clear(err);
+    return eval(r, "EVAL", script->text, args, err);
+}
+
+bool redis_multi(struct redis *r, const struct redis_script *script, struct err *err)
+{
+    /* Not loaded before: the server may forget it until the transaction is done. */
+    return did(r, redis_command(r, err, "MULTI")) &&
+           did(r, redis_command(r, err, "SCRIPT LOAD %s", script->text));
+}
+
+bool redis_queue(struct redis *r, const struct redis_script *script, const struct redis_args *args,
+                 struct err *err)
+{
+    return did(r, eval(r, "EVALSHA", script->sha, args, err));
+}
+
+static void set_timeout(struct redis *r, int timeout_ms)
+{
+    redisSetTimeout(r->c, (struct timeval){timeout_ms / 1000, timeout_ms % 1000 * 1000});
+}
+
+/* words[0 … 2] are made here. */
+static redisReply *call_words(struct redis *r, const char *command, const char *script,
+                              const char **words, size_t *lengths, int count, struct err *err)
+{
+    void *reply = NULL;
+    words[0] = command;
+    words[1] = script;
+    words[2] = "0";
+    for (int i = 0; i < 3; i++)
+        lengths[i] = strlen(words[i]);
+    if (redisAppendCommandArgv(r->c, count, words, lengths) != REDIS_OK ||
+        redisGetReply(r->c, &reply) != REDIS_OK || !reply) {
+        broken(r, err);
+        return NULL;
+    }
+    return checked(reply, err);
+}
+
+redisReply *redis_eval_words(struct redis *r, const struct redis_script *script,
+                             const char *const *words, const size_t *lengths, int count,
+                             int timeout_ms, struct err *err)
+{
+    size_t total = (size_t)count + 3;
+    const char **all = mem_alloc(total * sizeof *all);
+    size_t *n = mem_alloc(total * sizeof *n);
+    memcpy(all + 3, words, (size_t)count * sizeof *all);
+    memcpy(n + 3, lengths, (size_t)count * sizeof *n);
+    set_timeout(r, timeout_ms);
+    redisReply *reply = call_words(r, "EVALSHA", script->sha, all, n, (int)total, err);
+    if (!reply && strncmp(err->message, "redis: NOSCRIPT", 15) == 0) {
+        err_clear(err);
+        reply = call_words(r, "EVAL", script->text, all, n, (int)total, err);
+    }
+    redisSetTimeout(r->c, r->timeout);
+    mem_free(all);
+    mem_free(n);
+    return reply;
+}
+
+redisReply *redis_exec(struct redis *r, bool ok, int timeout_ms, struct err *err)
+{
+    struct err ignored = {0};
+    if (!ok) {
+        did(r, redis_command(r, &ignored, "DISCARD"));
+        return NULL;
+    }
+    set_timeout(r, timeout_ms);
+    redisReply *reply = redis_command(r, err, "EXEC");
+    redisSetTimeout(r->c, r->timeout);
+    for (size_t i = 0; reply && i < reply->elements; i++)
+        if (reply->element[i]->type == REDIS_REPLY_ERROR) {
+            err_set(err, ERR_INVALID, "redis: %s", reply->element[i]->str);
+            freeReplyObject(reply);
+            return NULL;
+        }
+    return reply;
+}
+
+redisReply *redis_receive(struct redis *r, int timeout_ms, struct err *err)
+{
+    void *reply = NULL;
+    struct pollfd fd = {.fd = r->c->fd, .events = POLLIN};
+    if (redisGetReplyFromReader(r->c, &reply) != REDIS_OK) {
+        broken(r, err);
+        return NULL;
+    }
+    if (!reply && poll(&fd, 1, timeout_ms) > 0 &&
+        (redisBufferRead(r->c) != REDIS_OK || redisGetReplyFromReader(r->c, &reply) != REDIS_OK)) {
+        broken(r, err);
+        return NULL;
+    }
+    return reply;
+}
+
+struct str redis_text(const redisReply *reply)
+{
+    bool text = reply && (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS);
+    return text ? str_n(reply->str, reply->len) : str_n("", 0);
+}
+
+struct str redis_item(const redisReply *reply, size_t i)
+{
+    bool there = reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements;
+    return there ? redis_text(reply->element[i]) : str_n("", 0);
+}
+
+int64_t redis_int(const redisReply *reply)
+{
+    long long value = 0;
+    if (reply && reply->type == REDIS_REPLY_INTEGER)
+        return reply->integer;
+    str_int64(redis_text(reply), &value);
+    return value;
+}
