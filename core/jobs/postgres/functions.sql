@@ -559,6 +559,8 @@ CREATE OR REPLACE FUNCTION maru.recover(gone bigint, blamed bigint[], how text D
 DECLARE most int := CASE WHEN blamed IS NULL THEN 3 ELSE 2 END; doomed bigint[];
   batches bigint[]; none bigint[]; over bigint[]; n int; k int[]; s text[]; who text;
 BEGIN
+  -- Each statement sees what was committed before it: neither a cancel nor a late end may come in between.
+  PERFORM 1 FROM maru.claimed WHERE node = gone FOR UPDATE;
   SELECT name INTO who FROM maru.node WHERE id = gone;
   PERFORM maru.log_attempts(array_agg(c.id), array_agg(j.attempt + 1), array_agg(j.attempt + j.crashes + 1), array_agg(c.at),
       array_agg(maru.now()), array_agg(format('%s; %s of %s times', coalesce(how, 'the lease of its node ran out while this'
