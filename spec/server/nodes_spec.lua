@@ -96,6 +96,9 @@ describe("three nodes on one database", function()
       lost = lost + (ended[id] and 0 or 1)
     end
     assert.equal(0, lost)
+    -- A claim that found nothing says that nothing is due: it is not asked again before somebody has pushed.
+    assert.equal("nothing", database:sql([[select coalesce(c.run_at::text, 'nothing')
+      from (select id from maru.node limit 1) n, lateral maru.claim(n.id, '{}', 1) c]]))
     print(("# %d jobs; push %.0f/s in bulk; node3 died with %s claimed, free after %.1f s; all done at %.1f s"):format(
       #pushed, rate, left, back - died, over - began))
   end)

@@ -463,7 +463,8 @@ BEGIN
       NULL::bigint, CASE WHEN left_ <= 0 OR more THEN 0 ELSE least((SELECT min(d.run_at) FROM maru.flow fl
         CROSS JOIN (VALUES (0::smallint), (1), (2)) w(prio) CROSS JOIN LATERAL (SELECT r.run_at FROM maru.ready r
           WHERE r.flow = fl.id AND r.prio = w.prio AND r.run_at > t ORDER BY r.run_at LIMIT 1) d WHERE fl.kind = ANY(kinds)) - t,
-        greatest(least(next_at, (SELECT min(b.wake_at) FROM maru.bucket b WHERE b.wake_at IS NOT NULL)) - t, 5000000)) END,
+        (SELECT greatest(v.at - t, 5000000) FROM (SELECT least(next_at, (SELECT min(b.wake_at) FROM maru.bucket b)) AS at) v
+          WHERE v.at IS NOT NULL)) END,
       NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text;
 END $$;
 
