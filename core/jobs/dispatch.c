@@ -55,7 +55,7 @@ void unclaim(struct jobs *jobs, struct job *job)
     place_ready_front(jobs, job);
 }
 
-/* The record is: batch.c calls dispatch() when it has come up. */
+/* The record is: commit.c calls dispatch() when it has come up. */
 static bool behind(const struct jobs *jobs)
 {
     int64_t updates = jobs->pending.updates_n + jobs->updates_writing;

@@ -85,7 +85,7 @@ const struct jobs_driver *jobs_driver_named(const char *name); /* NULL: there is
 
 void schedules_answer(struct jobs_schedules *s);
 
-/* batch.c, for drivers; no lock.  batch_take() moves what is pending into jobs->batch;
+/* commit.c, for drivers; no lock.  batch_take() moves what is pending into jobs->batch;
  * after batch_over() the batch is answered, published or (err) pending again, and another
  * write may come. */
 void batch_take(struct jobs *jobs);

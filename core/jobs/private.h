@@ -575,8 +575,11 @@ void batch_add_update(struct batch *batch, struct update_op *op);
 void batch_add_revival(struct batch *batch, struct change_op *op);
 void batch_add_effect(struct batch *batch, struct effect *effect); /* takes it */
 void effect_free(struct effect *effect);
-void batch_drop(struct batch *batch); /* frees what a closed queue kept */
+void batch_drop(struct batch *batch);                  /* frees what a closed queue kept */
+void batch_move(struct batch *to, struct batch *from); /* all of it, sealed; `to` is empty */
 void batch_add_setting(struct batch *batch, struct setting_op *op);
+
+/* commit.c */
 void batch_setup(struct jobs *jobs); /* prepares jobs->write */
 
 /* refuse.c.  No lock: pushes and changes that wait for a commit that will not come hear so;
@@ -593,6 +596,11 @@ bool push_room(struct jobs *jobs, int count, struct err *err); /* lock held */
 bool push_name(struct jobs *jobs, struct job *job, const struct job_spec *spec, struct err *err);
 void push_fill_job(struct job *job, const struct job_spec *spec, int64_t now_wall); /* the rest */
 void push_fill(struct push_op *op, const struct job_spec *spec); /* all but names, from the first */
+/* Checks, names, ids, the unique key.  queue: hands it to the writer too; then the push may be over
+ * when this returns.  NULL with *err. */
+struct push_op *push_prepare(struct jobs *jobs, struct jobs_push *push, bool queue,
+                             const struct job_spec *spec, const struct str *args, int count,
+                             struct err *err);
 /* An admitted one, to the writer.  False, and op is freed: the queue has failed since. */
 bool push_hand_over(struct jobs *jobs, struct push_op *op, struct err *err);
 void push_free(struct push_op *op); /* with its jobs, which nobody else knows yet */
