@@ -119,13 +119,14 @@ describe("a plugin's program", function()
     local file = maru.dir .. "/pid"
     maru:post("/push", { script = stubborn(file) })
     local pid = started(file)
+    local folder = entries(maru.dir):match("%S+")
     server.write_plugins(maru.dir .. "/plugins", { tool = plugin(2) })
     assert.equal(0, select(2, maru:command_output("reload")))
     assert.truthy(ended(pid))
     assert.equal("1.0.2", maru:get("/alive").json.version)
-    assert(server.wait_for(function()
-      return entries(maru.dir) == ""
-    end), "folders are left: " .. entries(maru.dir))
+    assert(server.wait_for(function() -- the job, which was cut off, has another one when it runs again
+      return not entries(maru.dir):find(folder, 1, true)
+    end), "folder is left: " .. folder)
   end)
 
   it("ends when the server stops", function()
