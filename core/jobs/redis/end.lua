@@ -1,7 +1,8 @@
 -- P now_ns count, then for each: id fence end state meta ttl error result message list run_at
 -- attempt group part index expected body_list body, count and (list, message) pairs to push, count
 -- and (uuid, meta) pairs.  end: "over" (state done|dead|cancelled|expired), "again" (state
--- ready|delayed: the message, in front if run_at is "front"), "bad" (quarantine, error is the
+-- ready|delayed: the message, in front if run_at is "front"; a job whose cancel was asked for is
+-- cancelled then), "bad" (quarantine, error is the
 -- reason).  -> for each "ok", "stale", or, when the part would complete its chord and `expected` is
 -- not the number of parts there: {member, score, ...} of those, and nothing was changed.
 local now_ns, n, at, out = ARGV[2], tonumber(ARGV[3]), 4, {}
@@ -97,8 +98,16 @@ local function over(e, job, h)
   end
 end
 
+local function lies_until(e, job, h, due)
+  call('HSET', job, 'm', e.message, 'list', e.list, 'run_at', ns(due))
+  call('ZADD', P .. 'eta', due, e.id)
+  count(h.queue, 'delayed', 1)
+end
+
 local function again(e, job, h)
-  call('HSET', job, 'state', e.state, 'attempt', e.attempt)
+  -- A cancel that its node has not heard of: the message goes back at once, and whoever claims it ends it.
+  local state = h.asked and 'cancelled' or e.state
+  call('HSET', job, 'attempt', e.attempt)
   call('HDEL', job, 'tag', 'held', 'spare', 'asked')
   if h.scope and h.unique then
     call('SET', P .. 'unique:' .. h.unique, e.id, 'NX') -- if another has it now, both go on
@@ -106,15 +115,16 @@ local function again(e, job, h)
   if e.error ~= '' then
     call('HSET', job, 'error', e.error)
   end
-  if e.run_at == 'front' then
-    call('RPUSH', e.list, e.message)
-  elseif e.run_at == '' then
-    call('LPUSH', e.list, e.message)
+  if state == 'delayed' then
+    lies_until(e, job, h, e.run_at)
   else
-    call('HSET', job, 'm', e.message, 'list', e.list, 'run_at', ns(e.run_at))
-    call('ZADD', P .. 'eta', e.run_at, e.id)
-    count(h.queue, 'delayed', 1)
+    local r = redis.pcall(e.run_at == '' and 'LPUSH' or 'RPUSH', e.list, e.message)
+    if type(r) == 'table' and r.err then -- something else has the list's name: due.lua tries again
+      lies_until(e, job, h, string.format('%.0f', now + 60))
+      state = h.asked and state or 'delayed'
+    end
   end
+  call('HSET', job, 'state', state)
 end
 
 local function give(list, message)
@@ -124,7 +134,9 @@ local function give(list, message)
   end
 end
 
-local FIELDS = { 'fence', 'tag', 'unique', 'uuid', 'foreign', 'queue', 'held', 'kind', 'key', 'state', 'scope' }
+local FIELDS = {
+  'fence', 'tag', 'unique', 'uuid', 'foreign', 'queue', 'held', 'kind', 'key', 'state', 'scope', 'asked'
+}
 
 local function read(job)
   local h = {}

@@ -827,6 +827,95 @@ TEST(a_retry_and_what_follows_a_success_are_pushed_with_the_end)
     CHECK_STR(text("LINDEX %s 0", "next", NULL), "the next of the chain");
 }
 
+/* What became due. */
+static int due(void)
+{
+    redisReply *reply = redis_eval(r, &redis_due, begin(), &err);
+    int n = (int)redis_int(reply);
+    if (reply)
+        freeReplyObject(reply);
+    return n;
+}
+
+/* Job 1 is back with its message, of its first claim. */
+static const char *back(const char *state, const char *run_at)
+{
+    char *m = message("t.add", "u1", 1, 0, "", NULL);
+    const char *code = ended((struct ending){.id = "1",
+                                             .fence = "1",
+                                             .kind = "again",
+                                             .state = state,
+                                             .message = m,
+                                             .list = "q",
+                                             .run_at = run_at});
+    free(m);
+    return code;
+}
+
+TEST(a_job_that_goes_back_waits_while_something_else_has_its_lists_name)
+{
+    static const char *const places[] = {"", "front"};
+    for (int i = 0; i < 2; i++) {
+        fresh();
+        push("1", "u1", "q", "", "", 0);
+        CHECK_EQ(claimed(1), 1);
+        text("SET %s %s", "q", "text");
+        CHECK_STR(back("ready", places[i]), "ok");
+        CHECK_STR(text("HGET maru:job:1 %s", "state", NULL), "delayed");
+        text("DEL %s", "q", NULL);
+        CHECK_EQ(due(), 0);
+        text("ZADD maru:eta XX %s %s", "1", "1"); /* a minute later */
+        CHECK_EQ(due(), 1);
+        CHECK_STR(text("HGET maru:job:1 %s", "state", NULL), "ready");
+        CHECK_EQ(claimed(1), 1);
+    }
+}
+
+/* Job 1 is cancelled while it runs, which its node does not hear of. */
+static void cancel_unheard(void)
+{
+    static const char *const fields[] = {"1", "8000000000000000000", "{}", "60"};
+    struct redis_args *a = begin();
+    for (int i = 0; i < 4; i++)
+        redis_arg_c(a, fields[i]);
+    redisReply *reply = redis_eval(r, &redis_cancel, a, &err);
+    CHECK(str_eq_c(redis_text(reply), "running"));
+    freeReplyObject(reply);
+}
+
+static void check_cancelled(void)
+{
+    CHECK_STR(text("HGET maru:job:1 %s", "state", NULL), "cancelled");
+    redisReply *rows = claim(1);
+    REQUIRE(rows->elements == 1);
+    CHECK(str_eq_c(redis_item(rows->element[0], 4), "cancelled"));
+    freeReplyObject(rows);
+}
+
+TEST(a_job_that_goes_back_after_a_cancel_its_node_never_heard_of_is_cancelled)
+{
+    static const char *const ways[][2] = {
+        {"ready", "front"}, {"ready", ""}, {"delayed", "4000000000.5"}};
+    for (int i = 0; i < 3; i++) {
+        fresh();
+        push("1", "u1", "q", "", "", 0);
+        CHECK_EQ(claimed(1), 1);
+        cancel_unheard();
+        CHECK_STR(back(ways[i][0], ways[i][1]), "ok");
+        check_cancelled();
+    }
+    fresh(); /* also when it has to wait for its list */
+    push("1", "u1", "q", "", "", 0);
+    CHECK_EQ(claimed(1), 1);
+    cancel_unheard();
+    text("SET %s %s", "q", "text");
+    CHECK_STR(back("delayed", "4000000000.5"), "ok");
+    text("DEL %s", "q", NULL);
+    text("ZADD maru:eta XX %s %s", "1", "1");
+    CHECK_EQ(due(), 1);
+    check_cancelled();
+}
+
 TEST(a_dead_job_comes_back_and_a_queued_one_is_cancelled)
 {
     fresh();
