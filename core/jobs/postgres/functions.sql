@@ -530,11 +530,11 @@ BEGIN
       (SELECT array_agg((fin = 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":'),
       (SELECT array_agg((fin <> 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":')
     INTO ours, k, s, q, b, bd, bf FROM mine m LEFT JOIN maru.bounds y ON m.key IS NOT NULL AND y.flow = m.flow;
+  IF q IS NOT NULL THEN -- before lock 7001: a push that has such a key may be about to take that
+    PERFORM maru.keys_again(q);
+  END IF;
   IF k IS NOT NULL THEN
     PERFORM maru.open_keys(k, s, t);
-  END IF;
-  IF q IS NOT NULL THEN
-    PERFORM maru.keys_again(q);
   END IF;
   IF b IS NOT NULL THEN
     PERFORM maru.count_members(b, bd, bf);
