@@ -174,6 +174,10 @@ local DRIVERS = {
             server.shell("kill -9 " .. pid)
           end
         end,
+        --- How many jobs run under this limit, as the record counts them.
+        held = function(limit)
+          return tonumber(db:call("SCARD", "maru:held:" .. limit))
+        end,
         owner = function(id)
           return tonumber(db:call("HGET", ("maru:job:%d"):format(id), "node"):match("%-(%d+)$"))
         end,
@@ -593,6 +597,18 @@ for _, driver in ipairs(DRIVERS) do
       local plain = node:post("/batch", { kind = "nothing", n = 3 }).json.id
       assert.same({ 3, 0 }, { wait_batch(node, plain).succeeded, wait_batch(node, plain).failed })
       assert.is_nil(node:get("/batches/999999999").json.batch)
+    end)
+
+    feature("that follow a batch have the key of their kind, and its place is free when they end", "batches", function()
+      local done = { "keyed", { owner = "crowd", s = 30 } }
+      local job = wait_batch(node, node:post("/batch", { kind = "nothing", n = 2, done = done }).json.id).done_job
+      wait_state(node, job, "running")
+      assert.equal("crowd", node:admin(("/jobs/%d"):format(job)).key)
+      assert.is_nil(node:admin(("/jobs/%d/cancel"):format(job), "POST", {}).status)
+      wait_state(node, job, "cancelled")
+      if backend.held then
+        assert.equal(0, backend.held("K:c.keyed\ncrowd"))
+      end
     end)
 
     feature("of a batch are counted once, whichever nodes end them and die", "shared batches", function()

@@ -18,8 +18,8 @@ enum { UNTOUCHED_S = 31 * 24 * 3600 }; /* a batch of which no member ever ended 
 static const struct {
     const char *name;
     int at;
-} pushed[] = {{"last", 0}, {"uuid", 1}, {"kind", 2},      {"queue", 3},
-              {"list", 4}, {"max", 10}, {"priority", 12}, {NULL, 0}};
+} pushed[] = {{"last", 0}, {"uuid", 1},      {"kind", 2}, {"queue", 3},  {"list", 4},
+              {"max", 10}, {"priority", 12}, {"key", 13}, {"extra", 14}, {NULL, 0}};
 enum { PUSHED_MESSAGE = 5, PUSHED_BEFORE = 4 };
 
 static void field(struct redis_args *a, const char *name, struct str value)

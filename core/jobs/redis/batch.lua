@@ -18,10 +18,15 @@ end
 
 local function push_last(batch, counts, now_ns)
   local l = call('HMGET', batch, 'last', 'uuid', 'kind', 'queue', 'list', 'priority', 'max', 'args', 'before', 'head',
-    'tail', 'after')
+    'tail', 'after', 'key', 'extra')
   local job = P .. 'job:' .. l[1]
   call('HSET', job, 'uuid', l[2], 'kind', l[3], 'queue', l[4], 'priority', l[6], 'created', now_ns, 'run_at', now_ns,
     'max', l[7], 'args', l[8] .. counts .. '}', 'state', 'ready')
+  for i, name in ipairs({ 'key', 'extra' }) do
+    if l[12 + i] and l[12 + i] ~= '' then -- a batch that an older maru opened has neither
+      call('HSET', job, name, l[12 + i])
+    end
+  end
   call('ZADD', P .. 'open', l[1], l[1])
   call('SADD', P .. 'queues', l[4] .. '\n' .. l[3])
   local message = l[9] .. l[10] .. base64(counts .. l[11]) .. l[12]
@@ -29,7 +34,8 @@ local function push_last(batch, counts, now_ns)
   if type(r) == 'table' and r.err then
     call('LPUSH', P .. 'quarantine', cjson.encode({ reason = r.err, queue = l[4], at = now, message = message }))
   end
-  call('HDEL', batch, 'uuid', 'kind', 'queue', 'list', 'priority', 'max', 'args', 'before', 'head', 'tail', 'after')
+  call('HDEL', batch, 'uuid', 'kind', 'queue', 'list', 'priority', 'max', 'args', 'before', 'head', 'tail', 'after',
+    'key', 'extra')
 end
 
 local function member_over(job, won, now_ns)
