@@ -5,10 +5,11 @@
 
 extern const char redis_lua_batch[], redis_lua_cancel[], redis_lua_claim[], redis_lua_common[],
     redis_lua_decide[], redis_lua_step[], redis_lua_declare[], redis_lua_discard[], redis_lua_due[],
-    redis_lua_end[], redis_lua_forgo[], redis_lua_prune[], redis_lua_open_batch[], redis_lua_push[],
-    redis_lua_put[], redis_lua_recount[], redis_lua_relay[], redis_lua_renew[], redis_lua_restore[],
-    redis_lua_retry[], redis_lua_revoke[], redis_lua_rows[], redis_lua_see[], redis_lua_set_queue[],
-    redis_lua_sweep[], redis_lua_why[];
+    redis_lua_end[], redis_lua_forgo[], redis_lua_known[], redis_lua_prune[],
+    redis_lua_open_batch[], redis_lua_push[], redis_lua_put[], redis_lua_recount[],
+    redis_lua_relay[], redis_lua_renew[], redis_lua_restore[], redis_lua_retry[],
+    redis_lua_revoke[], redis_lua_rows[], redis_lua_see[], redis_lua_set_queue[], redis_lua_sweep[],
+    redis_lua_why[];
 
 struct redis_script redis_cancel = {redis_lua_cancel, ""};
 struct redis_script redis_claim = {redis_lua_claim, ""};
@@ -18,6 +19,7 @@ struct redis_script redis_discard = {redis_lua_discard, ""};
 struct redis_script redis_due = {redis_lua_due, ""};
 struct redis_script redis_end = {redis_lua_end, ""};
 struct redis_script redis_forgo = {redis_lua_forgo, ""};
+struct redis_script redis_known = {redis_lua_known, ""};
 struct redis_script redis_open_batch = {redis_lua_open_batch, ""};
 struct redis_script redis_prune = {redis_lua_prune, ""};
 struct redis_script redis_push = {redis_lua_push, ""};
@@ -54,7 +56,7 @@ void redis_scripts_init(void)
         &redis_prune,  &redis_push,    &redis_recount,        &redis_relay,
         &redis_renew,  &redis_restore, &redis_retry,          &redis_revoke,
         &redis_rows,   &redis_see,     &redis_set_queue,      &redis_sweep,
-        &redis_why};
+        &redis_why,    &redis_known};
     static bool ready;
     if (!ready)
         make_decide();

@@ -61,6 +61,6 @@ extern struct redis_script redis_claim, redis_forgo, redis_end, redis_declare_sc
 extern struct redis_script redis_renew, redis_due, redis_sweep, redis_restore, redis_prune;
 extern struct redis_script redis_cancel, redis_retry, redis_revoke, redis_discard;
 extern struct redis_script redis_rows, redis_why, redis_see, redis_recount;
-extern struct redis_script redis_set_queue, redis_decide;
+extern struct redis_script redis_set_queue, redis_decide, redis_known;
 
 void redis_scripts_init(void); /* once, before any is used */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-enum { DUE_READ = 2000 };
+enum { PAGE = 1000 }; /* of what one call looks through */
 
 /* Seconds as Redis has them in a score. */
 static int64_t score_ns(struct str text)
@@ -18,40 +18,77 @@ static int64_t score_ns(struct str text)
     return (int64_t)(strtod(number, NULL) * (double)NS_PER_SECOND);
 }
 
-/* Whether this process knows how the run goes on; of one that is gone anybody does. */
-static bool is_known(struct wf *f, int64_t run)
+static void print_names(const struct wf_set *set, struct buf *out)
 {
-    redisReply *r =
-        wfr_ask(f, "HMGET %swf:%lld plugin name shape", wfr_of(f)->rec->prefix, (long long)run);
-    struct str plugin = redis_item(r, 0), name = redis_item(r, 1), shape = redis_item(r, 2);
-    long long number = -1;
-    str_int64(shape, &number);
-    bool known = number != WORKFLOW_GRAPH || wf_find(f->set, plugin, name);
-    if (r)
-        freeReplyObject(r);
-    return known;
+    buf_add_char(out, '\n');
+    for (int i = 0; set && i < set->count; i++)
+        buf_printf(out, "%s %s\n\n", set->list[i].plugin, set->list[i].name);
+}
+
+/* The next of those whose runs go on here, behind the first `from`.  Others may be of workflows
+ * that other nodes declare, or none any more: however many they are, nobody waits for them. */
+static redisReply *ask_known(struct wf *f, const char *zset, int64_t from, int64_t until)
+{
+    struct wfr *w = wfr_of(f);
+    struct redis_args *a = mem_zero(1, sizeof *a);
+    struct buf names = {0};
+    redisReply *reply = NULL;
+    int64_t patience = clock_steady_ns() + WFR_PATIENCE_MS * NS_PER_MS;
+    print_names(f->set, &names);
+    redis_arg_c(a, w->rec->prefix);
+    redis_arg_c(a, zset);
+    redis_arg_int(a, from);
+    redis_arg_int(a, PAGE);
+    if (until)
+        redis_arg_score(a, until);
+    else
+        redis_arg_c(a, "inf");
+    redis_arg(a, buf_str(&names));
+    do
+        if (redis_reach(w->rec, w->conn, "writer", f->err))
+            reply = redis_eval(*w->conn, &redis_known, a, f->err);
+    while (!reply && wfr_again(w, f->err, patience));
+    buf_free(&names);
+    mem_free(a);
+    return reply;
+}
+
+static int64_t first_after(struct wf *f, int64_t wall)
+{
+    redisReply *reply = wfr_ask(f, "ZRANGEBYSCORE %swf:due (%lld.%06d inf WITHSCORES LIMIT 0 1",
+                                wfr_of(f)->rec->prefix, (long long)(wall / NS_PER_SECOND),
+                                (int)(wall % NS_PER_SECOND / 1000));
+    int64_t at = reply && reply->elements == 2 ? score_ns(redis_item(reply, 1)) : 0;
+    if (reply)
+        freeReplyObject(reply);
+    return at;
 }
 
 bool wfr_due(struct wf *f, struct wf_ref *list, int most, int *count, int64_t *next)
 {
-    /* Some may be of workflows that only other nodes declare. */
-    redisReply *reply =
-        wfr_ask(f, "ZRANGE %swf:due 0 %d WITHSCORES", wfr_of(f)->rec->prefix, DUE_READ);
+    int64_t seen = 0, read = PAGE;
     *count = 0;
     *next = 0;
-    for (size_t i = 0; reply && !*next && i + 1 < reply->elements; i += 2) {
-        struct str seq = redis_item(reply, i), run = str_split(&seq, ':');
-        long long id = 0, number = 0;
-        int64_t at = score_ns(redis_item(reply, i + 1));
-        str_int64(run, &id);
-        str_int64(seq, &number);
-        if (at > f->now || *count == most)
-            *next = at;
-        else if (is_known(f, id))
-            list[(*count)++] = (struct wf_ref){.run = id, .seq = (int)number};
-    }
-    if (reply)
+    while (read == PAGE && !*next) {
+        redisReply *reply = ask_known(f, "wf:due", seen, f->now);
+        if (!reply)
+            return false;
+        read = redis_int(reply->element[0]);
+        seen += read;
+        for (size_t i = 1; !*next && i + 1 < reply->elements; i += 2) {
+            struct str seq = redis_item(reply, i), run = str_split(&seq, ':');
+            long long id = 0, number = 0;
+            str_int64(run, &id);
+            str_int64(seq, &number);
+            if (*count == most)
+                *next = score_ns(redis_item(reply, i + 1));
+            else
+                list[(*count)++] = (struct wf_ref){.run = id, .seq = (int)number};
+        }
         freeReplyObject(reply);
+    }
+    if (!*next)
+        *next = first_after(f, f->now);
     return f->err->code == 0;
 }
 
@@ -113,20 +150,21 @@ static bool read_stray(struct wf *f, int64_t id, struct wf_stray *s)
 
 bool wfr_strays(struct wf *f, struct wf_stray *list, int most, int *count)
 {
-    redisReply *reply = wfr_ask(f, "ZRANGE %swf:stray 0 %d", wfr_of(f)->rec->prefix, most - 1);
-    bool ok = reply != NULL;
+    int64_t seen = 0, read = PAGE;
+    bool ok = true;
     *count = 0;
-    for (size_t i = 0; ok && i < reply->elements; i++) {
-        ok = read_stray(f, redis_int(reply->element[i]), &list[*count]);
-        if (ok && is_known(f, list[*count].ref.run))
-            ++*count;
-        else {
-            mem_free(list[*count].error);
-            mem_free(list[*count].result);
+    while (ok && read == PAGE && *count < most) {
+        redisReply *reply = ask_known(f, "wf:stray", seen, 0);
+        if (!reply)
+            return false;
+        read = redis_int(reply->element[0]);
+        seen += read;
+        for (size_t i = 1; ok && *count < most && i + 1 < reply->elements; i += 2) {
+            ok = read_stray(f, redis_int(reply->element[i]), &list[*count]);
+            *count += ok;
         }
-    }
-    if (reply)
         freeReplyObject(reply);
+    }
     return ok;
 }
 
