@@ -929,8 +929,17 @@ TEST(a_dead_job_comes_back_and_a_queued_one_is_cancelled)
                           .message = "m",
                           .list = "q"});
     CHECK_STR(text("ZCARD %s", P "dead", NULL), "1");
-    struct redis_args *a = begin();
     const char *fields[] = {"1", "m2", "q", "8000000000000000000"};
+    text("DEL %s", "q", NULL);
+    text("SET %s 1", "q", NULL); /* no list: refused before anything is changed */
+    struct redis_args *a = begin();
+    for (int i = 0; i < 4; i++)
+        redis_arg_c(a, fields[i]);
+    CHECK(!redis_eval(r, &redis_retry, a, &err));
+    CHECK_STR(text("ZCARD %s", P "dead", NULL), "1");
+    CHECK_STR(text("EXISTS %s", P "unique:t.add:k", NULL), "0");
+    text("DEL %s", "q", NULL);
+    a = begin();
     for (int i = 0; i < 4; i++)
         redis_arg_c(a, fields[i]);
     redisReply *reply = redis_eval(r, &redis_retry, a, &err);
