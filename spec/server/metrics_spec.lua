@@ -21,6 +21,9 @@ local SHARED = {}
 for _, part in ipairs({ "bucket", "sum", "count" }) do
   SHARED["maru_jobs_claim_seconds_" .. part] = "maru_jobs_commit_seconds_" .. part
 end
+for _, name in ipairs({ "dead_tuples", "oldest_xact_seconds" }) do
+  SHARED["maru_jobs_postgres_" .. name] = "maru_jobs_commit_seconds_count"
+end
 
 --- PromQL's own words, and labels and variables of the dashboard, are no metrics.
 local function metrics_of(expression)

@@ -12,8 +12,7 @@
  *
  *   running ─▶ done | failed | cancelled        waiting: a running one whose steps all wait
  *
- * With jobs.driver sqlite and postgres.  Threads: any.  No callback comes from inside the call that
- * asked.
+ * Threads: any.  No callback comes from inside the call that asked.
  */
 #pragma once
 
