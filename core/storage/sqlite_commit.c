@@ -1,8 +1,13 @@
-/* sqlite_commit.c -- begin and commit; and when to give up. */
+/* sqlite_commit.c -- begin, commit, checkpoint; and when to give up. */
 #include "base/clock.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "storage/sqlite_private.h"
+
+enum {
+    WAL_FACTOR = 8,   /* a WAL that many checkpoints long is worth waiting for readers */
+    RESTART_MS = 200, /* … so long at most */
+};
 
 void writer_fail(struct sqlite *db, const struct err *err)
 {
@@ -90,19 +95,56 @@ bool writer_commit(struct sqlite *db, struct err *err)
     return true;
 }
 
+static int on_wal(void *arg, sqlite3 *handle, const char *schema, int pages)
+{
+    struct writer *w = arg;
+    (void)handle;
+    (void)schema;
+    if (pages < w->wal_pages)
+        w->checkpoint_at = SQLITE_CHECKPOINT; /* the WAL began anew */
+    w->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* Readers may keep the WAL from being started anew: then the next attempt
+ * comes only after as many pages again, and when it has grown long it is worth
+ * a short wait for them. */
+void writer_checkpoint(struct sqlite *db)
+{
+    struct writer *w = &db->writer;
+    metric_set(w->wal_size, w->wal_pages);
+    if (w->wal_pages < w->checkpoint_at)
+        return;
+    bool restart = w->wal_pages > SQLITE_CHECKPOINT * WAL_FACTOR;
+    sqlite3_busy_timeout(w->conn.db, restart ? RESTART_MS : 0);
+    int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    int rc = sqlite3_wal_checkpoint_v2(w->conn.db, NULL, mode, NULL, NULL);
+    sqlite3_busy_timeout(w->conn.db, CONN_BUSY_MS);
+    w->checkpoint_at = w->wal_pages + SQLITE_CHECKPOINT;
+    struct err err;
+    if (rc != SQLITE_OK && rc != SQLITE_BUSY && rc != SQLITE_LOCKED) {
+        sqlite_error(&w->conn, rc, &err);
+        err_wrap(&err, "checkpoint");
+        log_error("storage", "%s", err.message);
+        writer_fail_if_io(db, &err);
+    }
+}
+
 /* ORDER writer_step.  Prepared once: each member of a batch takes two of them. */
 bool writer_prepare(struct sqlite *db, struct err *err)
 {
     static const char *const sql[WRITER_STEPS] = {"begin immediate", "commit",    "rollback",
                                                   "savepoint m",     "release m", "rollback to m"};
     struct writer *w = &db->writer;
+    w->checkpoint_at = SQLITE_CHECKPOINT;
+    sqlite3_wal_hook(w->conn.db, on_wal, w);
     for (int i = 0; i < WRITER_STEPS; i++) {
         int rc = sqlite3_prepare_v3(w->conn.db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &w->steps[i],
                                     NULL);
         if (rc != SQLITE_OK)
             return sqlite_error(&w->conn, rc, err);
     }
-    return wal_prepare(w, err);
+    return true;
 }
 
 void writer_forget(struct writer *w)

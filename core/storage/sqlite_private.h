@@ -41,8 +41,6 @@ struct writer {
     struct sqlite_conn conn;           /* writer thread */
     int wal_pages;                     /* writer thread: after the last commit */
     int checkpoint_at;                 /* writer thread: wal_pages that call for one */
-    int page_bytes;                    /* writer thread */
-    int64_t room_at_ns;                /* writer thread: no more room before (steady) */
     pthread_mutex_t lock;              /* guards what follows */
     pthread_cond_t wake;               /* something to do for the writer */
     struct list queue;
@@ -136,10 +134,7 @@ bool writer_in_transaction(struct sqlite *db);
 void writer_fail(struct sqlite *db, const struct err *err);
 /* After an I/O error nobody knows what is on disk until it is read anew. */
 void writer_fail_if_io(struct sqlite *db, const struct err *err);
-
-/* sqlite_wal.c: writer thread */
-bool wal_prepare(struct writer *w, struct err *err);
-void wal_keep(struct sqlite *db); /* after commits: checkpoints, and makes room for the next ones */
+void writer_checkpoint(struct sqlite *db); /* when the WAL has become long */
 
 /* sqlite_health.c */
 void health_init(struct sqlite *db);

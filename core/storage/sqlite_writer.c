@@ -244,7 +244,7 @@ static void *writer_main(void *arg)
                 serve_batch(db, &batch);
             }
         }
-        wal_keep(db);
+        writer_checkpoint(db);
     }
     return NULL;
 }
