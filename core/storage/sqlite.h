@@ -25,8 +25,11 @@ struct sqlite;
 struct stmt_cache;
 
 enum {
-    SQLITE_BATCH = 4000,      /* members of one commit */
-    SQLITE_CHECKPOINT = 4000, /* WAL pages after which the writer checkpoints */
+    SQLITE_BATCH = 4000, /* members of one commit */
+    /* WAL pages after which the writer checkpoints.  Few: nothing commits meanwhile, and a log that
+     * begins anew soon is written where it was written before.  4000 made the 99th of 100 pushes at
+     * 100,000 a second wait 4.5 ms instead of 2.9, and bulk pushes a quarter slower. */
+    SQLITE_CHECKPOINT = 500,
     SQLITE_READERS = 4,
 };
 

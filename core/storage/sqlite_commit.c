@@ -5,7 +5,7 @@
 #include "storage/sqlite_private.h"
 
 enum {
-    WAL_FACTOR = 8,   /* a WAL that many checkpoints long is worth waiting for readers */
+    WAL_FACTOR = 64,  /* a WAL that many checkpoints long is worth waiting for readers */
     RESTART_MS = 200, /* … so long at most */
 };
 
