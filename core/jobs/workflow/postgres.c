@@ -62,7 +62,7 @@ static void forget_steps(struct wf_postgres *w)
     index_free(&w->steps);
 }
 
-static void forget_rows(struct wf_postgres *w)
+void wfp_forget_rows(struct wf_postgres *w)
 {
     for (size_t i = 0; i < w->row_count; i++) {
         mem_free(w->rows[i].name);
@@ -83,7 +83,7 @@ void wfp_forget(struct pg *pg)
     struct wf_postgres *w = pg->workflows;
     forget_runs(w);
     forget_steps(w);
-    forget_rows(w);
+    wfp_forget_rows(w);
     w->written = NULL;
 }
 

@@ -54,7 +54,8 @@ static inline struct pg *wfp_pg(const struct wf *f)
 }
 /* The names that this node declares, as "plugin.name", an argument more. */
 void wfp_add_declared(struct pg_args *a, const struct wf_set *set);
-void wfp_forget(struct pg *pg); /* what is kept */
+void wfp_forget(struct pg *pg);              /* what is kept */
+void wfp_forget_rows(struct wf_postgres *w); /* what is to be written */
 /* What is kept of this run is written; 0: of all. */
 bool wfp_settle(struct wf *f, int64_t run);
 /* One statement: 1 with *r, 0 when it has no row, -1 with f->err. */

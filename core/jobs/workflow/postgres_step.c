@@ -143,18 +143,7 @@ bool wfp_settle(struct wf *f, int64_t run)
     if (run ? !index_get(&w->touched, run) : !w->touched.count)
         return true;
     bool ok = write_rows(f) && write_overs(f);
-    for (size_t i = 0; i < w->row_count; i++) {
-        mem_free(w->rows[i].name);
-        mem_free(w->rows[i].next);
-        mem_free(w->rows[i].on_error);
-        mem_free(w->rows[i].spec);
-    }
-    for (size_t i = 0; i < w->over_count; i++) {
-        mem_free(w->overs[i].error);
-        mem_free(w->overs[i].result);
-    }
-    w->row_count = w->over_count = 0;
-    index_free(&w->touched);
+    wfp_forget_rows(w);
     return ok;
 }
 
