@@ -242,16 +242,6 @@ local function overlap(jobs)
   return most
 end
 
-local function kill(node)
-  local children = node:server_pid()
-  node.killed = children
-  node:signal("KILL")
-  node:signal("KILL", children)
-  server.wait_for(function()
-    return not server.alive(node.pid) and not server.alive(children)
-  end, 10)
-end
-
 for _, driver in ipairs(DRIVERS) do
   describe("jobs kept by " .. driver.name, function()
     local backend, node
@@ -621,7 +611,7 @@ for _, driver in ipairs(DRIVERS) do
       server.wait_for(function()
         return batch(node, id).succeeded > n / 5
       end, 30)
-      kill(other)
+      other:kill()
       assert.is_true(other:restart())
       local seen = wait_batch(node, id, 60)
       assert.same({ n, n, 0 }, { seen.total, seen.succeeded, seen.failed })
@@ -662,7 +652,7 @@ for _, driver in ipairs(DRIVERS) do
         for i = 1, 3 do
           assert.is_true(node:post("/together", { text = "kept " .. i }).json.ok)
         end
-        kill(node)
+        node:kill()
         local rows = sql("select count(*) from maru_job_outbox")
         sql("create table again as select * from maru_job_outbox")
         backend.launch()
@@ -671,7 +661,7 @@ for _, driver in ipairs(DRIVERS) do
           return times("kept 1") + times("kept 2") + times("kept 3") == 3
         end, 20)
         -- A server that died after its rows had arrived, and before it deleted them.
-        kill(node)
+        node:kill()
         sql("insert or ignore into maru_job_outbox select * from again; drop table again")
         assert.is_true(node:restart())
         assert.is_true(node:post("/together", { text = "last" }).json.ok)
@@ -766,7 +756,7 @@ for _, driver in ipairs(DRIVERS) do
       local running = push(node, "span", { s = 1.5, tag = "long" })
       wait_state(node, running, "running")
       local waiting = push(node, "echo", { n = 1 }, { delay = "1s" })
-      kill(node)
+      node:kill()
       assert.is_true(node:restart())
       local again = wait_state(node, running, "done", 30)
       assert.equal("long", again.result.tag)
@@ -791,7 +781,7 @@ for _, driver in ipairs(DRIVERS) do
           return backend.owner(id) == victim
         end, 0.2)
       end, 20))
-      kill(other)
+      other:kill()
       for _, job in ipairs(wait_states(node, ids, "done", 40)) do
         local lost = not driver.lacks.attempts and job.attempts[1]
         if lost then

@@ -265,15 +265,6 @@ local function start_node(backend, more)
     set = set })
 end
 
-local function kill(node)
-  local child = node:server_pid()
-  node:signal("KILL")
-  node:signal("KILL", child)
-  server.wait_for(function()
-    return not server.alive(node.pid) and not server.alive(child)
-  end, 10)
-end
-
 local function post(node, path, body)
   local answer = node:post(path, body or {})
   assert.equal(200, answer.status, answer.body or answer.error)
@@ -554,7 +545,7 @@ for _, driver in ipairs(DRIVERS) do
       -- A wait whose node is gone when it is over.
       id = post(other, "/start/ask", { input = { of = "me", timeout = "1500ms" } }).id
       wait_state(node, id, "waiting")
-      kill(other)
+      other:kill()
       assert.same({ asked = "me", late = "approval" }, wait_state(node, id, "done").data)
     end)
 
@@ -612,7 +603,7 @@ for _, driver in ipairs(DRIVERS) do
       for _ = 1, ROUNDS do
         local other = start_node(backend)
         local ok, message = pcall(check_steps, { node, other }, function()
-          kill(other)
+          other:kill()
         end)
         other:stop()
         assert.is_true(ok, message)

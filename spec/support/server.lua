@@ -186,6 +186,16 @@ function Server:signal(name, pid)
   M.shell("kill -" .. name .. " " .. (pid or self.pid))
 end
 
+--- Supervisor and server die at once; self.killed is the server's process.
+function Server:kill()
+  self.killed = self:server_pid()
+  self:signal("KILL")
+  self:signal("KILL", self.killed)
+  M.wait_for(function()
+    return not M.alive(self.pid) and not M.alive(self.killed)
+  end, 10)
+end
+
 --- Options: method, headers, body, json (table). @return { status, headers, body, json }
 function Server:request(path, options)
   options = options or {}
