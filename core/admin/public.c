@@ -2,6 +2,7 @@
 
 #include "admin/internal.h"
 #include "jobs/admin.h"
+#include "observe/drivers.h"
 #include "observe/metrics.h"
 #include "reload/reload.h"
 #include "storage/sqlite.h"
@@ -10,6 +11,52 @@ static void on_health(struct http_request *r, void *arg)
 {
     (void)arg;
     respond(r, 200, STR("application/json"), STR("{\"status\":\"ok\"}"));
+}
+
+/* What /readyz says of drivers. */
+struct readiness {
+    struct buf degraded; /* JSON objects, comma-separated */
+    struct err down;     /* of the first required one */
+};
+
+static void look_at_driver(const struct driver_state *d, void *arg)
+{
+    struct readiness *r = arg;
+    if (d->level == DRIVER_UP)
+        return;
+    if (d->level == DRIVER_DOWN && d->required && !r->down.code) {
+        r->down = d->err;
+        err_wrap(&r->down, "%s (%s)", d->kind, d->driver);
+    }
+    struct json w = json_to(&r->degraded);
+    w.comma = r->degraded.n > 0;
+    json_open(&w, '{');
+    json_key(&w, "kind");
+    json_cstr(&w, d->kind);
+    json_key(&w, "driver");
+    json_cstr(&w, d->driver);
+    json_key(&w, "state");
+    json_cstr(&w, driver_level_name(d->level));
+    json_key(&w, "error");
+    json_cstr(&w, d->err.message);
+    json_close(&w, '}');
+}
+
+static void answer_drivers(struct http_request *request)
+{
+    struct readiness r = {0};
+    driver_health_list(look_at_driver, &r);
+    if (r.down.code) {
+        respond_problemf(request, 503, "not_ready", "%s", r.down.message);
+    } else {
+        struct buf out = {0};
+        buf_add_c(&out, "{\"status\":\"ready\"");
+        if (r.degraded.n)
+            buf_printf(&out, ",\"degraded\":[%.*s]", (int)r.degraded.n, r.degraded.p);
+        buf_add_char(&out, '}');
+        respond_take(request, 200, STR("application/json"), &out);
+    }
+    buf_free(&r.degraded);
 }
 
 static void on_ready(struct http_request *r, void *arg)
@@ -22,7 +69,7 @@ static void on_ready(struct http_request *r, void *arg)
     else if ((db && !sqlite_healthy(db, &err)) || !jobs_healthy(a->parts->jobs, &err))
         respond_problemf(r, 503, "not_ready", "%s", err.message);
     else
-        respond(r, 200, STR("application/json"), STR("{\"status\":\"ready\"}"));
+        answer_drivers(r);
 }
 
 /* Metrics say much about a system: not for everybody. */

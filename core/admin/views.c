@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "cron/cron.h"
 #include "http/server.h"
+#include "observe/drivers.h"
 #include "observe/log.h"
 #include "reload/reload.h"
 #include "reload/rollback.h"
@@ -338,6 +339,37 @@ static void view_config(struct admin_call *call)
     admin_answer(call, 200);
 }
 
+static void write_driver(const struct driver_state *d, void *arg)
+{
+    struct json *w = arg;
+    json_open(w, '{');
+    json_key(w, "kind");
+    json_cstr(w, d->kind);
+    json_key(w, "driver");
+    json_cstr(w, d->driver);
+    json_key(w, "address");
+    json_cstr(w, *d->address ? d->address : NULL);
+    json_key(w, "required");
+    json_bool(w, d->required);
+    json_key(w, "up");
+    json_bool(w, d->level == DRIVER_UP);
+    json_key(w, "state");
+    json_cstr(w, driver_level_name(d->level));
+    json_time(w, "since", d->since_wall);
+    json_key(w, "error");
+    json_cstr(w, d->err.code ? d->err.message : NULL);
+    json_close(w, '}');
+}
+
+static void view_drivers(struct admin_call *call)
+{
+    struct json w = json_to(&call->out);
+    json_open(&w, '[');
+    driver_health_list(write_driver, &w);
+    json_close(&w, ']');
+    admin_answer(call, 200);
+}
+
 const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/status", view_status, NULL},
     {"GET", "/admin/v1/plugins", view_plugins, NULL},
@@ -345,6 +377,7 @@ const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/schedules", view_schedules, NULL},
     {"GET", "/admin/v1/schedules/{plugin}/{id}", view_schedule, NULL},
     {"GET", "/admin/v1/logs", view_logs, NULL},
+    {"GET", "/admin/v1/drivers", view_drivers, NULL},
     {"GET", "/admin/v1/audit", audit_list, NULL},
     {"GET", "/admin/v1/config", view_config, NULL},
     {NULL, NULL, NULL, NULL},

@@ -997,6 +997,11 @@ for _, driver in ipairs(DRIVERS) do
         local _, message = push(node, "echo")
         assert.is_truthy(message, "a push while the database is away")
         assert.equal(503, node:get("/readyz").status)
+        local queue = node:admin("/drivers")[1]
+        assert.same({ "queue", "down", true }, { queue.kind, queue.state, queue.required })
+        local metric = 'maru_driver_up{kind="queue",driver="' .. queue.driver .. '"} 0'
+        assert.is_truthy(node:get("/metrics").body:find(metric, 1, true))
+        assert.is_truthy(queue.error)
         backend.launch()
         wait_state(node, running, "done", 30)
         wait_states(node, many, "done", 30)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "observe/drivers.h"
 #include "observe/log.h"
 
 static const int64_t default_lease_ns = 20 * NS_PER_SECOND;
@@ -19,6 +20,10 @@ void pg_away(struct pg *pg, const struct err *err)
     bool was = pg->away.code != ERR_NONE;
     pg->away = err ? *err : (struct err){0};
     pthread_mutex_unlock(&pg->lock);
+    if (err)
+        driver_health_down(pg->health, err);
+    else
+        driver_health_up(pg->health);
     if (err && !was)
         log_error("jobs", "the database is out of reach: %s", err->message);
     else if (!err && was)
@@ -92,6 +97,8 @@ static bool open_record(struct jobs *jobs, struct err *err)
     if (!pg->url || !*pg->url)
         return err_set(err, ERR_INVALID, "jobs.driver is postgres, but jobs.url is empty");
     pg->relay_wanted = true; /* what a process before this one left in the outbox */
+    pg->health = driver_health_register("queue", "postgres", true);
+    driver_health_address(pg->health, pg->url);
     if (pg_check_url(pg->url, err) && outbox_open(&pg->outbox, jobs, err) &&
         pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) && pg_ids(pg, err) &&
         start_threads(pg, 3, err))
@@ -154,6 +161,7 @@ static void close_record(struct jobs *jobs)
     pg_schedules_free(pg->schedules);
     pg_close_workflows(pg);
     pg_disconnect(&pg->to_beat);
+    driver_health_unregister(pg->health);
     free_names(pg);
     index_free(&pg->taken);
     index_free(&pg->cancelled);

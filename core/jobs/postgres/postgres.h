@@ -70,6 +70,7 @@ struct pg {
     const char *url;
     char *name, writer[40];
     struct outbox outbox;
+    struct driver_health *health;
     int64_t lease_ns;
     struct pg_schedules *schedules; /* postgres/schedules.c's */
     struct wf_postgres *workflows;  /* workflow/postgres.c's */

@@ -87,6 +87,7 @@ struct redis_record {
     bool started;      /* may claim */
     bool more;         /* lists may have messages */
     struct err down;   /* code 0: Redis answers */
+    struct driver_health *health;
     struct redis_look *looks, **looks_end;
     struct index claims;          /* struct claim by id */
     struct celery_worker *worker; /* celery/events.c */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "observe/drivers.h"
 #include "observe/log.h"
 
 /* -- connections -- */
@@ -19,6 +20,10 @@ static void note(struct redis_record *rec, const struct err *err)
     bool changed = (rec->down.code == 0) != (err->code == 0);
     rec->down = *err;
     pthread_mutex_unlock(&rec->lock);
+    if (err->code)
+        driver_health_down(rec->health, err);
+    else
+        driver_health_up(rec->health);
     if (changed && err->code)
         log_error("jobs", "%s; trying again", err->message);
     else if (changed)
@@ -217,6 +222,8 @@ static bool open_record(struct jobs *jobs, struct err *err)
     redis_scripts_init();
     if (!jobs->options.url || !*jobs->options.url)
         return err_set(err, ERR_INVALID, "jobs.url: jobs.driver = \"redis\" needs redis://…");
+    rec->health = driver_health_register("queue", "redis", true);
+    driver_health_address(rec->health, jobs->options.url);
     if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err) || !redis_first_look(rec, err))
         return false;
     if (!outbox_open(&rec->outbox, jobs, err))
@@ -277,6 +284,7 @@ static void free_record(struct redis_record *rec)
     struct err err = {0};
     err_set(&err, ERR_CLOSED, "jobs: the queue is closing");
     redis_looks_refuse(rec->looks, &err);
+    driver_health_unregister(rec->health);
     celery_events_close(rec);
     redis_undeclare(rec);
     if (rec->seen)
