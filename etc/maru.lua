@@ -1,6 +1,9 @@
 -- Every key with its default. Later wins: this file, MARU_<KEY> in the
--- environment (MARU_HTTP_LISTEN), --set key=value. Plugins take theirs from
--- ["plugins.<name>"] = { key = value }.
+-- environment (MARU_HTTP_LISTEN), --set key=value. Addresses of servers and
+-- secrets can stand in files of their own: ["jobs.url_file"], MARU_JOBS_URL_FILE,
+-- or secret("/run/secrets/x") for any value here. Plugins take theirs from
+-- ["plugins.<name>"] = { key = value }, MARU_PLUGINS_<NAME>__<KEY>, and from the
+-- file that MARU_PLUGINS_<NAME>__<KEY>__FILE names.
 return {
   -- Everything maru writes is below this folder; commands find the admin socket by it.
   -- ["state.dir"] = "state",

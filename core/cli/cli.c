@@ -157,9 +157,11 @@ static const struct cli_command commands[] = {
      "state.dir/admin.token.\n\n"
      "  --viewer               a link that may look, but change nothing (viewer.token)\n",
      "admin-url [--viewer]", cmd_admin_url},
-    {"config", "print the reference of the configuration, every key with its default",
-     "The output is a valid configuration file in which everything is commented out.\n", "config",
-     cmd_config},
+    {"config", "print every key of the configuration: its default, or what was set, and where",
+     "The output is a configuration file: what nobody set stands there as a comment with its\n"
+     "default, what somebody set with its value and who did.  Secrets are ***, as are passwords\n"
+     "in addresses; of plugins' settings only the names are shown.\n",
+     "config", cmd_config},
     {"version", "print the version", "", "version", cmd_version},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -13,10 +13,15 @@
 int cmd_config(const struct cli_options *o)
 {
     struct buf out = {0};
-    (void)o;
-    config_print_reference(&out);
+    struct config *config = cli_config(o);
+    if (!config)
+        return EXIT_CONFIG;
+    config_print(config, &out);
     fwrite(out.p, 1, out.n, stdout);
+    for (int i = 0; config_warning(config, i); i++)
+        fprintf(stderr, "maru: %s\n", config_warning(config, i));
     buf_free(&out);
+    config_free(config);
     return EXIT_OK;
 }
 

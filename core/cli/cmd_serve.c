@@ -23,7 +23,14 @@ struct source {
     int demo_count;
     const char *sets[CLI_SETS + DEMO_SETS];
     int set_count;
+    bool warns; /* the log is open, and this is the server */
 };
+
+static void say_warnings(const struct config *config)
+{
+    for (int i = 0; config_warning(config, i); i++)
+        log_warn("config", "%s", config_warning(config, i));
+}
 
 /* --set on the command line wins over what the demo sets. */
 static void source_init(struct source *s, const struct cli_options *o, int port)
@@ -45,7 +52,10 @@ static void source_fini(struct source *s)
 static struct config *source_load(void *arg, struct err *err)
 {
     const struct source *s = arg;
-    return config_load(cli_config_path(s->options), s->sets, s->set_count, err);
+    struct config *config = config_load(cli_config_path(s->options), s->sets, s->set_count, err);
+    if (config && s->warns)
+        say_warnings(config);
+    return config;
 }
 
 static bool open_log(const struct config *config, struct err *err)
@@ -109,6 +119,9 @@ int cmd_serve(const struct cli_options *o)
         source_fini(&source);
         return cli_fail(EXIT_CONFIG, "%s", err.message);
     }
+    if (is_server)
+        say_warnings(config);
+    source.warns = is_server;
     struct server_config again = {source_load, &source};
     int code = is_server ? server_run(config, &again, &in) : supervise(o, config);
     config_free(config);

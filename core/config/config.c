@@ -1,28 +1,10 @@
 #include "config/config.h"
 
-#include <ctype.h>
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "config/file.h"
-
-struct entry {
-    const struct config_key *key;
-    char *text;
-    int64_t number; /* INTEGER, BOOLEAN, DURATION (ns), SIZE (bytes) */
-    char **items;   /* LIST */
-    int item_count;
-};
-
-struct config {
-    struct entry *entries; /* in the order of config_keys */
-    int count;
-    struct map *plugins; /* plugin -> struct map of key -> char * JSON value */
-};
 
 /* Edits that turn a into b (Levenshtein), for "did you mean". */
 static int distance(const char *a, const char *b)
@@ -61,12 +43,25 @@ static bool no_such_key(const char *name, struct err *err)
     return err_set(err, ERR_INVALID, "%s: no such key; `maru config` lists them all", name);
 }
 
-static struct entry *find(const struct config *config, const char *name)
+static struct entry *find(const struct config *config, struct str name)
 {
     for (int i = 0; i < config->count; i++)
-        if (strcmp(config->entries[i].key->name, name) == 0)
+        if (str_eq_c(name, config->entries[i].key->name))
             return &config->entries[i];
     return NULL;
+}
+
+struct entry *config_find(const struct config *config, const char *name, bool *by_file)
+{
+    const struct str suffix = STR("_file");
+    struct str text = str_c(name);
+    struct entry *entry = find(config, text);
+    *by_file = false;
+    if (entry || text.n <= suffix.n || !str_eq(str_n(text.p + text.n - suffix.n, suffix.n), suffix))
+        return entry;
+    entry = find(config, str_n(text.p, text.n - suffix.n));
+    *by_file = entry && (entry->key->type == CONFIG_ADDRESS || entry->key->type == CONFIG_SECRET);
+    return *by_file ? entry : NULL;
 }
 
 static void clear_items(struct entry *entry)
@@ -115,6 +110,8 @@ static bool parse_number(struct entry *entry, struct err *err)
         split_items(entry);
         return true;
     case CONFIG_TEXT:
+    case CONFIG_ADDRESS:
+    case CONFIG_SECRET:
         break;
     }
     return true;
@@ -133,27 +130,70 @@ static bool in_range(const struct entry *entry, struct err *err)
                    (long long)key->most);
 }
 
-bool config_assign(struct config *config, const char *name, struct str text, struct err *err)
+/* One place that gives both the value and its file does not say which it means. */
+static bool given_once(const struct entry *entry, bool by_file, const struct giver *by,
+                       struct err *err)
 {
-    struct entry *entry = find(config, name);
-    if (!entry)
-        return no_such_key(name, err);
+    if (by->source == FROM_SET || entry->source != by->source || entry->by_file == by_file)
+        return true;
+    return err_set(err, ERR_INVALID, "%s: given as it is and by %s_file; choose one",
+                   entry->key->name, entry->key->name);
+}
+
+static bool put(struct entry *entry, struct str text, struct err *err)
+{
     char *before = entry->text;
     entry->text = str_dup(text);
     mem_free(before);
-    if (parse_number(entry, err) && in_range(entry, err))
-        return true;
-    return err_wrap(err, "%s", name);
+    return parse_number(entry, err) && in_range(entry, err);
 }
 
-void config_assign_plugin(struct config *config, struct str plugin, struct str key, struct str json)
+bool config_assign(struct config *config, const char *name, struct str text, const struct giver *by,
+                   struct err *err)
+{
+    bool by_file;
+    struct buf secret = {0};
+    struct entry *entry = config_find(config, name, &by_file);
+    if (!entry)
+        return no_such_key(name, err);
+    if (!given_once(entry, by_file, by, err))
+        return false;
+    char *path = by_file ? str_dup(text) : NULL;
+    bool ok = (!path || config_secret(config, path, &secret, err)) &&
+              put(entry, path ? buf_str(&secret) : text, err);
+    if (ok) {
+        mem_free(entry->origin);
+        entry->origin = path         ? mem_printf("%s, in %s", by->origin, path)
+                        : by->origin ? mem_strdup(by->origin)
+                                     : NULL;
+        entry->source = by->source;
+        entry->by_file = by_file;
+    }
+    mem_free(path);
+    buf_free(&secret);
+    return ok || err_wrap(err, "%s", name);
+}
+
+static void free_value(struct plugin_value *value)
+{
+    if (!value)
+        return;
+    mem_free(value->json);
+    mem_free(value->origin);
+    mem_free(value);
+}
+
+void config_assign_plugin(struct config *config, struct str plugin, struct str key, struct str json,
+                          const char *origin)
 {
     struct map *values = map_get(config->plugins, plugin);
+    struct plugin_value *value = mem_zero(1, sizeof *value);
     if (!values) {
         values = map_create();
         map_set(config->plugins, plugin, values);
     }
-    mem_free(map_set(values, key, str_dup(json)));
+    *value = (struct plugin_value){str_dup(json), mem_strdup(origin)};
+    free_value(map_set(values, key, value));
 }
 
 static struct config *with_defaults(void)
@@ -167,86 +207,34 @@ static struct config *with_defaults(void)
     for (int i = 0; i < config->count; i++)
         config->entries[i].key = &config_keys[i];
     for (int i = 0; i < config->count; i++)
-        invariant(
-            config_assign(config, config_keys[i].name, str_c(config_keys[i].otherwise), &err));
+        invariant(put(&config->entries[i], str_c(config_keys[i].otherwise), &err));
     return config;
 }
 
-static bool from_environment(struct config *config, struct err *err)
-{
-    for (int i = 0; i < config->count; i++) {
-        char name[128];
-        int n = snprintf(name, sizeof name, "MARU_%s", config->entries[i].key->name);
-        for (int j = 0; j < n; j++)
-            name[j] = name[j] == '.' ? '_' : (char)toupper((unsigned char)name[j]);
-        const char *value = getenv(name);
-        if (value && !config_assign(config, config->entries[i].key->name, str_c(value), err))
-            return err_wrap(err, "environment %s", name);
-    }
-    return true;
-}
-
-static bool see(void *arg, struct err *err)
-{
-    (void)arg;
-    (void)err;
-    return true;
-}
-static bool see_boolean(void *arg, bool value, struct err *err)
-{
-    (void)value;
-    return see(arg, err);
-}
-static bool see_number(void *arg, double value, struct str text, struct err *err)
-{
-    (void)value;
-    (void)text;
-    return see(arg, err);
-}
-static bool see_text(void *arg, struct str text, struct err *err)
-{
-    (void)text;
-    return see(arg, err);
-}
-
-static bool is_json(struct str text)
-{
-    static const struct json_events events = {see, see_boolean, see_number, see_text, see_text,
-                                              see, see,         see,        see};
-    struct err err = {0};
-    return json_read(text, JSON_DEPTH_DEFAULT, &events, NULL, &err);
-}
-
-/* "plugins.<name>.<key>=value": the value is JSON when it reads as JSON, else text. */
+/* "plugins.<name>.<key>=value". */
 static bool set_plugin_key(struct config *config, struct str key, struct str value, struct err *err)
 {
     struct str rest = str_n(key.p + strlen("plugins."), key.n - strlen("plugins."));
     struct str plugin = str_split(&rest, '.');
     if (plugin.n == 0 || rest.n == 0)
         return err_set(err, ERR_INVALID, "write plugins.NAME.KEY=VALUE");
-    struct buf json = {0};
-    if (is_json(value))
-        buf_add_str(&json, value);
-    else
-        json_write_string(&json, value);
-    config_assign_plugin(config, plugin, rest, buf_str(&json));
-    buf_free(&json);
+    config_plugin_text(config, plugin, rest, value, "--set");
     return true;
 }
 
 static bool from_set(struct config *config, const char *set, struct err *err)
 {
+    const struct giver by = {FROM_SET, "--set"};
     struct str value = str_c(set);
-    bool complete = strchr(set, '=') != NULL;
+    bool complete = strchr(set, '=') != NULL, ok, by_file;
     struct str key = str_split(&value, '=');
     if (!complete)
         return err_set(err, ERR_INVALID, "--set %s: write key=value", set);
     char *name = str_dup(key);
-    bool ok;
-    if (str_starts(key, STR("plugins.")) && !find(config, name))
+    if (str_starts(key, STR("plugins.")) && !config_find(config, name, &by_file))
         ok = set_plugin_key(config, key, value, err);
     else
-        ok = config_assign(config, name, value, err);
+        ok = config_assign(config, name, value, &by, err);
     mem_free(name);
     return ok || err_wrap(err, "--set");
 }
@@ -255,7 +243,7 @@ struct config *config_load(const char *path, const char *const *sets, int set_co
                            struct err *err)
 {
     struct config *config = with_defaults();
-    bool ok = (!path || config_file(config, path, err)) && from_environment(config, err);
+    bool ok = (!path || config_file(config, path, err)) && config_environment(config, err);
     for (int i = 0; ok && i < set_count; i++)
         ok = from_set(config, sets[i], err);
     if (ok)
@@ -268,9 +256,9 @@ static void free_values(struct map *values)
 {
     size_t at = 0;
     struct str key;
-    void *json;
-    while (map_next(values, &at, &key, &json))
-        mem_free(json);
+    void *value;
+    while (map_next(values, &at, &key, &value))
+        free_value(value);
     map_destroy(values);
 }
 
@@ -284,7 +272,11 @@ void config_free(struct config *config)
     for (int i = 0; i < config->count; i++) {
         clear_items(&config->entries[i]);
         mem_free(config->entries[i].text);
+        mem_free(config->entries[i].origin);
     }
+    for (int i = 0; i < config->warning_count; i++)
+        mem_free(config->warnings[i]);
+    mem_free(config->warnings);
     while (map_next(config->plugins, &at, &name, &values))
         free_values(values);
     map_destroy(config->plugins);
@@ -294,14 +286,22 @@ void config_free(struct config *config)
 
 static const struct entry *need(const struct config *config, const char *key, enum config_type type)
 {
-    const struct entry *entry = find(config, key);
+    const struct entry *entry = find(config, str_c(key));
     invariant(entry && entry->key->type == type);
     return entry;
 }
 
 const char *config_text(const struct config *config, const char *key)
 {
-    return need(config, key, CONFIG_TEXT)->text;
+    const struct entry *entry = find(config, str_c(key));
+    invariant(entry && (entry->key->type == CONFIG_TEXT || entry->key->type == CONFIG_ADDRESS ||
+                        entry->key->type == CONFIG_SECRET));
+    return entry->text;
+}
+
+const char *config_warning(const struct config *config, int i)
+{
+    return i < config->warning_count ? config->warnings[i] : NULL;
 }
 
 int64_t config_integer(const struct config *config, const char *key)
@@ -337,12 +337,12 @@ void config_plugin(const struct config *config, const char *plugin, struct buf *
     struct json w = json_to(out);
     size_t at = 0;
     struct str key;
-    void *json;
+    void *value;
     json_open(&w, '{');
-    while (values && map_next(values, &at, &key, &json)) {
+    while (values && map_next(values, &at, &key, &value)) {
         char *name = str_dup(key);
         json_key(&w, name);
-        json_raw(&w, str_c(json));
+        json_raw(&w, str_c(((const struct plugin_value *)value)->json));
         mem_free(name);
     }
     json_close(&w, '}');

@@ -4,7 +4,13 @@
  * environment (MARU_HTTP_LISTEN for http.listen), --set key=value.  Every key
  * is declared in schema.c with its type, default and help; the same table
  * prints etc/maru.lua.  The file runs in a bare Lua state: tables, strings,
- * arithmetic and os.getenv.
+ * arithmetic, os.getenv, and secret("/run/secrets/x"), which is what stands in
+ * that file.
+ *
+ * A key that is a SECRET or an ADDRESS can be given by the name of a file as
+ * well, at each of these places: mail.password_file, MARU_MAIL_PASSWORD_FILE.
+ * Plugins' keys are MARU_PLUGINS_<NAME>__<KEY> in the environment, of a file
+ * MARU_PLUGINS_<NAME>__<KEY>__FILE.
  *
  * A configuration never changes once loaded, so any thread may read it.
  */
@@ -25,6 +31,8 @@ enum config_type {
     CONFIG_DURATION, /* "30s" or seconds; read with config_ns */
     CONFIG_SIZE,     /* "64M" or bytes; read with config_bytes */
     CONFIG_LIST,     /* array of text; in --set and the environment comma-separated */
+    CONFIG_ADDRESS,  /* text: where another server is, perhaps with a password in it */
+    CONFIG_SECRET,   /* text that is never shown */
 };
 
 struct config_key {
@@ -43,8 +51,9 @@ struct config *config_load(const char *path, const char *const *sets, int set_co
                            struct err *err);
 void config_free(struct config *config);
 
-/* A key that schema.c does not declare, or of another type, is a broken invariant. */
-const char *config_text(const struct config *config, const char *key); /* "" when empty */
+/* A key that schema.c does not declare, or of another type, is a broken invariant.  config_text is
+ * of TEXT, ADDRESS and SECRET: "" when empty. */
+const char *config_text(const struct config *config, const char *key);
 int64_t config_integer(const struct config *config, const char *key);
 bool config_boolean(const struct config *config, const char *key);
 int64_t config_ns(const struct config *config, const char *key);
@@ -54,6 +63,15 @@ int config_list(const struct config *config, const char *key, const char *const 
 /* Appends what the configuration says for a plugin, as a JSON object ("{}" when
  * nothing).  Its keys are checked by the plugin's own declaration. */
 void config_plugin(const struct config *config, const char *plugin, struct buf *out);
+
+/* What should be said of the configuration although it is valid, such as a secret's file that
+ * everybody may read; NULL behind the last.  Borrowed. */
+const char *config_warning(const struct config *config, int i);
+
+/* Appends the reference with what holds now in it: a key that somebody set stands there with its
+ * value and, behind it, who did.  Secrets are "***", as are passwords in addresses; of plugins'
+ * settings, which may be secrets, only the names are shown. */
+void config_print(const struct config *config, struct buf *out);
 
 /* Appends the whole reference: a configuration file with every key, its help
  * and its default, commented. */

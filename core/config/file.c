@@ -21,8 +21,22 @@ static void on_count(lua_State *L, lua_Debug *ar)
     luaL_error(L, "the configuration file runs for too long");
 }
 
-/* What a file may use: the basic functions without loaders, string, table, math, os.getenv. */
-static void open_libraries(lua_State *L)
+/* secret("path"): what stands in that file. */
+static int l_secret(lua_State *L)
+{
+    struct config *config = lua_touserdata(L, lua_upvalueindex(1));
+    const char *path = luaL_checkstring(L, 1);
+    struct buf text = {0};
+    struct err err = {0};
+    bool ok = config_secret(config, path, &text, &err);
+    lua_pushlstring(L, ok ? text.p : "", ok ? text.n : 0);
+    buf_free(&text);
+    return ok ? 1 : luaL_error(L, "%s", err.message);
+}
+
+/* What a file may use: the basic functions without loaders, string, table, math, os.getenv, secret.
+ */
+static void open_libraries(lua_State *L, struct config *config)
 {
     static const char *const removed[] = {"dofile",  "loadfile", "load",           "loadstring",
                                           "require", "module",   "collectgarbage", "getfenv",
@@ -44,6 +58,9 @@ static void open_libraries(lua_State *L)
     lua_setfield(L, -2, "getenv");
     lua_setglobal(L, "os");
     lua_pop(L, 1);
+    lua_pushlightuserdata(L, config);
+    lua_pushcclosure(L, l_secret, 1);
+    lua_setglobal(L, "secret");
 }
 
 static bool write_json(lua_State *L, int index, int depth, struct buf *out, struct err *err);
@@ -138,17 +155,40 @@ static bool list_text(lua_State *L, struct buf *out, struct err *err)
     return true;
 }
 
-static bool is_key(struct str name)
+struct reading {
+    struct config *config;
+    lua_State *L;
+    const char *path;
+    struct str source;
+};
+
+/* "maru.lua:7", or without a line when the text does not show it; freed by the caller. */
+static char *place(const struct reading *r, struct str key)
 {
-    for (const struct config_key *key = config_keys; key->name; key++)
-        if (str_eq_c(name, key->name))
-            return true;
-    return false;
+    int line = config_line(r->source, key);
+    return line > 0 ? mem_printf("%s:%d", r->path, line) : mem_strdup(r->path);
+}
+
+static bool is_key(const struct reading *r, struct str name)
+{
+    bool by_file;
+    return config_find(r->config, name.p, &by_file) != NULL;
+}
+
+static void assign_plugin(const struct reading *r, struct str plugin, struct str key,
+                          struct str json)
+{
+    char *name = mem_printf("plugins.%.*s.%.*s", (int)plugin.n, plugin.p, (int)key.n, key.p);
+    char *origin = place(r, str_c(name));
+    config_assign_plugin(r->config, plugin, key, json, origin);
+    mem_free(origin);
+    mem_free(name);
 }
 
 /* The table at the top holds one plugin's values. */
-static bool read_plugin(struct config *config, lua_State *L, struct str plugin, struct err *err)
+static bool read_plugin(const struct reading *r, struct str plugin, struct err *err)
 {
+    lua_State *L = r->L;
     if (!lua_istable(L, -1))
         return err_set(err, ERR_INVALID, "plugins.%.*s must be a table of its settings",
                        (int)plugin.n, plugin.p);
@@ -161,7 +201,7 @@ static bool read_plugin(struct config *config, lua_State *L, struct str plugin, 
         struct str key = str_c(lua_tostring(L, -2));
         bool ok = write_json(L, lua_gettop(L), 0, &json, err);
         if (ok)
-            config_assign_plugin(config, plugin, key, buf_str(&json));
+            assign_plugin(r, plugin, key, buf_str(&json));
         buf_free(&json);
         if (!ok)
             return err_wrap(err, "plugins.%.*s.%.*s", (int)plugin.n, plugin.p, (int)key.n, key.p);
@@ -169,30 +209,35 @@ static bool read_plugin(struct config *config, lua_State *L, struct str plugin, 
     return true;
 }
 
-static bool read_section(struct config *config, lua_State *L, struct str prefix, struct err *err);
+static bool read_section(const struct reading *r, struct str prefix, struct err *err);
 
 /* The value at the top belongs to `name`. */
-static bool read_value(struct config *config, lua_State *L, struct str name, struct err *err)
+static bool read_value(const struct reading *r, struct str name, struct err *err)
 {
+    lua_State *L = r->L;
     const struct str plugins = STR("plugins.");
-    if (lua_istable(L, -1) && !is_key(name)) {
+    if (lua_istable(L, -1) && !is_key(r, name)) {
         if (str_starts(name, plugins))
-            return read_plugin(config, L, str_n(name.p + plugins.n, name.n - plugins.n), err);
-        return read_section(config, L, name, err);
+            return read_plugin(r, str_n(name.p + plugins.n, name.n - plugins.n), err);
+        return read_section(r, name, err);
     }
     struct buf text = {0};
     bool ok = lua_istable(L, -1) ? list_text(L, &text, err) : plain_text(L, &text, err);
     if (!ok)
         err_wrap(err, "%.*s", (int)name.n, name.p);
-    ok = ok && config_assign(config, name.p, buf_str(&text), err);
+    char *origin = place(r, name);
+    const struct giver by = {FROM_FILE, origin};
+    ok = ok && config_assign(r->config, name.p, buf_str(&text), &by, err);
+    mem_free(origin);
     buf_free(&text);
     return ok;
 }
 
 /* The table at the top: keys are joined with points, so http = { listen = … }
  * and ["http.listen"] = … say the same. */
-static bool read_section(struct config *config, lua_State *L, struct str prefix, struct err *err)
+static bool read_section(const struct reading *r, struct str prefix, struct err *err)
 {
+    lua_State *L = r->L;
     int table = lua_gettop(L);
     if (prefix.n > 100)
         return err_set(err, ERR_INVALID, "%.*s: nested too deeply", (int)prefix.n, prefix.p);
@@ -204,7 +249,7 @@ static bool read_section(struct config *config, lua_State *L, struct str prefix,
         if (prefix.n > 0)
             buf_printf(&name, "%.*s.", (int)prefix.n, prefix.p);
         buf_add_c(&name, lua_tostring(L, -2));
-        bool ok = read_value(config, L, buf_str(&name), err);
+        bool ok = read_value(r, buf_str(&name), err);
         buf_free(&name);
         if (!ok)
             return false;
@@ -242,9 +287,10 @@ bool config_file(struct config *config, const char *path, struct err *err)
         return err_set(err, ERR_MEMORY, "%s: no memory for a Lua state", path);
     luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF); /* or the count is not kept */
     lua_sethook(L, on_count, LUA_MASKCOUNT, FILE_INSTRUCTIONS);
-    open_libraries(L);
+    open_libraries(L, config);
     bool ok = file_read(path, FILE_BYTES, &source, err) && run_text(L, path, buf_str(&source), err);
-    if (ok && !read_section(config, L, STR(""), err))
+    const struct reading reading = {config, L, path, buf_str(&source)};
+    if (ok && !read_section(&reading, STR(""), err))
         ok = name_line(path, buf_str(&source), err);
     lua_close(L);
     buf_free(&source);

@@ -3,14 +3,64 @@
 
 #include "config/config.h"
 
+struct map;
+
+/* ORDER config_source: later wins. */
+enum config_source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_SET };
+
+struct entry {
+    const struct config_key *key;
+    char *text;
+    int64_t number; /* INTEGER, BOOLEAN, DURATION (ns), SIZE (bytes) */
+    char **items;   /* LIST */
+    int item_count;
+    enum config_source source;
+    char *origin; /* "maru.lua:7", "environment MARU_X", "--set", with the secret's file; NULL */
+    bool by_file; /* given as key_file */
+};
+
+struct config {
+    struct entry *entries; /* in the order of config_keys */
+    int count;
+    struct map *plugins; /* plugin -> struct map of key -> struct plugin_value */
+    char **warnings;
+    int warning_count;
+};
+
+struct plugin_value {
+    char *json, *origin;
+};
+
+/* Who gives a value. */
+struct giver {
+    enum config_source source;
+    const char *origin;
+};
+
 /* Runs the file and assigns what it returns.  False with *err naming file and
  * line, or file and key. */
 bool config_file(struct config *config, const char *path, struct err *err);
 
 /* config.c.  text is what --set would give. */
-bool config_assign(struct config *config, const char *name, struct str text, struct err *err);
-void config_assign_plugin(struct config *config, struct str plugin, struct str key,
-                          struct str json);
+bool config_assign(struct config *config, const char *name, struct str text, const struct giver *by,
+                   struct err *err);
+void config_assign_plugin(struct config *config, struct str plugin, struct str key, struct str json,
+                          const char *origin);
+/* The declared key, or NULL; also for a key_file of one that may be given so, then with *by_file.
+ */
+struct entry *config_find(const struct config *config, const char *name, bool *by_file);
+
+/* environment.c.  False with *err naming the variable. */
+bool config_environment(struct config *config, struct err *err);
+/* "plugins.<name>.<key>=value" in pieces: the value is JSON when it reads as JSON, else text. */
+void config_plugin_text(struct config *config, struct str plugin, struct str key, struct str value,
+                        const char *origin);
+
+/* secret.c.  Appends what stands in the file, without the line's end behind it; at most
+ * SECRET_BYTES.  False with *err when it cannot be read, is empty or has a NUL.  Warns when
+ * everybody may read it. */
+enum { SECRET_BYTES = 64 << 10 };
+bool config_secret(struct config *config, const char *path, struct buf *out, struct err *err);
 
 /* line.c.  The line of a file's text that gives the key "http.listen" its value,
  * as ["http.listen"] = … or as listen = … behind http = …; 0 when none does.  A

@@ -107,7 +107,7 @@ const struct config_key config_keys[] = {
      "Jobs that no plugin has declared since they were due, so long ago, are dead; 0: they wait."},
     {"jobs.driver", CONFIG_TEXT, "sqlite", 0, 0,
      "Where jobs are kept: sqlite (this server's own), or what several servers share."},
-    {"jobs.url", CONFIG_TEXT, "", 0, 0,
+    {"jobs.url", CONFIG_ADDRESS, "", 0, 0,
      "Address of the server that jobs.driver names; in the environment MARU_JOBS_URL."},
     {"jobs.lease", CONFIG_DURATION, "20s", 1 * SECOND, 3600 * SECOND,
      "Jobs of a server that several share go to another when it was silent for so long."},

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/mem.h"
 #include "base/sys.h"
 #include "test.h"
 
@@ -118,6 +119,143 @@ TEST(a_set_that_is_wrong_says_how)
     CHECK(strstr(wrong_set("lanes.web=two"), "must be a whole number"));
     CHECK(strstr(wrong_set("plugins.watch=maybe"), "must be true or false"));
     CHECK(strstr(wrong_set("plugins.x=1"), "plugins.NAME.KEY=VALUE"));
+}
+
+static char secret_path[64];
+
+static const char *secret_file(const char *bytes, size_t n, int mode)
+{
+    struct err err = {0};
+    snprintf(secret_path, sizeof secret_path, "/tmp/maru-secret-%d", (int)getpid());
+    file_write(secret_path, str_n(bytes, n), mode, &err);
+    return secret_path;
+}
+
+/* jobs.url, read from the file of `bytes`; or what is wrong. */
+static const char *from_secret(const char *bytes, size_t n)
+{
+    static char text[ERR_MESSAGE_BYTES];
+    struct err err = {0};
+    char *set = mem_printf("jobs.url_file=%s", secret_file(bytes, n, 0600));
+    struct config *config = config_load(NULL, (const char *const *)&set, 1, &err);
+    snprintf(text, sizeof text, "%s", config ? config_text(config, "jobs.url") : err.message);
+    CHECK(!config || !config_warning(config, 0));
+    config_free(config);
+    unlink(secret_path);
+    mem_free(set);
+    return text;
+}
+
+TEST(a_secret_stands_in_a_file_of_its_own)
+{
+    CHECK_STR(from_secret("redis://h", 9), "redis://h");
+    CHECK_STR(from_secret("redis://h\n", 10), "redis://h");
+    CHECK_STR(from_secret("redis://h\r\n", 11), "redis://h");
+    CHECK_STR(from_secret("redis://h\n\n", 11), "redis://h\n");
+    CHECK(strstr(from_secret("\n", 1), "is empty"));
+    CHECK(strstr(from_secret("a\0b", 3), "has a NUL"));
+    char *big = mem_zero(1, 70000);
+    memset(big, 'x', 70000);
+    CHECK(strstr(from_secret(big, 70000), secret_path));
+    mem_free(big);
+    CHECK(strstr(wrong_set("jobs.url_file=/nowhere/x"), "jobs.url_file: /nowhere/x: No such file"));
+    CHECK(strstr(wrong_set("jobs.url_file=/tmp"), "is not a file"));
+    CHECK(strstr(wrong_set("log.level_file=/tmp"), "no such key"));
+}
+
+TEST(the_file_of_a_secret_is_given_where_the_secret_could_be)
+{
+    struct err err = {0};
+    secret_file("redis://h\n", 10, 0644);
+    char *text = mem_printf("return { jobs = { url_file = \"%s\" },\n"
+                            "plugins = { p = { key = secret(\"%s\") } } }",
+                            secret_path, secret_path);
+    write_file(text);
+    mem_free(text);
+    struct config *config = config_load(path, NULL, 0, &err);
+    CHECK_STR(err.message, "");
+    REQUIRE(config);
+    CHECK_STR(config_text(config, "jobs.url"), "redis://h");
+    struct buf json = {0};
+    config_plugin(config, "p", &json);
+    CHECK_STR(json.p, "{\"key\":\"redis://h\"}");
+    buf_free(&json);
+    CHECK(strstr(config_warning(config, 0), "everybody may read it (mode 644)"));
+    config_free(config);
+    setenv("MARU_JOBS_URL", "redis://other", 1);
+    config = config_load(path, NULL, 0, &err);
+    REQUIRE(config);
+    CHECK_STR(config_text(config, "jobs.url"), "redis://other");
+    config_free(config);
+    setenv("MARU_JOBS_URL_FILE", secret_path, 1);
+    CHECK(!config_load(path, NULL, 0, &err));
+    CHECK(strstr(err.message, "environment MARU_JOBS_URL_FILE: jobs.url: given as it is and by"));
+    unsetenv("MARU_JOBS_URL");
+    unsetenv("MARU_JOBS_URL_FILE");
+    unlink(path);
+    unlink(secret_path);
+    CHECK(strstr(wrong("return {\n jobs = { url = secret(\"/nowhere/x\") } }"),
+                 ".lua:2: /nowhere/x: No such file"));
+}
+
+TEST(plugins_take_settings_from_the_environment)
+{
+    struct err err = {0};
+    setenv("MARU_PLUGINS_GREETER__MAX_BYTES", "7", 1);
+    setenv("MARU_PLUGINS_GREETER__API_KEY__FILE", secret_file("12345\n", 6, 0600), 1);
+    struct config *config = config_load(NULL, NULL, 0, &err);
+    CHECK_STR(err.message, "");
+    REQUIRE(config);
+    struct buf json = {0};
+    config_plugin(config, "greeter", &json);
+    CHECK(strstr(json.p, "\"max_bytes\":7"));
+    CHECK(strstr(json.p, "\"api_key\":\"12345\""));
+    buf_free(&json);
+    config_free(config);
+    unlink(secret_path);
+    CHECK(!config_load(NULL, NULL, 0, &err));
+    CHECK(strstr(err.message, "environment MARU_PLUGINS_GREETER__API_KEY__FILE: /tmp/"));
+    unsetenv("MARU_PLUGINS_GREETER__API_KEY__FILE");
+    unsetenv("MARU_PLUGINS_GREETER__MAX_BYTES");
+}
+
+TEST(what_holds_is_printed_with_who_said_so_and_without_secrets)
+{
+    struct err err = {0};
+    struct buf out = {0};
+    write_file("return {\n jobs = { concurrency = 3 },\n plugins = { p = { key = \"hush\" } } }");
+    setenv("MARU_JOBS_URL", "postgres://user:hush@host/db", 1);
+    const char *sets[] = {"plugins.disable=a,b", "node.name=a\"b\nc"};
+    struct config *config = config_load(path, sets, 2, &err);
+    unsetenv("MARU_JOBS_URL");
+    unlink(path);
+    REQUIRE(config);
+    config_print(config, &out);
+    CHECK(!strstr(out.p, "hush"));
+    CHECK(strstr(out.p, "  [\"jobs.url\"] = \"postgres://user:***@host/db\", -- environment "
+                        "MARU_JOBS_URL\n"));
+    CHECK(strstr(out.p, "  [\"jobs.concurrency\"] = 3, -- /tmp/maru-config-"));
+    CHECK(strstr(out.p, ".lua:2\n"));
+    CHECK(strstr(out.p, "  [\"plugins.disable\"] = { \"a\", \"b\" }, -- --set\n"));
+    CHECK(strstr(out.p, "  -- [\"log.level\"] = \"info\",\n"));
+    CHECK(strstr(out.p, "[\"plugins.p\"]:\n  --   key: /tmp/maru-config-"));
+    CHECK_STR(wrong(out.p), "");
+    buf_free(&out);
+    config_free(config);
+}
+
+/* What a key is called says whether it may be shown. */
+TEST(addresses_and_secrets_are_declared_as_such)
+{
+    static const char *const secret[] = {"secret", "password", "token"};
+    for (const struct config_key *key = config_keys; key->name; key++) {
+        const char *end = strrchr(key->name, '.') ? strrchr(key->name, '.') + 1 : key->name;
+        if (strstr(end, "url"))
+            CHECK_EQ(key->type, CONFIG_ADDRESS);
+        for (size_t i = 0; i < sizeof secret / sizeof *secret; i++)
+            if (strstr(end, secret[i]))
+                CHECK_EQ(key->type, CONFIG_SECRET);
+    }
 }
 
 TEST(etc_maru_lua_is_the_reference)
