@@ -1,13 +1,13 @@
 /* client_lua.c -- app.http: outgoing requests.  Wraps http/client.h; core/lua/maru/client.lua adds
- * get and post. */
-#include "bind/bind.h"
+ * get and post; client_stream_lua.c has answers in pieces. */
+#include "bind/client.h"
 
 #include <lauxlib.h>
 #include <math.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "http/client.h"
+#include "bind/bind.h"
 #include "loop/lane.h"
 #include "vm/args.h"
 #include "vm/host.h"
@@ -28,7 +28,7 @@ static void cancel_call(void *arg)
     http_fetch_cancel(call->fetch);
 }
 
-static void push_headers(lua_State *L, const struct fetch_result *result)
+void client_push_headers(lua_State *L, const struct fetch_result *result)
 {
     lua_createtable(L, 0, result->header_count);
     for (int i = 0; i < result->header_count; i++) {
@@ -55,7 +55,7 @@ static int push_answer(lua_State *L, void *arg)
     lua_createtable(L, 0, 5);
     lua_pushinteger(L, result->status);
     lua_setfield(L, -2, "status");
-    push_headers(L, result);
+    client_push_headers(L, result);
     lua_setfield(L, -2, "headers");
     lua_pushlstring(L, result->body.p ? result->body.p : "", result->body.n);
     lua_setfield(L, -2, "body");
@@ -88,7 +88,7 @@ static void on_done(void *arg, const struct fetch_result *result)
 }
 
 /* Reads {name = value} at `index` into headers owned by the task. */
-static int read_headers(lua_State *L, int index, struct fetch_header *headers)
+static int read_headers(lua_State *L, int index, struct fetch_header *headers, const char *usage)
 {
     int count = 0;
     if (lua_isnil(L, index))
@@ -96,9 +96,9 @@ static int read_headers(lua_State *L, int index, struct fetch_header *headers)
     luaL_checktype(L, index, LUA_TTABLE);
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
-            luaL_error(L, USAGE ": options.headers must map names to strings");
+            luaL_error(L, "%s: options.headers must map names to strings", usage);
         if (count == FETCH_HEADERS)
-            luaL_error(L, USAGE ": options.headers: more than %d", FETCH_HEADERS);
+            luaL_error(L, "%s: options.headers: more than %d", usage, FETCH_HEADERS);
         headers[count].name.p = lua_tolstring(L, -2, &headers[count].name.n);
         headers[count].value.p = lua_tolstring(L, -1, &headers[count].value.n);
         count++;
@@ -106,45 +106,39 @@ static int read_headers(lua_State *L, int index, struct fetch_header *headers)
     return count;
 }
 
-static int bounded(lua_State *L, const char *key, int otherwise, int most)
+static int bounded(lua_State *L, const char *key, int otherwise, int most, const char *usage)
 {
-    double value = opt_number(L, 2, key, otherwise, USAGE);
+    double value = opt_number(L, 2, key, otherwise, usage);
     if (value < 0 || value > most || value != floor(value))
-        luaL_error(L, USAGE ": options.%s must be a whole number from 0 to %d", key, most);
+        luaL_error(L, "%s: options.%s must be a whole number from 0 to %d", usage, key, most);
     return (int)value;
 }
 
-static int64_t max_bytes(lua_State *L)
+static int64_t max_bytes(lua_State *L, struct str otherwise, const char *usage)
 {
     struct err err = {0};
     int64_t bytes;
-    struct str text = opt_string(L, 2, "max_bytes", STR("8M"), USAGE);
+    struct str text = opt_string(L, 2, "max_bytes", otherwise, usage);
     if (!size_parse(text, &bytes, &err))
-        luaL_error(L, USAGE ": options.max_bytes: %s", err.message);
+        luaL_error(L, "%s: options.max_bytes: %s", usage, err.message);
     return bytes;
 }
 
-/*** Sends a request and waits for the answer.
- * @param url string
- * @param options table method headers body timeout retries backoff max_bytes redirects
- * @return table|nil answer, string? message, string? code */
-static int l_request(lua_State *L)
+struct fetch_options client_read_options(lua_State *L, struct vm *vm, struct fetch_header *headers,
+                                         const struct client_defaults *defaults, const char *usage)
 {
-    struct task *task = task_check(L, "app.http:request");
-    struct fetch_header headers[FETCH_HEADERS];
-    struct vm *vm = task_vm(task);
     const struct allow_decl *net = &vm_decl(vm)->allow[CAPABILITY_NET];
-    struct err err = {0};
     lua_settop(L, 2);
     struct fetch_options options = {
-        .url = args_string(L, 1, USAGE, "url"),
-        .method = opt_string(L, 2, "method", STR("GET"), USAGE),
-        .body = opt_string(L, 2, "body", STR(""), USAGE),
-        .timeout_ns = opt_duration(L, 2, "timeout", 10 * NS_PER_SECOND, USAGE),
-        .backoff_ns = opt_duration(L, 2, "backoff", NS_PER_SECOND / 2, USAGE),
-        .redirects = bounded(L, "redirects", 3, FETCH_REDIRECTS),
-        .retries = bounded(L, "retries", 0, FETCH_RETRIES),
-        .max_bytes = max_bytes(L),
+        .url = args_string(L, 1, usage, "url"),
+        .method = opt_string(L, 2, "method", STR("GET"), usage),
+        .body = opt_string(L, 2, "body", STR(""), usage),
+        .timeout_ns = opt_duration(L, 2, "timeout", defaults->timeout_ns, usage),
+        .silence_ns = opt_duration(L, 2, "silence", defaults->silence_ns, usage),
+        .backoff_ns = opt_duration(L, 2, "backoff", NS_PER_SECOND / 2, usage),
+        .redirects = bounded(L, "redirects", 3, FETCH_REDIRECTS, usage),
+        .retries = bounded(L, "retries", 0, FETCH_RETRIES, usage),
+        .max_bytes = max_bytes(L, str_c(defaults->max_bytes), usage),
         .allow = {(const char *const *)net->entries, net->count},
         .headers = headers,
     };
@@ -152,7 +146,22 @@ static int l_request(lua_State *L)
         lua_getfield(L, 2, "headers");
     else
         lua_pushnil(L);
-    options.header_count = read_headers(L, 3, headers);
+    options.header_count = read_headers(L, 3, headers, usage);
+    return options;
+}
+
+/*** Sends a request and waits for the answer.
+ * @param url string
+ * @param options table method headers body timeout silence retries backoff max_bytes redirects
+ * @return table|nil answer, string? message, string? code */
+static int l_request(lua_State *L)
+{
+    static const struct client_defaults defaults = {10 * NS_PER_SECOND, 0, "8M"};
+    struct task *task = task_check(L, "app.http:request");
+    struct fetch_header headers[FETCH_HEADERS];
+    struct vm *vm = task_vm(task);
+    struct err err = {0};
+    struct fetch_options options = client_read_options(L, vm, headers, &defaults, USAGE);
     bind_part(L, vm_host(vm)->clients, "app.http:request", "an HTTP client");
     if (!vm_take(vm, CAP_CONNECTIONS, &err))
         return push_error(L, &err);
@@ -169,8 +178,10 @@ static int l_request(lua_State *L)
 
 int bind_client(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"request", l_request}, {NULL, NULL}};
-    lua_createtable(L, 0, 1);
+    static const luaL_Reg functions[] = {
+        {"request", l_request}, {"stream", client_stream}, {NULL, NULL}};
+    client_stream_class(L);
+    lua_createtable(L, 0, 2);
     luaL_register(L, NULL, functions);
     return 1;
 }

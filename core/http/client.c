@@ -90,13 +90,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
     return uv_poll_start(&watch->poll, events, on_poll) == 0 ? 0 : -1;
 }
 
+void fetch_turn(struct http_client *client)
+{
+    int running;
+    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect_finished(client);
+}
+
 static void on_curl_timer(struct timer *timer)
 {
     struct http_client *client =
         (struct http_client *)((char *)timer - offsetof(struct http_client, timer));
-    int running;
-    curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    collect_finished(client);
+    fetch_turn(client);
 }
 
 static int on_timeout_change(CURLM *multi, long ms, void *arg)

@@ -26,7 +26,8 @@ enum {
     FETCH_HEADERS = 100,
     FETCH_REDIRECTS = 10,
     FETCH_RETRIES = 10,
-    FETCH_PER_CLIENT = 1024, /* fetches under way on one lane */
+    FETCH_PER_CLIENT = 1024,        /* fetches under way on one lane */
+    FETCH_WINDOW_BYTES = 64 * 1024, /* of a body in pieces that wait for on_body */
 };
 
 /* ORDER fetch_code: fetch_code_name() gives the words Lua sees. */
@@ -45,15 +46,27 @@ struct fetch_header {
     struct str name, value; /* name in lower case in answers */
 };
 
+struct fetch_result;
+/* Status, headers and url of the answer whose body follows, once, before its first piece. */
+typedef void fetch_head_fn(void *arg, const struct fetch_result *head);
+/* A piece of the body, decoded, in order; borrowed.  Both may pause or cancel the fetch. */
+typedef void fetch_body_fn(void *arg, struct str bytes);
+
 struct fetch_options {
     struct str method, url, body;
     const struct fetch_header *headers;
     int header_count;
     struct allow_list allow; /* copied */
     int64_t timeout_ns;      /* of the whole, retries included */
-    int64_t max_bytes;       /* of the decoded body */
+    int64_t max_bytes;       /* of the decoded body, also of one in pieces */
     int redirects, retries;
     int64_t backoff_ns; /* before the first retry; doubles, with jitter */
+    int64_t silence_ns; /* without a byte of the answer, the first one included; 0 = timeout_ns
+                           alone.  Time in which the caller holds the body up does not count. */
+    /* With on_body the body comes in pieces and result.body is empty.  Answers that lead to
+     * another attempt (redirects, retries) are not the caller's to see. */
+    fetch_head_fn *on_head; /* may be NULL */
+    fetch_body_fn *on_body;
 };
 
 /* What came of it; borrowed until done returns. */
@@ -81,5 +94,9 @@ struct http_fetch *http_fetch(struct http_client *client, const struct fetch_opt
 bool http_client_is_outside(const struct http_client *client);
 /* done will not be called. */
 void http_fetch_cancel(struct http_fetch *fetch);
+
+/* No piece comes, nor done, until resume; the peer is held up once the window is full. */
+void http_fetch_pause(struct http_fetch *fetch);
+void http_fetch_resume(struct http_fetch *fetch); /* pieces come from later turns of the loop */
 
 const char *fetch_code_name(enum fetch_code code);

@@ -14,6 +14,7 @@ static void fetch_free(struct http_fetch *fetch)
 {
     fetch_attempt_drop(fetch);
     timer_stop(fetch->client->lane, &fetch->retry);
+    fetch_stream_stop(fetch);
     list_remove(&fetch->in_client);
     fetch->client->count--;
     curl_slist_free_all(fetch->headers);
@@ -22,6 +23,7 @@ static void fetch_free(struct http_fetch *fetch)
     mem_free(fetch->allow_entries);
     buf_free(&fetch->body);
     buf_free(&fetch->answer);
+    buf_free(&fetch->copy);
     buf_free(&fetch->header_text);
     mem_free(fetch->location);
     mem_free(fetch->method);
@@ -41,7 +43,7 @@ const char *fetch_code_name(enum fetch_code code)
     return names[code];
 }
 
-static void cut_headers(struct http_fetch *fetch)
+void fetch_cut_headers(struct http_fetch *fetch)
 {
     const char *p = fetch->header_text.p;
     for (int i = 0; i < fetch->answer_header_count; i++) {
@@ -52,13 +54,13 @@ static void cut_headers(struct http_fetch *fetch)
     }
 }
 
-static void finish(struct http_fetch *fetch, struct fetch_result *result)
+void fetch_finish(struct http_fetch *fetch, struct fetch_result *result)
 {
     result->url = str_c(fetch->url);
     result->attempts = fetch->attempts;
     result->elapsed_ns = clock_ns() - fetch->started;
     if (result->code == FETCH_OK) {
-        cut_headers(fetch);
+        fetch_cut_headers(fetch);
         result->headers = fetch->answer_headers;
         result->header_count = fetch->answer_header_count;
         result->body = buf_str(&fetch->answer);
@@ -100,6 +102,9 @@ static void judge(struct http_fetch *fetch, CURLcode code, struct fetch_result *
         result->code = FETCH_TOO_LARGE;
         snprintf(result->message, sizeof result->message,
                  "the answer is over the limit of %lld bytes", (long long)fetch->max_bytes);
+    } else if (fetch->silent) {
+        snprintf(result->message, sizeof result->message, "nothing was heard for %lld ms",
+                 (long long)(fetch->silence_ns / NS_PER_MS));
     }
 }
 
@@ -107,7 +112,7 @@ static void attempt(struct http_fetch *fetch)
 {
     struct fetch_result failure = {0};
     if (!fetch_attempt_start(fetch, &failure))
-        finish(fetch, &failure);
+        fetch_finish(fetch, &failure);
 }
 
 static void on_retry(struct timer *timer)
@@ -169,13 +174,16 @@ static bool follow(struct http_fetch *fetch)
     return ok;
 }
 
+static bool may_redirect(const struct http_fetch *fetch, int status)
+{
+    bool moved = status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+    return moved && fetch->location && fetch->redirects_left > 0;
+}
+
 /* Starts the next hop; false when this answer is the last. */
 static bool redirect(struct http_fetch *fetch, int status)
 {
-    bool moved = status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-    if (!moved || !fetch->location || fetch->redirects_left == 0)
-        return false;
-    if (!follow(fetch))
+    if (!may_redirect(fetch, status) || !follow(fetch))
         return false;
     fetch->redirects_left--;
     if (status == 303 || (status != 307 && status != 308 && strcmp(fetch->method, "POST") == 0)) {
@@ -188,13 +196,23 @@ static bool redirect(struct http_fetch *fetch, int status)
     return true;
 }
 
-/* Arms the next try; false when there is none to be made. */
-static bool retry(struct http_fetch *fetch, const struct fetch_result *result)
+static bool may_retry(const struct http_fetch *fetch, const struct fetch_result *result)
 {
     bool worth = result->code == FETCH_DNS || result->code == FETCH_CONNECT ||
                  (result->code == FETCH_OK &&
                   (result->status == 429 || (result->status >= 502 && result->status <= 504)));
-    if (!worth || fetch->retries_left == 0)
+    return worth && fetch->retries_left > 0 && clock_ns() + fetch->retry_after_ns < fetch->deadline;
+}
+
+bool fetch_goes_on(struct http_fetch *fetch, const struct fetch_result *result)
+{
+    return may_redirect(fetch, result->status) || may_retry(fetch, result);
+}
+
+/* Arms the next try; false when there is none to be made. */
+static bool retry(struct http_fetch *fetch, const struct fetch_result *result)
+{
+    if (!may_retry(fetch, result))
         return false;
     int64_t wait = (int64_t)((double)fetch->backoff_ns * (0.5 + rand_unit()));
     if (fetch->retry_after_ns > wait)
@@ -220,10 +238,14 @@ void fetch_attempt_ended(struct http_fetch *fetch, CURLcode code)
         result.status = (int)status;
     if (tape_mode() == TAPE_RECORDS)
         fetch_record(fetch, &result);
-    if (code == CURLE_OK && redirect(fetch, result.status))
+    if (!fetch->passes && code == CURLE_OK && redirect(fetch, result.status))
         return;
-    if (!retry(fetch, &result))
-        finish(fetch, &result);
+    if (!fetch->passes && retry(fetch, &result))
+        return;
+    if (fetch->on_body)
+        fetch_stream_ended(fetch, &result);
+    else
+        fetch_finish(fetch, &result);
 }
 
 /* A line break in a header would let a value speak for the plugin. */
@@ -297,6 +319,7 @@ struct http_fetch *http_fetch(struct http_client *client, const struct fetch_opt
     fetch->retries_left = o->retries;
     fetch->backoff_ns = o->backoff_ns;
     fetch->retry.fire = on_retry;
+    fetch_stream_init(fetch, o);
     copy_headers(fetch, o);
     list_push_back(&client->fetches, &fetch->in_client);
     client->count++;

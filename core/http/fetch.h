@@ -42,15 +42,34 @@ struct http_fetch {
     void (*again)(struct timer *timer); /* what retry.fire was before an answer was played */
     int played;                         /* status of an answer from the tape */
     /* the answer so far */
+    int64_t taken; /* bytes of the body */
     struct buf answer, header_text;
     struct fetch_header answer_headers[FETCH_HEADERS];
     int answer_header_count;
     char *location;
     int64_t retry_after_ns; /* -1 = not said */
+    /* a body in pieces (fetch_stream.c); what waits for on_body is in answer */
+    fetch_head_fn *on_head;
+    fetch_body_fn *on_body;
+    struct timer flow;           /* what was read goes to the caller outside of curl's calls */
+    struct fetch_result outcome; /* once ended */
+    struct buf copy;             /* for the tape */
+    bool headed, passes;         /* the head is complete; the answer is the caller's */
+    bool head_due, paused, held, ended; /* held: curl waits until there is room */
+    /* silence of the peer */
+    struct timer silence;
+    int64_t silence_ns, heard;
+    bool silent; /* for too long */
 };
 
 /* The attempt's end as curl tells it: finishes, redirects or retries. */
 void fetch_attempt_ended(struct http_fetch *fetch, CURLcode code);
+
+/* The same when there is no other attempt. */
+void fetch_finish(struct http_fetch *fetch, struct fetch_result *result);
+/* Whether this answer leads to another attempt. */
+bool fetch_goes_on(struct http_fetch *fetch, const struct fetch_result *result);
+void fetch_cut_headers(struct http_fetch *fetch);
 
 /* fetch_attempt.c: sets up the easy handle for fetch->url and adds it.  False
  * with the result's code and message when the URL may not be reached. */
@@ -59,6 +78,18 @@ void fetch_attempt_drop(struct http_fetch *fetch);
 /* False when it is too much. */
 bool fetch_take_header(struct http_fetch *fetch, struct str line);
 bool fetch_take_body(struct http_fetch *fetch, struct str bytes);
+
+/* fetch_stream.c.  Begins with each attempt; the empty line after the headers came; a piece was
+ * read (after bounds); the attempt is over and no other follows. */
+void fetch_stream_begin(struct http_fetch *fetch);
+void fetch_stream_headed(struct http_fetch *fetch, int status);
+void fetch_stream_take(struct http_fetch *fetch, struct str bytes);
+void fetch_stream_ended(struct http_fetch *fetch, const struct fetch_result *result);
+void fetch_stream_init(struct http_fetch *fetch, const struct fetch_options *options);
+void fetch_stream_stop(struct http_fetch *fetch); /* its timers */
+
+/* client.c: lets curl go on after it was held up.  The fetch may be gone afterwards. */
+void fetch_turn(struct http_client *client);
 
 /* fetch_tape.c: answers the attempt from the tape, in a later turn; false like fetch_attempt_start.
  * And notes how one ended. */

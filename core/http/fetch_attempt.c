@@ -11,16 +11,26 @@
 
 bool fetch_take_body(struct http_fetch *fetch, struct str bytes)
 {
-    if ((int64_t)(fetch->answer.n + bytes.n) > fetch->max_bytes) {
+    fetch->heard = clock_ns();
+    if ((int64_t)bytes.n > fetch->max_bytes - fetch->taken) {
         fetch->too_large = true;
         return false;
     }
-    buf_add_str(&fetch->answer, bytes);
+    fetch->taken += (int64_t)bytes.n;
+    if (fetch->on_body)
+        fetch_stream_take(fetch, bytes);
+    else
+        buf_add_str(&fetch->answer, bytes);
     return true;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 {
+    struct http_fetch *fetch = arg;
+    if (fetch->passes && fetch->answer.n >= FETCH_WINDOW_BYTES) {
+        fetch->held = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
     return fetch_take_body(arg, str_n(bytes, size * count)) ? size * count : 0;
 }
 
@@ -81,7 +91,17 @@ bool fetch_take_header(struct http_fetch *fetch, struct str line)
 
 static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 {
-    return fetch_take_header(arg, str_n(bytes, size * count)) ? size * count : 0;
+    struct http_fetch *fetch = arg;
+    struct str line = str_n(bytes, size * count);
+    long status = 0;
+    fetch->heard = clock_ns();
+    if (!fetch_take_header(fetch, line))
+        return 0;
+    if (str_trim(line).n == 0)
+        curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 200) /* not an interim answer */
+        fetch_stream_headed(fetch, (int)status);
+    return line.n;
 }
 
 /* The address is known here and nothing has been sent yet.  Each attempt of curl's (IPv6, IPv4,
@@ -217,6 +237,7 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     buf_clear(&fetch->answer);
     buf_clear(&fetch->header_text);
     fetch->answer_header_count = 0;
+    fetch->taken = 0;
     fetch->retry_after_ns = -1;
     fetch->forbidden = fetch->too_large = false;
     mem_free(fetch->location);
@@ -233,6 +254,7 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(left / NS_PER_MS));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left / NS_PER_MS));
+    fetch_stream_begin(fetch);
     curl_multi_add_handle(fetch->client->multi, easy);
     return true;
 }
@@ -244,6 +266,7 @@ void fetch_attempt_drop(struct http_fetch *fetch)
         curl_easy_cleanup(fetch->easy);
     }
     curl_url_cleanup(fetch->target);
+    timer_stop(fetch->client->lane, &fetch->silence);
     fetch->easy = NULL;
     fetch->target = NULL;
 }

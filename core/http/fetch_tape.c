@@ -30,6 +30,7 @@ static void play(struct http_fetch *fetch, const struct tape_exchange *x)
         struct str line = str_split(&lines, '\n');
         fetch_take_header(fetch, line);
     }
+    fetch_stream_headed(fetch, x->status);
     fetch_take_body(fetch, x->body);
     fetch->played = x->status;
     fetch->again = fetch->retry.fire;
@@ -78,7 +79,7 @@ void fetch_record(struct http_fetch *fetch, const struct fetch_result *result)
         .status = result->status,
         .error = str_c(answered ? "" : fetch_code_name(result->code)),
         .headers = answered ? buf_str(&headers) : STR(""),
-        .body = answered ? buf_str(&fetch->answer) : STR(""),
+        .body = answered ? buf_str(fetch->on_body ? &fetch->copy : &fetch->answer) : STR(""),
     };
     tape_note(&x);
     buf_free(&sent);

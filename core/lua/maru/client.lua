@@ -1,7 +1,10 @@
 --- app.http: requests to other hosts, over the raw primitive of bind/client_lua.c.
 
+local body_stream = require "maru.client_stream"
+
 local METHODS = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD" }
 local USAGE = "app.http:request(url, [options])"
+local STREAM_USAGE = "app.http:stream(url, [options])"
 
 local function escape(text)
   return (tostring(text):gsub("[^%w%-._~]", function(c)
@@ -30,10 +33,10 @@ local function with_query(url, query)
   return base .. (base:find("?", 1, true) and "&" or "?") .. encode_form(query) .. fragment
 end
 
-local function set_body(request, headers, options, json)
+local function set_body(usage, request, headers, options, json)
   local given = (options.body and 1 or 0) + (options.json ~= nil and 1 or 0) + (options.form and 1 or 0)
   if given > 1 then
-    error(USAGE .. ": give one of options.body, options.json and options.form", 4)
+    error(usage .. ": give one of options.body, options.json and options.form", 4)
   end
   if options.json ~= nil then
     request.body = json.encode(options.json)
@@ -50,16 +53,13 @@ return function(raw, info)
   local http = {}
 
   local known = { method = true, headers = true, query = true, body = true, json = true, form = true, timeout = true,
-    retries = true, backoff = true, max_bytes = true, redirects = true }
+    silence = true, retries = true, backoff = true, max_bytes = true, redirects = true }
 
-  function http:request(url, options)
-    if self ~= http then
-      error(USAGE .. ": call it with a colon", 2)
-    end
-    options = options or {}
+  --- The URL and the options of raw.request and raw.stream.
+  local function prepare(usage, url, options)
     for key in pairs(options) do
       if not known[key] then
-        error(USAGE .. ": unknown option " .. tostring(key), 2)
+        error(usage .. ": unknown option " .. tostring(key), 3)
       end
     end
     local headers = { ["user-agent"] = "maru (" .. info.name .. ")" }
@@ -67,10 +67,25 @@ return function(raw, info)
       headers[name:lower()] = value
     end
     local request = { method = (options.method or "GET"):upper(), headers = headers, timeout = options.timeout,
-      retries = options.retries, backoff = options.backoff, max_bytes = options.max_bytes,
+      silence = options.silence, retries = options.retries, backoff = options.backoff, max_bytes = options.max_bytes,
       redirects = options.redirects }
-    set_body(request, headers, options, info.raw.json)
-    return raw.request(with_query(url, options.query), request)
+    set_body(usage, request, headers, options, info.raw.json)
+    return with_query(url, options.query), request
+  end
+
+  function http:request(url, options)
+    if self ~= http then
+      error(USAGE .. ": call it with a colon", 2)
+    end
+    return raw.request(prepare(USAGE, url, options or {}))
+  end
+
+  --- An answer whose body is read as it comes.
+  function http:stream(url, options)
+    if self ~= http then
+      error(STREAM_USAGE .. ": call it with a colon", 2)
+    end
+    return body_stream(raw.stream(prepare(STREAM_USAGE, url, options or {})))
   end
 
   for _, method in ipairs(METHODS) do

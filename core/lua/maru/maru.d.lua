@@ -593,10 +593,11 @@ function Subscription:close() end
 ---@field body? string           one of body, json and form
 ---@field json? any
 ---@field form? table
----@field timeout? number|string     default "10s"
+---@field timeout? number|string     of the whole, default "10s"; of a stream as long as the task may run
+---@field silence? number|string     so long without a byte of the answer is a timeout, too; of a stream default "30s"
 ---@field retries? integer       default 0; only for connect errors, 429, 502-504; honours Retry-After
 ---@field backoff? number|string
----@field max_bytes? integer|string  default "8M"
+---@field max_bytes? integer|string  of the decoded body, default "8M"; of a stream "64M"
 ---@field redirects? integer     default 3
 
 ---@class maru.Http   outgoing HTTP(S); only hosts in M.allow.net.
@@ -612,6 +613,27 @@ function app.http:put(url, options) end
 function app.http:patch(url, options) end
 function app.http:delete(url, options) end
 function app.http:head(url, options) end
+--- (waits) The answer as soon as its head is there; its body is read as it comes, by this task, and the peer is held up
+--- meanwhile. Closed at the task's end. @return maru.HttpStream|nil, string? message, string? code
+---@param url string
+---@param options? maru.HttpOptions
+function app.http:stream(url, options) end
+
+---@class maru.HttpStream
+---@field status integer
+---@field headers table<string, string>   lower-case names
+---@field url string             of the last redirect
+local HttpStream = {}
+--- (waits) The next bytes, nil at the end; nil, message, code after a failure. @return string|nil, string?, string?
+function HttpStream:read() end
+--- (waits) The next line without its end, at most 1 MiB. @return string|nil, string?, string?
+function HttpStream:line() end
+function HttpStream:lines() end                          --- (waits) `for line in stream:lines() do`; then ask failure()
+--- (waits) The next server-sent event: { event = "message", data, id, retry (seconds) }. @return table|nil, string?, string?
+function HttpStream:event() end
+function HttpStream:events() end                         --- (waits) `for event in stream:events() do`; then ask failure()
+function HttpStream:failure() end                        --- why the last read gave nothing. @return string|nil message, string? code
+function HttpStream:close() end
 
 ---@class maru.Json
 app.json = {}

@@ -3,6 +3,7 @@
 -- A leaf is "function", "table" or "field"; a noun is a table of leaves. `maru check` looks up what a plugin
 -- names, and a spec compares all of it with maru.d.lua.
 local channels = require "maru.channels"
+local client_stream = require "maru.client_stream"
 local jobs = require "maru.jobs"
 local store = require "maru.store"
 local workflows = require "maru.workflows"
@@ -70,6 +71,10 @@ local function subscription()
   return methods_of(getmetatable(one))
 end
 
+local function http_stream()
+  return methods_of(getmetatable(client_stream({}, 200, {}, "")))
+end
+
 --- inside: what boot.lua gives beside the handlers; globals: of the plugin.
 return function(inside, globals)
   local registry = debug.getregistry()
@@ -77,6 +82,7 @@ return function(inside, globals)
     app = tree(inside.app, { config = true, env = true }),
     tx = transaction(),
     subscription = subscription(),
+    http_stream = http_stream(),
     globals = tree(globals, { _G = true }),
     modules = names(inside.modules),
   }

@@ -1,0 +1,24 @@
+/* client.h -- what client_lua.c and client_stream_lua.c share: options and headers of a request. */
+#pragma once
+
+#include <lua.h>
+#include <stdint.h>
+
+#include "http/client.h"
+
+struct vm;
+
+struct client_defaults {
+    int64_t timeout_ns, silence_ns;
+    const char *max_bytes;
+};
+
+/* The call's url and options (arguments 1 and 2; others are dropped), its slices borrowed from
+ * them.  headers has room for FETCH_HEADERS.  Raises with the usage line. */
+struct fetch_options client_read_options(lua_State *L, struct vm *vm, struct fetch_header *headers,
+                                         const struct client_defaults *defaults, const char *usage);
+/* Pushes { name = value }; those that came several times are one list. */
+void client_push_headers(lua_State *L, const struct fetch_result *result);
+
+int client_stream(lua_State *L);
+void client_stream_class(lua_State *L); /* its metatable */
