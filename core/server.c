@@ -9,6 +9,7 @@
 #include "channels/channel.h"
 #include "config/config.h"
 #include "loop/pool.h"
+#include "objects/directory.h"
 #include "observe/log.h"
 #include "series/series.h"
 #include "server_parts.h"
@@ -97,6 +98,20 @@ static void series_stop(struct server *s)
     series_destroy(s->series);
 }
 
+static bool objects_start(struct server *s, struct err *err)
+{
+    const char *dir = config_text(s->config, "objects.dir");
+    char *path = *dir ? mem_strdup(dir) : mem_printf("%s/objects", s->state_dir);
+    s->objects = directory_open(path, store_sqlite(s->store), s->pool, err);
+    mem_free(path);
+    return s->objects != NULL;
+}
+
+static void objects_stop(struct server *s)
+{
+    objects_close(s->objects);
+}
+
 static bool cache_start(struct server *s, struct err *err)
 {
     (void)err;
@@ -127,6 +142,7 @@ static const struct server_part parts[] = {
     {"pool", pool_start, pool_stop, EXIT_FAILED},
     {"store", store_start, store_stop, EXIT_STATE},
     {"series", series_start, series_stop, EXIT_STATE},
+    {"objects", objects_start, objects_stop, EXIT_STATE},
     {"cache", cache_start, cache_stop, EXIT_FAILED},
     {"channels", channels_start, channels_stop, EXIT_FAILED},
     {"lanes", lanes_start, lanes_stop, EXIT_FAILED},

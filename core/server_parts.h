@@ -36,6 +36,7 @@ struct server {
     struct pool *pool, *loader;
     struct store *store;
     struct series_store *series;
+    struct objects *objects;
     struct cache *cache;
     struct channel_hub *channels;
     struct jobs *jobs;

@@ -44,6 +44,7 @@ static void fill_host(struct server *s)
         .loader = s->loader,
         .store = s->store,
         .series = s->series,
+        .objects = s->objects,
         .cache = s->cache,
         .jobs = s->jobs,
         .channels = s->channels,

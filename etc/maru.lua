@@ -149,6 +149,9 @@ return {
   -- Threads DuckDB may use.
   -- ["series.threads"] = 2,
 
+  -- Folder of objects; empty = objects below state.dir.
+  -- ["objects.dir"] = "",
+
   -- In-process cache; over it the least recently used goes.
   -- ["cache.memory"] = "64M",
 

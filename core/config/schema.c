@@ -97,6 +97,7 @@ const struct config_key config_keys[] = {
      "Path of libduckdb.so; empty = beside the program, then the system's."},
     {"series.memory", CONFIG_SIZE, "512M", 64 * MIB, 1024 * GIB, "Memory DuckDB may use."},
     {"series.threads", CONFIG_INTEGER, "2", 1, 256, "Threads DuckDB may use."},
+    {"objects.dir", CONFIG_TEXT, "", 0, 0, "Folder of objects; empty = objects below state.dir."},
     {"cache.memory", CONFIG_SIZE, "64M", 1 * MIB, 1024 * GIB,
      "In-process cache; over it the least recently used goes."},
     {"jobs.concurrency", CONFIG_INTEGER, "64", 1, 10000, "Jobs one job lane runs at a time."},

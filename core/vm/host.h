@@ -15,6 +15,7 @@ struct http_client;
 struct jobs;
 struct lane;
 struct lua_State;
+struct objects;
 struct pool;
 struct programs;
 struct series_store;
@@ -28,6 +29,7 @@ struct host {
     struct pool *loader; /* makes VMs beside the lanes; NULL = pool does */
     struct store *store;
     struct series_store *series;
+    struct objects *objects;
     struct cache *cache;
     struct jobs *jobs;
     struct channel_hub *channels;

@@ -18,6 +18,7 @@ local NOUNS = {
   { name = "workflows", file = "workflows" },
   { name = "store", file = "store" },
   { name = "series", file = "series" },
+  { name = "objects", file = "objects" },
   { name = "http", file = "client" },
 }
 

@@ -438,6 +438,51 @@ function app.series:stats(name, options) end
 --- (waits) Writes a Parquet file below state.dir/exports. @return string|nil path
 function app.series:export(name, options) end
 
+---@class maru.ObjectInfo
+---@field key string
+---@field size integer     bytes
+---@field at number        seconds; when it was put
+---@field etag string      changes with the bytes
+---@field type string      media type, "application/octet-stream" unless put with another
+---@class maru.ObjectOptions
+---@field type? string
+---@field if_absent? boolean   put, writer: nil, message, "exists" when the key is there
+---@field from? integer        get, reader: first byte, from 0
+---@field n? integer           get, reader: at most so many bytes; 0 or none: up to the end
+---@field after? string        list: keys behind this one
+---@field limit? integer       list: 1 to 1000 (default)
+
+---@class maru.Objects  blobs by key: files, exports, backups. Keys are this plugin's own: text of 1 to 1024 bytes, "/" is a
+--- letter like others. An object is whole or not there; what put or close answered for is on disk.
+app.objects = {}
+--- (waits) Keeps bytes (at most 64 MiB; more by a writer) under key. options: type, if_absent. @return maru.ObjectInfo|nil, string?, string?  code: "exists" "limit" "full" "invalid"
+function app.objects:put(key, bytes, options) end
+--- (waits) The bytes (at most 64 MiB; more by a reader or in parts). options: from, n. @return string|nil bytes, maru.ObjectInfo|string, string? code: "not_found" "limit" "corrupt"
+function app.objects:get(key, options) end
+--- (waits) @return maru.ObjectInfo|nil, string?, string?
+function app.objects:stat(key) end
+--- (waits) @return true|nil, string?, string?   code: "not_found"
+function app.objects:delete(key) end
+--- (waits) By key. options: after, limit. `after` of the answer is where to go on, nil: that was all. @return { objects: maru.ObjectInfo[], after: string? }|nil, string?, string?
+function app.objects:list(prefix, options) end
+--- (waits) Writes piece by piece: writer:write(bytes), then writer:close(). It belongs to its task; what is not closed leaves nothing.
+--- options: type, if_absent. @return maru.ObjectWriter|nil, string?, string?
+function app.objects:writer(key, options) end
+--- (waits) Reads piece by piece. options: from, n. @return maru.ObjectReader|nil, string?, string?
+function app.objects:reader(key, options) end
+
+---@class maru.ObjectWriter
+local ObjectWriter = {}
+function ObjectWriter:write(bytes) end  --- (waits) @return true|nil, string?, string?
+function ObjectWriter:close() end       --- (waits) The object is there from now on. @return maru.ObjectInfo|nil, string?, string?
+function ObjectWriter:abort() end       --- it never was
+
+---@class maru.ObjectReader
+---@field info maru.ObjectInfo
+local ObjectReader = {}
+function ObjectReader:read() end        --- (waits) @return string|nil bytes (nil without a message: the end), string?, string?
+function ObjectReader:close() end
+
 ---@class maru.Cache   shared by all lanes of this process; keys are this plugin's own. Values: anything JSON can hold.
 app.cache = {}
 function app.cache:get(key) end                          --- @return any|nil

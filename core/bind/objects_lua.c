@@ -1,0 +1,193 @@
+/* objects_lua.c -- app.objects: whole objects.  Streams: objects_stream_lua.c.  Wraps
+ * objects/object.h; core/lua/maru/objects.lua reads the options. */
+#include "bind/objects_lua.h"
+
+#include <lauxlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "bind/bind.h"
+#include "vm/args.h"
+#include "vm/host.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+/* Outlives the task that waits for it. */
+struct asked {
+    struct object_call call; /* first */
+    struct task *task;       /* NULL once nobody waits */
+    char *key, *type, *body, *plugin, *after;
+};
+
+struct objects *objects_of(lua_State *L, const char *who)
+{
+    struct objects *store = vm_host(vm_of(L))->objects;
+    bind_part(L, store, who, "objects");
+    return store;
+}
+
+void objects_push_info(lua_State *L, const struct object_info *info)
+{
+    lua_createtable(L, 0, 5);
+    lua_pushlstring(L, info->key.p, info->key.n);
+    lua_setfield(L, -2, "key");
+    lua_pushnumber(L, (double)info->size);
+    lua_setfield(L, -2, "size");
+    lua_pushnumber(L, (double)info->at / (double)NS_PER_SECOND);
+    lua_setfield(L, -2, "at");
+    lua_pushstring(L, info->etag);
+    lua_setfield(L, -2, "etag");
+    if (info->type.n)
+        lua_pushlstring(L, info->type.p, info->type.n);
+    else
+        lua_pushliteral(L, "application/octet-stream");
+    lua_setfield(L, -2, "type");
+}
+
+static int push_list(lua_State *L, const struct object_call *c)
+{
+    lua_createtable(L, c->count, 0);
+    for (int i = 0; i < c->count; i++) {
+        objects_push_info(L, &c->items[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushboolean(L, c->more);
+    return 2;
+}
+
+static int push_answer(lua_State *L, void *arg)
+{
+    struct object_call *c = arg;
+    switch (c->op) {
+    case OBJECT_GET:
+        lua_pushlstring(L, c->out.p ? c->out.p : "", c->out.n);
+        objects_push_info(L, &c->info);
+        return 2;
+    case OBJECT_LIST_KEYS:
+        return push_list(L, c);
+    case OBJECT_DELETE:
+        lua_pushboolean(L, true);
+        return 1;
+    default:
+        objects_push_info(L, &c->info);
+        return 1;
+    }
+}
+
+static void on_done(struct object_call *call)
+{
+    struct asked *a = (struct asked *)(void *)call;
+    if (a->task && call->err.code)
+        task_resume_error(a->task, &call->err);
+    else if (a->task)
+        task_wake_with(a->task, push_answer, call);
+    object_call_free(call);
+    mem_free(a->key);
+    mem_free(a->type);
+    mem_free(a->body);
+    mem_free(a->after);
+    mem_free(a->plugin);
+    mem_free(a);
+}
+
+static void forget(void *arg)
+{
+    ((struct asked *)arg)->task = NULL;
+}
+
+static char *keep(struct str *s, struct str text)
+{
+    char *copy = text.n ? str_dup(text) : NULL;
+    *s = (struct str){copy, text.n};
+    return copy;
+}
+
+/* `return ask(…)`: the caller has checked everything. */
+static int ask(lua_State *L, const char *who, const struct object_call *what)
+{
+    struct objects *store = objects_of(L, who);
+    struct task *task = task_check(L, who);
+    struct vm *vm = task_vm(task);
+    struct asked *a = mem_zero(1, sizeof *a);
+    a->call = *what;
+    a->task = task;
+    a->plugin = mem_strdup(vm_plugin(vm));
+    a->call.plugin = a->plugin;
+    a->key = keep(&a->call.key, what->key);
+    a->type = keep(&a->call.type, what->type);
+    a->body = keep(&a->call.body, what->body);
+    a->after = keep(&a->call.after, what->after);
+    a->call.done = on_done;
+    object_run(store, &a->call, vm_lane(vm));
+    return task_wait(task, forget, a);
+}
+
+/*** (waits) key, bytes, type, if_absent
+ * @return table|nil info, string? message, string? code */
+static int l_put(lua_State *L)
+{
+    static const char usage[] = "app.objects:put(key, bytes, [options])";
+    return ask(L, "app.objects:put",
+               &(struct object_call){.op = OBJECT_PUT,
+                                     .key = args_string(L, 1, usage, "key"),
+                                     .body = args_string(L, 2, usage, "bytes"),
+                                     .type = args_opt_string(L, 3, STR(""), usage, "type"),
+                                     .if_absent = lua_toboolean(L, 4)});
+}
+
+/*** (waits) key, from, n
+ * @return string|nil bytes, table|string info_or_message, string? code */
+static int l_get(lua_State *L)
+{
+    static const char usage[] = "app.objects:get(key, [options])";
+    return ask(L, "app.objects:get",
+               &(struct object_call){.op = OBJECT_GET,
+                                     .key = args_string(L, 1, usage, "key"),
+                                     .from = args_integer(L, 2, 0, INT64_C(1) << 53, usage, "from"),
+                                     .n = args_integer(L, 3, 0, INT64_C(1) << 53, usage, "n")});
+}
+
+/*** (waits)
+ * @return table|nil info, string? message, string? code */
+static int l_stat(lua_State *L)
+{
+    struct str key = args_string(L, 1, "app.objects:stat(key)", "key");
+    return ask(L, "app.objects:stat", &(struct object_call){.op = OBJECT_STAT, .key = key});
+}
+
+/*** (waits)
+ * @return true|nil, string? message, string? code */
+static int l_delete(lua_State *L)
+{
+    struct str key = args_string(L, 1, "app.objects:delete(key)", "key");
+    return ask(L, "app.objects:delete", &(struct object_call){.op = OBJECT_DELETE, .key = key});
+}
+
+/*** (waits) prefix, after, limit
+ * @return table[]|nil infos, boolean|string more_or_message, string? code */
+static int l_list(lua_State *L)
+{
+    static const char usage[] = "app.objects:list([prefix], [options])";
+    return ask(
+        L, "app.objects:list",
+        &(struct object_call){.op = OBJECT_LIST_KEYS,
+                              .key = args_opt_string(L, 1, STR(""), usage, "prefix"),
+                              .after = args_opt_string(L, 2, STR(""), usage, "after"),
+                              .limit = (int)args_integer(L, 3, 1, OBJECT_LIST, usage, "limit")});
+}
+
+int bind_objects(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"put", l_put},
+                                         {"get", l_get},
+                                         {"stat", l_stat},
+                                         {"delete", l_delete},
+                                         {"list", l_list},
+                                         {"writer", objects_writer},
+                                         {"reader", objects_reader},
+                                         {NULL, NULL}};
+    objects_streams_open(L);
+    lua_createtable(L, 0, 8);
+    luaL_register(L, NULL, functions);
+    return 1;
+}

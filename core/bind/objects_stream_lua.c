@@ -1,0 +1,308 @@
+/* objects_stream_lua.c -- objects written and read piece by piece.
+ *
+ * A stream belongs to the task that made it and ends with it: a writer that was not closed leaves
+ * nothing.  What the store still holds of it then outlives the task. */
+#include <lauxlib.h>
+
+#include "base/mem.h"
+#include "bind/bind.h"
+#include "bind/objects_lua.h"
+#include "vm/args.h"
+#include "vm/task.h"
+#include "vm/vm.h"
+
+#define WRITER      "app.objects.writer"
+#define READER      "app.objects.reader"
+#define WRITE_USAGE "writer:write(bytes)"
+
+struct stream {
+    union {
+        struct object_upload up;
+        struct object_download down;
+    };
+    bool writes;
+    struct task *task;      /* that made it; NULL once it is over */
+    struct stream **held;   /* the task's own pointer to it, NULL once it is over */
+    bool waiting;           /* the task waits for an answer */
+    bool ended;             /* close or end was asked for */
+    struct stream **handle; /* the userdata, NULL when collected */
+    char *plugin, *key, *type;
+    char *bytes; /* being written */
+};
+
+static void stream_free(struct stream *s)
+{
+    if (s->handle)
+        *s->handle = NULL;
+    if (s->held)
+        *s->held = NULL;
+    mem_free(s->plugin);
+    mem_free(s->key);
+    mem_free(s->type);
+    mem_free(s->bytes);
+    mem_free(s);
+}
+
+static void stream_end(struct stream *s, bool commit)
+{
+    s->ended = true;
+    if (s->writes)
+        object_upload_end(&s->up, commit);
+    else
+        object_download_close(&s->down);
+}
+
+/* Nobody reads or writes it any more. */
+static void abandon(struct stream *s)
+{
+    s->waiting = false;
+    if (s->handle)
+        *s->handle = NULL;
+    s->handle = NULL;
+    if (!s->ended)
+        stream_end(s, false);
+}
+
+static void on_task_over(void *arg)
+{
+    struct stream *s = *(struct stream **)arg;
+    if (!s)
+        return;
+    s->task = NULL;
+    s->held = NULL;
+    abandon(s);
+}
+
+static int l_gc(lua_State *L)
+{
+    struct stream **handle = lua_touserdata(L, 1);
+    if (*handle)
+        abandon(*handle);
+    return 0;
+}
+
+static void forget(void *arg)
+{
+    ((struct stream *)arg)->waiting = false;
+}
+
+static int push_handle(lua_State *L, void *arg)
+{
+    struct stream *s = arg;
+    struct stream **handle = lua_newuserdata(L, sizeof *handle);
+    *handle = s;
+    s->handle = handle;
+    luaL_getmetatable(L, s->writes ? WRITER : READER);
+    lua_setmetatable(L, -2);
+    if (s->writes)
+        return 1;
+    objects_push_info(L, &s->down.info);
+    return 2;
+}
+
+static int push_true(lua_State *L, void *arg)
+{
+    (void)arg;
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static int push_bytes(lua_State *L, void *arg)
+{
+    struct stream *s = arg;
+    lua_pushlstring(L, s->down.bytes.n ? s->down.bytes.p : "", s->down.bytes.n);
+    return 1;
+}
+
+static int push_written(lua_State *L, void *arg)
+{
+    struct stream *s = arg;
+    objects_push_info(L, &s->up.info);
+    return 1;
+}
+
+static void wake(struct stream *s, const struct err *err, task_push_fn *push)
+{
+    struct task *task = s->waiting ? s->task : NULL;
+    s->waiting = false;
+    if (task && err->code)
+        task_resume_error(task, err);
+    else if (task)
+        task_wake_with(task, push, s);
+}
+
+static void on_ready(struct object_upload *u)
+{
+    struct stream *s = (struct stream *)(void *)u;
+    bool begun = s->handle != NULL || s->bytes;
+    mem_free(s->bytes);
+    s->bytes = NULL;
+    wake(s, &u->err, begun ? push_true : push_handle);
+    if (!begun && u->err.code && !s->ended)
+        abandon(s);
+}
+
+static void on_ended(struct object_upload *u)
+{
+    struct stream *s = (struct stream *)(void *)u;
+    wake(s, &u->err, push_written);
+    stream_free(s);
+}
+
+static void on_got(struct object_download *d)
+{
+    struct stream *s = (struct stream *)(void *)d;
+    bool begun = s->handle != NULL;
+    wake(s, &d->err, begun ? push_bytes : push_handle);
+    if (!begun && d->err.code && !s->ended)
+        abandon(s);
+}
+
+static void on_closed(struct object_download *d)
+{
+    stream_free((struct stream *)(void *)d);
+}
+
+static struct stream *check(lua_State *L, const char *class, const char *usage)
+{
+    struct stream **handle = luaL_checkudata(L, 1, class);
+    if (!*handle || (*handle)->ended)
+        args_error(L, "%s: it is closed", usage);
+    if ((*handle)->waiting)
+        args_error(L, "%s: another call of it is under way", usage);
+    return *handle;
+}
+
+/* `return await(…)`, what is waited for having been asked. */
+static int await(struct stream *s)
+{
+    s->waiting = true;
+    return task_wait(s->task, forget, s);
+}
+
+static void check_task(lua_State *L, const struct stream *s, const char *usage)
+{
+    if (task_check(L, usage) != s->task)
+        args_error(L, "%s: it belongs to another task", usage);
+}
+
+/*** (waits)
+ * @return true|nil, string? message, string? code */
+static int l_write(lua_State *L)
+{
+    struct stream *s = check(L, WRITER, WRITE_USAGE);
+    struct str bytes = args_string(L, 2, WRITE_USAGE, "bytes");
+    check_task(L, s, WRITE_USAGE);
+    if (s->up.err.code)
+        return push_error(L, &s->up.err);
+    if (bytes.n == 0) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    s->bytes = str_dup(bytes);
+    object_upload_write(&s->up, str_n(s->bytes, bytes.n));
+    return await(s);
+}
+
+/*** (waits) The object is there, whole.
+ * @return table|nil info, string? message, string? code */
+static int l_finish(lua_State *L)
+{
+    struct stream *s = check(L, WRITER, "writer:close()");
+    check_task(L, s, "writer:close()");
+    if (s->up.err.code) {
+        int results = push_error(L, &s->up.err);
+        abandon(s);
+        return results;
+    }
+    stream_end(s, true);
+    return await(s);
+}
+
+static int l_give_up(lua_State *L)
+{
+    struct stream **handle = lua_touserdata(L, 1);
+    if (handle && *handle && !(*handle)->ended)
+        abandon(*handle);
+    return 0;
+}
+
+/*** (waits) The next piece, empty at the end.
+ * @return string|nil bytes, string? message, string? code */
+static int l_read(lua_State *L)
+{
+    static const char usage[] = "reader:read()";
+    struct stream *s = check(L, READER, usage);
+    check_task(L, s, usage);
+    if (s->down.err.code)
+        return push_error(L, &s->down.err);
+    object_download_next(&s->down);
+    return await(s);
+}
+
+static struct stream *create(lua_State *L, struct task *task, bool writes)
+{
+    struct stream **held = task_alloc(task, sizeof *held);
+    struct stream *s = mem_zero(1, sizeof *s);
+    (void)L;
+    *held = s;
+    s->held = held;
+    s->task = task;
+    s->writes = writes;
+    s->plugin = mem_strdup(vm_plugin(task_vm(task)));
+    task_defer(task, on_task_over, held);
+    return s;
+}
+
+/*** (waits) key, type, if_absent
+ * @return userdata|nil writer, string? message, string? code */
+int objects_writer(lua_State *L)
+{
+    static const char usage[] = "app.objects:writer(key, [options])";
+    struct str key = args_string(L, 1, usage, "key");
+    struct str type = args_opt_string(L, 2, STR(""), usage, "type");
+    struct objects *store = objects_of(L, "app.objects:writer");
+    struct task *task = task_check(L, "app.objects:writer");
+    struct stream *s = create(L, task, true);
+    s->key = str_dup(key);
+    s->type = str_dup(type);
+    s->up.plugin = s->plugin;
+    s->up.key = str_n(s->key, key.n);
+    s->up.type = str_n(s->type, type.n);
+    s->up.if_absent = lua_toboolean(L, 3);
+    s->up.ready = on_ready;
+    s->up.ended = on_ended;
+    object_upload_begin(store, &s->up, vm_lane(task_vm(task)));
+    return await(s);
+}
+
+/*** (waits) key, from, n
+ * @return userdata|nil reader, table|string info_or_message, string? code */
+int objects_reader(lua_State *L)
+{
+    static const char usage[] = "app.objects:reader(key, [options])";
+    struct str key = args_string(L, 1, usage, "key");
+    int64_t from = args_integer(L, 2, 0, INT64_C(1) << 53, usage, "from");
+    int64_t n = args_integer(L, 3, 0, INT64_C(1) << 53, usage, "n");
+    struct objects *store = objects_of(L, "app.objects:reader");
+    struct task *task = task_check(L, "app.objects:reader");
+    struct stream *s = create(L, task, false);
+    s->key = str_dup(key);
+    s->down.plugin = s->plugin;
+    s->down.key = str_n(s->key, key.n);
+    s->down.from = from;
+    s->down.n = n;
+    s->down.got = on_got;
+    s->down.closed = on_closed;
+    object_download_begin(store, &s->down, vm_lane(task_vm(task)));
+    return await(s);
+}
+
+void objects_streams_open(lua_State *L)
+{
+    static const luaL_Reg writer[] = {
+        {"write", l_write}, {"close", l_finish}, {"abort", l_give_up}, {NULL, NULL}};
+    static const luaL_Reg reader[] = {{"read", l_read}, {"close", l_give_up}, {NULL, NULL}};
+    bind_class(L, WRITER, writer, l_gc);
+    bind_class(L, READER, reader, l_gc);
+}

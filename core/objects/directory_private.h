@@ -1,0 +1,38 @@
+/* directory_private.h -- what directory*.c share. */
+#pragma once
+
+#include <pthread.h>
+
+#include "loop/pool.h"
+#include "objects/blob.h"
+#include "objects/directory.h"
+#include "storage/sqlite.h"
+
+struct directory {
+    struct objects objects; /* first */
+    char *path;
+    struct sqlite *db;
+    struct pool *pool;
+    pthread_mutex_t lock;
+    pthread_cond_t quiet; /* under_way became 0 */
+    int64_t under_way;    /* calls, streams, tidying */
+};
+
+/* directory.c: pairs around everything that close has to wait for.  Any thread. */
+void directory_begin(struct directory *d);
+void directory_over(struct directory *d);
+/* After a commit: a file to its place, one that lost its row away; either may be "". */
+void directory_tidy(struct directory *d, const char *place, const char *gone);
+
+/* directory_write.c */
+void directory_put(struct directory *d, struct object_call *call);
+void directory_delete(struct directory *d, struct object_call *call);
+void directory_upload_begin(struct object_upload *u);
+void directory_upload_write(struct object_upload *u, struct str bytes);
+void directory_upload_end(struct object_upload *u);
+
+/* directory_read.c */
+void directory_read(struct directory *d, struct object_call *call);
+void directory_download_begin(struct object_download *d);
+void directory_download_next(struct object_download *d);
+void directory_download_close(struct object_download *d);

@@ -1,0 +1,201 @@
+#include "objects/object.h"
+
+#include "base/mem.h"
+
+bool object_key_check(struct str key, struct err *err)
+{
+    if (key.n == 0 || key.n > OBJECT_KEY_BYTES)
+        return err_set(err, ERR_LIMIT, "a key has 1 to %d bytes, not %zu", OBJECT_KEY_BYTES, key.n);
+    if (!utf8_valid(key))
+        return err_set(err, ERR_INVALID, "a key is UTF-8");
+    for (size_t i = 0; i < key.n; i++)
+        if ((unsigned char)key.p[i] < 0x20 || key.p[i] == 0x7f)
+            return err_set(err, ERR_INVALID, "a key has no control characters");
+    return true;
+}
+
+bool object_type_check(struct str type, struct err *err)
+{
+    if (type.n > OBJECT_TYPE_BYTES)
+        return err_set(err, ERR_LIMIT, "a type has at most %d bytes", OBJECT_TYPE_BYTES);
+    for (size_t i = 0; i < type.n; i++)
+        if (type.p[i] < 0x20 || type.p[i] > 0x7e)
+            return err_set(err, ERR_INVALID, "a type is printable ASCII, like image/png");
+    return true;
+}
+
+static bool check(const struct object_call *c, struct err *err)
+{
+    if (c->op == OBJECT_LIST_KEYS)
+        return (c->key.n == 0 || object_key_check(c->key, err)) &&
+               (c->after.n == 0 || object_key_check(c->after, err));
+    if (!object_key_check(c->key, err) || !object_type_check(c->type, err))
+        return false;
+    if (c->op == OBJECT_PUT && c->body.n > OBJECT_BODY_BYTES)
+        return err_set(err, ERR_LIMIT,
+                       "an object that is put at once has at most %d bytes, not %zu",
+                       OBJECT_BODY_BYTES, c->body.n);
+    return c->op != OBJECT_GET || (c->from >= 0 && c->n >= 0) ||
+           err_set(err, ERR_INVALID, "from and n are not negative");
+}
+
+void object_run(struct objects *store, struct object_call *call, struct lane *lane)
+{
+    call->store = store;
+    call->lane = lane;
+    call->err = (struct err){0};
+    call->info = (struct object_info){0};
+    call->out = call->text = (struct buf){0};
+    call->items = NULL;
+    call->count = 0;
+    call->more = false;
+    if (check(call, &call->err))
+        store->driver->run(store, call);
+    else
+        object_answer(call);
+}
+
+void object_call_free(struct object_call *call)
+{
+    buf_free(&call->out);
+    buf_free(&call->text);
+    mem_free(call->items);
+    call->items = NULL;
+}
+
+static void on_call(struct lane_message *message)
+{
+    struct object_call *call = (struct object_call *)(void *)message;
+    call->done(call);
+}
+
+void object_answer(struct object_call *call)
+{
+    call->message.fn = on_call;
+    lane_post(call->lane, &call->message);
+}
+
+/* -- uploads -- */
+
+static void upload_finish(struct object_upload *u)
+{
+    u->busy = true;
+    u->store->driver->upload_end(u);
+}
+
+static void on_upload(struct lane_message *message)
+{
+    struct object_upload *u = (struct object_upload *)(void *)message;
+    u->busy = false;
+    if (!u->store)
+        u->ended(u);
+    else if (u->ending)
+        upload_finish(u);
+    else
+        u->ready(u);
+}
+
+void object_upload_answer(struct object_upload *u)
+{
+    u->message.fn = on_upload;
+    lane_post(u->lane, &u->message);
+}
+
+void object_upload_begin(struct objects *store, struct object_upload *u, struct lane *lane)
+{
+    u->store = store;
+    u->lane = lane;
+    u->state = NULL;
+    u->err = (struct err){0};
+    u->info = (struct object_info){0};
+    u->ending = u->commit = false;
+    u->busy = true;
+    if (object_key_check(u->key, &u->err) && object_type_check(u->type, &u->err))
+        store->driver->upload_begin(u);
+    else
+        object_upload_answer(u);
+}
+
+void object_upload_write(struct object_upload *u, struct str bytes)
+{
+    invariant(!u->busy && !u->ending && !u->err.code);
+    u->busy = true;
+    u->store->driver->upload_write(u, bytes);
+}
+
+void object_upload_end(struct object_upload *u, bool commit)
+{
+    invariant(!u->ending && !(commit && (u->busy || u->err.code)));
+    u->ending = true;
+    u->commit = commit;
+    if (!u->busy)
+        upload_finish(u);
+}
+
+/* -- downloads -- */
+
+static void download_finish(struct object_download *d)
+{
+    d->busy = true;
+    d->store->driver->download_close(d);
+}
+
+static void on_download(struct lane_message *message)
+{
+    struct object_download *d = (struct object_download *)(void *)message;
+    d->busy = false;
+    if (!d->store) {
+        buf_free(&d->text);
+        d->closed(d);
+    } else if (d->closing)
+        download_finish(d);
+    else
+        d->got(d);
+}
+
+void object_download_answer(struct object_download *d)
+{
+    d->message.fn = on_download;
+    lane_post(d->lane, &d->message);
+}
+
+void object_download_begin(struct objects *store, struct object_download *d, struct lane *lane)
+{
+    d->store = store;
+    d->lane = lane;
+    d->state = NULL;
+    d->err = (struct err){0};
+    d->info = (struct object_info){0};
+    d->bytes = STR("");
+    d->text = (struct buf){0};
+    d->closing = false;
+    d->busy = true;
+    if (!object_key_check(d->key, &d->err))
+        object_download_answer(d);
+    else if (d->from < 0 || d->n < 0) {
+        err_set(&d->err, ERR_INVALID, "from and n are not negative");
+        object_download_answer(d);
+    } else
+        store->driver->download_begin(d);
+}
+
+void object_download_next(struct object_download *d)
+{
+    invariant(!d->busy && !d->closing && !d->err.code);
+    d->busy = true;
+    d->store->driver->download_next(d);
+}
+
+void object_download_close(struct object_download *d)
+{
+    invariant(!d->closing);
+    d->closing = true;
+    if (!d->busy)
+        download_finish(d);
+}
+
+void objects_close(struct objects *store)
+{
+    if (store)
+        store->driver->close(store);
+}

@@ -1,0 +1,276 @@
+--- What every driver of app.objects has to do, through the real program.
+---
+--- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, what it does
+--- otherwise on purpose.
+local server = require("spec.support.server")
+
+local PLUGIN = {
+  ["plugin.lua"] = [==[
+local M = { name = "o", version = "1.0.0", limits = { task = "60s" } }
+local function reply(app, value, message, code)
+  if value == nil or value == false then return 200, { message = message, code = code } end
+  return 200, { value = value, more = message }
+end
+local function hex(text) return (text:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
+M.routes = {
+  ["POST /put"] = function(app, req)
+    local b = req:json()
+    local bytes = b.bytes or string.rep("x", b.size or 0)
+    if b.hex then bytes = b.hex:gsub("..", function(h) return string.char(tonumber(h, 16)) end) end
+    return reply(app, app.objects:put(b.key, bytes, b.options))
+  end,
+  ["POST /get"] = function(app, req)
+    local b = req:json()
+    local bytes, info, code = app.objects:get(b.key, b.options)
+    if not bytes then return 200, { message = info, code = code } end
+    return 200, { hex = #bytes <= 4096 and hex(bytes) or nil, n = #bytes, sha = app.crypto.sha256(bytes), info = info }
+  end,
+  ["POST /stat"] = function(app, req) return reply(app, app.objects:stat(req:json().key)) end,
+  ["POST /delete"] = function(app, req) return reply(app, app.objects:delete(req:json().key)) end,
+  ["POST /list"] = function(app, req)
+    local b = req:json()
+    return reply(app, app.objects:list(b.prefix, b.options))
+  end,
+  ["POST /write"] = function(app, req)
+    local b = req:json()
+    local writer, message, code = app.objects:writer(b.key, b.options)
+    if not writer then return 200, { message = message, code = code } end
+    local piece = string.rep("0123456789abcdef", 4096)
+    for _ = 1, b.pieces do assert(writer:write(piece)) end
+    if b.abort then writer:abort() return 200, { value = "aborted" } end
+    if b.forget then return 200, { value = "forgotten" } end
+    if b.raise then error("on purpose") end
+    return reply(app, writer:close())
+  end,
+  ["POST /read"] = function(app, req)
+    local b = req:json()
+    local reader, message, code = app.objects:reader(b.key, b.options)
+    if not reader then return 200, { message = message, code = code } end
+    local n, pieces = 0, 0
+    while true do
+      local bytes, why, what = reader:read()
+      if not bytes then
+        if why then return 200, { message = why, code = what, n = n } end
+        break
+      end
+      n, pieces = n + #bytes, pieces + 1
+      if b.put_between and pieces == 1 then assert(app.objects:put(b.key, "new")) end
+      if b.stop_after == pieces then reader:close() return 200, { n = n, closed = true } end
+    end
+    return 200, { n = n, pieces = pieces, info = reader.info }
+  end,
+  ["POST /wrong"] = function(app, req)
+    local ok, message = pcall(loadstring("local app = ... return " .. req:json().call), app)
+    return 200, { ok = ok, message = tostring(message) }
+  end,
+}
+return M
+]==],
+}
+local OTHER = { ["plugin.lua"] = [==[
+local M = { name = "other", version = "1.0.0" }
+M.routes = { ["POST /other"] = function(app, req)
+  local bytes, message, code = app.objects:get(req:json().key)
+  return 200, { bytes = bytes, message = message, code = code }
+end }
+return M
+]==] }
+
+local LARGE = "find %s/state/objects -type f ! -path '*/objects/tmp/*' -size +100k"
+
+local DRIVERS = {
+  {
+    name = "directory",
+    open = function()
+      return {
+        settings = {},
+        close = function() end,
+        corrupt = function(node)
+          local file = server.shell(LARGE:format(node.dir)):match("^[^\n]+")
+          local _, status = server.shell("printf X | dd bs=1 seek=7 conv=notrunc status=none of=" .. file)
+          assert.equal(0, status)
+        end,
+      }
+    end,
+    differs = {},
+  },
+}
+
+for _, driver in ipairs(DRIVERS) do
+  describe("app.objects, " .. driver.name, function()
+    local backend, node
+
+    local function call(path, body)
+      local answer = node:post(path, body)
+      assert.equal(200, answer.status, answer.body)
+      return answer.json
+    end
+
+    setup(function()
+      backend = driver.open()
+      node = server.start({ plugins = { o = PLUGIN, other = OTHER }, set = backend.settings })
+    end)
+    teardown(function()
+      if node then node:stop() end
+      if backend then backend.close() end
+    end)
+
+    it("keeps bytes of every kind under keys of every kind", function()
+      local keys = { "a", "a/b", "a/../b", "//", "한글 이름.png", "x?y=1&z#%41", ("k"):rep(1024), "\239\191\189",
+        ".", ".." }
+      for i, key in ipairs(keys) do
+        local info = call("/put", { key = key, hex = ("00ff0a%02x"):format(i), options = { type = "image/png" } }).value
+        assert.equal(4, info.size)
+        assert.equal("image/png", info.type)
+        assert.equal(key, info.key)
+      end
+      for i, key in ipairs(keys) do
+        local got = call("/get", { key = key })
+        assert.equal(("00ff0a%02x"):format(i), got.hex, key)
+        assert.equal("image/png", got.info.type)
+      end
+      assert.equal(0, call("/put", { key = "empty", bytes = "" }).value.size)
+      assert.equal(0, call("/get", { key = "empty" }).n)
+      assert.equal("application/octet-stream", call("/stat", { key = "empty" }).value.type)
+    end)
+
+    it("replaces as a whole, and says by the etag that the bytes are others", function()
+      local first = call("/put", { key = "etag", bytes = "one" }).value
+      local second = call("/put", { key = "etag", bytes = "two" }).value
+      local third = call("/put", { key = "etag", bytes = "one" }).value
+      assert.not_equal(first.etag, second.etag)
+      assert.equal(first.etag, third.etag)
+      assert.equal("exists", call("/put", { key = "etag", bytes = "x", options = { if_absent = true } }).code)
+      assert.equal("6f6e65", call("/get", { key = "etag" }).hex)
+    end)
+
+    it("says what is not there", function()
+      for _, path in ipairs({ "/get", "/stat", "/delete", "/read" }) do
+        local answer = call(path, { key = "nothing" })
+        assert.equal("not_found", answer.code, path)
+        assert.truthy(answer.message:find("nothing", 1, true))
+      end
+      call("/put", { key = "gone", bytes = "x" })
+      assert.is_true(call("/delete", { key = "gone" }).value)
+      assert.equal("not_found", call("/get", { key = "gone" }).code)
+      assert.equal("not_found", call("/delete", { key = "gone" }).code)
+    end)
+
+    it("gives parts", function()
+      call("/put", { key = "part", bytes = "0123456789" })
+      assert.equal("323334", call("/get", { key = "part", options = { from = 2, n = 3 } }).hex)
+      assert.equal("3839", call("/get", { key = "part", options = { from = 8, n = 100 } }).hex)
+      assert.equal("invalid", call("/get", { key = "part", options = { from = 10 } }).code)
+      assert.equal(4, call("/read", { key = "part", options = { from = 6 } }).n)
+    end)
+
+    it("lists by key, page by page, and nothing of another plugin", function()
+      for i = 1, 25 do
+        call("/put", { key = ("list/%02d"):format(i), bytes = tostring(i) })
+      end
+      call("/put", { key = "list", bytes = "x" })
+      call("/put", { key = "lisu", bytes = "x" })
+      local seen, after = {}, nil
+      repeat
+        local page = call("/list", { prefix = "list/", options = { limit = 10, after = after } }).value
+        for _, info in ipairs(page.objects) do
+          seen[#seen + 1] = info.key
+        end
+        after = page.after
+      until not after
+      assert.equal(25, #seen)
+      assert.equal("list/01", seen[1])
+      assert.equal("list/25", seen[25])
+      assert.same({}, call("/list", { prefix = "no such" }).value.objects)
+      assert.equal("not_found", node:post("/other", { key = "list" }).json.code)
+    end)
+
+    it("writes and reads in pieces", function()
+      local info = call("/write", { key = "big", pieces = 40, options = { type = "text/plain" } }).value
+      assert.equal(40 * 65536, info.size)
+      local read = call("/read", { key = "big" })
+      assert.equal(40 * 65536, read.n)
+      assert.truthy(read.pieces > 1)
+      assert.equal("text/plain", read.info.type)
+      assert.equal(call("/get", { key = "big" }).info.etag, info.etag)
+      assert.is_true(call("/read", { key = "big", stop_after = 2 }).closed)
+    end)
+
+    it("keeps nothing of a writer that was given up, forgotten or whose handler failed", function()
+      assert.equal("aborted", call("/write", { key = "never", pieces = 3, abort = true }).value)
+      assert.equal("forgotten", call("/write", { key = "never", pieces = 3, forget = true }).value)
+      assert.equal(500, node:post("/write", { key = "never", pieces = 3, raise = true }).status)
+      assert.equal("not_found", call("/stat", { key = "never" }).code)
+      call("/put", { key = "kept", bytes = "old" })
+      call("/write", { key = "kept", pieces = 3, forget = true })
+      assert.equal("6f6c64", call("/get", { key = "kept" }).hex)
+      assert.equal("exists", call("/write", { key = "kept", pieces = 1, options = { if_absent = true } }).code)
+      assert.equal("6f6c64", call("/get", { key = "kept" }).hex)
+    end)
+
+    it("lets a reader end with the object that it began", function()
+      call("/write", { key = "while", pieces = 20 })
+      assert.equal(20 * 65536, call("/read", { key = "while", put_between = true }).n)
+      assert.equal(3, call("/get", { key = "while" }).n)
+    end)
+
+    it("refuses keys, types and sizes over their bounds, and mistakes with the usage", function()
+      assert.equal("limit", call("/put", { key = "", bytes = "x" }).code)
+      assert.equal("limit", call("/put", { key = ("k"):rep(1025), bytes = "x" }).code)
+      assert.equal("invalid", call("/put", { key = "a\nb", bytes = "x" }).code)
+      assert.equal("invalid", call("/put", { key = "t", bytes = "x", options = { type = "image/\226\130\172" } }).code)
+      local wrong = call("/wrong", { call = 'app.objects:put("k")' })
+      assert.is_false(wrong.ok)
+      assert.truthy(wrong.message:find("app.objects:put(key, bytes, [options]): bytes must be", 1, true), wrong.message)
+      wrong = call("/wrong", { call = 'app.objects:put("k", "x", { typ = "a/b" })' })
+      assert.truthy(wrong.message:find("there is no option typ", 1, true), wrong.message)
+      wrong = call("/wrong", { call = 'app.objects:list("", { limit = 1001 })' })
+      assert.truthy(wrong.message:find("limit", 1, true), wrong.message)
+    end)
+
+    it("does not give out bytes that are not those that were put", function()
+      if not backend.corrupt then
+        return pending("the server's own business")
+      end
+      call("/put", { key = "bad", size = 200000 })
+      for _, key in ipairs({ "big", "while" }) do
+        call("/delete", { key = key })
+      end
+      assert.truthy(server.wait_for(function() -- what was replaced or deleted is removed behind the answer
+        local _, count = server.shell(LARGE:format(node.dir)):gsub("\n", "")
+        return count == 1
+      end, 10))
+      backend.corrupt(node)
+      assert.equal("corrupt", call("/get", { key = "bad" }).code)
+      assert.equal("corrupt", call("/read", { key = "bad" }).code)
+      assert.equal(200000, call("/put", { key = "bad", size = 200000 }).value.size)
+      assert.equal(200000, call("/get", { key = "bad" }).n)
+    end)
+
+    it("has what it answered for after kill -9, and leaves nothing else behind", function()
+      for i = 1, 20 do
+        call("/put", { key = "kill/" .. i, bytes = "v" .. i })
+        if i % 2 == 0 then
+          call("/put", { key = "kill/" .. i, bytes = "w" .. i })
+        end
+      end
+      local pid = node:server_pid()
+      node:signal("KILL", pid)
+      assert.truthy(server.wait_for(function()
+        return node:server_pid() ~= pid and node:get("/readyz").status == 200
+      end, 20))
+      for i = 1, 20 do
+        assert.equal(2 + (i >= 10 and 1 or 0), call("/get", { key = "kill/" .. i }).n)
+      end
+      local all, after = 0, nil
+      repeat
+        local page = call("/list", { prefix = "", options = { after = after } }).value
+        all, after = all + #page.objects, page.after
+      until not after
+      if driver.name == "directory" then
+        local files = tonumber(server.shell(("find %s/state/objects -type f | wc -l"):format(node.dir)):match("%d+"))
+        assert.equal(all, files)
+      end
+    end)
+  end)
+end
