@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "loop/pool.h"
 #include "objects/directory.h"
+#include "objects/s3.h"
 #include "observe/log.h"
 #include "series/series.h"
 #include "server_parts.h"
@@ -98,12 +99,33 @@ static void series_stop(struct server *s)
     series_destroy(s->series);
 }
 
-static bool objects_start(struct server *s, struct err *err)
+static struct objects *directory_start(struct server *s, struct err *err)
 {
     const char *dir = config_text(s->config, "objects.dir");
     char *path = *dir ? mem_strdup(dir) : mem_printf("%s/objects", s->state_dir);
-    s->objects = directory_open(path, store_sqlite(s->store), s->pool, err);
+    struct objects *objects = directory_open(path, store_sqlite(s->store), s->pool, err);
     mem_free(path);
+    return objects;
+}
+
+static bool objects_start(struct server *s, struct err *err)
+{
+    const char *driver = config_text(s->config, "objects.driver");
+    if (strcmp(driver, "directory") == 0)
+        s->objects = directory_start(s, err);
+    else if (strcmp(driver, "s3") == 0)
+        s->objects = s3_open(
+            &(struct s3_options){.url = config_text(s->config, "objects.url"),
+                                 .bucket = config_text(s->config, "objects.bucket"),
+                                 .region = config_text(s->config, "objects.region"),
+                                 .path_style = config_boolean(s->config, "objects.path_style"),
+                                 .id = getenv("AWS_ACCESS_KEY_ID"),
+                                 .secret = getenv("AWS_SECRET_ACCESS_KEY"),
+                                 .token = getenv("AWS_SESSION_TOKEN"),
+                                 .clients = &s->clients},
+            err);
+    else
+        err_set(err, ERR_INVALID, "objects.driver is \"directory\" or \"s3\", not \"%s\"", driver);
     return s->objects != NULL;
 }
 
@@ -142,7 +164,6 @@ static const struct server_part parts[] = {
     {"pool", pool_start, pool_stop, EXIT_FAILED},
     {"store", store_start, store_stop, EXIT_STATE},
     {"series", series_start, series_stop, EXIT_STATE},
-    {"objects", objects_start, objects_stop, EXIT_STATE},
     {"cache", cache_start, cache_stop, EXIT_FAILED},
     {"channels", channels_start, channels_stop, EXIT_FAILED},
     {"lanes", lanes_start, lanes_stop, EXIT_FAILED},
@@ -151,6 +172,7 @@ static const struct server_part parts[] = {
     {"jobs", jobs_part_start, jobs_part_stop, EXIT_STATE},
     {"cron", cron_part_start, cron_part_stop, EXIT_STATE},
     {"clients", clients_start, clients_stop, EXIT_FAILED},
+    {"objects", objects_start, objects_stop, EXIT_STATE},
     {"http", http_start, http_stop, EXIT_CONFIG},
     {"plugins", plugins_start, plugins_stop, EXIT_CONFIG},
 };

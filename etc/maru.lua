@@ -149,8 +149,23 @@ return {
   -- Threads DuckDB may use.
   -- ["series.threads"] = 2,
 
+  -- Where objects are: directory or s3.
+  -- ["objects.driver"] = "directory",
+
   -- Folder of objects; empty = objects below state.dir.
   -- ["objects.dir"] = "",
+
+  -- s3: https://host[:port]. The keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (and of a session AWS_SESSION_TOKEN) of the environment.
+  -- ["objects.url"] = "",
+
+  -- s3: the bucket, which has to be there.
+  -- ["objects.bucket"] = "",
+
+  -- s3: the region that signatures name.
+  -- ["objects.region"] = "us-east-1",
+
+  -- s3: https://host/bucket/key; false = https://bucket.host/key.
+  -- ["objects.path_style"] = true,
 
   -- In-process cache; over it the least recently used goes.
   -- ["cache.memory"] = "64M",

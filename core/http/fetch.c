@@ -318,6 +318,7 @@ struct http_fetch *http_fetch(struct http_client *client, const struct fetch_opt
     fetch->redirects_left = o->redirects;
     fetch->retries_left = o->retries;
     fetch->backoff_ns = o->backoff_ns;
+    fetch->exact = o->exact;
     fetch->retry.fire = on_retry;
     fetch_stream_init(fetch, o);
     copy_headers(fetch, o);

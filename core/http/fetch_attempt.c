@@ -167,7 +167,9 @@ static bool check_url(struct http_fetch *fetch, struct fetch_result *failure)
 {
     CURLU *url = fetch->target = curl_url();
     char *scheme = NULL, *host = NULL, *port = NULL, *zone = NULL;
-    bool ok = curl_url_set(url, CURLUPART_URL, fetch->url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+    bool ok = curl_url_set(url, CURLUPART_URL, fetch->url,
+                           CURLU_NON_SUPPORT_SCHEME | (fetch->exact ? CURLU_PATH_AS_IS : 0U)) ==
+                  CURLUE_OK &&
               curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK;
     if (ok && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0) {
         ok = refuse(failure, FETCH_FORBIDDEN, "scheme %.20s is not http or https", scheme);
@@ -250,7 +252,8 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     set_callbacks(fetch, easy);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     set_bounds(fetch->client, easy);
-    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, fetch->exact ? NULL : "");
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, (long)fetch->exact);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(left / NS_PER_MS));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left / NS_PER_MS));

@@ -23,7 +23,7 @@
 struct objects;
 
 enum {
-    OBJECT_KEY_BYTES = 1024, /* as in S3 */
+    OBJECT_KEY_BYTES = 900, /* S3 takes 1024, with the name of the plugin in front */
     OBJECT_TYPE_BYTES = 200,
     OBJECT_ETAG_BYTES = 65,         /* with a NUL */
     OBJECT_BODY_BYTES = 64 << 20,   /* one OBJECT_PUT or OBJECT_GET; more by streams */

@@ -3,6 +3,7 @@
 --- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, what it does
 --- otherwise on purpose.
 local server = require("spec.support.server")
+local swift = require("spec.support.swift")
 
 local PLUGIN = {
   ["plugin.lua"] = [==[
@@ -94,6 +95,22 @@ local DRIVERS = {
     end,
     differs = {},
   },
+  {
+    name = "s3",
+    open = function()
+      local s3 = swift.start()
+      return {
+        settings = { "objects.driver=s3", "objects.url=" .. s3.url, "objects.bucket=" .. s3.bucket },
+        env = { AWS_ACCESS_KEY_ID = s3.id, AWS_SECRET_ACCESS_KEY = s3.secret },
+        close = function()
+          s3:stop()
+        end,
+      }
+    end,
+    differs = {
+      ["a reader of an object that is replaced"] = "S3 keeps no old bytes: it is told so (conflict)",
+    },
+  },
 }
 
 for _, driver in ipairs(DRIVERS) do
@@ -108,7 +125,7 @@ for _, driver in ipairs(DRIVERS) do
 
     setup(function()
       backend = driver.open()
-      node = server.start({ plugins = { o = PLUGIN, other = OTHER }, set = backend.settings })
+      node = server.start({ plugins = { o = PLUGIN, other = OTHER }, set = backend.settings, env = backend.env })
     end)
     teardown(function()
       if node then node:stop() end
@@ -116,7 +133,7 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("keeps bytes of every kind under keys of every kind", function()
-      local keys = { "a", "a/b", "a/../b", "//", "한글 이름.png", "x?y=1&z#%41", ("k"):rep(1024), "\239\191\189",
+      local keys = { "a", "a/b", "a/../b", "//", "한글 이름.png", "x?y=1&z#%41", ("k"):rep(900), "\239\191\189",
         ".", ".." }
       for i, key in ipairs(keys) do
         local info = call("/put", { key = key, hex = ("00ff0a%02x"):format(i), options = { type = "image/png" } }).value
@@ -186,10 +203,10 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("writes and reads in pieces", function()
-      local info = call("/write", { key = "big", pieces = 40, options = { type = "text/plain" } }).value
-      assert.equal(40 * 65536, info.size)
+      local info = call("/write", { key = "big", pieces = 300, options = { type = "text/plain" } }).value
+      assert.equal(300 * 65536, info.size)
       local read = call("/read", { key = "big" })
-      assert.equal(40 * 65536, read.n)
+      assert.equal(300 * 65536, read.n)
       assert.truthy(read.pieces > 1)
       assert.equal("text/plain", read.info.type)
       assert.equal(call("/get", { key = "big" }).info.etag, info.etag)
@@ -209,14 +226,19 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("lets a reader end with the object that it began", function()
-      call("/write", { key = "while", pieces = 20 })
-      assert.equal(20 * 65536, call("/read", { key = "while", put_between = true }).n)
+      call("/write", { key = "while", pieces = 100 })
+      local read = call("/read", { key = "while", put_between = true })
+      if driver.differs["a reader of an object that is replaced"] then
+        assert.equal("conflict", read.code)
+      else
+        assert.equal(100 * 65536, read.n)
+      end
       assert.equal(3, call("/get", { key = "while" }).n)
     end)
 
     it("refuses keys, types and sizes over their bounds, and mistakes with the usage", function()
       assert.equal("limit", call("/put", { key = "", bytes = "x" }).code)
-      assert.equal("limit", call("/put", { key = ("k"):rep(1025), bytes = "x" }).code)
+      assert.equal("limit", call("/put", { key = ("k"):rep(901), bytes = "x" }).code)
       assert.equal("invalid", call("/put", { key = "a\nb", bytes = "x" }).code)
       assert.equal("invalid", call("/put", { key = "t", bytes = "x", options = { type = "image/\226\130\172" } }).code)
       local wrong = call("/wrong", { call = 'app.objects:put("k")' })

@@ -452,7 +452,7 @@ function app.series:export(name, options) end
 ---@field after? string        list: keys behind this one
 ---@field limit? integer       list: 1 to 1000 (default)
 
----@class maru.Objects  blobs by key: files, exports, backups. Keys are this plugin's own: text of 1 to 1024 bytes, "/" is a
+---@class maru.Objects  blobs by key: files, exports, backups. Keys are this plugin's own: text of 1 to 900 bytes, "/" is a
 --- letter like others. An object is whole or not there; what put or close answered for is on disk.
 app.objects = {}
 --- (waits) Keeps bytes (at most 64 MiB; more by a writer) under key. options: type, if_absent. @return maru.ObjectInfo|nil, string?, string?  code: "exists" "limit" "full" "invalid"

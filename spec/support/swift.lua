@@ -1,0 +1,162 @@
+--- A real server of the S3 protocol: OpenStack Swift with s3api from Debian, which verifies signatures. Four
+--- processes and a memcached on loopback ports of their own, in a folder of its own.
+---
+---   local swift = require("spec.support.swift")
+---   local s3 = swift.start()
+---   s3.url, s3.bucket, s3.region, s3.id, s3.secret       -- the bucket is there
+---   s3:kill() s3:again() s3:stop()
+local server = require("spec.support.server")
+
+local M = {}
+local Swift = {}
+Swift.__index = Swift
+
+-- Swift reads what salts its hashes from /etc/swift/swift.conf alone; here it is told.
+local MAIN = [[
+import sys
+import swift.common.utils as utils
+utils.HASH_PATH_SUFFIX = b"maru"
+from swift.common.wsgi import run_wsgi
+conf, options = utils.parse_options()
+sys.exit(run_wsgi(conf, %q, **options))
+]]
+
+local BACK = [[
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = %d
+workers = 0
+user = root
+swift_dir = %s
+devices = %s/srv
+mount_check = false
+disable_fallocate = true
+log_level = ERROR
+[pipeline:main]
+pipeline = %s-server
+[app:%s-server]
+use = egg:swift#%s
+]]
+
+local PROXY = [[
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = %d
+workers = 0
+user = root
+swift_dir = %s
+log_level = ERROR
+[pipeline:main]
+pipeline = catch_errors gatekeeper cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+allow_account_management = true
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:gatekeeper]
+use = egg:swift#gatekeeper
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:%d
+[filter:listing_formats]
+use = egg:swift#listing_formats
+[filter:bulk]
+use = egg:swift#bulk
+[filter:s3api]
+use = egg:swift#s3api
+s3_acl = false
+location = us-east-1
+check_bucket_owner = false
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_tester = testing .admin
+[filter:copy]
+use = egg:swift#copy
+[filter:slo]
+use = egg:swift#slo
+[filter:dlo]
+use = egg:swift#dlo
+[filter:versioned_writes]
+use = egg:swift#versioned_writes
+allow_versioned_writes = true
+allow_object_versioning = true
+[filter:symlink]
+use = egg:swift#symlink
+]]
+
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
+local function configure(self)
+  local rings = {}
+  for i, name in ipairs({ "account", "container", "object" }) do
+    local port = self.ports[i]
+    rings[#rings + 1] = ("cd %s && for a in 'create 4 1 1' 'add r1z1-127.0.0.1:%d/d1 1' rebalance; do"
+      .. " swift-ring-builder %s.builder $a; done"):format(self.dir, port, name)
+    write(("%s/%s.conf"):format(self.dir, name), BACK:format(port, self.dir, self.dir, name, name, name))
+  end
+  write(self.dir .. "/proxy.conf", PROXY:format(self.ports[4], self.dir, self.ports[5]))
+  local out, status = server.shell(table.concat(rings, "; ") .. "; mkdir -p " .. self.dir .. "/srv/d1")
+  assert(status == 0, out)
+end
+
+--- Starts its processes on the folder as it is.
+function Swift:again()
+  self.pids = {}
+  local function launch(command)
+    local out = server.shell(("%s >>%s/out 2>&1 & echo $!"):format(command, self.dir))
+    self.pids[#self.pids + 1] = tonumber(out:match("%d+"))
+  end
+  launch(("memcached -u root -l 127.0.0.1 -p %d -U 0"):format(self.ports[5]))
+  for _, name in ipairs({ "account", "container", "object", "proxy" }) do
+    write(("%s/%s.py"):format(self.dir, name), MAIN:format(name .. "-server"))
+    launch(("/usr/bin/python3 %s/%s.py %s/%s.conf"):format(self.dir, name, self.dir, name))
+  end
+  assert(server.wait_for(function()
+    return select(2, server.shell("curl -sf -o /dev/null -X OPTIONS " .. self.url)) == 0
+      or server.shell("curl -s -o /dev/null -w '%{http_code}' " .. self.url):match("^[1-5]%d%d")
+  end, 30), "Swift did not start: " .. (server.read_file(self.dir .. "/out") or ""))
+end
+
+function Swift:kill()
+  for _, pid in ipairs(self.pids or {}) do
+    server.shell("kill -9 " .. pid)
+  end
+  self.pids = {}
+end
+
+function Swift:stop()
+  self:kill()
+  server.shell("rm -rf '" .. self.dir .. "'")
+end
+
+--- Makes the bucket, by Swift's own protocol.
+local function make_bucket(self)
+  local headers = server.shell(("curl -sD - -o /dev/null -H 'X-Storage-User: %s' -H 'X-Storage-Pass: %s' %s/auth/v1.0")
+    :format(self.id, self.secret, self.url))
+  local token = headers:match("X%-Auth%-Token: (%S+)")
+  local storage = headers:match("X%-Storage%-Url: (%S+)")
+  assert(token and storage, headers)
+  local status = server.shell(("curl -s -o /dev/null -w '%%{http_code}' -X PUT -H 'X-Auth-Token: %s' %s/%s")
+    :format(token, storage, self.bucket))
+  assert(status == "201" or status == "202", status)
+end
+
+function M.start()
+  local self = setmetatable({ dir = server.make_dir(), ports = {}, region = "us-east-1", bucket = "maru",
+    id = "test:tester", secret = "testing" }, Swift)
+  for i = 1, 5 do
+    self.ports[i] = server.free_port()
+  end
+  self.url = "http://127.0.0.1:" .. self.ports[4]
+  configure(self)
+  self:again()
+  make_bucket(self)
+  return self
+end
+
+return M
