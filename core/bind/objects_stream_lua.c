@@ -134,11 +134,11 @@ static void wake(struct stream *s, const struct err *err, task_push_fn *push)
 static void on_ready(struct object_upload *u)
 {
     struct stream *s = (struct stream *)(void *)u;
-    bool begun = s->handle != NULL || s->bytes;
+    bool begun = s->handle != NULL || s->bytes, stillborn = !begun && u->err.code;
     mem_free(s->bytes);
     s->bytes = NULL;
-    wake(s, &u->err, begun ? push_true : push_handle);
-    if (!begun && u->err.code && !s->ended)
+    wake(s, &u->err, begun ? push_true : push_handle); /* u->err may be the next write's now */
+    if (stillborn && !s->ended)
         abandon(s);
 }
 
@@ -152,9 +152,9 @@ static void on_ended(struct object_upload *u)
 static void on_got(struct object_download *d)
 {
     struct stream *s = (struct stream *)(void *)d;
-    bool begun = s->handle != NULL;
-    wake(s, &d->err, begun ? push_bytes : push_handle);
-    if (!begun && d->err.code && !s->ended)
+    bool begun = s->handle != NULL, stillborn = !begun && d->err.code;
+    wake(s, &d->err, begun ? push_bytes : push_handle); /* d->err may be the next read's now */
+    if (stillborn && !s->ended)
         abandon(s);
 }
 
