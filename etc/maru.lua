@@ -155,7 +155,7 @@ return {
   -- Folder of objects; empty = objects below state.dir.
   -- ["objects.dir"] = "",
 
-  -- s3: https://host[:port]. The keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (and of a session AWS_SESSION_TOKEN) of the environment.
+  -- s3: https://host[:port]; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are environment.
   -- ["objects.url"] = "",
 
   -- s3: the bucket, which has to be there.

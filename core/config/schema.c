@@ -100,8 +100,7 @@ const struct config_key config_keys[] = {
     {"objects.driver", CONFIG_TEXT, "directory", 0, 0, "Where objects are: directory or s3."},
     {"objects.dir", CONFIG_TEXT, "", 0, 0, "Folder of objects; empty = objects below state.dir."},
     {"objects.url", CONFIG_TEXT, "", 0, 0,
-     "s3: https://host[:port]. The keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (and of a "
-     "session AWS_SESSION_TOKEN) of the environment."},
+     "s3: https://host[:port]; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are environment."},
     {"objects.bucket", CONFIG_TEXT, "", 0, 0, "s3: the bucket, which has to be there."},
     {"objects.region", CONFIG_TEXT, "us-east-1", 0, 0, "s3: the region that signatures name."},
     {"objects.path_style", CONFIG_BOOLEAN, "true", 0, 0,

@@ -47,7 +47,8 @@ user = root
 swift_dir = %s
 log_level = ERROR
 [pipeline:main]
-pipeline = catch_errors gatekeeper cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
+pipeline = catch_errors gatekeeper cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes symlink
+  proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -134,16 +135,18 @@ function Swift:stop()
   server.shell("rm -rf '" .. self.dir .. "'")
 end
 
---- Makes the bucket, by Swift's own protocol.
+--- Makes the bucket, by Swift's own protocol. False where the servers behind its proxy are not up yet.
 local function make_bucket(self)
   local headers = server.shell(("curl -sD - -o /dev/null -H 'X-Storage-User: %s' -H 'X-Storage-Pass: %s' %s/auth/v1.0")
     :format(self.id, self.secret, self.url))
   local token = headers:match("X%-Auth%-Token: (%S+)")
   local storage = headers:match("X%-Storage%-Url: (%S+)")
-  assert(token and storage, headers)
+  if not (token and storage) then
+    return false
+  end
   local status = server.shell(("curl -s -o /dev/null -w '%%{http_code}' -X PUT -H 'X-Auth-Token: %s' %s/%s")
     :format(token, storage, self.bucket))
-  assert(status == "201" or status == "202", status)
+  return status == "201" or status == "202"
 end
 
 function M.start()
@@ -155,7 +158,9 @@ function M.start()
   self.url = "http://127.0.0.1:" .. self.ports[4]
   configure(self)
   self:again()
-  make_bucket(self)
+  assert(server.wait_for(function()
+    return make_bucket(self)
+  end, 30), "Swift made no bucket: " .. (server.read_file(self.dir .. "/out") or ""))
   return self
 end
 
