@@ -67,9 +67,10 @@ const char *err_code_name(enum err_code code)
 {
     static const char *const names[] = {
         /* ORDER err_code */
-        "none",    "invalid",   "not_found",  "exists",  "conflict", "limit", "full",
-        "timeout", "cancelled", "io",         "corrupt", "sql",      "lua",   "memory",
-        "closed",  "forbidden", "constraint", "unique",  "readonly", "busy",  "quarantined",
+        "none",     "invalid", "not_found",   "exists",      "conflict",   "limit",
+        "full",     "timeout", "cancelled",   "io",          "corrupt",    "sql",
+        "lua",      "memory",  "closed",      "forbidden",   "constraint", "unique",
+        "readonly", "busy",    "quarantined", "unavailable",
     };
     return (size_t)code < sizeof names / sizeof *names ? names[code] : "unknown";
 }

@@ -37,6 +37,7 @@ enum err_code {
     ERR_READONLY,    /* "readonly" */
     ERR_BUSY,        /* "busy": too much is waiting already */
     ERR_QUARANTINED, /* "quarantined": a plugin that had to be ended by force too often */
+    ERR_UNAVAILABLE, /* "unavailable": the server behind a driver is away */
 };
 
 struct err {

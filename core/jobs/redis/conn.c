@@ -15,88 +15,6 @@ struct redis {
     struct timeval timeout;
 };
 
-/* -- the URL -- */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static char *unescaped(struct str s)
-{
-    char *out = mem_alloc(s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        int high = s.p[i] == '%' && i + 2 < s.n ? hex_digit(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
-        out[n++] = low >= 0 ? (char)(high * 16 + low) : s.p[i];
-        i += low >= 0 ? 2 : 0;
-    }
-    out[n] = '\0';
-    return out;
-}
-
-static bool small_number(struct str s, int most, int *out)
-{
-    long long value;
-    if (!str_int64(s, &value) || value < 0 || value > most)
-        return false;
-    *out = (int)value;
-    return true;
-}
-
-static void take_credentials(struct str *rest, struct redis_url *out)
-{
-    size_t at = rest->n;
-    while (at > 0 && rest->p[at - 1] != '@')
-        at--;
-    if (at == 0)
-        return;
-    struct str credentials = str_n(rest->p, at - 1);
-    struct str user = str_split(&credentials, ':');
-    bool has_password = user.p + user.n < rest->p + at - 1;
-    out->user = user.n && has_password ? unescaped(user) : NULL;
-    out->password = unescaped(has_password ? credentials : user);
-    *rest = str_n(rest->p + at, rest->n - at);
-}
-
-bool redis_url_parse(struct str text, struct redis_url *out, struct err *err)
-{
-    *out = (struct redis_url){.port = 6379};
-    if (str_starts(text, STR("rediss://")))
-        return err_set(err, ERR_INVALID, "jobs.url: rediss:// (TLS) is not supported");
-    if (!str_starts(text, STR("redis://")))
-        return err_set(err, ERR_INVALID,
-                       "jobs.url: must be redis://[user:password@]host[:port][/db]");
-    struct str rest = str_n(text.p + 8, text.n - 8);
-    take_credentials(&rest, out);
-    struct str place = str_split(&rest, '/');
-    bool bracket = place.n && *place.p == '[';
-    size_t host_n = bracket ? str_find(place, ']') : str_find(place, ':');
-    struct str host = str_n(place.p + bracket, host_n - bracket);
-    struct str port =
-        str_n(place.p + host_n + bracket, place.n > host_n ? place.n - host_n - bracket : 0);
-    out->host = host.n ? str_dup(host) : mem_strdup("127.0.0.1");
-    bool ok = (port.n == 0 || (*port.p == ':' &&
-                               small_number(str_n(port.p + 1, port.n - 1), 65535, &out->port))) &&
-              (rest.n == 0 || small_number(rest, 1 << 20, &out->db));
-    if (ok)
-        return true;
-    redis_url_fini(out);
-    return err_set(err, ERR_INVALID, "jobs.url: the port or the number of the database is wrong");
-}
-
-void redis_url_fini(struct redis_url *url)
-{
-    mem_free(url->host);
-    mem_free(url->user);
-    mem_free(url->password);
-    *url = (struct redis_url){0};
-}
-
 /* -- arguments -- */
 
 void redis_arg(struct redis_args *a, struct str value)
@@ -222,13 +140,16 @@ struct redis *redis_open(const struct redis_url *url, const char *name, int time
     struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     struct redis *r = mem_zero(1, sizeof *r);
     r->timeout = timeout;
-    r->c = redisConnectWithTimeout(url->host, url->port, timeout);
+    r->c = url->path ? redisConnectUnixWithTimeout(url->path, timeout)
+                     : redisConnectWithTimeout(url->host, url->port, timeout);
     invariant(r->c);
     if (r->c->err) {
-        err_set(err, ERR_IO, "redis at %s:%d: %s", url->host, url->port, r->c->errstr);
+        err_set(err, ERR_IO, "redis at %s:%d: %s", url->path ? url->path : url->host, url->port,
+                r->c->errstr);
     } else {
         redisSetTimeout(r->c, timeout);
-        redisEnableKeepAlive(r->c);
+        if (!url->path)
+            redisEnableKeepAlive(r->c);
         if (enter(r, url, name, err))
             return r;
     }

@@ -11,17 +11,9 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "storage/redis_url.h"
 
 enum { REDIS_ARGS = 4096 }; /* of one command */
-
-struct redis_url {
-    char *host, *user, *password; /* user and password: NULL = none */
-    int port, db;
-};
-/* "redis://[[user]:password@]host[:port][/db]"; percent signs as in any URL.  False with *err,
- * which never quotes the text.  rediss:// is refused: the client library at hand has no TLS. */
-bool redis_url_parse(struct str text, struct redis_url *out, struct err *err);
-void redis_url_fini(struct redis_url *url);
 
 struct redis;
 

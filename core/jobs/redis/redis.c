@@ -224,7 +224,11 @@ static bool open_record(struct jobs *jobs, struct err *err)
         return err_set(err, ERR_INVALID, "jobs.url: jobs.driver = \"redis\" needs redis://…");
     rec->health = driver_health_register("queue", "redis", true);
     driver_health_address(rec->health, jobs->options.url);
-    if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err) || !redis_first_look(rec, err))
+    if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err))
+        return err_wrap(err, "jobs.url");
+    if (rec->url.tls)
+        return err_set(err, ERR_INVALID, "jobs.url: rediss:// (TLS) is not supported");
+    if (!redis_first_look(rec, err))
         return false;
     if (!outbox_open(&rec->outbox, jobs, err))
         return false;

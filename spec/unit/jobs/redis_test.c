@@ -239,31 +239,6 @@ static const char *ended(struct ending e)
     return out;
 }
 
-TEST(a_url_is_read_and_its_password_never_shown)
-{
-    struct redis_url u;
-    REQUIRE(redis_url_parse(STR("redis://me:p%40ss@db.example:6390/3"), &u, &err));
-    CHECK_STR(u.host, "db.example");
-    CHECK_STR(u.user, "me");
-    CHECK_STR(u.password, "p@ss");
-    CHECK(u.port == 6390 && u.db == 3);
-    redis_url_fini(&u);
-    REQUIRE(redis_url_parse(STR("redis://:only@[::1]"), &u, &err));
-    CHECK_STR(u.host, "::1");
-    CHECK_STR(u.user, NULL);
-    CHECK_STR(u.password, "only");
-    CHECK(u.port == 6379 && u.db == 0);
-    redis_url_fini(&u);
-    REQUIRE(redis_url_parse(STR("redis://"), &u, &err));
-    CHECK_STR(u.host, "127.0.0.1");
-    redis_url_fini(&u);
-    CHECK(!redis_url_parse(STR("redis://:secret@host:port/x"), &u, &err));
-    CHECK(!strstr(err.message, "secret"));
-    CHECK(!redis_url_parse(STR("http://:secret@host"), &u, &err));
-    CHECK(!strstr(err.message, "secret"));
-    CHECK(!redis_url_parse(STR("rediss://host"), &u, &err));
-}
-
 TEST(a_password_is_asked_for_and_a_wrong_one_refused)
 {
     struct redis_url u;
