@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -74,10 +75,24 @@ static void store_stop(struct server *s)
     store_close(s->store);
 }
 
+/* NULL for DuckDB. */
+static bool series_url(struct server *s, const char **url, struct err *err)
+{
+    const char *driver = config_text(s->config, "series.driver");
+    bool postgres = !strcmp(driver, "postgres");
+    *url = postgres ? config_text(s->config, "series.url") : NULL;
+    if (!postgres && strcmp(driver, "duckdb"))
+        return err_set(err, ERR_INVALID, "series.driver: \"%s\" is not duckdb or postgres", driver);
+    return !postgres || **url ||
+           err_set(err, ERR_INVALID, "series.driver is postgres, but series.url is empty");
+}
+
 static bool series_start(struct server *s, struct err *err)
 {
-    (void)err;
     const char *library = config_text(s->config, "series.library");
+    const char *url;
+    if (!series_url(s, &url, err))
+        return false;
     char *path = mem_printf("%s/series.duckdb", s->state_dir);
     char *exports = mem_printf("%s/exports", s->state_dir);
     struct series_options options = {
@@ -86,12 +101,13 @@ static bool series_start(struct server *s, struct err *err)
         .export_dir = exports,
         .memory_bytes = config_bytes(s->config, "series.memory"),
         .threads = (int)config_integer(s->config, "series.threads"),
+        .url = url,
         .pool = s->pool,
     };
-    s->series = series_create(&options);
+    s->series = series_create(&options, err);
     mem_free(path);
     mem_free(exports);
-    return true;
+    return s->series != NULL;
 }
 
 static void series_stop(struct server *s)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "channels/channel.h"
+#include "config/config.h"
 #include "jobs/jobs.h"
 #include "observe/log.h"
 #include "series/series.h"
@@ -45,19 +46,20 @@ void series_begin(struct server *s)
 
 static void on_expired(void *arg, int64_t dropped)
 {
-    (void)arg;
+    struct server *s = arg;
     if (dropped)
         log_info("series", "%lld points over their retention dropped", (long long)dropped);
+    if (!s->draining)
+        timer_start(s->control, &s->expire, config_ns(s->config, "series.upkeep"));
 }
 
 static void on_expire(struct timer *timer)
 {
     struct server *s = list_entry(timer, struct server, expire);
     series_expire(s->series, s->control, on_expired, s);
-    timer_start(s->control, timer, 86400 * NS_PER_SECOND);
 }
 
-/* Old points are dropped from an hour after the start on. */
+/* Old points are dropped from series.upkeep after the start on. */
 void series_follow(struct server *s, const struct set *set)
 {
     struct err err = {0};
@@ -69,7 +71,7 @@ void series_follow(struct server *s, const struct set *set)
     }
     if (any && !s->expire.fire) {
         s->expire.fire = on_expire;
-        timer_start(s->control, &s->expire, 3600 * NS_PER_SECOND);
+        timer_start(s->control, &s->expire, config_ns(s->config, "series.upkeep"));
     }
 }
 

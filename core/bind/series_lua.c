@@ -149,6 +149,7 @@ static void on_done(struct series_call *call)
 static void forget(void *arg)
 {
     struct series_ask *ask = arg;
+    series_cancel(&ask->call);
     vm_uncharge(task_vm(ask->task), ask->charged);
     ask->task = NULL;
 }

@@ -1,8 +1,10 @@
-/* series.h -- time series: points (at, keys…, values…) in DuckDB.
+/* series.h -- time series: points (at, keys…, values…) in DuckDB or PostgreSQL.
  *
  * DuckDB is loaded at run time and opened at the first use, on a pool thread,
  * so that neither a missing library nor its opening time concerns start-up; a
  * missing library answers every call with an error that says what to install.
+ * PostgreSQL is connected to in the same way, on threads of our own; one that
+ * is away answers every call with an error, at once, until it is back.
  * One connection appends, a few read.  What append answered for is on disk.
  *
  * A series is the table "<plugin>__<name>": at TIMESTAMP (UTC, microseconds),
@@ -38,6 +40,7 @@ struct series_options {
     int64_t memory_bytes;   /* DuckDB's memory_limit; 0 = 256 MiB */
     int threads;            /* DuckDB's threads; 0 = 2 */
     int readers;            /* reading connections; 0 = 2 */
+    const char *url;        /* of PostgreSQL; NULL = DuckDB, which then only writes Parquet */
     struct pool *pool;      /* outlives the store */
 };
 
@@ -50,9 +53,9 @@ struct series_schema {
     int64_t retention_ns; /* 0 = kept */
 };
 
-/* Opens nothing yet. */
-struct series_store *series_create(const struct series_options *options);
-/* Lets running calls finish, answers waiting ones ERR_CLOSED, closes DuckDB. */
+/* Opens nothing yet.  NULL with *err when the URL is none. */
+struct series_store *series_create(const struct series_options *options, struct err *err);
+/* Lets running calls finish, answers waiting ones ERR_CLOSED, closes what is open. */
 void series_destroy(struct series_store *store);
 
 /* Declares the series of a plugin.  Names are [a-z][a-z0-9_]*, series without
@@ -64,10 +67,10 @@ void series_destroy(struct series_store *store);
 bool series_declare(struct series_store *store, const char *plugin,
                     const struct series_schema *schemas, int count, bool check_only,
                     struct err *err);
-/* Starts opening DuckDB on the pool, so that the first call need not wait. */
+/* Starts opening DuckDB, or connecting, on the pool, so that the first call need not wait. */
 void series_warm(struct series_store *store);
-/* Drops points older than their series' retention; failures are logged.
- * done(arg, points) comes on the lane.  For a daily timer. */
+/* Drops points older than their series' retention, and makes partitions for what comes;
+ * failures are logged.  done(arg, points) comes on the lane.  For a daily timer. */
 void series_expire(struct series_store *store, struct lane *lane,
                    void (*done)(void *arg, int64_t dropped), void *arg);
 
@@ -126,8 +129,11 @@ struct series_call {
     struct series_store *store;
     struct series *series;
     struct gate_item item;
+    int cancelled; /* atomic */
 };
 void series_run(struct series_store *store, struct series_call *call, struct lane *lane);
+/* Nobody waits for its answer any more: a question may end early, `done` comes all the same. */
+void series_cancel(struct series_call *call);
 /* An empty frame for SERIES_APPEND with the declared columns, room for n rows
  * and for text_bytes of key text at *text; NULL with *err (ERR_NOT_FOUND) when
  * the series is not declared. */

@@ -1,4 +1,4 @@
-/* series_private.h -- what the files of the series store share. */
+/* series_private.h -- what the files of the series store share, and the seam to its drivers. */
 #pragma once
 
 #include <pthread.h>
@@ -21,47 +21,75 @@ struct series {
     int refs; /* atomic */
     /* immutable */
     char *plugin, *name;
-    char *table; /* "plugin__name", safe between double quotes */
+    char *table; /* safe between double quotes: "plugin__name", or shorter if the driver needs it */
     char **keys, **values;
     int key_count, value_count;
     int64_t retention_ns;
     /* written by the writing connection, then state (atomic, release) */
     struct err err;   /* why REFUSED */
-    int layout_count; /* columns of the table behind `at` … */
+    int layout_count; /* columns of DuckDB's table behind `at` … */
     int *layout;      /* … each: n = keys[n], key_count + n = values[n], -1 = an unseen value */
     int state;
+    /* the writing connection's */
+    struct series_parts { /* PostgreSQL: partitions that are there as far as is known */
+        int64_t width_us;
+        int64_t *starts; /* ascending */
+        int count;
+    } parts;
 };
 
+/* One of the connections, for one thread at a time. */
 struct series_conn {
     struct series_store *store;
-    duck_connection con; /* NULL until first used */
+    duck_connection con;  /* DuckDB: NULL until first used */
+    struct series_pg *pg; /* PostgreSQL */
+};
+
+/* The seam.  All of it on pool threads, each connection for one call at a time; `ensure`,
+ * `append` and `expire` on the writing connection only. */
+struct series_driver {
+    const char *name;
+    enum { SERIES_NAME_MOST = 48 } names; /* bytes of the longest table name, 0 = any */
+    bool (*open)(struct series_store *store, struct err *err); /* connects nothing yet */
+    void (*close)(struct series_store *store);
+    bool (*ready)(struct series_conn *conn, struct err *err);
+    /* Makes or changes the table; ERR_CONFLICT when it never will be as declared. */
+    bool (*ensure)(struct series_conn *conn, struct series *s, struct err *err);
+    bool (*append)(struct series_conn *conn, struct series_call *call);
+    bool (*read)(struct series_conn *conn, struct series_call *call);
+    /* Drops what is older, makes room for what comes; -1 with *err. */
+    int64_t (*expire)(struct series_conn *conn, struct series *s, int64_t before_us,
+                      struct err *err);
+};
+extern const struct series_driver series_duckdb, series_postgres;
+
+struct duck {
+    pthread_mutex_t lock; /* below */
+    bool loaded;
+    duck_database db;
+    struct duckdb api; /* constant once db is there */
 };
 
 struct series_store {
     struct series_options options; /* strings are ours */
+    const struct series_driver *driver;
     /* under lock */
     pthread_mutex_t lock;
     struct map *declared; /* "plugin/name" → struct series */
-    /* under open_lock */
-    pthread_mutex_t open_lock;
-    bool loaded;
-    duck_database db;
-    struct duckdb api;         /* constant once db is there */
-    struct series_conn *conns; /* the first one writes */
-    struct gate *writer, *readers;
+    struct duck duck;
+    struct postgres *postgres; /* its driver's */
+    struct series_conn *conns; /* the first one writes, the last one asks */
+    int conn_count;
+    struct pool *pool; /* our own, for a server that may not answer; else NULL */
+    struct gate *writer, *readers, *asker;
     struct gate_item warm;
     bool warmed; /* atomic */
 };
 
-/* series_conn.c */
-bool conn_ready(struct series_conn *conn, struct err *err);
-void conn_close_all(struct series_store *store);
-/* Runs a statement without values or results. */
-bool conn_exec(struct series_conn *conn, const char *sql, int64_t *changed, struct err *err);
-
+/* A statement and its values, numbered from $1. */
 struct param {
-    bool is_text;
-    int64_t number;
+    enum param_type { PARAM_TEXT, PARAM_NUMBER, PARAM_TIME, PARAM_SPAN } type;
+    int64_t number; /* TIME: microseconds since 1970; SPAN: microseconds */
     struct str text;
 };
 struct query {
@@ -69,22 +97,35 @@ struct query {
     struct param params[SERIES_PARAMS];
     int count;
 };
-void query_text(struct query *q, struct str text);  /* adds "$n" and its value */
-void query_number(struct query *q, int64_t number); /* adds "$n" and its value */
-/* Runs q and frees it; each chunk goes to `take`, which may stop with false and *err. */
-bool query_run(struct series_conn *conn, struct query *q,
-               bool (*take)(void *arg, const struct duckdb *api, duck_chunk chunk, struct err *err),
-               void *arg, struct err *err);
-struct str duck_text_str(const duck_text *text);
+void query_add(struct query *q, struct param param); /* adds "$n" and its value */
+static inline void query_text(struct query *q, struct str text)
+{
+    query_add(q, (struct param){.type = PARAM_TEXT, .text = text});
+}
+static inline void query_number(struct query *q, int64_t number)
+{
+    query_add(q, (struct param){.type = PARAM_NUMBER, .number = number});
+}
 
 /* series_table.c */
 void series_ref(struct series *s);
 void series_unref(struct series *s);
 struct series *series_find(struct series_store *store, const char *plugin, struct str name,
                            struct err *err); /* a reference, or NULL */
-/* Writing connection: makes or changes the table; false when refused. */
+/* The plugin's series, ascending by name, with a reference each; the caller frees the list. */
+struct series **series_of_plugin(struct series_store *store, const char *plugin, int *count);
+int series_index_of(char *const *names, int count, struct str name); /* -1: none of them */
+bool series_keys_differ(const struct series *s, struct err *err);    /* false, ERR_CONFLICT */
+/* Writing connection: the table is as declared; false when refused. */
 bool series_ensure(struct series_conn *conn, struct series *s, struct err *err);
+void series_add_names(struct buf *sql, char *const *names, int count, const char *before);
 
-/* series_append.c, series_read.c */
-bool series_do_append(struct series_conn *conn, struct series_call *call);
-bool series_do_read(struct series_conn *conn, struct series_call *call);
+/* series.c.  Names of rows that are too long or no text are refused. */
+bool series_check_rows(const struct series_frame *f, const struct series *s, struct err *err);
+/* One more than wanted, so that more can be noticed. */
+int64_t series_row_limit(const struct series_call *call);
+/* Whether call->frame may have that many rows. */
+bool series_check_count(struct series_call *call, int64_t n);
+bool series_is_cancelled(const struct series_call *call);
+/* A new file of the series below export_dir; the caller frees it. */
+char *series_export_path(const struct series_store *store, const struct series *s);

@@ -1,6 +1,7 @@
 /* series_table.c -- declarations, and the tables that follow them. */
+#include <stdlib.h>
+
 #include "base/mem.h"
-#include "observe/log.h"
 #include "series/series_private.h"
 
 void series_ref(struct series *s)
@@ -25,6 +26,7 @@ void series_unref(struct series *s)
     free_texts(s->keys, s->key_count);
     free_texts(s->values, s->value_count);
     mem_free(s->layout);
+    mem_free(s->parts.starts);
     mem_free(s);
 }
 
@@ -36,13 +38,27 @@ static char **copy_texts(char *const *texts, int count)
     return copy;
 }
 
-static struct series *series_make(const char *plugin, const struct series_schema *schema)
+/* A name that is too long for the driver ends in what tells it from others. */
+static char *table_name(const struct series_driver *driver, const char *plugin, const char *name)
+{
+    static const uint64_t key[2] = {0x6d617275, 0x73657269};
+    char *whole = mem_printf("%s__%s", plugin, name);
+    if (!driver->names || strlen(whole) <= SERIES_NAME_MOST)
+        return whole;
+    char *cut = mem_printf("%.*s~%016llx", SERIES_NAME_MOST - 17, whole,
+                           (unsigned long long)hash_keyed(key, whole, strlen(whole)));
+    mem_free(whole);
+    return cut;
+}
+
+static struct series *series_make(const struct series_driver *driver, const char *plugin,
+                                  const struct series_schema *schema)
 {
     struct series *s = mem_zero(1, sizeof *s);
     s->refs = 1;
     s->plugin = mem_strdup(plugin);
     s->name = mem_strdup(schema->name);
-    s->table = mem_printf("%s__%s", plugin, schema->name);
+    s->table = table_name(driver, plugin, schema->name);
     s->keys = copy_texts(schema->keys, schema->key_count);
     s->key_count = schema->key_count;
     s->values = copy_texts(schema->values, schema->value_count);
@@ -87,7 +103,7 @@ static bool check_schema(const struct series_schema *s, struct err *err)
            check_columns(s->values, s->value_count, s->keys, s->key_count, err);
 }
 
-static int index_of(char *const *names, int count, struct str name)
+int series_index_of(char *const *names, int count, struct str name)
 {
     for (int i = 0; i < count; i++)
         if (str_eq_c(name, names[i]))
@@ -99,7 +115,7 @@ static bool same_keys(const struct series *s, const struct series_schema *schema
 {
     bool same = s->key_count == schema->key_count;
     for (int i = 0; same && i < s->key_count; i++)
-        same = index_of(schema->keys, schema->key_count, str_c(s->keys[i])) >= 0;
+        same = series_index_of(schema->keys, schema->key_count, str_c(s->keys[i])) >= 0;
     return same;
 }
 
@@ -155,8 +171,8 @@ bool series_declare(struct series_store *store, const char *plugin,
         forget_plugin(store, plugin);
         for (int i = 0; i < count; i++) {
             full_name(&name, plugin, str_c(schemas[i].name));
-            series_unref(
-                map_set(store->declared, buf_str(&name), series_make(plugin, &schemas[i])));
+            series_unref(map_set(store->declared, buf_str(&name),
+                                 series_make(store->driver, plugin, &schemas[i])));
         }
     }
     pthread_mutex_unlock(&store->lock);
@@ -181,98 +197,43 @@ struct series *series_find(struct series_store *store, const char *plugin, struc
     return s;
 }
 
-static bool create_table(struct series_conn *conn, const struct series *s, struct err *err)
+static int by_name(const void *a, const void *b)
 {
-    struct buf sql = {0};
-    buf_printf(&sql, "create table if not exists \"%s\" (\"at\" timestamp not null", s->table);
-    for (int i = 0; i < s->key_count; i++)
-        buf_printf(&sql, ", \"%s\" varchar not null", s->keys[i]);
-    for (int i = 0; i < s->value_count; i++)
-        buf_printf(&sql, ", \"%s\" double", s->values[i]);
-    buf_add_char(&sql, ')');
-    bool ok = conn_exec(conn, sql.p, NULL, err);
-    buf_free(&sql);
-    return ok;
+    return strcmp((*(struct series *const *)a)->name, (*(struct series *const *)b)->name);
 }
 
-/* The table as it is, compared with the declaration. */
-struct comparison {
-    struct series *series;
-    struct buf layout; /* int each */
-    bool value_found[SERIES_COLUMNS];
-    int keys_found;
-    bool foreign_key; /* a key column that is not declared */
-};
-
-static void compare_column(struct comparison *c, struct str name, struct str type)
+struct series **series_of_plugin(struct series_store *store, const char *plugin, int *count)
 {
-    struct series *s = c->series;
-    int index;
-    if (str_eq_c(name, "at"))
-        return;
-    if (str_eq_c(type, "VARCHAR")) {
-        index = index_of(s->keys, s->key_count, name);
-        c->keys_found += index >= 0;
-        c->foreign_key = c->foreign_key || index < 0;
-    } else {
-        index = index_of(s->values, s->value_count, name);
-        if (index >= 0) {
-            c->value_found[index] = true;
-            index += s->key_count;
-        }
+    size_t at = 0;
+    struct str key;
+    void *value;
+    *count = 0;
+    pthread_mutex_lock(&store->lock);
+    struct series **list = mem_zero(map_count(store->declared) + 1, sizeof(struct series *));
+    while (map_next(store->declared, &at, &key, &value)) {
+        struct series *s = value;
+        if (strcmp(s->plugin, plugin) != 0)
+            continue;
+        series_ref(s);
+        list[(*count)++] = s;
     }
-    buf_add(&c->layout, &index, sizeof index);
+    pthread_mutex_unlock(&store->lock);
+    qsort(list, (size_t)*count, sizeof(struct series *), by_name);
+    return list;
 }
 
-static bool take_columns(void *arg, const struct duckdb *api, duck_chunk chunk, struct err *err)
+bool series_keys_differ(const struct series *s, struct err *err)
 {
-    (void)err;
-    const duck_text *names = api->vector_get_data(api->data_chunk_get_vector(chunk, 0));
-    const duck_text *types = api->vector_get_data(api->data_chunk_get_vector(chunk, 1));
-    duck_idx n = api->data_chunk_get_size(chunk);
-    for (duck_idx i = 0; i < n; i++)
-        compare_column(arg, duck_text_str(&names[i]), duck_text_str(&types[i]));
-    return true;
-}
-
-static bool add_column(struct series_conn *conn, struct comparison *c, int index, struct err *err)
-{
-    struct series *s = c->series;
-    char *sql =
-        mem_printf("alter table \"%s\" add column \"%s\" double", s->table, s->values[index]);
-    bool ok = conn_exec(conn, sql, NULL, err);
-    mem_free(sql);
-    if (ok) {
-        int column = s->key_count + index;
-        buf_add(&c->layout, &column, sizeof column);
-        log_info("series", "%s: added column %s", s->table, s->values[index]);
-    }
-    return ok;
-}
-
-static bool follow(struct series_conn *conn, struct comparison *c, struct err *err)
-{
-    struct series *s = c->series;
-    struct query q = {0};
-    buf_add_c(&q.sql, "select column_name, data_type from duckdb_columns()"
-                      " where schema_name = 'main' and table_name = ");
-    query_text(&q, str_c(s->table));
-    buf_add_c(&q.sql, " order by column_index");
-    if (!query_run(conn, &q, take_columns, c, err))
-        return false;
-    if (c->foreign_key || c->keys_found != s->key_count)
-        return err_set(err, ERR_CONFLICT,
-                       "series \"%s\": its keys differ from those it was made "
-                       "with; give the new series another name",
-                       s->name);
-    for (int i = 0; i < s->value_count; i++)
-        if (!c->value_found[i] && !add_column(conn, c, i, err))
-            return false;
-    return c->layout.n / sizeof(int) <= SERIES_TABLE_COLUMNS ||
-           err_set(err, ERR_CONFLICT,
-                   "series \"%s\": too many columns came and went; give the "
-                   "new series another name",
+    return err_set(err, ERR_CONFLICT,
+                   "series \"%s\": its keys differ from those it was made with; give the new "
+                   "series another name",
                    s->name);
+}
+
+void series_add_names(struct buf *sql, char *const *names, int count, const char *before)
+{
+    for (int i = 0; i < count; i++)
+        buf_printf(sql, "%s\"%s\"", before, names[i]);
 }
 
 bool series_ensure(struct series_conn *conn, struct series *s, struct err *err)
@@ -282,17 +243,13 @@ bool series_ensure(struct series_conn *conn, struct series *s, struct err *err)
         *err = s->err;
     if (state != SERIES_UNSEEN)
         return state == SERIES_READY;
-    struct comparison c = {.series = s};
-    bool ok = create_table(conn, s, err) && follow(conn, &c, err);
+    bool ok = conn->store->driver->ensure(conn, s, err);
     if (ok) {
-        s->layout_count = (int)(c.layout.n / sizeof(int));
-        s->layout = (int *)(void *)buf_take(&c.layout, NULL);
         state = SERIES_READY;
     } else if (err->code == ERR_CONFLICT) {
         s->err = *err;
         state = SERIES_REFUSED;
     }
-    buf_free(&c.layout);
     __atomic_store_n(&s->state, state, __ATOMIC_RELEASE);
     return ok;
 }

@@ -22,7 +22,7 @@ static struct run with_series(const char *exports)
     struct pool *pool = pool_create("test", 2, &err);
     struct series_options options = {
         .library = library, .path = path, .export_dir = exports_dir, .pool = pool};
-    f.host.series = series_create(&options);
+    f.host.series = series_create(&options, &err);
     CHECK(series_declare(f.host.series, "demo", &schema, 1, false, &err));
     if (start(&f, "f", &run))
         turn(&f, &run, 2000);

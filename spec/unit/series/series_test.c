@@ -42,7 +42,7 @@ static void open_store(struct fixture *f)
 {
     struct series_options options = {
         .library = library, .path = f->path, .export_dir = f->exports, .pool = f->pool};
-    f->store = series_create(&options);
+    f->store = series_create(&options, &f->err);
 }
 
 static void fixture_init(struct fixture *f)
@@ -134,7 +134,7 @@ TEST(a_missing_library_is_named_with_its_cure)
     series_destroy(f.store);
     struct series_options options = {
         .library = "/nonexistent/libduckdb.so", .path = f.path, .pool = f.pool};
-    f.store = series_create(&options);
+    f.store = series_create(&options, &f.err);
     series_declare(f.store, "p", &schema, 1, false, &f.err);
     for (int i = 0; i < 2; i++) {
         struct series_call call = run(&f, QUESTION(.op = SERIES_STATS));

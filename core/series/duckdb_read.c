@@ -1,25 +1,16 @@
-/* series_read.c -- questions to one series as SQL, answers as columns.
+/* duckdb_read.c -- questions to one series as SQL, answers as columns.
  *
  * Names in the SQL were checked when they were declared; everything that comes
  * with a call is a parameter.
  */
 #include <math.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
-#include "base/rand.h"
 #include "base/sys.h"
+#include "series/duckdb_driver.h"
 #include "series/frame.h"
-#include "series/series_private.h"
-
-static void add_names(struct buf *sql, char *const *names, int count, const char *before)
-{
-    for (int i = 0; i < count; i++)
-        buf_printf(sql, "%s\"%s\"", before, names[i]);
-}
 
 static void add_where(struct query *q, const struct series_call *call)
 {
@@ -52,16 +43,10 @@ static void add_newest(struct query *q, const struct series *s, int64_t n)
     query_number(q, n);
 }
 
-/* One more than wanted, so that more can be noticed. */
-static int64_t row_limit(const struct series_call *call)
-{
-    return call->limit ? call->limit : SERIES_POINTS + 1;
-}
-
 static void add_limit(struct query *q, const struct series_call *call)
 {
     buf_add_c(&q->sql, " limit ");
-    query_number(q, row_limit(call));
+    query_number(q, series_row_limit(call));
 }
 
 static void points_query(struct query *q, const struct series_call *call)
@@ -69,8 +54,8 @@ static void points_query(struct query *q, const struct series_call *call)
     const struct series *s = call->series;
     int64_t newest = call->op == SERIES_LATEST ? 1 : call->last;
     buf_add_c(&q->sql, "select epoch_us(\"at\")");
-    add_names(&q->sql, s->keys, s->key_count, ", ");
-    add_names(&q->sql, s->values, s->value_count, ", ");
+    series_add_names(&q->sql, s->keys, s->key_count, ", ");
+    series_add_names(&q->sql, s->values, s->value_count, ", ");
     buf_printf(&q->sql, " from \"%s\"", s->table);
     add_where(q, call);
     if (newest > 0)
@@ -81,15 +66,20 @@ static void points_query(struct query *q, const struct series_call *call)
 
 static void steps_query(struct query *q, const struct series_call *call)
 {
-    static const char *const aggregates[] = {"avg(\"%s\")", "min(\"%s\")", "max(\"%s\")",
-                                             "arg_max(\"%s\", \"at\")", "sum(\"%s\")"};
+    static const char newest[] =
+        "last(\"%1$s\" order by \"at\", rowid) filter (\"%1$s\" is not null)";
+    static const char *const aggregates[] = {"avg(\"%s\")", "min(\"%s\")", "max(\"%s\")", newest,
+                                             "sum(\"%s\")"};
     const struct series *s = call->series;
-    buf_add_c(&q->sql, "select epoch_us(\"at\") // ");
+    /* "//" rounds towards 1970, and a step begins before its points. */
+    buf_add_c(&q->sql, "select epoch_us(\"at\") - ((epoch_us(\"at\") % ");
     query_number(q, call->step_us);
-    buf_add_c(&q->sql, " * ");
+    buf_add_c(&q->sql, ") + ");
+    query_number(q, call->step_us);
+    buf_add_c(&q->sql, ") % ");
     query_number(q, call->step_us);
     buf_add_c(&q->sql, " as step");
-    add_names(&q->sql, s->keys, s->key_count, ", ");
+    series_add_names(&q->sql, s->keys, s->key_count, ", ");
     for (int i = 0; i < s->value_count; i++) {
         char *value = mem_printf(aggregates[call->agg], s->values[i]);
         buf_printf(&q->sql, ", %s", value);
@@ -98,13 +88,8 @@ static void steps_query(struct query *q, const struct series_call *call)
     buf_printf(&q->sql, ", count(*) from \"%s\"", s->table);
     add_where(q, call);
     buf_add_c(&q->sql, " group by all order by step");
-    add_names(&q->sql, s->keys, s->key_count, ", ");
+    series_add_names(&q->sql, s->keys, s->key_count, ", ");
     add_limit(q, call);
-}
-
-static bool is_valid(const uint64_t *validity, duck_idx row)
-{
-    return !validity || (validity[row / 64] >> (row % 64) & 1);
 }
 
 static void take_value_column(struct frame_builder *b, const struct duckdb *api, duck_chunk chunk,
@@ -114,7 +99,7 @@ static void take_value_column(struct frame_builder *b, const struct duckdb *api,
     const double *values = api->vector_get_data(vector);
     const uint64_t *validity = api->vector_get_validity(vector);
     for (duck_idx i = 0; i < n; i++)
-        frame_value(b, column, is_valid(validity, i) ? values[i] : (double)NAN);
+        frame_value(b, column, duck_is_valid(validity, i) ? values[i] : (double)NAN);
 }
 
 static bool take_chunk(void *arg, const struct duckdb *api, duck_chunk chunk, struct err *err)
@@ -155,11 +140,7 @@ static bool read_frame(struct series_conn *conn, struct series_call *call)
     else
         points_query(&q, call);
     bool ok = query_run(conn, &q, take_chunk, b, &call->err);
-    if (ok && !call->limit && b->n > SERIES_POINTS)
-        ok = err_set(&call->err, ERR_LIMIT,
-                     "series \"%s\": more than %d points; narrow it by from, "
-                     "to, last or step, or set limit (at most %d)",
-                     s->name, SERIES_POINTS, SERIES_POINTS_MAX);
+    ok = ok && series_check_count(call, b->n);
     if (ok)
         call->frame = frame_finish(b, (const char *const *)s->keys, (const char *const *)s->values);
     else
@@ -175,7 +156,7 @@ static bool take_stats(void *arg, const struct duckdb *api, duck_chunk chunk, st
     (void)err;
     for (duck_idx i = 0; i < 4; i++) {
         duck_vector vector = api->data_chunk_get_vector(chunk, i);
-        bool valid = is_valid(api->vector_get_validity(vector), 0);
+        bool valid = duck_is_valid(api->vector_get_validity(vector), 0);
         *fields[i] = valid ? *(const int64_t *)api->vector_get_data(vector) : SERIES_NO_TIME;
     }
     return true;
@@ -186,37 +167,25 @@ static bool read_stats(struct series_conn *conn, struct series_call *call)
     const struct series *s = call->series;
     struct query q = {0};
     buf_add_c(&q.sql, "select count(*), count(distinct (true");
-    add_names(&q.sql, s->keys, s->key_count, ", ");
+    series_add_names(&q.sql, s->keys, s->key_count, ", ");
     buf_printf(&q.sql, ")), epoch_us(min(\"at\")), epoch_us(max(\"at\")) from \"%s\"", s->table);
     add_where(&q, call);
     return query_run(conn, &q, take_stats, call, &call->err);
 }
 
-static char *export_path(const struct series_store *store, const struct series *s)
-{
-    char at[32];
-    time_t now = (time_t)(clock_wall_ns() / NS_PER_SECOND);
-    struct tm tm;
-    strftime(at, sizeof at, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-    return mem_printf("%s/%s-%s-%04x.parquet", store->options.export_dir, s->table, at,
-                      (unsigned)(rand_u64() & 0xffff));
-}
-
 /* The file appears under its name once it is whole. */
-static bool export_file(struct series_conn *conn, struct series_call *call)
+bool duck_write_parquet(struct series_conn *conn, struct query *select, struct series_call *call)
 {
-    const struct series *s = call->series;
-    if (!dir_make(conn->store->options.export_dir, 0750, &call->err))
+    if (!dir_make(conn->store->options.export_dir, 0750, &call->err)) {
+        buf_free(&select->sql);
         return false;
-    char *path = export_path(conn->store, s);
+    }
+    char *path = series_export_path(conn->store, call->series);
     char *part = mem_printf("%s.part", path);
-    struct query q = {0};
-    buf_add_c(&q.sql, "copy (select \"at\"");
-    add_names(&q.sql, s->keys, s->key_count, ", ");
-    add_names(&q.sql, s->values, s->value_count, ", ");
-    buf_printf(&q.sql, " from \"%s\"", s->table);
-    add_where(&q, call);
-    buf_add_c(&q.sql, " order by \"at\", rowid) to '");
+    struct query q = *select;
+    q.sql = (struct buf){0};
+    buf_printf(&q.sql, "copy (%s) to '", select->sql.p);
+    buf_free(&select->sql);
     for (const char *p = part; *p; p++) {
         if (*p == '\'')
             buf_add_char(&q.sql, '\'');
@@ -236,7 +205,20 @@ static bool export_file(struct series_conn *conn, struct series_call *call)
     return ok;
 }
 
-bool series_do_read(struct series_conn *conn, struct series_call *call)
+static bool export_file(struct series_conn *conn, struct series_call *call)
+{
+    const struct series *s = call->series;
+    struct query q = {0};
+    buf_add_c(&q.sql, "select \"at\"");
+    series_add_names(&q.sql, s->keys, s->key_count, ", ");
+    series_add_names(&q.sql, s->values, s->value_count, ", ");
+    buf_printf(&q.sql, " from \"%s\"", s->table);
+    add_where(&q, call);
+    buf_add_c(&q.sql, " order by \"at\", rowid");
+    return duck_write_parquet(conn, &q, call);
+}
+
+bool duck_read(struct series_conn *conn, struct series_call *call)
 {
     switch (call->op) {
     case SERIES_LATEST:

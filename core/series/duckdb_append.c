@@ -1,8 +1,8 @@
-/* series_append.c -- one batch, in one transaction, by column vectors. */
+/* duckdb_append.c -- one batch, in one transaction, by column vectors. */
 #include <math.h>
 
 #include "base/mem.h"
-#include "series/series_private.h"
+#include "series/duckdb_driver.h"
 
 /* Columns of the table in its order. */
 struct batch {
@@ -12,21 +12,6 @@ struct batch {
     duck_appender appender;
     duck_chunk chunk;
 };
-
-static bool check_rows(const struct series_frame *f, const struct series *s, struct err *err)
-{
-    if (f->key_count != s->key_count || f->value_count != s->value_count)
-        return err_set(err, ERR_INVALID, "series \"%s\": the rows are of another declaration",
-                       s->name);
-    for (int c = 0; c < f->key_count; c++)
-        for (int64_t i = 0; i < f->n; i++)
-            if (f->keys[c][i].n > SERIES_TEXT_BYTES || !utf8_valid(f->keys[c][i]))
-                return err_set(err, ERR_INVALID,
-                               "series \"%s\": row %lld: %s must be UTF-8 text of "
-                               "at most %d bytes",
-                               s->name, (long long)i + 1, s->keys[c], SERIES_TEXT_BYTES);
-    return true;
-}
 
 static void set_null(uint64_t *validity, duck_idx row)
 {
@@ -98,29 +83,30 @@ static bool append_chunks(struct batch *b)
     return b->api->appender_close(b->appender) == 0;
 }
 
-static bool append_rows(struct series_conn *conn, struct batch *b, struct err *err)
+bool duck_append_rows(struct series_conn *conn, const struct series *s, const char *table,
+                      const struct series_frame *rows, struct err *err)
 {
-    bool ok = b->api->appender_create(conn->con, NULL, b->series->table, &b->appender) == 0;
-    b->chunk = make_chunk(b->api, b->series);
-    ok = ok && append_chunks(b);
+    struct batch b = {.api = &conn->store->duck.api, .series = s, .rows = rows};
+    bool ok = b.api->appender_create(conn->con, NULL, table, &b.appender) == 0;
+    b.chunk = make_chunk(b.api, s);
+    ok = ok && append_chunks(&b);
     if (!ok) {
-        const char *why = b->appender ? b->api->appender_error(b->appender) : NULL;
+        const char *why = b.appender ? b.api->appender_error(b.appender) : NULL;
         err_set(err, ERR_IO, "series: append: %s", why ? why : "DuckDB failed");
     }
-    b->api->destroy_data_chunk(&b->chunk);
-    b->api->appender_destroy(&b->appender);
+    b.api->destroy_data_chunk(&b.chunk);
+    b.api->appender_destroy(&b.appender);
     return ok;
 }
 
-bool series_do_append(struct series_conn *conn, struct series_call *call)
+bool duck_append(struct series_conn *conn, struct series_call *call)
 {
-    struct batch b = {.api = &conn->store->api, .series = call->series, .rows = call->rows};
+    const struct series *s = call->series;
     struct err undo;
-    if (!check_rows(call->rows, call->series, &call->err))
-        return false;
     if (!conn_exec(conn, "begin", NULL, &call->err))
         return false;
-    bool ok = append_rows(conn, &b, &call->err) && conn_exec(conn, "commit", NULL, &call->err);
+    bool ok = duck_append_rows(conn, s, s->table, call->rows, &call->err) &&
+              conn_exec(conn, "commit", NULL, &call->err);
     if (!ok)
         conn_exec(conn, "rollback", NULL, &undo);
     call->count = ok ? call->rows->n : 0;
