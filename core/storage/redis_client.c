@@ -67,7 +67,7 @@ void redis_broken(struct redis_client *c, const struct err *why)
     struct err late = err;
     if (late.code != ERR_TIMEOUT && late.code != ERR_FORBIDDEN)
         late.code = ERR_UNAVAILABLE;
-    redis_end_all(c, &late);
+    redis_calls_end(c, &late);
 }
 
 void redis_client_again(struct redis_client *client, const struct err *why)
@@ -302,11 +302,13 @@ void redis_client_destroy(struct redis_client *client)
     if (!client)
         return;
     invariant(!client->in_callback);
+    if (client->state == REDIS_UP)
+        redis_flush(client);
     redis_disconnect(client);
     atomic_store_explicit(&client->is_up, false, memory_order_relaxed);
     client->state = REDIS_CLOSED;
     timer_stop(client->lane, &client->timer);
-    redis_end_all(client, &redis_closed);
+    redis_calls_end(client, &redis_closed);
     uv_close((uv_handle_t *)&client->flush, on_flush_closed);
 }
 

@@ -50,7 +50,8 @@ struct redis_client_options {
  * *err when a file of the address cannot be read (ERR_INVALID). */
 struct redis_client *
 redis_client_create(struct lane *lane, const struct redis_client_options *options, struct err *err);
-/* What waits ends with ERR_CLOSED, now.  Not from inside of one of its callbacks. */
+/* What waits ends with ERR_CLOSED, now, though it is sent if the socket takes it.  Not from inside
+ * of one of its callbacks. */
 void redis_client_destroy(struct redis_client *client);
 bool redis_client_is_up(const struct redis_client *client); /* any thread */
 /* Breaks the connection and makes another: the server is not what it should be. */

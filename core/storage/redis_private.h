@@ -78,7 +78,7 @@ struct redis_call *redis_call_take(struct redis_client *c); /* the first */
 void redis_call_end(struct redis_client *c, struct redis_call *call, const redisReply *reply,
                     const struct err *err);
 /* Those that wait now; their callbacks may send others. */
-void redis_end_all(struct redis_client *c, const struct err *err);
+void redis_calls_end(struct redis_client *c, const struct err *err);
 void redis_add_command(struct buf *out, const struct str *words, int count);
 void redis_watch_answers(struct redis_client *c); /* sets the timer if it would come too late */
 /* A script that the server does not know (again): behind everything else, whole. */

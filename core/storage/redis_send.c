@@ -44,7 +44,7 @@ void redis_call_end(struct redis_client *c, struct redis_call *call, const redis
         fn(arg, reply, err);
 }
 
-void redis_end_all(struct redis_client *c, const struct err *err)
+void redis_calls_end(struct redis_client *c, const struct err *err)
 {
     struct redis_call *call = c->first;
     c->first = NULL;
