@@ -13,6 +13,7 @@
 #include "objects/directory.h"
 #include "objects/s3.h"
 #include "observe/log.h"
+#include "search/search.h"
 #include "series/series.h"
 #include "server_parts.h"
 #include "storage/cache.h"
@@ -21,7 +22,7 @@
 
 /* A predecessor that dies without a word frees the database at once; one that
  * drains is waited for. */
-static const int64_t lock_wait_ns = 5 * NS_PER_SECOND;
+const int64_t server_lock_wait_ns = 5 * NS_PER_SECOND;
 
 /* A reload is no reason to keep a request waiting.  One thread: what VMs leave behind in malloc
  * stands in one arena, where the next ones take it up again. */
@@ -44,7 +45,7 @@ static void pool_stop(struct server *s)
 
 /* Nothing may be acknowledged after a failed sync: the supervisor starts a
  * server that recovers from what is on disk. */
-static void on_store_failed(void *arg, const struct err *err)
+void server_store_failed(void *arg, const struct err *err)
 {
     (void)arg;
     log_error("store", "%s -- ending this process to recover from disk", err->message);
@@ -58,8 +59,8 @@ static bool store_start(struct server *s, struct err *err)
         .path = path,
         .pool = s->pool,
         .readers = (int)config_integer(s->config, "store.readers"),
-        .lock_wait_ns = lock_wait_ns,
-        .failed = on_store_failed,
+        .lock_wait_ns = server_lock_wait_ns,
+        .failed = server_store_failed,
     };
     if (s->in.successor) {
         options.lock_wait_ns += config_ns(s->config, "shutdown.grace");
@@ -180,6 +181,7 @@ static const struct server_part parts[] = {
     {"pool", pool_start, pool_stop, EXIT_FAILED},
     {"store", store_start, store_stop, EXIT_STATE},
     {"series", series_start, series_stop, EXIT_STATE},
+    {"search", search_start, search_stop, EXIT_STATE},
     {"cache", cache_start, cache_stop, EXIT_FAILED},
     {"channels", channels_start, channels_stop, EXIT_FAILED},
     {"lanes", lanes_start, lanes_stop, EXIT_FAILED},
@@ -205,6 +207,7 @@ static void on_plugins_loaded(const struct reload_result *result, void *arg)
         plugins_watch(s);
         supervisor_tell(s, "ready\n");
         series_begin(s);
+        search_begin(s->search);
         return;
     }
     if (err.code)

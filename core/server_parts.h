@@ -37,6 +37,7 @@ struct server {
     struct store *store;
     struct series_store *series;
     struct objects *objects;
+    struct search *search;
     struct cache *cache;
     struct channel_hub *channels;
     struct jobs *jobs;
@@ -98,6 +99,10 @@ void programs_part_stop(struct server *s);
 bool clients_start(struct server *s, struct err *err);
 void clients_stop(struct server *s);
 
+/* server.c: what databases are opened with. */
+extern const int64_t server_lock_wait_ns;
+void server_store_failed(void *arg, const struct err *err);
+
 /* server_watch.c: handlers that do not end. */
 bool watchdog_part_start(struct server *s, struct err *err);
 void watchdog_part_stop(struct server *s);
@@ -130,6 +135,12 @@ bool series_check(struct server *s, const struct set *set, struct err *err);
 void series_follow(struct server *s, const struct set *set);
 void series_begin(struct server *s);                         /* once it is ready */
 void topics_follow(struct server *s, const struct set *set); /* NULL: none any more */
+
+/* server_search.c */
+bool search_start(struct server *s, struct err *err);
+void search_stop(struct server *s);
+bool search_check(struct server *s, const struct set *set, struct err *err);
+void search_follow(struct server *s, const struct set *set);
 
 /* server_plugins.c */
 bool plugins_start(struct server *s, struct err *err);

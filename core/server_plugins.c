@@ -45,6 +45,7 @@ static void fill_host(struct server *s)
         .store = s->store,
         .series = s->series,
         .objects = s->objects,
+        .search = s->search,
         .cache = s->cache,
         .jobs = s->jobs,
         .channels = s->channels,

@@ -22,6 +22,7 @@
 #include "loop/pool.h"
 #include "loop/program.h"
 #include "loop/standstill.h"
+#include "search/search.h"
 #include "server_parts.h"
 #include "storage/sqlite.h"
 #include "vm/bundle.h"
@@ -76,7 +77,7 @@ static bool background(void *arg)
 {
     const struct server *s = ((struct spec_run *)arg)->server;
     return !pool_is_idle(s->pool) || !pool_is_idle(s->loader) ||
-           !sqlite_is_idle(store_sqlite(s->store));
+           !sqlite_is_idle(store_sqlite(s->store)) || !search_is_idle(s->search);
 }
 
 static bool outside(void *arg, struct lane *lane)

@@ -262,7 +262,7 @@ bool work_check(void *server, const struct set *set, struct err *err)
              err_wrap(err, "plugin %s: cron[\"%s\"]", list[i].plugin, list[i].pattern);
     }
     mem_free(list);
-    return ok && series_check(s, set, err);
+    return ok && series_check(s, set, err) && search_check(s, set, err);
 }
 
 void work_swapped(void *server, const struct set *set, struct generation *const *gone, int count)
@@ -279,6 +279,7 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
     if (!cron_set(s->cron, list, schedules, &err))
         log_error("cron", "%s", err.message);
     series_follow(s, set);
+    search_follow(s, set);
     topics_follow(s, set);
     mem_free(list);
     if (!s->working)

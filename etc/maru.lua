@@ -140,17 +140,8 @@ return {
   -- Reading connections of the relational store.
   -- ["store.readers"] = 4,
 
-  -- Where series are kept: duckdb (this server's own) or postgres (which several share).
-  -- ["series.driver"] = "duckdb",
-
-  -- Address of PostgreSQL if series.driver is postgres; in the environment MARU_SERIES_URL.
-  -- ["series.url"] = "",
-
   -- Path of libduckdb.so; empty = beside the program, then the system's.
   -- ["series.library"] = "",
-
-  -- How often old points are dropped and partitions are made ahead.
-  -- ["series.upkeep"] = "1h",
 
   -- Memory DuckDB may use.
   -- ["series.memory"] = "512M",
@@ -175,6 +166,12 @@ return {
 
   -- s3: https://host/bucket/key; false = https://bucket.host/key.
   -- ["objects.path_style"] = true,
+
+  -- Where app.search keeps documents: fts (this server's own) or elasticsearch.
+  -- ["search.driver"] = "fts",
+
+  -- Time of one search.
+  -- ["search.timeout"] = "10s",
 
   -- In-process cache; over it the least recently used goes.
   -- ["cache.memory"] = "64M",

@@ -60,6 +60,7 @@ int bind_log(lua_State *L);
 int bind_metrics(lua_State *L);
 int bind_objects(lua_State *L);
 int bind_program(lua_State *L); /* app.exec */
+int bind_search(lua_State *L);
 int bind_series(lua_State *L);
 int bind_store(lua_State *L);
 int bind_text(lua_State *L);

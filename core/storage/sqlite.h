@@ -40,6 +40,8 @@ struct sqlite_options {
     int64_t lock_wait_ns; /* how long to wait for another process to close; 0 = not at all */
     int64_t tx_idle_ns;   /* 0 = STORE_TX_IDLE_MS */
     int64_t max_pages;    /* 0 = no limit; a bound on the file for tests and quotas */
+    /* Every connection, before its first statement: functions and tokenizers of the owner's. */
+    bool (*opened)(sqlite3 *db, struct err *err);
     void (*failed)(void *arg, const struct err *err); /* writer thread, at most once */
     void *failed_arg;
 };
@@ -75,6 +77,8 @@ sqlite3_stmt *sqlite_prepared(struct sqlite_conn *conn, const char *sql, struct 
 int sqlite_step(struct sqlite_conn *conn, sqlite3_stmt *stmt, struct err *err);
 /* Runs statements without values or results. */
 bool sqlite_exec(struct sqlite_conn *conn, const char *sql, struct err *err);
+/* Statements from now on end with ERR_TIMEOUT after so long; 0 = never. */
+void sqlite_deadline(struct sqlite_conn *conn, int64_t after_ns);
 /* Fills *err from the connection's last error, code as in store.h.  Returns false. */
 bool sqlite_error(struct sqlite_conn *conn, int rc, struct err *err);
 

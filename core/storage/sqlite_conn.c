@@ -70,7 +70,8 @@ bool conn_open(struct sqlite_conn *conn, struct sqlite *owner, const char *path,
     int flags =
         kind == CONN_READER ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     int rc = sqlite3_open_v2(path, &conn->db, flags | SQLITE_OPEN_NOMUTEX, conn_vfs());
-    if (rc == SQLITE_OK && configure(conn, kind, err))
+    if (rc == SQLITE_OK && configure(conn, kind, err) &&
+        (!owner->options.opened || owner->options.opened(conn->db, err)))
         return true;
     if (rc != SQLITE_OK)
         sqlite_error(conn, rc, err);
@@ -216,6 +217,11 @@ bool sqlite_exec(struct sqlite_conn *conn, const char *sql, struct err *err)
     conn->denied[0] = '\0';
     int rc = sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
     return rc == SQLITE_OK || sqlite_error(conn, rc, err);
+}
+
+void sqlite_deadline(struct sqlite_conn *conn, int64_t after_ns)
+{
+    conn->deadline_ns = after_ns ? clock_steady_ns() + after_ns : 0;
 }
 
 static enum err_code error_code(int rc)

@@ -18,6 +18,7 @@ struct lua_State;
 struct objects;
 struct pool;
 struct programs;
+struct search;
 struct series_store;
 struct store;
 struct test_host;
@@ -30,6 +31,7 @@ struct host {
     struct store *store;
     struct series_store *series;
     struct objects *objects;
+    struct search *search;
     struct cache *cache;
     struct jobs *jobs;
     struct channel_hub *channels;

@@ -115,7 +115,7 @@ static int l_match(lua_State *L)
     return find_pattern(L, "string.match", s, p.p, start_of(L, 3, s.n), false);
 }
 
-/* ---- what lua/maru/search.lua makes the rest of ------------------------ */
+/* ---- what lua/maru/find.lua makes the rest of ------------------------ */
 
 /* next_match(state) -> the captures of gmatch's next match, or nothing; state: subject, pattern,
  * offset of the next try. */
@@ -306,7 +306,7 @@ void pattern_open(lua_State *L)
         {"is_plain", l_is_plain},
         {NULL, NULL},
     };
-    library_load(L, "maru.search");
+    library_load(L, "maru.find");
     lua_newtable(L);
     luaL_register(L, NULL, parts);
     lua_getglobal(L, "string"); /* strings chunk parts string */

@@ -18,6 +18,6 @@ enum {
 };
 
 /* Puts the four functions into the table on top of the stack, while the global `string` is
- * still the library's own (find, match and gsub in C, the rest in lua/maru/search.lua).
+ * still the library's own (find, match and gsub in C, the rest in lua/maru/find.lua).
  * May raise. */
 void pattern_open(lua_State *L);

@@ -204,6 +204,16 @@ static void read_series(lua_State *L, void *item)
     series->retention_ns = duration(L, "retention");
 }
 
+static void read_index(lua_State *L, void *item)
+{
+    struct index_decl *index = item;
+    int same;
+    index->name = text(L, "name");
+    index->fields = texts(L, "fields", &index->field_count);
+    index->types = texts(L, "types", &same);
+    invariant(same == index->field_count);
+}
+
 static void read_page(lua_State *L, void *item)
 {
     struct page_decl *page = item;
@@ -271,6 +281,7 @@ void plugin_read(lua_State *L, struct plugin_decl *decl)
     decl->topics = items(L, "topics", sizeof *decl->topics, &decl->topic_count, read_topic);
     decl->sockets = items(L, "sockets", sizeof *decl->sockets, &decl->socket_count, read_socket);
     decl->series = items(L, "series", sizeof *decl->series, &decl->series_count, read_series);
+    decl->indexes = items(L, "search", sizeof *decl->indexes, &decl->index_count, read_index);
     decl->pages = items(L, "pages", sizeof *decl->pages, &decl->page_count, read_page);
     read_exports(L, decl);
     read_allow(L, decl);
@@ -360,6 +371,11 @@ static void free_series_and_pages(struct plugin_decl *decl)
         free_texts(decl->series[i].keys, decl->series[i].key_count);
         free_texts(decl->series[i].values, decl->series[i].value_count);
     }
+    for (int i = 0; i < decl->index_count; i++) {
+        mem_free(decl->indexes[i].name);
+        free_texts(decl->indexes[i].fields, decl->indexes[i].field_count);
+        free_texts(decl->indexes[i].types, decl->indexes[i].field_count);
+    }
     for (int i = 0; i < decl->page_count; i++) {
         struct page_decl *page = &decl->pages[i];
         char *owned[] = {page->path, page->title_ko, page->title_en, page->module};
@@ -367,6 +383,7 @@ static void free_series_and_pages(struct plugin_decl *decl)
             mem_free(owned[k]);
     }
     mem_free(decl->series);
+    mem_free(decl->indexes);
     mem_free(decl->pages);
 }
 

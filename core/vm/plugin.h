@@ -77,6 +77,11 @@ struct series_decl {
     int key_count, value_count;
     int64_t retention_ns; /* 0 = kept */
 };
+struct index_decl { /* of M.search */
+    char *name;
+    char **fields, **types; /* a type for each field, as in M.search */
+    int field_count;
+};
 struct page_decl {
     char *path, *title_ko, *title_en, *module;
 };
@@ -119,6 +124,8 @@ struct plugin_decl {
     int socket_count;
     struct series_decl *series;
     int series_count;
+    struct index_decl *indexes;
+    int index_count;
     struct page_decl *pages;
     int page_count;
     char **exports;

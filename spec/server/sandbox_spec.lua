@@ -10,7 +10,7 @@ local ATTEMPTS = {
   { "libraries by require", [[for _, name in ipairs { "ffi", "debug", "jit", "jit.util", "jit.opt", "jit.v",
       "io", "os",
       "package", "string", "string.buffer", "table.new", "table.clear", "_G", "maru", "maru.boot", "maru.app",
-      "maru.sandbox", "maru.search", "maru.contract", "maru/app", "maru.app.", ".maru.app", "maru..app",
+      "maru.sandbox", "maru.search", "maru.find", "maru.contract", "maru/app", "maru.app.", ".maru.app", "maru..app",
       "../good/plugin",
       "..good.plugin", "/etc/passwd", "plugin\0.x", "", ".", "a b", ("a"):rep(200) } do
       if pcall(require, name) then return name end end return true]] },

@@ -19,6 +19,7 @@ local NOUNS = {
   { name = "store", file = "store" },
   { name = "series", file = "series" },
   { name = "objects", file = "objects" },
+  { name = "search", file = "search" },
   { name = "http", file = "client" },
 }
 

@@ -5,6 +5,7 @@ local fields = require "maru.fields"
 local queues = require "maru.contract_queues"
 local routes = require "maru.contract_routes"
 local schema = require "maru.schema"
+local search = require "maru.contract_search"
 local units = require "maru.units"
 local words = require "maru.words"
 local workflow = require "maru.contract_workflow"
@@ -16,8 +17,8 @@ local refuse, under = words.refuse, words.under
 local M = {}
 
 local KNOWN = { name = true, version = true, requires = true, config = true, limits = true, jit = true,
-  allow = true, series = true, routes = true, jobs = true, queues = true, workflows = true, cron = true, on = true,
-  sockets = true, pages = true, exports = true, start = true, stop = true, health = true }
+  allow = true, series = true, search = true, routes = true, jobs = true, queues = true, workflows = true, cron = true,
+  on = true, sockets = true, pages = true, exports = true, start = true, stop = true, health = true }
 -- What a plugin may have at once on each lane.
 local CAPS = { tasks = 1000, timers = 1000, sockets = 10000, connections = 64 }
 local MOST = 1000000
@@ -251,6 +252,7 @@ function M.read(plugin, parts)
     encode = parts.encode, handler = note, keys_of = keys_of, list_of = list_of,
     task_seconds = out.task }
   out.series = read_series(plugin)
+  out.search = search.read(plugin.search, context)
   out.routes = routes.routes(plugin.routes, context)
   out.sockets = routes.sockets(plugin.sockets, context)
   out.pages = routes.pages(plugin.pages, context)

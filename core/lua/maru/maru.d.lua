@@ -24,6 +24,7 @@
 ---@field jit? boolean              false: nothing of it is compiled, so that a loop without end can be stopped with an error; default true
 ---@field allow? maru.Allow       what this plugin may reach outside of itself; nothing else is reachable
 ---@field series? table<string, maru.SeriesDeclaration>
+---@field search? table<string, maru.IndexDeclaration>   { reviews = { text = { "title" }, keyword = { "store" } } }
 ---@field routes? table<string, function|maru.Route>      ["GET /api/things/{id}"]; `{rest...}` takes the rest of the path
 ---@field jobs? table<string, function|maru.JobDeclaration>
 ---@field workflows? table<string, maru.Workflow>           graphs of steps whose state is on disk after each
@@ -482,6 +483,47 @@ function ObjectWriter:abort() end       --- it never was
 local ObjectReader = {}
 function ObjectReader:read() end        --- (waits) @return string|nil bytes (nil without a message: the end), string?, string?
 function ObjectReader:close() end
+--- Fields of an index by type, each a list of names. Words are looked for in text; the others filter, sort (not text)
+--- and are counted (keyword).
+---@class maru.IndexDeclaration
+---@field text string[]         searched by words; at most 256 KiB
+---@field keyword? string[]     equal or not; at most 1 KiB
+---@field number? string[]
+---@field time? string[]        seconds, kept to the millisecond
+---@field boolean? string[]
+
+---@class maru.SearchOptions
+---@field filter? table<string, any>    { store = "a", stars = { from = 3, to = 5 }, platform = { "x", "y" } }: all must
+--- hold; a range is from <= value <= to, for times value < to; id filters too
+---@field sort? string|string[]   "at", "-at", { "-stars", "at" }; what has no value is last; default how well words fit
+---@field limit? integer        0 … 1000, default 20
+---@field after? string         next of the page before
+---@field highlight? string|string[]   text fields
+---@field fields? string|string[]   only these of each document
+---@field facets? string|string[]   keyword fields: the 20 most frequent values of all that is found, counted
+---@field recency? table<string, number|string>   { at = "7d" }: half of the score is left for what is 7 days old
+
+---@class maru.SearchFound
+---@field total integer
+---@field hits table[]          { id, score, fields…, highlight = { title = { { text = "…", hit = true? } … } } }
+---@field next? string          for `after`; nil on the last page
+---@field facets table<string, { value: string, count: integer }[]>
+
+---@class maru.Search   documents found by words, in the indexes of M.search
+app.search = {}
+--- (waits) docs: one { id = text, field = value … } or a list of up to 10000; one with the same id is replaced whole. On
+--- disk when it returns how many; options.visible waits until find sees them, which may otherwise take a second.
+---@return integer|nil documents, string?, string?
+function app.search:index(index, docs, options) end
+--- (waits) query: words, "phrases", begin*, -not, a OR b, field:word, (groups); nil or "" finds everything. A wrong one
+--- is nil, message, "invalid"; the message says the column.
+---@param options? maru.SearchOptions
+---@return maru.SearchFound|nil, string?, string?
+function app.search:find(index, query, options) end
+--- (waits) what: a document's id, or a filter as in find. @return integer|nil documents removed
+function app.search:delete(index, what) end
+--- (waits) options: filter. @return integer|nil documents
+function app.search:count(index, query, options) end
 
 ---@class maru.Cache   shared by all lanes of this process; keys are this plugin's own. Values: anything JSON can hold.
 app.cache = {}

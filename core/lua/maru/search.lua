@@ -1,57 +1,154 @@
---- What string.find and gmatch need besides vm/pattern.c, in Lua so that compiled code runs through it:
---- short plain searches go to the library's own find, which is compiled itself, and a function that gmatch
---- returned is a Lua function, for which one compiled trace is enough. Runs before the sandbox is made.
-local parts, string = ...
+--- app.search: documents found by words, over bind/search_lua.c.
+local units = require "maru.units"
+local words = require "maru.words"
 
-local type = type
-local find, library_find = string.find, parts.find
-local refuse_gmatch, is_plain, next_match = parts.refuse_gmatch, parts.is_plain, parts.next_match
+local INDEX = "app.search:index(index, docs, [options])"
+local FIND = "app.search:find(index, [query], [options])"
+local DELETE = "app.search:delete(index, id|filter)"
+local COUNT = "app.search:count(index, [query], [options])"
+local FIND_OPTIONS = words.set { "filter", "sort", "limit", "after", "highlight", "fields", "facets", "recency" }
 
--- The library compares the text at each place of the subject; below this product that is over at once.
-local LIBRARY_WORK = 2 ^ 20
-local KEPT, KEPT_BYTES = 1000, 100
-
-local plain_texts, count = {}, 0
-
-local function learn(text)
-  local plain = is_plain(text)
-  if #text <= KEPT_BYTES then
-    if count >= KEPT then
-      plain_texts, count = {}, 0
-    end
-    plain_texts[text], count = plain, count + 1
-  end
-  return plain
+local function fail(usage, text, ...)
+  error(usage .. ": " .. text:format(...), 4)
 end
 
-function string.find(...)
-  local s, text, init, plain = ...
-  if type(s) == "string" and type(text) == "string" and #s * #text < LIBRARY_WORK then
-    if not plain then
-      plain = plain_texts[text]
-      if plain == nil then
-        plain = learn(text)
-      end
-    end
-    if plain then
-      return library_find(s, text, init, true)
+local function check_options(options, known, usage)
+  if options ~= nil and type(options) ~= "table" then
+    fail(usage, "options must be a table, got %s", type(options))
+  end
+  for key in pairs(options or {}) do
+    if not known[key] then
+      fail(usage, "unknown option %s%s", tostring(key), words.suggest(key, known))
     end
   end
-  return find(...)
+  return options or {}
 end
 
-local function is_text(value)
-  local kind = type(value)
-  return kind == "string" or kind == "number"
+local function check_query(query, usage)
+  if query ~= nil and type(query) ~= "string" then
+    fail(usage, "query must be a string, got %s", type(query))
+  end
+  return query
 end
 
-function string.gmatch(...)
-  local s, pattern = ...
-  if not is_text(s) or not is_text(pattern) then
-    return refuse_gmatch(...)
+--- A name or a list of names, as a list.
+local function names(options, key, usage)
+  local value = options[key]
+  if type(value) == "string" then
+    return { value }
+  elseif value ~= nil and (type(value) ~= "table" or words.beyond(value) ~= nil) then
+    fail(usage, "options.%s must be a field's name or a list of them", key)
   end
-  local state = { s .. "", pattern .. "", 0 }
-  return function()
-    return next_match(state)
+  for _, name in ipairs(value or {}) do
+    if type(name) ~= "string" then
+      fail(usage, "options.%s must be a field's name or a list of them", key)
+    end
   end
+  return value
+end
+
+local function check_filter(filter, what, usage)
+  if filter ~= nil and type(filter) ~= "table" then
+    fail(usage, "%s must be a table { field = value }, got %s", what, type(filter))
+  end
+  for name in pairs(filter or {}) do
+    if type(name) ~= "string" then
+      fail(usage, "%s must be a table { field = value }", what)
+    end
+  end
+  return filter
+end
+
+return function(raw, info)
+  local search, json = {}, info.raw.json
+  local declared = info.declared and info.declared.search or {}
+
+  local function check_index(name, usage)
+    if type(name) ~= "string" then
+      fail(usage, "index must be a string, got %s", type(name))
+    elseif not declared[name] then
+      fail(usage, "there is no index '%s' in M.search%s", name, words.suggest(name, declared))
+    end
+    return name
+  end
+
+  --- Lists stay lists when they are empty.
+  local function list(value)
+    return value and json.array(value)
+  end
+
+  local function filter_of(filter)
+    local out = {}
+    for field, value in pairs(filter) do
+      out[field] = type(value) == "table" and value.from == nil and value.to == nil and json.array(value) or value
+    end
+    return out
+  end
+
+  local function recency_of(recency, usage)
+    if recency == nil then
+      return nil
+    end
+    local field, time
+    if type(recency) == "table" then
+      field, time = next(recency)
+    end
+    local seconds = field and next(recency, field) == nil and units.duration(time)
+    if type(field) ~= "string" or not seconds then
+      fail(usage, 'options.recency must be a table such as { at = "7d" }')
+    end
+    return { [field] = seconds }
+  end
+
+  --- Puts in or replaces documents; on disk when it returns how many. (waits)
+  function search:index(index, docs, options) -- luacheck: no self
+    check_index(index, INDEX)
+    options = check_options(options, { visible = true }, INDEX)
+    if type(docs) ~= "table" then
+      fail(INDEX, "docs must be a document or a list of them, got %s", type(docs))
+    end
+    if docs.id ~= nil then
+      docs = { docs }
+    elseif words.beyond(docs) ~= nil then
+      fail(INDEX, "docs must be a document with an id or a list of them")
+    end
+    return raw.index(index, json.encode({ docs = json.array(docs), visible = options.visible and true or nil }))
+  end
+
+  --- { total, hits, next, facets }. (waits)
+  function search:find(index, query, options) -- luacheck: no self
+    check_index(index, FIND)
+    options = check_options(options, FIND_OPTIONS, FIND)
+    local limit, after = options.limit, options.after
+    if limit ~= nil and (type(limit) ~= "number" or limit % 1 ~= 0 or limit < 0 or limit > 1000) then
+      fail(FIND, "options.limit must be a whole number from 0 to 1000")
+    elseif after ~= nil and type(after) ~= "string" then
+      fail(FIND, "options.after must be what find gave as next, got %s", type(after))
+    end
+    local filter = check_filter(options.filter, "options.filter", FIND)
+    return raw.find(index, json.encode({ query = check_query(query, FIND), filter = filter and filter_of(filter),
+      sort = list(names(options, "sort", FIND)), limit = limit, after = after,
+      highlight = list(names(options, "highlight", FIND)), fields = list(names(options, "fields", FIND)),
+      facets = list(names(options, "facets", FIND)), recency = recency_of(options.recency, FIND) }))
+  end
+
+  --- Removes a document, or all that a filter finds; how many there were. (waits)
+  function search:delete(index, what) -- luacheck: no self
+    check_index(index, DELETE)
+    if type(what) == "string" then
+      return raw.delete(index, json.encode({ ids = json.array { what } }))
+    end
+    local filter = check_filter(what or false, "the second argument", DELETE)
+    return raw.delete(index, json.encode({ filter = filter_of(filter) }))
+  end
+
+  --- How many documents a query finds. (waits)
+  function search:count(index, query, options) -- luacheck: no self
+    check_index(index, COUNT)
+    options = check_options(options, { filter = true }, COUNT)
+    local filter = check_filter(options.filter, "options.filter", COUNT)
+    return raw.count(index, json.encode({ query = check_query(query, COUNT), filter = filter and filter_of(filter) }))
+  end
+
+  return search
 end
