@@ -140,8 +140,17 @@ return {
   -- Reading connections of the relational store.
   -- ["store.readers"] = 4,
 
+  -- Where series are kept: duckdb (this server's own) or postgres (which several share).
+  -- ["series.driver"] = "duckdb",
+
+  -- Address of PostgreSQL if series.driver is postgres; in the environment MARU_SERIES_URL.
+  -- ["series.url"] = "",
+
   -- Path of libduckdb.so; empty = beside the program, then the system's.
   -- ["series.library"] = "",
+
+  -- How often old points are dropped and partitions are made ahead.
+  -- ["series.upkeep"] = "1h",
 
   -- Memory DuckDB may use.
   -- ["series.memory"] = "512M",
