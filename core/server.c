@@ -187,6 +187,7 @@ static const struct server_part parts[] = {
     {"lanes", lanes_start, lanes_stop, EXIT_FAILED},
     {"watchdog", watchdog_part_start, watchdog_part_stop, EXIT_FAILED},
     {"programs", programs_part_start, programs_part_stop, EXIT_STATE},
+    {"events", events_part_start, events_part_stop, EXIT_STATE},
     {"jobs", jobs_part_start, jobs_part_stop, EXIT_STATE},
     {"cron", cron_part_start, cron_part_stop, EXIT_STATE},
     {"clients", clients_start, clients_stop, EXIT_FAILED},

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "cron/cron.h"
+#include "events/events.h"
 #include "jobs/jobs.h"
 #include "observe/log.h"
 #include "reload/watch.h"
@@ -71,14 +72,14 @@ static int64_t time_left(const struct server *s)
 static void on_jobs_stopped(void *arg)
 {
     struct server *s = arg;
-    topics_follow(s, NULL);
     reload_stop(s->reload, time_left(s), on_plugins_stopped, s);
 }
 
 static void on_drain_check(struct timer *timer)
 {
     struct server *s = list_entry(timer, struct server, drain_check);
-    bool asks = !cron_is_quiet(s->cron) && clock_ns() < s->record_until;
+    bool asks =
+        (!cron_is_quiet(s->cron) || !events_is_quiet(s->events)) && clock_ns() < s->record_until;
     if ((web_connections(s) || asks) && time_left(s))
         timer_start(s->control, timer, DRAIN_CHECK_MS * NS_PER_MS);
     else if (s->working)
@@ -108,6 +109,7 @@ void server_drain(struct server *s)
     s->watch = NULL;
     timer_stop(s->control, &s->expire);
     cron_stop(s->cron);
+    events_stop(s->events);
     s->record_until = clock_ns() + record_ns;
     web_drain(s);
     s->drain_check.fire = on_drain_check;
@@ -173,7 +175,6 @@ static void on_supervisor(uv_poll_t *poll, int status, int events)
 bool supervisor_start(struct server *s, struct err *err)
 {
     (void)err;
-    list_init(&s->topics);
     uv_poll_init(&s->control->loop, &s->supervisor, s->in.control);
     s->supervisor.data = s;
     s->supervisor_open = true;

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "http/server.h"
 #include "inherit.h"
+#include "jobs/jobs.h"
 #include "loop/lane.h"
 #include "node.h"
 #include "reload/reload.h"
@@ -16,6 +17,9 @@
 #include "vm/host.h"
 #include "vm/watchdog.h"
 
+struct event_note;
+struct events;
+struct job_death;
 struct job_run;
 struct server_guest;
 
@@ -40,6 +44,7 @@ struct server {
     struct search *search;
     struct cache *cache;
     struct channel_hub *channels;
+    struct events *events;
     struct jobs *jobs;
     struct cron *cron;
     struct programs *programs;
@@ -61,7 +66,6 @@ struct server {
     struct timer drain_check;
     int64_t drain_until, record_until; /* so long the shared record may still answer */
     int closing;
-    struct list topics;
     struct timer expire;
     struct timer ask_again; /* the supervisor, for a successor */
     bool working, draining, supervisor_open;
@@ -130,11 +134,18 @@ void work_held(void *server, struct generation *g);
 bool work_check(void *server, const struct set *set, struct err *err);
 void work_swapped(void *server, const struct set *set, struct generation *const *gone, int count);
 
-/* server_data.c: declared series, and topics whose messages become jobs. */
+/* server_data.c: declared series. */
 bool series_check(struct server *s, const struct set *set, struct err *err);
 void series_follow(struct server *s, const struct set *set);
-void series_begin(struct server *s);                         /* once it is ready */
-void topics_follow(struct server *s, const struct set *set); /* NULL: none any more */
+void series_begin(struct server *s); /* once it is ready */
+
+/* server_events.c: the event stream, and what the queue keeps of it. */
+bool events_part_start(struct server *s, struct err *err);
+void events_part_stop(struct server *s);
+void events_follow_set(struct server *s, const struct set *set);
+void *server_event_died(const struct job_death *death, void *server);
+bool server_event_note(struct sqlite_conn *conn, void *note, struct err *err);
+void server_event_noted(void *note, enum job_noted how);
 
 /* server_search.c */
 bool search_start(struct server *s, struct err *err);

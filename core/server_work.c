@@ -48,6 +48,9 @@ bool jobs_part_start(struct server *s, struct err *err)
         .run = s->guest ? s->guest->run_job : jobs_run_task,
         .cancel = jobs_cancel_task,
         .kill = jobs_kill_task,
+        .died = server_event_died,
+        .note = server_event_note,
+        .noted = server_event_noted,
         .arg = s,
         .node = s->node.name,
         .last_death = getenv("MARU_LAST_DEATH"),
@@ -280,7 +283,7 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
         log_error("cron", "%s", err.message);
     series_follow(s, set);
     search_follow(s, set);
-    topics_follow(s, set);
+    events_follow_set(s, set);
     mem_free(list);
     if (!s->working)
         jobs_start(s->jobs);

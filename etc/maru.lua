@@ -206,6 +206,33 @@ return {
   -- Jobs of a server that several share go to another when it was silent for so long.
   -- ["jobs.lease"] = "20s",
 
+  -- Where events are kept: table (this server's own), or kafka.
+  -- ["events.driver"] = "table",
+
+  -- Brokers of Kafka, host:port with commas between.
+  -- ["events.url"] = "",
+
+  -- What consumer groups in Kafka begin with; servers that share their work have the same.
+  -- ["events.group"] = "maru",
+
+  -- What names of topics in Kafka begin with.
+  -- ["events.prefix"] = "",
+
+  -- Partitions of a topic that is not in Kafka yet.
+  -- ["events.partitions"] = 4,
+
+  -- An emit that no broker has answered has failed after so long.
+  -- ["events.timeout"] = "10s",
+
+  -- Properties of librdkafka, name=value; a value may be env:NAME or file:PATH, secrets must.
+  -- ["events.kafka"] = {},
+
+  -- How long the table keeps events; 0 = for ever.
+  -- ["events.retention"] = "7d",
+
+  -- What the table keeps of one topic, the newest; 0 = no bound.
+  -- ["events.topic_bytes"] = "1G",
+
   -- How long finished runs of workflows are kept.
   -- ["workflows.ttl"] = "7d",
 

@@ -22,6 +22,7 @@ struct admin;
 struct config;
 struct cron;
 struct develop;
+struct events;
 struct http_lane;
 struct http_request;
 struct http_route;
@@ -40,6 +41,7 @@ struct admin_parts {
     int lane_count, web_count;
     struct http_lane *const *web; /* by web lane, NULL before it listens */
     struct store *store;
+    struct events *events;
     struct jobs *jobs;
     struct cron *cron;
     struct reload *reload;

@@ -6,16 +6,27 @@ static const struct {
     const char *noun;
     lua_CFunction open;
 } bindings[] = {
-    {"cache", bind_cache},         {"channels", bind_channels},
-    {"client", bind_client},       {"crypto", bind_crypto},
-    {"files", bind_files},         {"http", bind_http},
-    {"jobs", bind_jobs},           {"json", bind_json},
-    {"kernels", bind_kernels},     {"log", bind_log},
-    {"metrics", bind_metrics},     {"objects", bind_objects},
-    {"program", bind_program},     {"search", bind_search},
-    {"series", bind_series},       {"store", bind_store},
-    {"text", bind_text},           {"time", bind_time},
-    {"workflows", bind_workflows}, {NULL, NULL},
+    {"cache", bind_cache},
+    {"channels", bind_channels},
+    {"client", bind_client},
+    {"crypto", bind_crypto},
+    {"events", bind_events},
+    {"files", bind_files},
+    {"http", bind_http},
+    {"jobs", bind_jobs},
+    {"json", bind_json},
+    {"kernels", bind_kernels},
+    {"log", bind_log},
+    {"metrics", bind_metrics},
+    {"objects", bind_objects},
+    {"program", bind_program},
+    {"search", bind_search},
+    {"series", bind_series},
+    {"store", bind_store},
+    {"text", bind_text},
+    {"time", bind_time},
+    {"workflows", bind_workflows},
+    {NULL, NULL},
 };
 
 int bind_all(lua_State *L)

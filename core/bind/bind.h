@@ -51,6 +51,7 @@ int bind_cache(lua_State *L);
 int bind_channels(lua_State *L);
 int bind_client(lua_State *L); /* app.http, outgoing */
 int bind_crypto(lua_State *L);
+int bind_events(lua_State *L);
 int bind_files(lua_State *L); /* app.read */
 int bind_http(lua_State *L);  /* requests, streams, sockets */
 int bind_jobs(lua_State *L);

@@ -52,6 +52,8 @@ static void end_published(struct jobs *jobs, struct job *job, int64_t now_wall)
         jobs->dead_total++;
         jobs->dead++;
         q->dead++;
+        if (jobs->driver->shared)
+            death_told(jobs, job);
     } else if (job->end == JOB_END_EXPIRED) {
         q->expired_total++;
     }
@@ -121,6 +123,7 @@ static void publish_revivals(struct jobs *jobs)
             continue;
         op->revived = NULL;
         index_set(&jobs->index, job->id, job);
+        job->kind->unfinished++;
         jobs->count[PLACE_NONE]++;
         job->queue->count[PLACE_NONE]++;
         job->queue->dead--;

@@ -34,6 +34,8 @@ void job_forget(struct jobs *jobs, struct job *job)
     /* With a shared record the same job may be here again, under another lease. */
     if (!jobs->driver->shared || index_get(&jobs->index, job->id) == job)
         index_remove(&jobs->index, job->id);
+    if (!jobs->driver->shared)
+        job->kind->unfinished--;
     jobs->count[job->place]--;
     job->queue->count[job->place]--;
     job_unref(job);

@@ -21,8 +21,22 @@
 
 #include "jobs/job.h"
 
+struct sqlite_conn;
 struct store;
 struct store_tx;
+
+/* A job that is dead: its last attempt failed, it was given up, or it took the process down. */
+struct job_death {
+    const char *kind, *error;
+    int64_t id;
+    struct str args; /* JSON */
+    int attempts;
+};
+enum job_noted {
+    JOB_NOTE_RECORDED, /* with the death, on disk */
+    JOB_NOTE_ALONE,    /* a shared record has the death: the note is to be kept by who made it */
+    JOB_NOTE_DROPPED,  /* the death is not on disk: the job will run again */
+};
 
 struct jobs_options {
     const char *driver;     /* where the record is (driver.h); NULL = "sqlite" */
@@ -45,6 +59,13 @@ struct jobs_options {
     /* Worker lane.  The run is over its kind's hard timeout: it is to fail now, whatever its
      * handler does.  NULL: it is asked again. */
     void (*kill)(struct job_run *run, void *arg);
+    /* What the layer above keeps beside a death, in the same commit; or NULL.  The queue's lock is
+     * held: it must not block, nor call the queue.  All three may be NULL. */
+    void *(*died)(const struct job_death *death, void *arg);
+    /* Writer thread, in that commit; may run again after a rollback. */
+    bool (*note)(struct sqlite_conn *conn, void *note, struct err *err);
+    /* Takes the note; must not block, nor call the queue. */
+    void (*noted)(void *note, enum job_noted how);
     void *arg;
     int64_t result_ttl_ns;   /* 0 = 1 day */
     int64_t dead_ttl_ns;     /* 0 = 30 days; attempts are kept as long */
@@ -110,6 +131,11 @@ struct job_queue_options {
 /* Replaces what is declared for all queues; an operator's change of one stays in force
  * (jobs_queue_set() of admin.h). */
 void jobs_set_queues(struct jobs *jobs, const struct job_queue_options *queues, int count);
+/* Jobs of this kind that have not ended; of a shared record all that wait in the kind's queue, as
+ * it was read last.  Any thread. */
+int64_t jobs_unfinished(struct jobs *jobs, struct str kind);
+/* Whether several servers share the record: struct jobs_push's `also` is not called. */
+bool jobs_is_shared(const struct jobs *jobs);
 /* Jobs that run with this target. */
 int jobs_target_running(struct jobs *jobs, const void *target);
 /* Calls fn(arg) on the lane once no job runs with a target that no kind has any
@@ -149,8 +175,11 @@ struct jobs_push {
     void (*done)(struct jobs_push *push); /* lane; on disk, or push->err tells why not */
     struct lane *lane; /* where done runs; NULL = the writer thread (must not block) */
     struct err err;    /* ERR_EXISTS: schedule and instant were pushed before */
-    bool taken;        /* ERR_EXISTS it is for its unique key */
-    int64_t first_id;  /* ids are first_id … first_id + count - 1; set on return */
+    /* Writer thread, in the commit that keeps the jobs, unless the record is shared (then it is
+     * not called); may run again after a rollback.  Fails the whole commit.  May be NULL. */
+    bool (*also)(struct sqlite_conn *conn, struct jobs_push *push, struct err *err);
+    bool taken;       /* ERR_EXISTS it is for its unique key */
+    int64_t first_id; /* ids are first_id … first_id + count - 1; set on return */
     int count;
 };
 

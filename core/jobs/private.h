@@ -123,6 +123,7 @@ struct kind {
     int priority, retries;
     struct job_backoff backoff; /* without zeros */
     int64_t timeout_ns, result_ttl_ns;
+    int64_t unfinished; /* in the index; unless the record is shared */
     struct limit limit;
     int64_t hard_timeout_ns;
     _Atomic int64_t expires_ns;    /* this and the next are read without the lock */
@@ -558,6 +559,10 @@ bool attempt_log_crash(struct sqlite_conn *conn, const struct job *job,
                        const struct flight_entry *entry, const char *evidence, int64_t now_wall,
                        struct err *err);
 bool attempt_print(struct sqlite_conn *conn, int64_t job, struct buf *out, struct err *err);
+
+/* death.c.  Lock held: what the layer above keeps beside the death of a job. */
+void death_note(struct jobs *jobs, struct job *job);       /* joins the pending batch */
+void death_told(struct jobs *jobs, const struct job *job); /* a shared record has it */
 
 /* settle.c: an outcome becomes the job's next state */
 void settle(struct jobs *jobs, struct run *run, int64_t now_wall);

@@ -272,6 +272,7 @@ static void publish_jobs(struct jobs *jobs, struct job *job, int64_t now, int *c
             jobs_lock(jobs);
         }
         index_set(&jobs->index, job->id, job);
+        job->kind->unfinished++;
         jobs->count[PLACE_NONE]++;
         job->queue->count[PLACE_NONE]++;
         jobs->pushed_total++;

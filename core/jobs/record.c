@@ -87,6 +87,8 @@ bool record_push(struct sqlite_conn *conn, struct push_op *op, struct err *err)
         return false;
     if (op->crowd && !crowd_record(conn, op->crowd, err))
         return false;
+    if (op->push && op->push->also && !op->push->also(conn, op->push, err))
+        return false;
     sqlite3_stmt *s = sqlite_prepared(conn, insert_job, err);
     if (!s)
         return false;

@@ -132,6 +132,7 @@ static bool on_job(struct recovery *r, sqlite3_stmt *s, struct err *err)
     if (!job)
         return false;
     index_set(&jobs->index, id, job);
+    job->kind->unfinished++;
     unique_share(jobs, job);
     jobs->count[PLACE_NONE]++;
     job->queue->count[PLACE_NONE]++;

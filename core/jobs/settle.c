@@ -25,6 +25,8 @@ void job_over(struct jobs *jobs, struct job *job, enum job_end end)
     place_set(jobs, job, PLACE_FINISHING);
     if (job_extra(job)->batch)
         crowd_member_over(jobs, job);
+    if (end == JOB_END_DISCARDED && !jobs->driver->shared)
+        death_note(jobs, job);
 }
 
 static void end_job(struct jobs *jobs, struct job *job, struct run *run, enum job_end end)

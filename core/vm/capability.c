@@ -5,8 +5,8 @@
 #include "base/mem.h"
 
 /* ORDER capability_kind */
-static const char *const words[] = {"net", "fs", "env", "exec", "call", "job"};
-static const char *const keys[] = {"net", "fs", "env", "exec", "exports", "jobs"};
+static const char *const words[] = {"net", "fs", "env", "exec", "call", "job", "event", "hear"};
+static const char *const keys[] = {"net", "fs", "env", "exec", "exports", "jobs", "events", "on"};
 
 const char *capability_key(enum capability_kind kind)
 {
@@ -220,7 +220,7 @@ static bool covers_fs(struct str wide, struct str narrow)
     return wide.n && wide.p[wide.n - 1] == '/' && str_starts(narrow, wide) && !climbs(narrow);
 }
 
-/* "plugin.*" */
+/* "plugin.*", "prefix.*" */
 static bool covers_other(struct str wide, struct str narrow)
 {
     return ends_with(wide, STR(".*")) && str_starts(narrow, str_n(wide.p, wide.n - 1));
@@ -233,7 +233,9 @@ static bool covers(const struct capability *wide, const struct capability *narro
         return false;
     return str_eq(w, n) || (wide->kind == CAPABILITY_NET && covers_net(w, n)) ||
            (wide->kind == CAPABILITY_FS && covers_fs(w, n)) ||
-           ((wide->kind == CAPABILITY_CALL || wide->kind == CAPABILITY_JOB) && covers_other(w, n));
+           ((wide->kind == CAPABILITY_CALL || wide->kind == CAPABILITY_JOB ||
+             wide->kind == CAPABILITY_EVENT) &&
+            covers_other(w, n));
 }
 
 /* The accepted list is a declaration's, or lines that were kept: there references are texts. */

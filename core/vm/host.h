@@ -11,6 +11,7 @@ struct cache;
 struct channel_hub;
 struct config;
 struct err;
+struct events;
 struct http_client;
 struct jobs;
 struct lane;
@@ -33,6 +34,7 @@ struct host {
     struct objects *objects;
     struct search *search;
     struct cache *cache;
+    struct events *events;
     struct jobs *jobs;
     struct channel_hub *channels;
     struct http_client **clients; /* per lane index: the curl multi handle of that lane */

@@ -183,6 +183,7 @@ static void read_topic(lua_State *L, void *item)
     struct topic_decl *topic = item;
     topic->topic = text(L, "topic");
     topic->kind = text(L, "kind");
+    topic->beginning = boolean(L, "beginning");
 }
 
 static void read_socket(lua_State *L, void *item)
@@ -247,6 +248,8 @@ static void read_allow(lua_State *L, struct plugin_decl *decl)
         [CAPABILITY_EXEC] = {"allow_exec", "allow_exec_from"},
         [CAPABILITY_CALL] = {"allow_exports", NULL},
         [CAPABILITY_JOB] = {"allow_jobs", NULL},
+        [CAPABILITY_EVENT] = {"allow_events", NULL},
+        [CAPABILITY_HEAR] = {"allow_on", NULL},
     };
     for (int i = 0; i < CAPABILITY_KINDS; i++) {
         struct allow_decl *allow = &decl->allow[i];

@@ -65,7 +65,8 @@ struct schedule_decl {
     int overlap;                    /* 0 skip, 1 allow, 2 queue, 3 cancel */
 };
 struct topic_decl {
-    char *topic, *kind; /* channel topic → durable job */
+    char *topic, *kind; /* topic of events → durable job */
+    bool beginning;     /* the first time: also what is there already */
 };
 struct socket_decl {
     char *path;
@@ -88,12 +89,14 @@ struct page_decl {
 
 /* ORDER capability_kind: the names of M.allow's lists, and the words of capability.h. */
 enum capability_kind {
-    CAPABILITY_NET,  /* "host:port", "*.host:port", either with "private:" in front */
-    CAPABILITY_FS,   /* a file's path, or a folder's that ends in "/" */
-    CAPABILITY_ENV,  /* a variable's name */
-    CAPABILITY_EXEC, /* a program's absolute path */
-    CAPABILITY_CALL, /* M.allow.exports: "plugin.fn" or "plugin.*" */
-    CAPABILITY_JOB,  /* M.allow.jobs: "plugin.job" or "plugin.*" */
+    CAPABILITY_NET,   /* "host:port", "*.host:port", either with "private:" in front */
+    CAPABILITY_FS,    /* a file's path, or a folder's that ends in "/" */
+    CAPABILITY_ENV,   /* a variable's name */
+    CAPABILITY_EXEC,  /* a program's absolute path */
+    CAPABILITY_CALL,  /* M.allow.exports: "plugin.fn" or "plugin.*" */
+    CAPABILITY_JOB,   /* M.allow.jobs: "plugin.job" or "plugin.*" */
+    CAPABILITY_EVENT, /* M.allow.events: topics it emits and reads, "topic" or "prefix.*" */
+    CAPABILITY_HEAR,  /* M.on: topics of others that it hears */
     CAPABILITY_KINDS,
 };
 /* One list of M.allow, "config:KEY" entries resolved. */

@@ -207,6 +207,8 @@ export const en = {
   "ops.reach.exec": "Programs",
   "ops.reach.exports": "Other plugins",
   "ops.reach.jobs": "Their jobs",
+  "ops.reach.events": "Topics it may emit",
+  "ops.reach.on": "Topics of others it hears",
   "ops.kept_generations": "Kept generations",
   "ops.kept_failed": "failed",
   "ops.kept_nothing": "None is kept yet.",

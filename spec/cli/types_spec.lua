@@ -81,6 +81,7 @@ describe("maru.d.lua", function()
     same("maru.Tx", registered.tx, "a transaction")
     same("maru.TxJobs", registered.tx.jobs, "tx.jobs")
     same("maru.TxWorkflows", registered.tx.workflows, "tx.workflows")
+    same("maru.TxEvents", registered.tx.events, "tx.events")
   end)
 
   it("declares what a plugin has of Lua, no more and no less", function()
@@ -106,6 +107,7 @@ local PLUGIN = {
   routes = { ["GET /all"] = { function() end } },
   jobs = { work = { function() end } },
   cron = { ["@daily"] = { job = "work" } },
+  on = { ["all.topic"] = { function() end } },
   sockets = { ["/ws"] = { open = function() end } },
   pages = { { path = "/all", title = { ko = "전부", en = "all" }, module = "page.js" } },
 }
@@ -130,7 +132,8 @@ describe("options of a plugin.lua", function()
 
   for keys, class in pairs({
     [""] = "maru.Plugin", limits = "maru.Limits", allow = "maru.Allow", series = "maru.SeriesDeclaration",
-    routes = "maru.Route", jobs = "maru.JobDeclaration", cron = "maru.CronDeclaration", sockets = "maru.Socket",
+    routes = "maru.Route", jobs = "maru.JobDeclaration", cron = "maru.CronDeclaration",
+    on = "maru.OnDeclaration", sockets = "maru.Socket",
   }) do
     it("are those of " .. class, function()
       same(class, assert(known[keys], "the contract never looked at " .. keys), "the contract's " .. keys)

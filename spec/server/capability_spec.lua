@@ -66,7 +66,8 @@ describe("a reload that widens what a plugin may reach", function()
     end
     local row = maru:admin("/plugins")[1]
     assert.truthy(row.last_error.message:find("two.example", 1, true))
-    assert.same({ net = { "one.example:443" }, fs = {}, env = {}, exec = {}, exports = {}, jobs = {} }, row.allow)
+    assert.same({ net = { "one.example:443" }, fs = {}, env = {}, exec = {}, exports = {}, jobs = {}, events = {},
+      on = {} }, row.allow)
   end)
 
   it("is accepted with --allow, which the audit table remembers", function()

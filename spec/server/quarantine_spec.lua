@@ -29,7 +29,7 @@ return M
 
 local GOOD = [==[
 local M = { name = "good", version = "1.0.0", requires = { "bad" },
-  allow = { exports = { "bad.add" }, jobs = { "bad.note" } } }
+  allow = { exports = { "bad.add" }, jobs = { "bad.note" }, events = { "bad.topic" } } }
 M.routes = {
   ["GET /good"] = function() return 200, { ok = true } end,
   ["GET /call"] = function(app)
@@ -40,7 +40,7 @@ M.routes = {
     return 202, { id = assert(app.jobs:push("bad.note", { kind = req.query.kind })) }
   end,
   ["GET /job"] = function(app, req) return 200, app.jobs:get(tonumber(req.query.id)) or {} end,
-  ["POST /publish"] = function(app) app.channels:publish("bad.topic", { n = 1 }) return 202, {} end,
+  ["POST /publish"] = function(app) assert(app.events:emit("bad.topic", { n = 1 })) return 202, {} end,
 }
 return M
 ]==]

@@ -16,6 +16,7 @@ local NOUNS = {
   { name = "channels", file = "channels" },
   { name = "jobs", file = "jobs" },
   { name = "workflows", file = "workflows" },
+  { name = "events", file = "events" },
   { name = "store", file = "store" },
   { name = "series", file = "series" },
   { name = "objects", file = "objects" },

@@ -9,7 +9,7 @@ local refuse = words.refuse
 local M = {}
 
 local PORTS = { http = 80, https = 443, ws = 80, wss = 443 }
-local PARTS = { env = true, exec = true, exports = true, fs = true, jobs = true, net = true }
+local PARTS = { env = true, events = true, exec = true, exports = true, fs = true, jobs = true, net = true }
 local PRIVATE = "private:"
 -- What other plugins offer.
 local OTHERS = { { "exports", "fn", "a plugin may call what it exports itself" },
@@ -166,6 +166,13 @@ function M.read(plugin, config, settings, requires, text_list)
       read_part(plugin, part, list, config, settings or {})
   end
   out.allow_env = text_list({ "allow", "env" }, allow.env, "^[%a_][%w_]*$", "a variable's name")
+  out.allow_events = text_list({ "allow", "events" }, allow.events, "^[%w_-][%w_.-]*%*?$",
+    'a topic, or the beginning of topics such as "orders.*"')
+  for i, entry in ipairs(out.allow_events) do
+    if find(entry, "*", 1, true) and not find(entry, "%.%*$") then
+      refuse({ "allow", "events", i }, 'must be "topic" or "prefix.*", got "%s"', entry)
+    end
+  end
   for _, what in ipairs(OTHERS) do
     out["allow_" .. what[1]] =
       check_others(plugin, text_list({ "allow", what[1] }, allow[what[1]], ".", "text"), needed, what)

@@ -3,7 +3,7 @@ local queues = require "maru.contract_queues"
 local units = require "maru.units"
 local words = require "maru.words"
 
-local find, format, gsub, match = string.find, string.format, string.gsub, string.match
+local find, format, gsub, match, sub = string.find, string.format, string.gsub, string.match, string.sub
 local refuse, under = words.refuse, words.under
 
 local M = {}
@@ -266,21 +266,64 @@ function M.cron(cron, context, jobs)
   return out
 end
 
---- Handlers of topics become jobs "plugin.on:<topic>", appended to `jobs`.
-function M.on(topics, context, jobs)
-  local out = {}
-  for _, topic in ipairs(context.keys_of({ "on" }, topics)) do
-    local keys = { "on", topic }
-    if topic == "" or #topic > 200 then
-      refuse(keys, "a topic has 1 to 200 bytes")
-    elseif type(topics[topic]) ~= "function" then
-      refuse(keys, "must be a function(app, event), got %s", type(topics[topic]))
-    end
-    local kind = context.name .. ".on:" .. topic
-    jobs[#jobs + 1] = job(keys, kind, "on:" .. topic, topics[topic], context)
-    out[#out + 1] = { topic = topic, kind = kind }
+local TOPIC_BYTES = 95 -- with ".dead" behind it, it is still one
+
+--- What M.on[topic] may say beside its handler: an event is a job.
+local ON = { queue = true, priority = true, retries = true, backoff = true, timeout = true, concurrency = true,
+  rate = true, key_concurrency = true, key_rate = true, expires = true, hard_timeout = true, from = true, [1] = true }
+
+--- The job's arguments are the event; what a run has of its own comes beside it.
+local function handler_of(fn)
+  return function(app, run)
+    local event = run.args
+    event.id, event.attempt, event.max_attempts, event.queue = run.id, run.attempt, run.max_attempts, run.queue
+    return fn(app, event)
   end
-  return out
+end
+
+local function check_topic(keys, topic, kind)
+  if not find(topic, "^[%w_-][%w_.-]*$") or #topic > TOPIC_BYTES then
+    refuse(keys, "a topic is 1 to %d letters, digits, _ . or -", TOPIC_BYTES)
+  elseif #kind > 128 then
+    refuse(keys, "the names of plugin and topic together have at most 124 bytes")
+  end
+end
+
+--- One of M.on, as a table.
+local function listener(keys, given)
+  local t = {}
+  if type(given) == "function" then
+    given = { given }
+  elseif type(given) ~= "table" or type(given[1]) ~= "function" then
+    refuse(keys, "must be a function(app, event), or a table with one, got %s", type(given))
+  end
+  words.only(keys, given, ON, "option of M.on")
+  if given.from ~= nil and given.from ~= "beginning" and given.from ~= "end" then
+    refuse(under(keys, "from"), 'must be "end" or "beginning", got %s', tostring(given.from))
+  end
+  for key, value in pairs(given) do
+    t[key] = value
+  end
+  t[1], t.from = handler_of(given[1]), nil
+  t.key = "key"
+  t.key_concurrency = given.key_concurrency or 1
+  return t, given.from == "beginning"
+end
+
+--- Handlers of topics become jobs "plugin.on:<topic>", appended to `jobs`. Also returns the topics of others.
+function M.on(topics, context, jobs)
+  local out, others = {}, {}
+  for _, topic in ipairs(context.keys_of({ "on" }, topics)) do
+    local keys, kind = { "on", topic }, context.name .. ".on:" .. topic
+    check_topic(keys, topic, kind)
+    local t, beginning = listener(keys, topics[topic])
+    jobs[#jobs + 1] = job(keys, kind, "on:" .. topic, t, context)
+    out[#out + 1] = { topic = topic, kind = kind, beginning = beginning }
+    if topic ~= context.name and sub(topic, 1, #context.name + 1) ~= context.name .. "." then
+      others[#others + 1] = topic
+    end
+  end
+  return out, others
 end
 
 return M

@@ -30,7 +30,7 @@
 ---@field workflows? table<string, maru.Workflow>           graphs of steps whose state is on disk after each
 ---@field queues? table<string, maru.QueueDeclaration>    ["mail"] = { rate = "100/s" }; one plugin only declares a queue
 ---@field cron? table<string, function|maru.CronDeclaration>   ["*/5 * * * *"] = { job = "collect" }
----@field on? table<string, function>                     channel topic → durable job
+---@field on? table<string, function|maru.OnDeclaration>    topic of events → durable job: ["orders.placed"] = function(app, event)
 ---@field sockets? table<string, maru.Socket>             ["/ws/things"]
 ---@field pages? maru.Page[]                            shown in the dashboard
 ---@field exports? table<string, function>                what others reach with app.call("name.fn", …): function(app, …)
@@ -60,6 +60,8 @@
 ---@field exports? string[]  for app.call: "plugin.fn" or "plugin.*", of plugins in `requires`
 ---@field jobs? string[]     for app.jobs:push and what else pushes: "plugin.job" or "plugin.*", of plugins in `requires`, whose
 --- job says `export = true`. A plugin may always push its own
+---@field events? string[]   topics that app.events:emit and :read may name: "topic" or "prefix.*". Those that begin with the
+--- plugin's own name and a dot need not stand here, nor, to be read, those in M.on
 
 ---@class maru.Page
 ---@field path string            "/guestbook": the dashboard shows it at #/guestbook
@@ -210,6 +212,38 @@ function Stream:follow(topic, event) end
 ---@field queue string
 ---@field scheduled_at? number   the instant of the schedule that made it
 ---@field previous? any          in a chain the result of the job before, in a chord's body the list of results, in an on_error job { error, workflow }
+
+--- A handler of events, fun(app, event: maru.Event), at [1], with what a job may say. Events of one key come one after
+--- another (unless one fails: later ones do not wait for its next attempt). One that is dead is emitted to "<topic>.dead".
+---@class maru.OnDeclaration
+---@field [1] fun(app, event: maru.Event)
+---@field from? "end"|"beginning"   where a plugin begins that never heard this topic: what comes from now on (default), or all there is
+---@field queue? string
+---@field priority? "high"|"normal"|"low"
+---@field retries? integer       default 3
+---@field backoff? string|number|maru.Backoff
+---@field timeout? string|number
+---@field hard_timeout? string|number
+---@field concurrency? integer
+---@field rate? string
+---@field key_concurrency? integer   events of one key at once, default 1
+---@field key_rate? string
+---@field expires? string|number
+
+--- What happened: the second argument of a handler in M.on, and what app.events:read finds.
+---@class maru.Event
+---@field topic string
+---@field data any
+---@field key? string
+---@field from? string           the plugin that emitted it
+---@field at number              when
+---@field partition integer      0 unless the topic has several (Kafka)
+---@field offset integer         its place in the partition, from 0
+---@field headers? table<string, string>   of a dead letter: group, error, attempts, partition, offset, at
+---@field id? integer            in a handler: of the job that handles it
+---@field attempt? integer       1 on the first run
+---@field max_attempts? integer
+---@field queue? string
 
 --- A graph of named steps, started with app.workflows:start. Each step is a job of its own; the end of a step, the
 --- state it leaves and the next steps are one commit, so that a crash resumes at the step that had not ended.
@@ -381,6 +415,11 @@ function Tx:many(sql, rows) end      --- (waits) as app.store:many
 Tx.jobs = {}
 function Tx.jobs:push(name, args, options) end           --- (waits) as app.jobs:push
 function Tx.jobs:push_many(name, list, options) end      --- (waits) as app.jobs:push_many
+
+---@class maru.TxEvents   events that exist only if the transaction commits; with store.driver = "sqlite"
+Tx.events = {}
+--- (waits) As app.events:emit. With Kafka it is sent after the commit, at least once, and true comes instead of an offset.
+function Tx.events:emit(topic, data, options) end
 
 ---@class maru.TxWorkflows   runs that exist only if the transaction commits; with jobs.driver = "sqlite" only
 Tx.workflows = {}
@@ -658,6 +697,30 @@ function app.workflows:list(options) end
 function app.workflows:signal(id, name, data) end
 --- (waits) Ends a run and its jobs. @return boolean|nil, string?, string?
 function app.workflows:cancel(id) end
+
+---@class maru.EmitOptions
+---@field key? string|number     whose event it is: events of one key stay in order; at most 200 bytes
+---@field headers? table<string, string>   small texts beside the data
+
+---@class maru.ReadOptions
+---@field after? string|integer  the cursor of a read before, or an offset of `partition`; without it from the first there is
+---@field partition? integer     default: all of them, with an offset 0
+---@field limit? integer         1 to 1000, default 100; the answer may be shorter, its events have at most 8 MiB
+
+---@class maru.Events   what happened, kept for a while, for any number of listeners (M.on).
+app.events = {}
+--- (waits) Appends an event; it is kept when this returns. topic: this plugin's name, or that and a dot in front, or one of
+--- M.allow.events; data: a JSON value of at most 768 KiB. code: "limit" "busy" "timeout" "io" "closed"
+---@return integer|nil offset, integer|string partition_or_message, string? code
+---@param topic string
+---@param data any
+---@param options? maru.EmitOptions
+function app.events:emit(topic, data, options) end
+--- (waits) Events as they lie, oldest first, and the cursor for the next read. code: "not_found" "invalid" "io"
+---@return maru.Event[]|nil, string cursor_or_message, string? code
+---@param topic string
+---@param options? maru.ReadOptions
+function app.events:read(topic, options) end
 
 ---@class maru.Channels   fan-out to everyone listening now; no history.
 app.channels = {}

@@ -121,7 +121,7 @@ function M.read(unit)
   local declared = { allow = {}, requires = fields.requires and texts_of(fields.requires.value) or {},
     config = keys_of(fields, "config", readable), jobs = keys_of(fields, "jobs", readable),
     series = keys_of(fields, "series", readable) }
-  for _, kind in ipairs({ "net", "fs", "env", "exec", "exports", "jobs" }) do
+  for _, kind in ipairs({ "net", "fs", "env", "exec", "exports", "jobs", "events" }) do
     local node = allow and allow.keys[kind]
     declared.allow[kind] = node and texts_of(node) or nil
     declared[kind .. "_known"] = not fields.allow or (allow ~= nil and allow.whole and (not node or

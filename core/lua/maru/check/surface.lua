@@ -4,6 +4,7 @@
 -- names, and a spec compares all of it with maru.d.lua.
 local channels = require "maru.channels"
 local client_stream = require "maru.client_stream"
+local events = require "maru.events"
 local jobs = require "maru.jobs"
 local store = require "maru.store"
 local workflows = require "maru.workflows"
@@ -59,6 +60,7 @@ local function transaction()
   local info, seen = { name = "", raw = {} }, {}
   jobs({ push = nothing, push_tx = nothing, get = nothing }, info)
   workflows({}, info)
+  events({}, info)
   local raw = setmetatable({}, { __index = function() return nothing end })
   store(raw, info):tx(function(tx)
     seen = tree(tx, {})

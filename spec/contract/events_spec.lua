@@ -1,0 +1,259 @@
+--- What every driver of the event stream has to do, through the real program.
+---
+--- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, and where it
+--- differs on purpose, each with a reason.
+local server = require("spec.support.server")
+
+local SOURCE = {
+  ["plugin.lua"] = [==[
+local M = { name = "shop", version = "1.0.0", allow = { events = { "orders.*", "plain" } } }
+M.routes = {
+  ["POST /emit"] = function(app, req)
+    local body = req:json()
+    local got, partition, code = app.events:emit(body.topic, body.data, body.options)
+    return 200, { offset = got or nil, partition = got and partition or nil, message = not got and partition or nil,
+      code = code }
+  end,
+  ["POST /many"] = function(app, req)
+    local body, left, failed = req:json(), 0, 0
+    for i = 1, body.n do
+      left = left + 1
+      app.spawn(function()
+        local ok = app.events:emit(body.topic, { n = i }, { key = body.keys and "k" .. i % body.keys or nil })
+        left, failed = left - 1, failed + (ok and 0 or 1)
+      end)
+    end
+    while left > 0 do assert(app.sleep(0.005)) end
+    return 200, { failed = failed }
+  end,
+  ["POST /order"] = function(app, req)
+    local body = req:json()
+    for i = 1, body.n do
+      assert(app.events:emit(body.topic, { n = i }, { key = body.key }))
+    end
+    return 200, {}
+  end,
+  ["POST /read"] = function(app, req)
+    local body = req:json()
+    local list, cursor, code = app.events:read(body.topic, body.options)
+    return 200, { list = list and app.json.array(list), cursor = list and cursor, message = not list and cursor or nil,
+      code = code }
+  end,
+  ["POST /tx"] = function(app, req)
+    local body = req:json()
+    local ok, message = app.store:tx(function(tx)
+      assert(tx:exec("insert into notes(text) values($1)", body.text))
+      assert(tx.events:emit("shop.kept", { text = body.text }))
+      if body.fail then return nil, "rolled back" end
+      return true
+    end)
+    return 200, { ok = ok or false, message = message }
+  end,
+}
+return M
+]==],
+  ["migrations/0001_notes.sql"] = "create table notes(text text);",
+}
+
+local LISTENER = {
+  ["plugin.lua"] = [==[
+local M = { name = "ear", version = "1.0.0" }
+local function note(app, event)
+  assert(app.store:exec("insert into heard(topic, off, part, data) values($1, $2, $3, $4)", event.topic, event.offset,
+    event.partition, app.json.encode(event)))
+end
+M.on = {
+  ["shop.made"] = note,
+  ["shop.kept"] = note,
+  ["shop.ordered"] = function(app, event)
+    if event.data.n % 3 == 0 then assert(app.sleep(0.01)) end
+    note(app, event)
+  end,
+  ["shop.poison"] = { retries = 1, backoff = "10ms", function(app, event)
+    if event.data.bad then error("cannot swallow " .. event.data.bad) end
+    note(app, event)
+  end },
+  ["shop.flaky"] = { retries = 3, backoff = "10ms", function(app, event)
+    if event.attempt < 3 then error("not yet") end
+    note(app, event)
+  end },
+  ["shop.busy"] = function(app, event) note(app, event) end,
+  ["orders.placed"] = note,
+}
+M.routes = { ["GET /heard"] = function(app, req)
+  return 200, { list = app.json.array(app.store:all("select * from heard order by rowid")) }
+end }
+return M
+]==],
+  ["migrations/0001_heard.sql"] = "create table heard(topic text, off integer, part integer, data text);",
+}
+
+local DRIVERS = {
+  {
+    name = "table",
+    open = function()
+      return { settings = {}, close = function() end }
+    end,
+    differs = {},
+  },
+}
+
+--- Rows of /heard of one topic, each with its event decoded.
+local function heard(maru, topic)
+  local cjson, list = require("cjson"), {}
+  for _, row in ipairs(maru:get("/heard").json.list) do
+    if row.topic == topic then
+      row.event = cjson.decode(row.data)
+      list[#list + 1] = row
+    end
+  end
+  return list
+end
+
+local function wait_heard(maru, topic, count)
+  return server.wait_for(function()
+    local list = heard(maru, topic)
+    return #list >= count and list
+  end, 20)
+end
+
+for _, driver in ipairs(DRIVERS) do
+  describe("events, driver " .. driver.name, function()
+    local maru, cluster
+
+    setup(function()
+      cluster = driver.open()
+      local set = { "plugins.watch=false", "lanes.web=1", "lanes.job=1", "events.driver=" .. driver.name }
+      for _, text in ipairs(cluster.settings) do
+        set[#set + 1] = text
+      end
+      maru = server.start({ plugins = { shop = SOURCE, ear = LISTENER }, set = set })
+    end)
+
+    teardown(function()
+      maru:stop()
+      cluster.close()
+    end)
+
+    local function emit(topic, data, options)
+      return maru:post("/emit", { topic = topic, data = data, options = options }).json
+    end
+
+    local function read(topic, options)
+      return maru:post("/read", { topic = topic, options = options }).json
+    end
+
+    it("keeps what emit returned for, with key, time, sender and headers", function()
+      local first = emit("shop.kept_only", { n = 1 }, { key = "a", headers = { color = "red" } })
+      local second = emit("shop.kept_only", { n = 2 }, { key = "a" })
+      assert.same({ 0, 1, first.partition }, { first.offset, second.offset, second.partition })
+      local got = read("shop.kept_only")
+      assert.equal(2, #got.list)
+      assert.same({ "shop.kept_only", 0, "a", "shop", { n = 1 }, "red" }, { got.list[1].topic, got.list[1].offset,
+        got.list[1].key, got.list[1].from, got.list[1].data, got.list[1].headers.color })
+      assert.is_true(math.abs(got.list[1].at - os.time()) < 120)
+    end)
+
+    it("reads on from a cursor, and from an offset of a partition", function()
+      for i = 1, 10 do
+        assert.is_truthy(emit("shop.pages", { n = i }, { key = "same" }).offset)
+      end
+      local seen, cursor = {}, nil
+      repeat
+        local page = read("shop.pages", { after = cursor, limit = 4 })
+        for _, event in ipairs(page.list) do
+          seen[#seen + 1] = event.data.n
+        end
+        cursor = page.cursor
+      until #page.list == 0
+      assert.same({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, seen)
+      local partition = read("shop.pages", { limit = 1 }).list[1].partition
+      local rest = read("shop.pages", { after = 7, partition = partition }).list
+      assert.same({ 9, 10 }, { rest[1].data.n, rest[2].data.n })
+      emit("shop.pages", { n = 11 }, { key = "same" })
+      assert.same({ 11 }, { read("shop.pages", { after = cursor }).list[1].data.n })
+    end)
+
+    it("hands events to every plugin that hears the topic, once each", function()
+      local before = #heard(maru, "shop.made")
+      for i = 1, 20 do
+        emit("shop.made", { n = i }, { key = "k" .. i })
+      end
+      local list = wait_heard(maru, "shop.made", before + 20)
+      assert.equal(before + 20, #list)
+      local seen = {}
+      for _, row in ipairs(list) do
+        seen[row.event.data.n] = (seen[row.event.data.n] or 0) + 1
+      end
+      for i = 1, 20 do
+        assert.equal(1, seen[i])
+      end
+      local event = list[1].event
+      assert.same({ "shop.made", "shop", 1, 4 }, { event.topic, event.from, event.attempt, event.max_attempts })
+    end)
+
+    it("handles events of one key in order", function()
+      maru:post("/order", { topic = "shop.ordered", n = 30, key = "one" })
+      local list = wait_heard(maru, "shop.ordered", 30)
+      for i, row in ipairs(list) do
+        assert.equal(i, row.event.data.n)
+      end
+    end)
+
+    it("tries again, and puts what cannot be handled aside with the error", function()
+      emit("shop.flaky", { n = 1 })
+      assert.equal(3, wait_heard(maru, "shop.flaky", 1)[1].event.attempt)
+      emit("shop.poison", { bad = "arsenic" }, { key = "p" })
+      emit("shop.poison", { good = true }, { key = "q" })
+      assert.is_true(wait_heard(maru, "shop.poison", 1)[1].event.data.good)
+      local dead = server.wait_for(function()
+        local got = read("shop.poison.dead")
+        return got.list and got.list[1]
+      end)
+      assert.same({ bad = "arsenic" }, dead.data)
+      assert.equal("p", dead.key)
+      assert.equal("ear", dead.headers.group)
+      assert.equal("2", dead.headers.attempts)
+      assert.is_truthy(dead.headers.error:find("cannot swallow arsenic", 1, true))
+    end)
+
+    it("keeps an event of a transaction with it, or not at all", function()
+      assert.is_false(maru:post("/tx", { text = "gone", fail = true }).json.ok)
+      assert.is_true(maru:post("/tx", { text = "there" }).json.ok)
+      local list = wait_heard(maru, "shop.kept", 1)
+      assert.same({ { text = "there" } }, { list[1].event.data })
+      assert.equal(1, #heard(maru, "shop.kept"))
+    end)
+
+    it("loses none of many at once", function()
+      assert.equal(0, maru:post("/many", { topic = "shop.busy", n = 500, keys = 7 }).json.failed)
+      local list, seen = wait_heard(maru, "shop.busy", 500), {}
+      assert.equal(500, #list)
+      for _, row in ipairs(list) do
+        seen[row.event.data.n] = true
+      end
+      assert.equal(500, #seen)
+    end)
+
+    it("lets a plugin emit its own topics and what it may, and read what it hears", function()
+      assert.is_truthy(emit("orders.placed", { id = 7 }).offset)
+      assert.same({ id = 7 }, wait_heard(maru, "orders.placed", 1)[1].event.data)
+      assert.is_truthy(emit("plain", {}).offset)
+      local answer = maru:post("/emit", { topic = "ear.secret", data = {} })
+      assert.equal(500, answer.status)
+      assert.is_truthy(answer.body:find("'ear.secret' is not a topic of this plugin", 1, true))
+      answer = maru:post("/read", { topic = "ear.secret" })
+      assert.equal(500, answer.status)
+      answer = maru:post("/emit", { topic = "shop/odd", data = {} })
+      assert.is_truthy(answer.body:find("letters, digits", 1, true))
+    end)
+
+    it("refuses what is too large, and a cursor that is none", function()
+      local got = emit("shop.kept_only", { text = ("x"):rep(800 * 1024) })
+      assert.equal("limit", got.code)
+      assert.equal("limit", emit("shop.kept_only", {}, { key = ("k"):rep(201) }).code)
+      assert.equal("invalid", read("shop.kept_only", { after = "nonsense" }).code)
+      assert.equal("not_found", read("shop.never").code)
+    end)
+  end)
+end
