@@ -310,7 +310,7 @@ static bool take_rows(struct redis_record *rec, const redisReply *reply, struct 
     }
     *end = NULL;
     shared_arrive(rec->jobs, first);
-    bool ok = redis_end_all(rec, rec->keep, away, n, err);
+    bool ok = redis_ends_all(rec, rec->keep, away, n, err);
     if (ok)
         celery_events_ended(rec, away, NULL, n);
     for (int i = 0; i < n; i++)

@@ -346,8 +346,8 @@ void redis_parcel_free(struct redis_parcel *p)
     mem_free(p);
 }
 
-bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
-                   struct err *err)
+bool redis_ends_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
+                    struct err *err)
 {
     struct parcel *parcels = mem_alloc((size_t)count * sizeof *parcels + 1);
     int64_t now_wall = clock_wall_ns();

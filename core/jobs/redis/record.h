@@ -158,8 +158,8 @@ struct ending {
 };
 /* Ends them in Redis, with all that follows.  False with *err: the connection broke, and none to
  * all of them may have ended; it may be called again with the same. */
-bool redis_end_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
-                   struct err *err);
+bool redis_ends_all(struct redis_record *rec, struct redis *conn, struct ending *endings, int count,
+                    struct err *err);
 
 /* One end that goes with other things in one call: the arguments that end.lua has for it, and what
  * it lacks when the answer is an array (a chord's parts), for another try. */

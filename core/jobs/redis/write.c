@@ -52,7 +52,7 @@ struct ending redis_ending_of(const struct job *job, struct claim *claim)
 static bool end_some(struct redis_record *rec, struct redis *conn, struct job **ended,
                      struct ending *endings, int count, struct err *err)
 {
-    if (!redis_end_all(rec, conn, endings, count, err)) {
+    if (!redis_ends_all(rec, conn, endings, count, err)) {
         for (int i = 0; i < count; i++)
             claim_release(rec, endings[i].claim);
         return false;
