@@ -1,0 +1,99 @@
+/* pg_session.c -- a connection for one caller at a time. */
+#include "base/clock.h"
+#include "storage/pg_private.h"
+
+void pgsql_take(struct pgsql *db, struct pgsql_session *s, struct lane *lane)
+{
+    struct pgsql_lane *pool = pgpool_of(db, lane);
+    s->pool = pool;
+    s->conn = NULL;
+    s->work = NULL;
+    s->begun = s->undo = s->again = false;
+    s->deadline = clock_steady_ns() + db->timeout_ns;
+    err_clear(&s->err);
+    list_init(&s->link);
+    list_push_back(&pool->takers, &s->link);
+    pgpool_dispatch(pool);
+}
+
+static void start(struct pgsql_session *s, struct pgsql_work *work)
+{
+    work->session = s;
+    if (s->conn) {
+        s->work = work;
+        pgconn_start(s->conn, work);
+    } else {
+        work->err = s->err;
+        pgwork_finish(work);
+    }
+    if (!list_empty(&s->pool->finished))
+        pgpool_wake(s->pool);
+    pgpool_sweep_soon(s->pool);
+}
+
+void pgsql_step(struct pgsql_session *s, const char *begin, struct store_call *call)
+{
+    struct pgsql_work *work = pgwork_new(s->pool, call);
+    call->rows = NULL;
+    s->begin = begin;
+    if (call->sql.n > STORE_SQL_BYTES || memchr(call->sql.p, 0, call->sql.n) ||
+        !utf8_valid(call->sql))
+        err_set(&work->err, ERR_SQL, "the statement is not UTF-8 text of at most %d bytes",
+                STORE_SQL_BYTES);
+    else if (!(work->stmt = pgstatement_get(s->pool, call->sql)))
+        err_set(&work->err, ERR_BUSY, "more than %d different statements are under way",
+                PGSQL_STATEMENTS);
+    if (!work->err.code) {
+        start(s, work);
+    } else {
+        pgwork_finish(work);
+        pgpool_wake(s->pool);
+    }
+}
+
+void pgsql_finish(struct pgsql_session *s, const char *how, struct store_call *call)
+{
+    struct pgsql_work *work = pgwork_new(s->pool, call);
+    call->rows = NULL;
+    call->mode = STORE_EXEC;
+    work->plain = how;
+    if (s->begun && s->conn) {
+        start(s, work);
+        s->begun = false;
+        return;
+    }
+    if (!s->conn)
+        work->err = s->err;
+    pgwork_finish(work);
+    pgpool_wake(s->pool);
+}
+
+void pgsql_cancel(struct pgsql_session *s)
+{
+    if (!s->conn || !s->work)
+        return;
+    s->work->tries = PGSQL_TRIES;
+    pgconn_cancel(s->conn);
+}
+
+void pgsql_give(struct pgsql_session *s)
+{
+    struct pgsql_lane *pool = s->pool;
+    struct pgsql_conn *conn = s->conn;
+    struct err err;
+    list_remove(&s->link);
+    s->conn = NULL;
+    if (!conn)
+        return;
+    conn->session = NULL;
+    pool->session_count--;
+    if (s->begun || s->work) {
+        if (s->work)
+            s->work->session = NULL;
+        err_set(&err, ERR_CANCELLED, "the transaction was given up");
+        pgconn_lost(conn, &err);
+    } else {
+        pgconn_idle(conn);
+    }
+    pgpool_wake(pool);
+}
