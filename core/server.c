@@ -13,6 +13,7 @@
 #include "objects/directory.h"
 #include "objects/s3.h"
 #include "observe/log.h"
+#include "observe/trace.h"
 #include "search/search.h"
 #include "series/series.h"
 #include "server_parts.h"
@@ -175,9 +176,30 @@ static void channels_stop(struct server *s)
     channel_hub_destroy(s->channels);
 }
 
+static bool trace_part_start(struct server *s, struct err *err)
+{
+    const struct config *c = s->config;
+    return trace_start(&(struct trace_options){.url = s->guest ? "" : config_text(c, "trace.url"),
+                                               .headers = config_text(c, "trace.headers"),
+                                               .service = config_text(c, "trace.service"),
+                                               .node = s->node.name,
+                                               .version = MARU_VERSION,
+                                               .ratio = config_ratio(c, "trace.ratio"),
+                                               .parent = config_boolean(c, "trace.parent"),
+                                               .spans = (int)config_integer(c, "trace.spans")},
+                       err);
+}
+
+static void trace_part_stop(struct server *s)
+{
+    (void)s;
+    trace_stop();
+}
+
 /* The start list, each with the exit code of its failure.  Stopping is its reverse. */
 static const struct server_part parts[] = {
     {"supervisor", supervisor_start, supervisor_stop, EXIT_FAILED},
+    {"trace", trace_part_start, trace_part_stop, EXIT_CONFIG},
     {"pool", pool_start, pool_stop, EXIT_FAILED},
     {"store", store_start, store_stop, EXIT_STATE},
     {"series", series_start, series_stop, EXIT_STATE},

@@ -254,6 +254,24 @@ return {
   -- Zone of schedules that name none.
   -- ["cron.tz"] = "Asia/Seoul",
 
+  -- Receiver of OpenTelemetry traces, OTLP over HTTP: http://host:4318; empty = off.
+  -- ["trace.url"] = "",
+
+  -- Share of the requests and jobs that nobody traced before whose traces are kept.
+  -- ["trace.ratio"] = 0.01,
+
+  -- A caller's traceparent decides instead; false where callers are strangers.
+  -- ["trace.parent"] = true,
+
+  -- Sent with every batch of spans: name=value, with commas between them.
+  -- ["trace.headers"] = "",
+
+  -- What traces call this program (service.name).
+  -- ["trace.service"] = "maru",
+
+  -- Spans kept in memory until they are sent, at most 2 KiB each; over it new ones are dropped.
+  -- ["trace.spans"] = 8192,
+
   -- debug, info, warn or error.
   -- ["log.level"] = "info",
 

@@ -25,6 +25,7 @@ static const struct {
     {"store", bind_store},
     {"text", bind_text},
     {"time", bind_time},
+    {"trace", bind_trace},
     {"workflows", bind_workflows},
     {NULL, NULL},
 };

@@ -66,6 +66,7 @@ int bind_series(lua_State *L);
 int bind_store(lua_State *L);
 int bind_text(lua_State *L);
 int bind_time(lua_State *L); /* now, sleep, spawn, call */
+int bind_trace(lua_State *L);
 int bind_workflows(lua_State *L);
 
 /* Registers the metatable `name` ("app.channel") with its methods, `__gc` and

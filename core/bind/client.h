@@ -4,6 +4,7 @@
 #include <lua.h>
 #include <stdint.h>
 
+#include "bind/trace.h"
 #include "http/client.h"
 
 struct vm;
@@ -17,6 +18,10 @@ struct client_defaults {
  * them.  headers has room for FETCH_HEADERS.  Raises with the usage line. */
 struct fetch_options client_read_options(lua_State *L, struct vm *vm, struct fetch_header *headers,
                                          const struct client_defaults *defaults, const char *usage);
+/* Adds the trace's headers to `headers`, which the options have, and says in the span of the wait
+ * that follows what is asked.  text lives as long as the options are used. */
+void client_trace(struct task *task, struct trace_headers *text, struct fetch_options *options,
+                  struct fetch_header *headers);
 /* Pushes { name = value }; those that came several times are one list. */
 void client_push_headers(lua_State *L, const struct fetch_result *result);
 

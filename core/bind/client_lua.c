@@ -5,9 +5,11 @@
 #include <lauxlib.h>
 #include <math.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "bind/bind.h"
+#include "bind/trace.h"
 #include "loop/lane.h"
 #include "vm/args.h"
 #include "vm/host.h"
@@ -75,11 +77,27 @@ static int push_failure(lua_State *L, void *arg)
     return 3;
 }
 
+static void tell(struct task *task, const struct fetch_result *result)
+{
+    if (!task_span(task))
+        return;
+    struct span *span = task_wait_span(task);
+    if (result->code != FETCH_OK)
+        span_fail(span, str_c(result->message));
+    else
+        span_int(span, "http.response.status_code", result->status);
+    if (result->status >= 400)
+        span_fail(span, STR(""));
+    if (result->attempts > 1)
+        span_int(span, "http.request.resend_count", result->attempts - 1);
+}
+
 static void on_done(void *arg, const struct fetch_result *result)
 {
     struct call *call = arg;
     struct task *task = call->task;
     vm_give(task_vm(task), CAP_CONNECTIONS);
+    tell(task, result);
     if (result->code == FETCH_OK) {
         task_wake_with(task, push_answer, (void *)(uintptr_t)result);
         return;
@@ -150,6 +168,22 @@ struct fetch_options client_read_options(lua_State *L, struct vm *vm, struct fet
     return options;
 }
 
+/* A query may hold secrets: what stands before it is shown, without a user's password. */
+void client_trace(struct task *task, struct trace_headers *text, struct fetch_options *options,
+                  struct fetch_header *headers)
+{
+    struct span *span = task_wait_span(task);
+    struct buf url = {0};
+    options->header_count =
+        trace_headers(task, text, headers, options->header_count, FETCH_HEADERS);
+    if (!span)
+        return;
+    address_mask(str_n(options->url.p, str_find(options->url, '?')), &url);
+    span_text(span, "http.request.method", options->method);
+    span_text(span, "url.full", buf_str(&url));
+    buf_free(&url);
+}
+
 /*** Sends a request and waits for the answer.
  * @param url string
  * @param options table method headers body timeout silence retries backoff max_bytes redirects
@@ -159,9 +193,11 @@ static int l_request(lua_State *L)
     static const struct client_defaults defaults = {10 * NS_PER_SECOND, 0, "8M"};
     struct task *task = task_check(L, "app.http:request");
     struct fetch_header headers[FETCH_HEADERS];
+    struct trace_headers trace;
     struct vm *vm = task_vm(task);
     struct err err = {0};
     struct fetch_options options = client_read_options(L, vm, headers, &defaults, USAGE);
+    client_trace(task, &trace, &options, headers);
     bind_part(L, vm_host(vm)->clients, "app.http:request", "an HTTP client");
     if (!vm_take(vm, CAP_CONNECTIONS, &err))
         return push_error(L, &err);

@@ -170,6 +170,7 @@ int client_stream(lua_State *L)
 {
     struct task *task = task_check(L, "app.http:stream");
     struct fetch_header headers[FETCH_HEADERS];
+    struct trace_headers trace;
     struct vm *vm = task_vm(task);
     struct client_defaults defaults = {task_left_ns(task), 30 * NS_PER_SECOND, "64M"};
     struct err err = {0};
@@ -179,6 +180,7 @@ int client_stream(lua_State *L)
         return push_error(L, &err);
     struct stream *s = task_alloc(task, sizeof *s);
     *s = (struct stream){.task = task, .vm = vm, .waiting = true};
+    client_trace(task, &trace, &options, headers);
     options.on_head = on_head;
     options.on_body = on_body;
     s->fetch = http_fetch(vm_host(vm)->clients[vm_lane(vm)->index], &options, on_done, s, &err);

@@ -22,6 +22,7 @@ struct lua_request {
     struct lane_message message;   /* cancels the task on the lane's next turn */
     int refs;
     char trace_id[33];
+    char *trace_state; /* or NULL */
     char label[HTTP_LABEL_BYTES];
 };
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "bind/bind.h"
 #include "bind/http_internal.h"
+#include "observe/trace.h"
 
 struct vm *http_route_vm(const struct http_route *route, const struct lane *lane)
 {
@@ -28,8 +29,10 @@ void http_route_label(const struct http_route *route, char out[HTTP_LABEL_BYTES]
 
 static void unref(struct lua_request *of)
 {
-    if (--of->refs == 0)
+    if (--of->refs == 0) {
+        mem_free(of->trace_state);
         mem_free(of);
+    }
 }
 
 static void on_turn(struct lane_message *message)
@@ -119,16 +122,23 @@ void http_dispatch_lua(struct http_request *r, const struct http_route *route)
     of->task = NULL;
     of->handle = NULL;
     of->refs = 1;
+    of->trace_state = NULL;
     struct str trace = request_trace_id(r);
     memcpy(of->trace_id, trace.p, 32);
     of->trace_id[32] = '\0';
     http_route_label(route, of->label);
+    struct span *span = request_span(r, str_c(of->label));
+    if (trace_is_on() && request_trace_state(r).n)
+        of->trace_state = str_dup(request_trace_state(r));
+    span = span_child(span, SPAN_INTERNAL, str_c("handler"));
     request_on_cancel(r, on_client_left, of);
     const struct task_options options = {.kind = TASK_REQUEST,
                                          .handler = route->handler,
                                          .label = of->label,
                                          .deadline_ns = route->timeout_ns,
                                          .trace_id = of->trace_id,
+                                         .trace_state = of->trace_state,
+                                         .span = span,
                                          .push = push_request,
                                          .end = on_end,
                                          .arg = of};
@@ -136,6 +146,8 @@ void http_dispatch_lua(struct http_request *r, const struct http_route *route)
     if (task_start(vm, &options, &err))
         return;
     request_on_cancel(r, NULL, NULL);
+    span_fail(span, str_c(err.message));
+    span_end(span);
     unref(of);
     http_refuse(r, &err, CAP_TASKS);
 }

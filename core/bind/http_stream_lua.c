@@ -394,6 +394,7 @@ void http_stream_begin(struct http_request *r, struct task *task, lua_State *L, 
         http_refuse(r, &err, CAP_TASKS);
         return;
     }
+    request_span_end(r); /* a stream may go on for days */
     stream_start(r, 200, STR("text/event-stream"), &events, s);
     stream_heartbeat(r, STR(":\n\n"), heartbeat_ns);
     stream_write(r, STR(":\n\n"));

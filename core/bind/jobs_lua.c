@@ -9,6 +9,7 @@
 #include "bind/bind.h"
 #include "bind/jobs_lua.h"
 #include "bind/store_lua.h"
+#include "bind/trace.h"
 #include "jobs/admin.h"
 #include "vm/args.h"
 #include "vm/capability.h"
@@ -250,6 +251,9 @@ static int start_push(lua_State *L, struct task *task, struct store_tx *tx, int 
         lua_newtable(L);
         return 1;
     }
+    if (count <= JOBS_TRACED)
+        spec.trace = trace_of_push(task);
+    span_text(task_wait_span(task), "messaging.destination.name", spec.kind);
     size_t bytes = bytes_of(args, count);
     if (!vm_charge(vm, bytes, &err))
         return push_refusal(L, &err);

@@ -5,6 +5,7 @@
 #include "bind/bind.h"
 #include "bind/jobs_lua.h"
 #include "bind/jobs_run.h"
+#include "bind/trace.h"
 #include "jobs/admin.h"
 #include "vm/args.h"
 #include "vm/host.h"
@@ -132,6 +133,9 @@ static int l_batch(lua_State *L)
         if (kind.n && !jobs_check_kind(L, vm, kind, external, BATCH, &err))
             return push_error(L, &err);
     }
+    struct str trace = n <= JOBS_TRACED ? trace_of_push(task) : STR("");
+    for (size_t i = 0; i < n; i++)
+        specs[i].trace = trace;
     if (!vm_charge(vm, bytes, &err))
         return push_error(L, &err);
     struct asking *a = asking_create(task);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "bind/trace.h"
 #include "jobs/jobs.h"
 #include "observe/log.h"
 #include "vm/host.h"
@@ -191,6 +192,16 @@ static void on_end(struct task *task, enum task_outcome result, lua_State *L, in
     }
 }
 
+static void describe(struct span *span, const struct job_run *run)
+{
+    if (!span)
+        return;
+    span_text(span, "messaging.system", STR("maru"));
+    span_text(span, "messaging.destination.name", str_c(run->queue));
+    span_int(span, "messaging.message.id", run->id);
+    span_int(span, "maru.job.attempt", run->attempt);
+}
+
 struct job_run *jobs_run_of(const struct task *task)
 {
     return task_kind(task) == TASK_JOB ? ((struct running *)task_arg(task))->run : NULL;
@@ -206,18 +217,26 @@ void jobs_run_task(struct job_run *run, void *arg)
     r->run = run;
     r->why = JOB_END_INTERRUPTED;
     run->user = r;
+    const char *trace_state;
+    struct span *span = trace_of_job(run->trace, str_c(run->kind), &trace_state);
+    describe(span, run);
     struct task_options options = {
         .kind = TASK_JOB,
         .handler = target->handler,
         .label = run->kind,
         .deadline_ns = run->timeout_ns,
         .job = run->id,
+        .trace_state = trace_state,
+        .span = span,
         .push = push_job,
         .end = on_end,
         .arg = r,
     };
-    if (!vm || !task_start(vm, &options, &err))
-        finish(r, &(struct job_outcome){.end = JOB_END_INTERRUPTED, .delay_ns = come_back_ns});
+    if (vm && task_start(vm, &options, &err))
+        return;
+    span_fail(span, STR("put back: its plugin's VM is not there"));
+    span_end(span);
+    finish(r, &(struct job_outcome){.end = JOB_END_INTERRUPTED, .delay_ns = come_back_ns});
 }
 
 void jobs_cancel_task(struct job_run *run, enum job_end why, void *arg)

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "observe/trace.h"
 #include "vm/args.h"
 #include "vm/task.h"
 #include "vm/vm.h"
@@ -261,5 +262,6 @@ struct query *query_check(lua_State *L, int index, enum store_mode mode, const c
     struct query *q =
         mode == STORE_MANY ? query_rows(L, index, usage) : query_values(L, index, usage);
     q->call.mode = mode;
+    span_text(task_wait_span(task_current(L)), "db.query.text", q->call.sql);
     return q;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "bind/bind.h"
 #include "observe/log.h"
+#include "observe/trace.h"
 #include "vm/args.h"
 #include "vm/capability.h"
 #include "vm/host.h"
@@ -99,6 +100,7 @@ static int l_spawn(lua_State *L)
         .kind = TASK_SPAWN,
         .handler = -1,
         .label = "spawn",
+        .span = span_child(task_span(task_current(L)), SPAN_INTERNAL, STR("app.spawn")),
         .push = push_spawned,
         .end = end_spawned,
         .arg = s,
@@ -108,6 +110,7 @@ static int l_spawn(lua_State *L)
         lua_pushboolean(L, 1);
         return 1;
     }
+    span_end(options.span);
     mem_free(s);
     luaL_unref(L, LUA_REGISTRYINDEX, ref);
     return push_error(L, &err);
@@ -265,12 +268,14 @@ static int l_call(lua_State *L)
         .handler = handler,
         .label = call->label,
         .deadline_ns = left < limit ? left : limit,
+        .span = span_child(task_wait_span(task), SPAN_INTERNAL, str_c(call->label)),
         .push = push_args,
         .end = end_call,
         .arg = call,
     };
     call->callee = task_start_soon(vm, &options, &err);
     if (!call->callee) {
+        span_end(options.span);
         buf_free(&call->args);
         mem_free(call);
         return push_error(L, &err);

@@ -1,5 +1,7 @@
 #include "config/config.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/map.h"
@@ -87,6 +89,18 @@ static void split_items(struct entry *entry)
     }
 }
 
+/* Kept in billionths. */
+static bool parse_ratio(struct entry *entry, struct err *err)
+{
+    char *end;
+    double ratio = strtod(entry->text, &end);
+    if (end == entry->text || *end || !(ratio >= 0 && ratio <= 1))
+        return err_set(err, ERR_INVALID, "must be a number from 0 to 1, got \"%.60s\"",
+                       entry->text);
+    entry->number = (int64_t)(ratio * 1e9 + 0.5);
+    return true;
+}
+
 static bool parse_number(struct entry *entry, struct err *err)
 {
     struct str text = str_c(entry->text);
@@ -109,6 +123,8 @@ static bool parse_number(struct entry *entry, struct err *err)
     case CONFIG_LIST:
         split_items(entry);
         return true;
+    case CONFIG_RATIO:
+        return parse_ratio(entry, err);
     case CONFIG_TEXT:
     case CONFIG_ADDRESS:
     case CONFIG_SECRET:
@@ -322,6 +338,11 @@ int64_t config_ns(const struct config *config, const char *key)
 int64_t config_bytes(const struct config *config, const char *key)
 {
     return need(config, key, CONFIG_SIZE)->number;
+}
+
+double config_ratio(const struct config *config, const char *key)
+{
+    return (double)need(config, key, CONFIG_RATIO)->number / 1e9;
 }
 
 int config_list(const struct config *config, const char *key, const char *const **items)

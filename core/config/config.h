@@ -33,6 +33,7 @@ enum config_type {
     CONFIG_LIST,     /* array of text; in --set and the environment comma-separated */
     CONFIG_ADDRESS,  /* text: where another server is, perhaps with a password in it */
     CONFIG_SECRET,   /* text that is never shown */
+    CONFIG_RATIO,    /* a number from 0 to 1; read with config_ratio */
 };
 
 struct config_key {
@@ -58,6 +59,7 @@ int64_t config_integer(const struct config *config, const char *key);
 bool config_boolean(const struct config *config, const char *key);
 int64_t config_ns(const struct config *config, const char *key);
 int64_t config_bytes(const struct config *config, const char *key);
+double config_ratio(const struct config *config, const char *key);
 int config_list(const struct config *config, const char *key, const char *const **items);
 
 /* Appends what the configuration says for a plugin, as a JSON object ("{}" when

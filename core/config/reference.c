@@ -9,7 +9,7 @@
 
 static bool quoted(enum config_type type)
 {
-    return type != CONFIG_INTEGER && type != CONFIG_BOOLEAN;
+    return type != CONFIG_INTEGER && type != CONFIG_BOOLEAN && type != CONFIG_RATIO;
 }
 
 /* As a literal of Lua; lines and quotes in it do not end it. */

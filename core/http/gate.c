@@ -61,7 +61,9 @@ static size_t read_headers(struct http_request *r, bool *odd)
         if (at->name->len == 6 && memcmp(name, "origin", 6) == 0)
             r->origin = str_of(at->value);
         else if (at->name->len == 11 && memcmp(name, "traceparent", 11) == 0)
-            r->trace_id = str_of(at->value);
+            r->trace_id = r->traceparent = str_of(at->value);
+        else if (at->name->len == 10 && memcmp(name, "tracestate", 10) == 0)
+            r->tracestate = str_of(at->value);
         else if (at->name->len == 12 && memcmp(name, "x-request-id", 12) == 0)
             r->request_id = str_of(at->value);
     }

@@ -123,6 +123,8 @@ struct http_request {
     const struct str *param_names;
     struct str params[ROUTER_PARAMS]; /* decoded; the first param_count are set */
     struct str request_id, trace_id, subject, origin;
+    struct str traceparent, tracestate; /* as they came */
+    struct span *span;                  /* or NULL */
     char made_id[REQUEST_ID_MADE + 1], made_trace[33];
     void (*cancel)(void *arg);
     void *cancel_arg;

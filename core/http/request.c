@@ -9,6 +9,7 @@
 #include "http/file_cache.h"
 #include "http/internal.h"
 #include "observe/metrics.h"
+#include "observe/trace.h"
 
 enum { PEEK_AFTER_MS = 200, REQUEST_ID_BYTES = 64 };
 
@@ -54,6 +55,8 @@ static void on_dispose(void *arg)
     http_stats_count(r->stats, left ? 0 : r->status, took);
     if (lane->server->options.access_log_fd >= 0)
         access_line(r, took);
+    r->left = left;
+    request_span_end(r);
     request_release(r);
     mem_free(r->body);
     answer_unref(r->answer);
@@ -303,27 +306,15 @@ struct str request_id(const struct http_request *const_r)
     return r->request_id;
 }
 
-static bool is_hex(struct str s)
-{
-    bool zero = true;
-    for (size_t i = 0; i < s.n; i++) {
-        if (!((s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f')))
-            return false;
-        zero = zero && s.p[i] == '0';
-    }
-    return !zero;
-}
-
 /* W3C traceparent: "00-<32 hex>-<16 hex>-<2 hex>". */
 struct str request_trace_id(const struct http_request *const_r)
 {
     struct http_request *r = (struct http_request *)(uintptr_t)const_r;
     if (r->trace_id.n == 32)
         return r->trace_id;
-    struct str given = r->trace_id;
-    if (given.n >= 55 && given.p[2] == '-' && given.p[35] == '-' && given.p[52] == '-' &&
-        is_hex(str_n(given.p + 3, 32)) && is_hex(str_n(given.p + 36, 16))) {
-        r->trace_id = str_n(given.p + 3, 32);
+    struct trace_context given;
+    if (trace_parse(r->trace_id, &given)) {
+        r->trace_id = str_n(r->trace_id.p + 3, 32);
         return r->trace_id;
     }
     make_trace_id(r->lane, r->made_trace);

@@ -37,6 +37,11 @@ struct str request_param(const struct http_request *r, const char *name); /* p N
 struct str request_client(const struct http_request *r);   /* "192.0.2.1", "2001:db8::1", "unix" */
 struct str request_id(const struct http_request *r);       /* x-request-id, given or made */
 struct str request_trace_id(const struct http_request *r); /* 32 hex digits, given or made */
+/* Begins the request's span (observe/trace.h) when its trace is kept; the request ends it.
+ * Borrowed, or NULL.  Once a request. */
+struct span *request_span(struct http_request *r, struct str name);
+void request_span_end(struct http_request *r);                /* earlier: the rest is a stream */
+struct str request_trace_state(const struct http_request *r); /* to be passed on, or empty */
 bool request_is_tls(const struct http_request *r);
 bool request_is_http2(const struct http_request *r);
 bool request_is_admin(const struct http_request *r); /* came in by an admin listener */

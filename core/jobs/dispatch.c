@@ -160,6 +160,7 @@ static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job
         .queue = job->queue->name,
         .args = job_args(job),
         .previous = str_c(job_extra(job)->previous),
+        .trace = str_c(job_extra(job)->trace),
         .attempt = job->attempt,
         .max_attempts = job->max_attempts,
         .scheduled_at_wall = job_extra(job)->scheduled_at,

@@ -26,6 +26,7 @@ static const struct field fields[] = {
     {"step", FIELD_INT64, offsetof(struct job_extra, step)},
     {"logged", FIELD_INT64, offsetof(struct job_extra, logged)},
     {"previous", FIELD_TEXT, offsetof(struct job_extra, previous)},
+    {"trace", FIELD_TEXT, offsetof(struct job_extra, trace)},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -88,6 +89,8 @@ void extra_fill(struct job *job, const struct job_spec *spec)
         fill_external(extra_make(job), spec);
     if (spec->key.n)
         extra_make(job)->key = str_dup(spec->key);
+    if (spec->trace.n)
+        extra_make(job)->trace = str_dup(spec->trace);
 }
 
 void extra_read(struct job *job, int64_t timeout_ms, int64_t scheduled_at)

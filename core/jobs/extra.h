@@ -34,6 +34,7 @@ struct job_extra {
     int64_t step;             /* and which; 0: an older record does not say */
     int64_t logged;           /* 1: its log of attempts may have lines of a life before this one */
     char *previous;           /* JSON: the results of what it follows in a workflow */
+    char *trace;              /* where its push stands in a trace, or NULL */
     /* on disk in columns of their own */
     int64_t scheduled_at; /* wall, ns: the schedule's instant */
     uint32_t timeout_ms;  /* 0 = the kind's */

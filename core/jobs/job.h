@@ -17,6 +17,7 @@ enum {
     JOBS_ERROR_BYTES = 4096,     /* a longer error or traceback is cut */
     JOBS_PROGRESS_BYTES = 500,   /* a longer message of a running job is cut */
     JOBS_PUSH_COUNT = 1000000,   /* jobs of one push */
+    JOBS_TRACED = 100,           /* a push of more does not hand its trace on */
     JOBS_QUEUED = 5000000,       /* unfinished jobs; over it a push fails with ERR_FULL */
     JOBS_CAPACITY = 1024,        /* jobs one worker runs at once */
     JOBS_CRASHES = 2,            /* processes a job may take down before it is dead */
@@ -47,6 +48,7 @@ struct job_run {
     const char *kind, *queue;
     struct str args;           /* JSON */
     struct str previous;       /* JSON: results of what it follows in a workflow; or empty */
+    struct str trace;          /* as its push said, NUL-terminated; or empty */
     int attempt, max_attempts; /* 1 on the first run */
     int64_t scheduled_at_wall; /* the schedule's instant, ns; 0 = not from a schedule */
     int64_t timeout_ns;        /* 0 = the plugin's own */

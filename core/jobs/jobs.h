@@ -167,6 +167,7 @@ struct job_spec {
     struct str key;        /* whose turn and whose limits */
     int64_t expires_ns;    /* not started so long after it was due: it never runs */
     int64_t result_ttl_ns; /* how long a result is kept */
+    struct str trace;      /* kept with the job and handed to its runs; or empty */
 };
 
 /* A push under way.  Its memory is the caller's until done. */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "observe/trace.h"
 #include "vm/args.h"
 #include "vm/task_internal.h"
 #include "vm/watchdog.h"
@@ -90,6 +91,14 @@ void task_pool_free(struct vm *vm)
     vm->pooled = 0;
 }
 
+static void name_span(struct task *task)
+{
+    if (!task->options.trace_id)
+        task->options.trace_id = span_trace_id(task->part);
+    span_text(task->part, "maru.plugin", str_c(task->vm->options.label));
+    span_text(task->part, "thread.name", str_c(task->vm->options.lane->name));
+}
+
 /* A task of vm that has not begun, or NULL. */
 static struct task *make(struct vm *vm, const struct task_options *options, struct err *err)
 {
@@ -113,6 +122,12 @@ static struct task *make(struct vm *vm, const struct task_options *options, stru
     task->refused = 0;
     task->began = task->left_lane = 0;
     task->holder = NULL;
+    task->part = options->span;
+    task->wait_span = NULL;
+    task->parts = NULL;
+    task->part_count = 0;
+    if (options->span)
+        name_span(task);
     int64_t limit = options->deadline_ns > 0 ? options->deadline_ns : vm->decl->task_ns;
     task->deadline = lane_now(vm->options.lane) + limit;
     list_push_back(&vm->tasks, &task->node);
@@ -224,6 +239,8 @@ void task_finish(struct task *task, enum task_outcome outcome)
     if (task->options.end)
         task->options.end(task, outcome, outcome == TASK_DONE ? task->L : vm->L, results,
                           task->options.arg);
+    if (task->part)
+        task_spans_end(task, outcome);
     list_remove(&task->node);
     task_recycle(task, outcome == TASK_DONE);
     vm->enforced = vm->running != NULL;
@@ -342,6 +359,7 @@ static void stop(struct task *task, enum stop why)
         return;
     task_cancel_fn *cancel = task->cancel;
     void *arg = task->cancel_arg;
+    task_span_failed(task, why == STOP_CANCEL ? "cancelled" : "over the task's time limit");
     lua_State *L = task_wake(task);
     if (cancel)
         cancel(arg);

@@ -37,6 +37,7 @@
 #include "base/str.h"
 
 struct lane;
+struct span;
 struct task;
 struct vm;
 
@@ -82,13 +83,16 @@ typedef void task_cancel_fn(void *arg);
 
 struct task_options {
     enum task_kind kind;
-    int handler;          /* its number in the plugin's declaration (1..); -1: push gives the
-                             function first, then its arguments */
-    const char *label;    /* borrowed, for logs: "GET /api/live" */
-    int64_t deadline_ns;  /* from now; 0 = the plugin's limits.task */
-    const char *trace_id; /* borrowed until the end, or NULL */
-    int64_t job;          /* number of the job that it runs, or 0 */
-    task_push_fn *push;   /* may be NULL: only app is passed */
+    int handler;             /* its number in the plugin's declaration (1..); -1: push gives the
+                                function first, then its arguments */
+    const char *label;       /* borrowed, for logs: "GET /api/live" */
+    int64_t deadline_ns;     /* from now; 0 = the plugin's limits.task */
+    const char *trace_id;    /* borrowed until the end, or NULL: that of the span, if any */
+    const char *trace_state; /* of the caller's trace, passed on; borrowed, or NULL */
+    struct span
+        *span;   /* of this task (observe/trace.h), or NULL; the task ends it, once it began */
+    int64_t job; /* number of the job that it runs, or 0 */
+    task_push_fn *push; /* may be NULL: only app is passed */
     task_end_fn *end;
     void *arg; /* of push and end */
 };
@@ -161,6 +165,15 @@ enum task_kind task_kind(const struct task *task);
 const char *task_label(const struct task *task);
 int64_t task_job(const struct task *task); /* the number of the job that it runs, or 0 */
 const char *task_trace_id(const struct task *task);
-int64_t task_left_ns(const struct task *task); /* until its deadline, at least 0 */
+const char *task_trace_state(const struct task *task); /* or NULL */
+/* What the task does now, as a span; NULL when its trace is not kept. */
+struct span *task_span(const struct task *task);
+/* The span of the wait that follows, named as task_check() was told, for what is known about it;
+ * it ends with the wait.  NULL when the trace is not kept. */
+struct span *task_wait_span(struct task *task);
+/* A part of the task, named by its plugin; parts lie in each other and end with the task. */
+void task_part_begin(struct task *task, struct str name);
+void task_part_end(struct task *task, const char *failure); /* NULL: it did not fail */
+int64_t task_left_ns(const struct task *task);              /* until its deadline, at least 0 */
 void *task_arg(const struct task *task);
 const struct task_failure *task_failure(const struct task *task); /* in end, unless it is DONE */

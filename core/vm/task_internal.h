@@ -34,6 +34,12 @@ struct task {
     /* its memory */
     struct arena *arena;
     const char *holder;
+    /* its trace, when that is kept */
+    struct span *part;      /* what it does now: options.span, or a part inside of it */
+    struct span *wait_span; /* of the wait under way, or of one that is about to begin */
+    const char *who;        /* as task_check() was told last */
+    struct span **parts;    /* those around `part` */
+    int part_count;
     struct task_failure failure;
 };
 
@@ -46,3 +52,7 @@ enum task_outcome task_outcome_of(struct task *task, int status);
 /* nil, message, code for a wait of a stopped task; returns 3. */
 int task_push_stopped(struct task *task, lua_State *L);
 void task_on_deadline(struct timer *timer);
+/* task_span.c */
+void task_span_failed(struct task *task, const char *why); /* the wait's */
+void task_wait_span_end(struct task *task);
+void task_spans_end(struct task *task, enum task_outcome outcome);

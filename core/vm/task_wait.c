@@ -27,6 +27,9 @@ struct task *task_check(lua_State *L, const char *who)
         refuse(L, who, "cannot wait inside a C callback (table.sort, string.gsub, require)");
     else if (task->holder && strncmp(who, task->holder, strlen(task->holder)) != 0)
         refuse(L, who, "only tx may wait inside store:tx");
+    task->who = who;
+    if (task->wait_span) /* the call before did not come to wait */
+        task_wait_span_end(task);
     return task;
 }
 
@@ -47,6 +50,8 @@ int task_wait(struct task *task, task_cancel_fn *cancel, void *arg)
     task->waiting = true;
     task->cancel = cancel;
     task->cancel_arg = arg;
+    if (task->part)
+        task_wait_span(task);
     if (!task->timer.node.slot) {
         struct lane *lane = task->vm->options.lane;
         int64_t left = task->deadline - lane_now(lane);
@@ -102,6 +107,8 @@ lua_State *task_wake(struct task *task)
     task->waiting = false;
     task->cancel = NULL;
     task->retired = NULL;
+    if (task->wait_span)
+        task_wait_span_end(task);
     task->vm->enforced = false; /* the caller's pushes cannot raise; task_run() looks again */
     return task->L;
 }
@@ -156,6 +163,7 @@ static int push_err(lua_State *L, void *arg)
 void task_resume_error(struct task *task, const struct err *err)
 {
     struct err copy = *err;
+    task_span_failed(task, err->message);
     task_wake_with(task, push_err, &copy);
 }
 
@@ -213,6 +221,11 @@ const char *task_label(const struct task *task)
 const char *task_trace_id(const struct task *task)
 {
     return task->options.trace_id;
+}
+
+const char *task_trace_state(const struct task *task)
+{
+    return task->options.trace_state;
 }
 
 int64_t task_left_ns(const struct task *task)

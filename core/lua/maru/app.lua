@@ -12,6 +12,7 @@ local NOUNS = {
   { name = "kernels", file = "kernels" },
   { name = "log", file = "log" },
   { name = "metrics", file = "metrics" },
+  { name = "trace", file = "trace" },
   { name = "cache", file = "cache" },
   { name = "channels", file = "channels" },
   { name = "jobs", file = "jobs" },

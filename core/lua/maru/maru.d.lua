@@ -404,6 +404,13 @@ function app.metrics:count(name, value, labels) end     --- counter, value defau
 function app.metrics:gauge(name, value, labels) end
 function app.metrics:observe(name, seconds, labels) end --- histogram of seconds
 
+---@class maru.Trace  OpenTelemetry, when the operator says where traces go: docs/guide/observe.md
+app.trace = {}
+--- Runs fn(…) as a part of the handler with a span of its own, and returns what it returns. It may wait.
+function app.trace:span(name, fn, ...) end
+function app.trace:set(key, value) end  --- an attribute of the part that runs; text, number or boolean
+function app.trace:id() end             --- @return string|nil the trace's id, 32 hex digits
+
 ---@class maru.Tx   a transaction: what app.store:tx gives to its function; good until that returns
 local Tx = {}
 function Tx:all(sql, ...) end        --- (waits) as app.store:all
