@@ -8,6 +8,7 @@ files["core/cli/scaffold/spec.lua"] = { std = "luajit+busted", read_globals = { 
 files["spec/support/probe"] = { std = "luajit", ignore = { "212", "241" } } -- handlers that misbehave on purpose
 files["plugins/*/spec"] = { std = "luajit+busted", read_globals = { "test" } }
 -- Scripts that run inside Redis, each behind common.lua; what that one makes is theirs.
+files["core/storage/redis"] = { std = "lua51", read_globals = { "redis", "KEYS", "ARGV" } }
 files["core/jobs/redis"] = { std = "lua51", read_globals = { "redis", "cjson", "ARGV", "P", "call", "now", "bounds_of",
   "PUSH_FIELDS", "changed", "count", "keep_buckets", "limit_name", "member_over", "step_over", "finish_all", "cancel", "retry", "openings", "park", "push", "release", "shut", "state",
   "take", "unpark" },

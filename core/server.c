@@ -17,7 +17,7 @@
 #include "search/search.h"
 #include "series/series.h"
 #include "server_parts.h"
-#include "storage/cache.h"
+#include "storage/cache_driver.h"
 #include "storage/sqlite.h"
 #include "supervisor.h"
 
@@ -154,14 +154,21 @@ static void objects_stop(struct server *s)
 
 static bool cache_start(struct server *s, struct err *err)
 {
-    (void)err;
-    s->cache = cache_create((size_t)config_bytes(s->config, "cache.memory"));
-    return true;
+    struct cache_options options = {
+        .driver = s->guest ? "memory" : config_text(s->config, "cache.driver"),
+        .url = config_text(s->config, "cache.url"),
+        .prefix = config_text(s->config, "cache.prefix"),
+        .memory = (size_t)config_bytes(s->config, "cache.memory"),
+        .timeout_ns = config_ns(s->config, "cache.timeout"),
+        .lanes = s->lane_count + 1,
+    };
+    s->cache = cache_driver_create(&options, err);
+    return s->cache != NULL;
 }
 
 static void cache_stop(struct server *s)
 {
-    cache_destroy(s->cache);
+    cache_driver_destroy(s->cache);
 }
 
 static bool channels_start(struct server *s, struct err *err)

@@ -8,6 +8,7 @@
 #include "http/client.h"
 #include "loop/program.h"
 #include "server_parts.h"
+#include "storage/cache_driver.h"
 
 static int count_or_cores(const struct config *config, const char *key)
 {
@@ -76,6 +77,7 @@ struct client_start {
     struct server *server;
     int index;
     struct err err;
+    bool ok;
 };
 
 static void client_start(void *arg)
@@ -83,6 +85,8 @@ static void client_start(void *arg)
     struct client_start *c = arg;
     struct server *s = c->server;
     s->clients[c->index] = http_client_create(s->lanes[c->index], &c->err);
+    c->ok =
+        s->clients[c->index] && cache_driver_enter(s->cache, s->lanes[c->index], false, &c->err);
 }
 
 bool clients_start(struct server *s, struct err *err)
@@ -90,21 +94,26 @@ bool clients_start(struct server *s, struct err *err)
     for (int i = 0; i < s->lane_count; i++) {
         struct client_start c = {.server = s, .index = i};
         lane_call_wait(s->lanes[i], client_start, &c);
-        if (!s->clients[i]) {
+        if (!c.ok) {
             *err = c.err;
             return false;
         }
     }
-    return true;
+    return cache_driver_enter(s->cache, s->control, true, err);
 }
 
 static void client_stop(void *arg)
 {
-    http_client_destroy(arg);
+    struct client_start *c = arg;
+    http_client_destroy(c->server->clients[c->index]);
+    cache_driver_leave(c->server->cache, c->server->lanes[c->index]);
 }
 
 void clients_stop(struct server *s)
 {
-    for (int i = 0; i < s->lane_count; i++)
-        lane_call_wait(s->lanes[i], client_stop, s->clients[i]);
+    cache_driver_leave(s->cache, s->control);
+    for (int i = 0; i < s->lane_count; i++) {
+        struct client_start c = {.server = s, .index = i};
+        lane_call_wait(s->lanes[i], client_stop, &c);
+    }
 }

@@ -42,7 +42,7 @@ struct server {
     struct series_store *series;
     struct objects *objects;
     struct search *search;
-    struct cache *cache;
+    struct cache_driver *cache;
     struct channel_hub *channels;
     struct events *events;
     struct jobs *jobs;

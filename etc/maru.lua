@@ -185,6 +185,18 @@ return {
   -- In-process cache; over it the least recently used goes.
   -- ["cache.memory"] = "64M",
 
+  -- Where app.cache, locks and rate limits are: memory (this server's own), or redis (shared).
+  -- ["cache.driver"] = "memory",
+
+  -- redis://, rediss:// or unix:// address of cache.driver; in the environment MARU_CACHE_URL.
+  -- ["cache.url"] = "",
+
+  -- What keys in Redis begin with; servers that share a cache have the same.
+  -- ["cache.prefix"] = "maru:",
+
+  -- Patience with an answer of Redis; then this server's own memory answers.
+  -- ["cache.timeout"] = "500ms",
+
   -- Jobs one job lane runs at a time.
   -- ["jobs.concurrency"] = 64,
 

@@ -1,14 +1,16 @@
-/* cache_lua.c -- app.cache.  Wraps storage/cache.h.
+/* cache_lua.c -- app.cache.  Wraps storage/cache_driver.h.
  *
  * A key is "plugin:key".  Strings, numbers and booleans are kept as they are,
- * tables as JSON. */
+ * tables as JSON.  What memory answers is returned at once, what Redis answers
+ * after a wait; a task that may not wait is refused with either. */
 #include <lauxlib.h>
 
 #include "bind/bind.h"
-#include "storage/cache.h"
+#include "storage/cache_driver.h"
 #include "vm/args.h"
 #include "vm/host.h"
 #include "vm/json.h"
+#include "vm/task.h"
 #include "vm/vm.h"
 
 enum { KEYS_DEFAULT = 1000, KEYS_MOST = 100000, PLUGIN_BYTES = 80 };
@@ -21,13 +23,6 @@ struct name {
     size_t prefix;   /* bytes of "plugin:" */
     char bytes[CACHE_KEY_BYTES + PLUGIN_BYTES];
 };
-
-static struct cache *check_cache(lua_State *L, const char *who)
-{
-    struct cache *cache = vm_host(vm_of(L))->cache;
-    bind_part(L, cache, who, "a cache");
-    return cache;
-}
 
 static void name_make(lua_State *L, struct str key, const char *usage, struct name *name)
 {
@@ -45,26 +40,101 @@ static void check_name(lua_State *L, const char *usage, const char *argument, st
     name_make(L, args_string(L, 1, usage, argument), usage, name);
 }
 
+static int push_value(lua_State *L, const struct cache_ask *ask)
+{
+    const struct cache_value *v = &ask->value;
+    struct err err;
+    if (!ask->yes)
+        lua_pushnil(L);
+    else if (v->tag == TAG_NUMBER)
+        lua_pushnumber(L, v->number);
+    else if (v->tag == TAG_BOOLEAN)
+        lua_pushboolean(L, v->number != 0);
+    else if (v->tag == TAG_STRING)
+        lua_pushlstring(L, v->bytes.p, v->bytes.n);
+    else if (!lua_json_decode(L, v->bytes, JSON_DEPTH_MAX, &err))
+        return push_error(L, &err);
+    return 1;
+}
+
+static int push_keys(lua_State *L, const struct cache_ask *ask)
+{
+    size_t prefix = strlen(vm_plugin(vm_of(L))) + 1;
+    const char *p = ask->copy->p;
+    lua_createtable(L, ask->count, 0);
+    for (int i = 1; i <= ask->count; i++) {
+        size_t n;
+        memcpy(&n, p, sizeof n);
+        lua_pushlstring(L, p + sizeof n + prefix, n - prefix);
+        lua_rawseti(L, -2, i);
+        p += sizeof n + n;
+    }
+    return 1;
+}
+
+static int push_lock(lua_State *L, const struct cache_ask *ask)
+{
+    if (!ask->yes) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_pushstring(L, ask->made_token);
+    lua_pushnumber(L, (double)ask->number);
+    return 2;
+}
+
+static int push_answer(lua_State *L, void *arg)
+{
+    const struct cache_ask *ask = arg;
+    if (ask->err.code)
+        return push_error(L, &ask->err);
+    switch (ask->op) {
+    case CACHE_GET:
+        return push_value(L, ask);
+    case CACHE_KEYS:
+        return push_keys(L, ask);
+    case CACHE_LOCK:
+        return push_lock(L, ask);
+    case CACHE_INCR:
+        lua_pushnumber(L, ask->value.number);
+        return 1;
+    default:
+        lua_pushboolean(L, ask->yes);
+        return 1;
+    }
+}
+
+static void on_answer(void *arg, struct cache_ask *ask)
+{
+    task_wake_with(arg, push_answer, ask);
+}
+
+static void forget(void *arg)
+{
+    cache_forget(arg);
+}
+
+/* The last act of every function: `return ask(…)`. */
+static int ask(lua_State *L, const char *usage, struct cache_ask *question)
+{
+    struct vm *vm = vm_of(L);
+    struct cache_driver *cache = vm_host(vm)->cache;
+    bind_part(L, cache, usage, "a cache");
+    struct task *task = task_check(L, usage);
+    if (question->op == CACHE_GET || question->op == CACHE_KEYS)
+        question->copy = vm_scratch(vm);
+    struct cache_wait *wait = cache_ask(cache, vm_lane(vm), question, on_answer, task);
+    return wait ? task_wait(task, forget, wait) : push_answer(L, question);
+}
+
 /*** @param key string
- * @return any|nil value */
+ * @return any|nil value, string? message, string? code */
 static int l_get(lua_State *L)
 {
     static const char usage[] = "app.cache:get(key)";
     struct name name;
-    struct cache_value v;
-    struct err err;
     check_name(L, usage, "key", &name);
-    if (!cache_get(check_cache(L, usage), name.full, &v, vm_scratch(vm_of(L))))
-        lua_pushnil(L);
-    else if (v.tag == TAG_NUMBER)
-        lua_pushnumber(L, v.number);
-    else if (v.tag == TAG_BOOLEAN)
-        lua_pushboolean(L, v.number != 0);
-    else if (v.tag == TAG_STRING)
-        lua_pushlstring(L, v.bytes.p, v.bytes.n);
-    else if (!lua_json_decode(L, v.bytes, JSON_DEPTH_MAX, &err))
-        return luaL_error(L, "%s: %s", usage, err.message);
-    return 1;
+    return ask(L, usage, &(struct cache_ask){.op = CACHE_GET, .key = name.full});
 }
 
 /* The value at index 2; what is not kept as it is is encoded into scratch. */
@@ -104,15 +174,12 @@ static int l_set(lua_State *L)
 {
     static const char usage[] = "app.cache:set(key, value, [ttl])";
     struct name name;
-    struct err err;
+    struct cache_ask question = {.op = CACHE_SET};
     check_name(L, usage, "key", &name);
-    int64_t ttl = args_opt_duration(L, 3, 0, usage, "ttl");
-    struct cache *cache = check_cache(L, usage);
-    struct cache_value v = check_value(L, usage);
-    if (!cache_set(cache, name.full, &v, ttl, &err))
-        return push_error(L, &err);
-    lua_pushboolean(L, true);
-    return 1;
+    question.key = name.full;
+    question.ttl_ns = args_opt_duration(L, 3, 0, usage, "ttl");
+    question.value = check_value(L, usage);
+    return ask(L, usage, &question);
 }
 
 /*** Stores only when the key is absent.
@@ -121,26 +188,21 @@ static int l_add(lua_State *L)
 {
     static const char usage[] = "app.cache:add(key, value, [ttl])";
     struct name name;
-    struct err err;
-    bool stored;
+    struct cache_ask question = {.op = CACHE_ADD};
     check_name(L, usage, "key", &name);
-    int64_t ttl = args_opt_duration(L, 3, 0, usage, "ttl");
-    struct cache *cache = check_cache(L, usage);
-    struct cache_value v = check_value(L, usage);
-    if (!cache_add(cache, name.full, &v, ttl, &stored, &err))
-        return push_error(L, &err);
-    lua_pushboolean(L, stored);
-    return 1;
+    question.key = name.full;
+    question.ttl_ns = args_opt_duration(L, 3, 0, usage, "ttl");
+    question.value = check_value(L, usage);
+    return ask(L, usage, &question);
 }
 
-/*** @return boolean existed */
+/*** @return boolean|nil existed, string? message, string? code */
 static int l_delete(lua_State *L)
 {
     static const char usage[] = "app.cache:delete(key)";
     struct name name;
     check_name(L, usage, "key", &name);
-    lua_pushboolean(L, cache_delete(check_cache(L, usage), name.full));
-    return 1;
+    return ask(L, usage, &(struct cache_ask){.op = CACHE_DELETE, .key = name.full});
 }
 
 /*** @param by number|nil  default 1
@@ -150,33 +212,17 @@ static int l_incr(lua_State *L)
 {
     static const char usage[] = "app.cache:incr(key, [by], [ttl])";
     struct name name;
-    struct err err;
-    double result;
+    struct cache_ask question = {.op = CACHE_INCR};
     check_name(L, usage, "key", &name);
-    double by = lua_isnoneornil(L, 2) ? 1 : args_number(L, 2, -1e15, 1e15, usage, "by");
-    int64_t ttl = args_opt_duration(L, 3, 0, usage, "ttl");
-    if (!cache_incr(check_cache(L, usage), name.full, by, ttl, &result, &err))
-        return push_error(L, &err);
-    lua_pushnumber(L, result);
-    return 1;
-}
-
-struct found {
-    struct buf *bytes; /* size_t length and key, one after another */
-    size_t prefix;
-};
-
-static void add_key(void *arg, struct str key)
-{
-    struct found *found = arg;
-    size_t n = key.n - found->prefix;
-    buf_add(found->bytes, &n, sizeof n);
-    buf_add(found->bytes, key.p + found->prefix, n);
+    question.key = name.full;
+    question.by = lua_isnoneornil(L, 2) ? 1 : args_number(L, 2, -1e15, 1e15, usage, "by");
+    question.ttl_ns = args_opt_duration(L, 3, 0, usage, "ttl");
+    return ask(L, usage, &question);
 }
 
 /*** @param prefix string|nil
  * @param limit integer|nil  default 1000
- * @return string[] keys, in no order */
+ * @return string[]|nil keys, in no order, string? message, string? code */
 static int l_keys(lua_State *L)
 {
     static const char usage[] = "app.cache:keys([prefix], [limit])";
@@ -184,47 +230,37 @@ static int l_keys(lua_State *L)
     name_make(L, args_opt_string(L, 1, STR(""), usage, "prefix"), usage, &name);
     int64_t limit =
         lua_isnoneornil(L, 2) ? KEYS_DEFAULT : args_integer(L, 2, 1, KEYS_MOST, usage, "limit");
-    struct found found = {vm_scratch(vm_of(L)), name.prefix};
-    int count = cache_keys(check_cache(L, usage), name.full, (int)limit, add_key, &found);
-    const char *p = found.bytes->p;
-    lua_createtable(L, count, 0);
-    for (int i = 1; i <= count; i++) {
-        size_t n;
-        memcpy(&n, p, sizeof n);
-        lua_pushlstring(L, p + sizeof n, n);
-        lua_rawseti(L, -2, i);
-        p += sizeof n + n;
-    }
-    return 1;
+    struct cache_ask question = {.op = CACHE_KEYS, .key = name.full, .limit = (int)limit};
+    return ask(L, usage, &question);
 }
 
 /*** A lock owned by this generation, released when it dies.
  * @param ttl number|string|nil
- * @return string|nil token  nil: somebody else holds it */
+ * @return string|nil token  nil alone: somebody else holds it
+ * @return number|string? fence_or_message, string? code */
 static int l_lock(lua_State *L)
 {
     static const char usage[] = "app.cache:lock(name, [ttl])";
     struct name name;
-    char token[CACHE_TOKEN_BYTES];
+    struct cache_ask question = {.op = CACHE_LOCK};
     check_name(L, usage, "name", &name);
-    int64_t ttl = args_opt_duration(L, 2, 0, usage, "ttl");
-    if (!cache_lock(check_cache(L, usage), name.full, ttl, vm_owner(vm_of(L)), token))
-        lua_pushnil(L);
-    else
-        lua_pushstring(L, token);
-    return 1;
+    question.key = name.full;
+    question.ttl_ns = args_opt_duration(L, 2, 0, usage, "ttl");
+    question.owner = vm_owner(vm_of(L));
+    return ask(L, usage, &question);
 }
 
 /*** @param token string  what lock returned
- * @return boolean released */
+ * @return boolean|nil released, string? message, string? code */
 static int l_unlock(lua_State *L)
 {
     static const char usage[] = "app.cache:unlock(name, token)";
     struct name name;
+    struct cache_ask question = {.op = CACHE_UNLOCK};
     check_name(L, usage, "name", &name);
-    struct str token = args_string(L, 2, usage, "token");
-    lua_pushboolean(L, cache_unlock(check_cache(L, usage), name.full, token));
-    return 1;
+    question.key = name.full;
+    question.token = args_string(L, 2, usage, "token");
+    return ask(L, usage, &question);
 }
 
 static const luaL_Reg functions[] = {

@@ -12,7 +12,7 @@
 #include "loop/pool.h"
 #include "observe/log.h"
 #include "reload/internal.h"
-#include "storage/cache.h"
+#include "storage/cache_driver.h"
 #include "vm/bundle.h"
 #include "vm/host.h"
 #include "vm/vm.h"
@@ -167,7 +167,7 @@ static void reap_done(struct pool_job *job)
         if (g->state != GENERATION_SERVING) /* all of them were killed; it gets others */
             g->state = GENERATION_STOPPED;
         if (on->host->cache)
-            cache_release(on->host->cache, g); /* its locks */
+            cache_driver_release(on->host->cache, g); /* its locks */
     }
     mem_free(r);
     generation_unref(g);

@@ -44,6 +44,7 @@ struct cache {
     pthread_mutex_t held_lock;
     struct map *held_by_name;
     struct list held;
+    int64_t fence; /* of the last lock; under held_lock */
     struct metric *evicted;
 };
 
@@ -98,6 +99,17 @@ void cache_destroy(struct cache *c)
     map_destroy(c->held_by_name);
     pthread_mutex_destroy(&c->held_lock);
     mem_free(c);
+}
+
+void cache_clear(struct cache *c)
+{
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard *s = &c->shards[i];
+        pthread_mutex_lock(&s->lock);
+        while (!list_empty(&s->used))
+            drop(s, list_entry(s->used.next, struct entry, used));
+        pthread_mutex_unlock(&s->lock);
+    }
 }
 
 static struct shard *lock_shard(struct cache *c, struct str key)
@@ -177,7 +189,7 @@ static void put(struct cache *c, struct shard *s, struct entry *e)
     }
 }
 
-static bool check_sizes(struct cache *c, struct str key, size_t bytes, struct err *err)
+bool cache_fits(const struct cache *c, struct str key, size_t bytes, struct err *err)
 {
     if (key.n > CACHE_KEY_BYTES)
         return err_set(err, ERR_LIMIT, "a key of more than %d bytes", CACHE_KEY_BYTES);
@@ -191,7 +203,7 @@ static bool check_sizes(struct cache *c, struct str key, size_t bytes, struct er
 bool cache_set(struct cache *c, struct str key, const struct cache_value *value, int64_t ttl_ns,
                struct err *err)
 {
-    if (!check_sizes(c, key, value->bytes.n, err))
+    if (!cache_fits(c, key, value->bytes.n, err))
         return false;
     struct entry *e = entry_make(key, value, ttl_ns);
     struct shard *s = lock_shard(c, key);
@@ -203,7 +215,7 @@ bool cache_set(struct cache *c, struct str key, const struct cache_value *value,
 bool cache_add(struct cache *c, struct str key, const struct cache_value *value, int64_t ttl_ns,
                bool *stored, struct err *err)
 {
-    if (!check_sizes(c, key, value->bytes.n, err))
+    if (!cache_fits(c, key, value->bytes.n, err))
         return false;
     struct shard *s = lock_shard(c, key);
     *stored = find(s, key) == NULL;
@@ -226,7 +238,7 @@ bool cache_delete(struct cache *c, struct str key)
 bool cache_incr(struct cache *c, struct str key, double by, int64_t ttl_ns, double *out,
                 struct err *err)
 {
-    if (!check_sizes(c, key, 0, err))
+    if (!cache_fits(c, key, 0, err))
         return false;
     struct shard *s = lock_shard(c, key);
     struct entry *e = find(s, key);
@@ -286,12 +298,24 @@ static struct held *find_held(struct cache *c, struct str name)
     return found;
 }
 
-bool cache_lock(struct cache *c, struct str name, int64_t ttl_ns, const void *owner,
-                char token[CACHE_TOKEN_BYTES])
+void cache_token(char token[CACHE_TOKEN_BYTES])
 {
     unsigned char random[16];
     rand_bytes(random, sizeof random);
     sodium_bin2hex(token, CACHE_TOKEN_BYTES, random, sizeof random);
+}
+
+static int64_t next_fence(struct cache *c)
+{
+    int64_t now = clock_wall_ns() / 1000;
+    c->fence = c->fence < now ? now : c->fence + 1;
+    return c->fence;
+}
+
+bool cache_lock(struct cache *c, struct str name, int64_t ttl_ns, const void *owner,
+                char token[CACHE_TOKEN_BYTES], int64_t *fence)
+{
+    cache_token(token);
     pthread_mutex_lock(&c->held_lock);
     bool is_free = !find_held(c, name);
     if (is_free) {
@@ -302,6 +326,7 @@ bool cache_lock(struct cache *c, struct str name, int64_t ttl_ns, const void *ow
         memcpy(h->token, token, CACHE_TOKEN_BYTES);
         list_push_back(&c->held, &h->link);
         map_set(c->held_by_name, name, h);
+        *fence = next_fence(c);
     }
     pthread_mutex_unlock(&c->held_lock);
     return is_free;

@@ -1,4 +1,5 @@
-/* cache.h -- the cache and the locks that all lanes of a process share.
+/* cache.h -- the cache and the locks that all lanes of a process share, in its memory.
+ * cache_driver.h is what the rest of the program asks.
  *
  * A sharded hash with a bound on its bytes: over it the least recently used
  * entries go (counted).  Values are bytes with a tag of the caller's; numbers
@@ -50,10 +51,18 @@ bool cache_incr(struct cache *c, struct str key, double by, int64_t ttl_ns, doub
 int cache_keys(struct cache *c, struct str prefix, int limit, void (*fn)(void *arg, struct str key),
                void *arg);
 
+/* Drops every entry; locks stay. */
+void cache_clear(struct cache *c);
+/* Whether a key with so many bytes of value may be kept; false with *err (ERR_LIMIT). */
+bool cache_fits(const struct cache *c, struct str key, size_t bytes, struct err *err);
+
 /* A lock is held until unlocked, ttl_ns (0 = none) is over, or its owner is
- * released.  False when somebody else holds it. */
+ * released.  False when somebody else holds it.  *fence is larger than that of any lock
+ * taken before, also by the process before this one: a count that begins at the wall
+ * clock's microseconds. */
 bool cache_lock(struct cache *c, struct str name, int64_t ttl_ns, const void *owner,
-                char token[CACHE_TOKEN_BYTES]);
+                char token[CACHE_TOKEN_BYTES], int64_t *fence);
+void cache_token(char token[CACHE_TOKEN_BYTES]);                       /* a new one; random */
 bool cache_unlock(struct cache *c, struct str name, struct str token); /* false: not ours */
 /* Releases every lock of a generation that dies.  Returns how many. */
 int cache_release(struct cache *c, const void *owner);

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-struct cache;
+struct cache_driver;
 struct channel_hub;
 struct config;
 struct err;
@@ -33,7 +33,7 @@ struct host {
     struct series_store *series;
     struct objects *objects;
     struct search *search;
-    struct cache *cache;
+    struct cache_driver *cache;
     struct events *events;
     struct jobs *jobs;
     struct channel_hub *channels;

@@ -1,4 +1,4 @@
---- app.cache: what all lanes share, over bind/cache_lua.c.
+--- app.cache: what all lanes share, or all nodes, over bind/cache_lua.c.
 
 return function(raw)
   local cache = {}
@@ -32,7 +32,7 @@ return function(raw)
     return raw.keys(prefix, limit)
   end
 
-  --- A token, or nil when somebody else holds the lock.
+  --- A token and its fence, or nil when somebody else holds the lock.
   function cache:lock(name, ttl) -- luacheck: no self
     return raw.lock(name, ttl)
   end

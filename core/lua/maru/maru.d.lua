@@ -571,17 +571,21 @@ function app.search:delete(index, what) end
 --- (waits) options: filter. @return integer|nil documents
 function app.search:count(index, query, options) end
 
----@class maru.Cache   shared by all lanes of this process; keys are this plugin's own. Values: anything JSON can hold.
+---@class maru.Cache   shared by all lanes of this process, or (cache.driver = "redis") of all that share a Redis; keys
+---are this plugin's own. Values: anything JSON can hold; an entry may go at any time. Every function waits where the
+---driver is Redis, and is refused with every driver where a task cannot wait, as in store:tx. On failure: nil, message, code.
 app.cache = {}
-function app.cache:get(key) end                          --- @return any|nil
-function app.cache:set(key, value, ttl) end              --- ttl duration, default none. @return true
-function app.cache:add(key, value, ttl) end              --- only if absent. @return boolean stored
-function app.cache:delete(key) end                       --- @return boolean existed
-function app.cache:incr(key, by, ttl) end                --- @return number; ttl counts from the first incr
-function app.cache:keys(prefix, limit) end               --- @return string[]
---- A lock owned by this generation, released when it dies. @return string|nil token (nil: somebody else holds it)
+function app.cache:get(key) end                          --- (waits) @return any|nil
+function app.cache:set(key, value, ttl) end              --- (waits) ttl duration, default none. @return true
+function app.cache:add(key, value, ttl) end              --- (waits) only if absent. @return boolean stored
+function app.cache:delete(key) end                       --- (waits) @return boolean existed
+function app.cache:incr(key, by, ttl) end                --- (waits) @return number; ttl counts from the first incr
+function app.cache:keys(prefix, limit) end               --- (waits) @return string[]
+--- (waits) A lock owned by this generation, released when it dies. fence: larger than that of every lock before it; what
+--- the lock protects can refuse smaller ones. @return string|nil token, number fence (nil alone: somebody else holds it;
+--- nil, message, "unavailable": Redis is away)
 function app.cache:lock(name, ttl) end
-function app.cache:unlock(name, token) end               --- @return boolean
+function app.cache:unlock(name, token) end               --- (waits) @return boolean
 
 ---@class maru.Unique   replace: not in store:tx
 ---@field key string

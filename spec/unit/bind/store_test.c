@@ -1,7 +1,7 @@
 /* app.store and app.cache as a plugin sees them. */
 #include <unistd.h>
 
-#include "storage/cache.h"
+#include "storage/cache_driver.h"
 #include "storage/migrate.h"
 #include "storage/sqlite.h"
 #include "vm/support.h"
@@ -30,7 +30,8 @@ static bool stored_open(struct stored *s, const char *exports)
     if (!ok || !fixture_timed(&s->vm, exports, "30s"))
         return false;
     s->vm.host.store = store;
-    s->vm.host.cache = cache_create(1 << 20);
+    s->vm.host.cache =
+        cache_driver_create(&(struct cache_options){.driver = "memory", .memory = 1 << 20}, &err);
     return true;
 }
 
@@ -43,7 +44,7 @@ static void stored_close(struct stored *s)
     }
     store_close(store);
     uv_run(&s->vm.lane->loop, UV_RUN_NOWAIT);
-    cache_destroy(s->vm.host.cache);
+    cache_driver_destroy(s->vm.host.cache);
     fixture_close(&s->vm);
     pool_destroy(s->pool);
     char command[96];

@@ -109,19 +109,23 @@ TEST(a_lock_has_one_holder_until_unlocked_expired_or_orphaned)
     struct cache *c = cache_create(1 << 20);
     char a[CACHE_TOKEN_BYTES], b[CACHE_TOKEN_BYTES];
     int one, two;
-    CHECK(cache_lock(c, STR("l"), 0, &one, a));
-    CHECK(!cache_lock(c, STR("l"), 0, &two, b));
+    int64_t fence, before = clock_wall_ns() / 1000;
+    CHECK(cache_lock(c, STR("l"), 0, &one, a, &fence));
+    CHECK(fence >= before);
+    CHECK(!cache_lock(c, STR("l"), 0, &two, b, &fence));
     CHECK(!cache_unlock(c, STR("l"), str_c(b)));
     CHECK(cache_unlock(c, STR("l"), str_c(a)));
     CHECK(!cache_unlock(c, STR("l"), str_c(a)));
-    CHECK(cache_lock(c, STR("l"), 10 * NS_PER_MS, &one, a));
+    CHECK(cache_lock(c, STR("l"), 10 * NS_PER_MS, &one, a, &fence));
     usleep(15000);
-    CHECK(cache_lock(c, STR("l"), 0, &two, b));
+    CHECK(cache_lock(c, STR("l"), 0, &two, b, &fence));
     CHECK(!cache_unlock(c, STR("l"), str_c(a)));
-    CHECK(cache_lock(c, STR("m"), 0, &two, a));
+    before = fence;
+    CHECK(cache_lock(c, STR("m"), 0, &two, a, &fence));
+    CHECK(fence > before);
     CHECK_EQ(cache_release(c, &one), 0);
     CHECK_EQ(cache_release(c, &two), 2);
-    CHECK(cache_lock(c, STR("l"), 0, &one, a));
+    CHECK(cache_lock(c, STR("l"), 0, &one, a, &fence));
     CHECK_EQ(cache_stats(c).locks, 1);
     cache_destroy(c);
 }
@@ -130,6 +134,7 @@ static void *hammer(void *arg)
 {
     struct cache *c = arg;
     char key[16], token[CACHE_TOKEN_BYTES];
+    int64_t fence;
     struct buf copy = {0};
     struct err e;
     double n;
@@ -142,7 +147,7 @@ static void *hammer(void *arg)
         cache_incr(c, STR("sum"), 1, 0, &n, &e);
         if (i % 11 == 0)
             cache_delete(c, str_c(key));
-        if (cache_lock(c, STR("l"), 0, c, token))
+        if (cache_lock(c, STR("l"), 0, c, token, &fence))
             cache_unlock(c, STR("l"), str_c(token));
     }
     buf_free(&copy);
