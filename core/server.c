@@ -10,8 +10,6 @@
 #include "channels/channel.h"
 #include "config/config.h"
 #include "loop/pool.h"
-#include "objects/directory.h"
-#include "objects/s3.h"
 #include "observe/log.h"
 #include "observe/trace.h"
 #include "search/search.h"
@@ -115,41 +113,6 @@ static bool series_start(struct server *s, struct err *err)
 static void series_stop(struct server *s)
 {
     series_destroy(s->series);
-}
-
-static struct objects *directory_start(struct server *s, struct err *err)
-{
-    const char *dir = config_text(s->config, "objects.dir");
-    char *path = *dir ? mem_strdup(dir) : mem_printf("%s/objects", s->state_dir);
-    struct objects *objects = directory_open(path, store_sqlite(s->store), s->pool, err);
-    mem_free(path);
-    return objects;
-}
-
-static bool objects_start(struct server *s, struct err *err)
-{
-    const char *driver = config_text(s->config, "objects.driver");
-    if (strcmp(driver, "directory") == 0)
-        s->objects = directory_start(s, err);
-    else if (strcmp(driver, "s3") == 0)
-        s->objects = s3_open(
-            &(struct s3_options){.url = config_text(s->config, "objects.url"),
-                                 .bucket = config_text(s->config, "objects.bucket"),
-                                 .region = config_text(s->config, "objects.region"),
-                                 .path_style = config_boolean(s->config, "objects.path_style"),
-                                 .id = getenv("AWS_ACCESS_KEY_ID"),
-                                 .secret = getenv("AWS_SECRET_ACCESS_KEY"),
-                                 .token = getenv("AWS_SESSION_TOKEN"),
-                                 .clients = &s->clients},
-            err);
-    else
-        err_set(err, ERR_INVALID, "objects.driver is \"directory\" or \"s3\", not \"%s\"", driver);
-    return s->objects != NULL;
-}
-
-static void objects_stop(struct server *s)
-{
-    objects_close(s->objects);
 }
 
 static bool cache_start(struct server *s, struct err *err)

@@ -134,6 +134,10 @@ void work_held(void *server, struct generation *g);
 bool work_check(void *server, const struct set *set, struct err *err);
 void work_swapped(void *server, const struct set *set, struct generation *const *gone, int count);
 
+/* server_objects.c */
+bool objects_start(struct server *s, struct err *err);
+void objects_stop(struct server *s);
+
 /* server_data.c: declared series. */
 bool series_check(struct server *s, const struct set *set, struct err *err);
 void series_follow(struct server *s, const struct set *set);

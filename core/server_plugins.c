@@ -112,6 +112,7 @@ static void show_parts(struct server *s)
         .web = s->web,
         .store = s->store,
         .events = s->events,
+        .objects = s->objects,
         .jobs = s->jobs,
         .cron = s->cron,
         .develop = config_boolean(s->config, "development") ? develop_create(s->channels) : NULL,

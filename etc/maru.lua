@@ -164,8 +164,23 @@ return {
   -- Folder of objects; empty = objects below state.dir.
   -- ["objects.dir"] = "",
 
-  -- s3: https://host[:port]; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are environment.
+  -- https://host before presigned URLs that maru answers; empty = they begin with /objects/.
+  -- ["objects.public_url"] = "",
+
+  -- Largest body of a presigned PUT that maru answers.
+  -- ["objects.upload_bytes"] = "64M",
+
+  -- s3: https://host[:port].
   -- ["objects.url"] = "",
+
+  -- s3: access key; empty = AWS_ACCESS_KEY_ID.
+  -- ["objects.key"] = "",
+
+  -- s3: its secret; empty = AWS_SECRET_ACCESS_KEY.
+  -- ["objects.secret"] = "",
+
+  -- s3: of a session; empty = AWS_SESSION_TOKEN.
+  -- ["objects.token"] = "",
 
   -- s3: the bucket, which has to be there.
   -- ["objects.bucket"] = "",
@@ -175,6 +190,12 @@ return {
 
   -- s3: https://host/bucket/key; false = https://bucket.host/key.
   -- ["objects.path_style"] = true,
+
+  -- s3: of one request, with its retries; one carries 8 MiB at least.
+  -- ["objects.timeout"] = "1m",
+
+  -- s3: uploads in parts that nobody finished for so long are aborted.
+  -- ["objects.upload_ttl"] = "1d",
 
   -- Where app.search keeps documents: fts (this server's own) or elasticsearch.
   -- ["search.driver"] = "fts",

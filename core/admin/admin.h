@@ -28,6 +28,7 @@ struct http_request;
 struct http_route;
 struct jobs;
 struct lane;
+struct objects;
 struct reload;
 struct store;
 
@@ -42,6 +43,7 @@ struct admin_parts {
     struct http_lane *const *web; /* by web lane, NULL before it listens */
     struct store *store;
     struct events *events;
+    struct objects *objects;
     struct jobs *jobs;
     struct cron *cron;
     struct reload *reload;

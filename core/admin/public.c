@@ -1,6 +1,8 @@
 /* public.c -- the host's own routes, answered on the lane that got them. */
 
+#include "objects/public.h"
 #include "admin/internal.h"
+#include "config/config.h"
 #include "jobs/admin.h"
 #include "observe/drivers.h"
 #include "observe/metrics.h"
@@ -103,11 +105,18 @@ static void on_openapi(struct http_request *r, void *arg)
     respond_take(r, 200, STR("application/json"), &out);
 }
 
+static void on_object(struct http_request *r, void *arg)
+{
+    struct admin *a = arg;
+    objects_public(r, (void *)&a->parts->objects);
+}
+
 static const struct {
     const char *pattern;
     void (*handler)(struct http_request *r, void *arg);
     bool unlimited, develop; /* develop: answered in development only */
 } routes[] = {
+    {"/objects/{plugin}", on_object, false, false},
     {"/healthz", on_health, true, false},
     {"/readyz", on_ready, true, false},
     {"/metrics", on_metrics, true, false},
@@ -136,4 +145,10 @@ void public_routes(struct admin *a)
                                                 .c_handler = routes[i].handler,
                                                 .arg = a});
     }
+    admin_add_route(
+        a, &(struct http_route){.method = "PUT",
+                                .pattern = "/objects/{plugin}",
+                                .max_body = config_bytes(a->parts->config, "objects.upload_bytes"),
+                                .c_handler = on_object,
+                                .arg = a});
 }

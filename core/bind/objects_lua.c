@@ -16,7 +16,9 @@
 struct asked {
     struct object_call call; /* first */
     struct task *task;       /* NULL once nobody waits */
-    char *key, *type, *body, *plugin, *after;
+    char *key, *type, *body, *plugin, *after, *delimiter;
+    struct str *keys;
+    struct buf key_text;
 };
 
 struct objects *objects_of(lua_State *L, const char *who)
@@ -28,7 +30,7 @@ struct objects *objects_of(lua_State *L, const char *who)
 
 void objects_push_info(lua_State *L, const struct object_info *info)
 {
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     lua_pushlstring(L, info->key.p, info->key.n);
     lua_setfield(L, -2, "key");
     lua_pushnumber(L, (double)info->size);
@@ -49,6 +51,8 @@ static int push_list(lua_State *L, const struct object_call *c)
     lua_createtable(L, c->count, 0);
     for (int i = 0; i < c->count; i++) {
         objects_push_info(L, &c->items[i]);
+        lua_pushboolean(L, c->items[i].is_prefix);
+        lua_setfield(L, -2, "is_prefix");
         lua_rawseti(L, -2, i + 1);
     }
     lua_pushboolean(L, c->more);
@@ -65,6 +69,9 @@ static int push_answer(lua_State *L, void *arg)
         return 2;
     case OBJECT_LIST_KEYS:
         return push_list(L, c);
+    case OBJECT_DELETE_MANY:
+        lua_pushinteger(L, c->count);
+        return 1;
     case OBJECT_DELETE:
         lua_pushboolean(L, true);
         return 1;
@@ -86,6 +93,9 @@ static void on_done(struct object_call *call)
     mem_free(a->type);
     mem_free(a->body);
     mem_free(a->after);
+    mem_free(a->delimiter);
+    mem_free(a->keys);
+    buf_free(&a->key_text);
     mem_free(a->plugin);
     mem_free(a);
 }
@@ -100,6 +110,17 @@ static char *keep(struct str *s, struct str text)
     char *copy = text.n ? str_dup(text) : NULL;
     *s = (struct str){copy, text.n};
     return copy;
+}
+
+static void keep_keys(struct asked *a, const struct object_call *what)
+{
+    a->keys = mem_zero((size_t)what->key_count + 1, sizeof *a->keys);
+    a->call.keys = a->keys;
+    for (int i = 0; i < what->key_count; i++)
+        buf_add_str(&a->key_text, what->keys[i]);
+    size_t at = 0;
+    for (int i = 0; i < what->key_count; at += what->keys[i++].n)
+        a->keys[i] = str_n(a->key_text.p + at, what->keys[i].n);
 }
 
 /* `return ask(…)`: the caller has checked everything. */
@@ -117,6 +138,8 @@ static int ask(lua_State *L, const char *who, const struct object_call *what)
     a->type = keep(&a->call.type, what->type);
     a->body = keep(&a->call.body, what->body);
     a->after = keep(&a->call.after, what->after);
+    a->delimiter = keep(&a->call.delimiter, what->delimiter);
+    keep_keys(a, what);
     a->call.done = on_done;
     object_run(store, &a->call, vm_lane(vm));
     return task_wait(task, forget, a);
@@ -163,7 +186,52 @@ static int l_delete(lua_State *L)
     return ask(L, "app.objects:delete", &(struct object_call){.op = OBJECT_DELETE, .key = key});
 }
 
-/*** (waits) prefix, after, limit
+/*** (waits) keys: at most 1000
+ * @return integer|nil count, string? message, string? code */
+static int l_delete_many(lua_State *L)
+{
+    static const char usage[] = "app.objects:delete_many(keys)";
+    if (!lua_istable(L, 1))
+        args_error(L, "%s: keys must be a table of strings, got %s", usage, luaL_typename(L, 1));
+    int n = (int)lua_objlen(L, 1);
+    if (n > OBJECT_LIST)
+        args_error(L, "%s: at most %d keys at once, got %d", usage, OBJECT_LIST, n);
+    struct str *keys = lua_newuserdata(L, ((size_t)n + 1) * sizeof *keys);
+    for (int i = 0; i < n; i++) {
+        lua_rawgeti(L, 1, i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            args_error(L, "%s: keys[%d] must be a string, got %s", usage, i + 1,
+                       luaL_typename(L, -1));
+        keys[i].p = lua_tolstring(L, -1, &keys[i].n);
+        lua_pop(L, 1);
+    }
+    return ask(L, "app.objects:delete_many",
+               &(struct object_call){.op = OBJECT_DELETE_MANY, .keys = keys, .key_count = n});
+}
+
+/*** key, put, expires, type, max_bytes, name, shown
+ * @return string|nil url, string? message, string? code */
+static int l_presign(lua_State *L)
+{
+    static const char usage[] = "app.objects:presign(key, [options])";
+    struct err err = {0};
+    struct object_presign p = {.plugin = vm_plugin(vm_of(L)),
+                               .key = args_string(L, 1, usage, "key"),
+                               .put = lua_toboolean(L, 2),
+                               .expires_s = args_integer(L, 3, 1, 604800, usage, "expires"),
+                               .type = args_opt_string(L, 4, STR(""), usage, "content_type"),
+                               .max_bytes =
+                                   args_integer(L, 5, 0, INT64_C(1) << 53, usage, "max_bytes"),
+                               .name = args_opt_string(L, 6, STR(""), usage, "name"),
+                               .shown = lua_toboolean(L, 7)};
+    struct buf *url = vm_scratch(vm_of(L));
+    if (!object_presign(objects_of(L, "app.objects:presign"), &p, url, &err))
+        return push_error(L, &err);
+    lua_pushlstring(L, url->p, url->n);
+    return 1;
+}
+
+/*** (waits) prefix, after, limit, delimiter
  * @return table[]|nil infos, boolean|string more_or_message, string? code */
 static int l_list(lua_State *L)
 {
@@ -173,7 +241,8 @@ static int l_list(lua_State *L)
         &(struct object_call){.op = OBJECT_LIST_KEYS,
                               .key = args_opt_string(L, 1, STR(""), usage, "prefix"),
                               .after = args_opt_string(L, 2, STR(""), usage, "after"),
-                              .limit = (int)args_integer(L, 3, 1, OBJECT_LIST, usage, "limit")});
+                              .limit = (int)args_integer(L, 3, 1, OBJECT_LIST, usage, "limit"),
+                              .delimiter = args_opt_string(L, 4, STR(""), usage, "delimiter")});
 }
 
 int bind_objects(lua_State *L)
@@ -182,7 +251,9 @@ int bind_objects(lua_State *L)
                                          {"get", l_get},
                                          {"stat", l_stat},
                                          {"delete", l_delete},
+                                         {"delete_many", l_delete_many},
                                          {"list", l_list},
+                                         {"presign", l_presign},
                                          {"writer", objects_writer},
                                          {"reader", objects_reader},
                                          {NULL, NULL}};

@@ -67,7 +67,8 @@ struct fetch_options {
      * another attempt (redirects, retries) are not the caller's to see. */
     fetch_head_fn *on_head; /* may be NULL */
     fetch_body_fn *on_body;
-    bool exact; /* the path as it is written ("/a/../b"), the body as it is sent */
+    bool repeatable; /* 500 and broken answers are tried again, too */
+    bool exact;      /* the path as it is written ("/a/../b"), the body as it is sent */
 };
 
 /* What came of it; borrowed until done returns. */

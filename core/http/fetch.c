@@ -201,6 +201,8 @@ static bool may_retry(const struct http_fetch *fetch, const struct fetch_result 
     bool worth = result->code == FETCH_DNS || result->code == FETCH_CONNECT ||
                  (result->code == FETCH_OK &&
                   (result->status == 429 || (result->status >= 502 && result->status <= 504)));
+    worth = worth || (fetch->repeatable && (result->code == FETCH_PROTOCOL ||
+                                            (result->code == FETCH_OK && result->status == 500)));
     return worth && fetch->retries_left > 0 && clock_ns() + fetch->retry_after_ns < fetch->deadline;
 }
 
@@ -318,6 +320,7 @@ struct http_fetch *http_fetch(struct http_client *client, const struct fetch_opt
     fetch->redirects_left = o->redirects;
     fetch->retries_left = o->retries;
     fetch->backoff_ns = o->backoff_ns;
+    fetch->repeatable = o->repeatable;
     fetch->exact = o->exact;
     fetch->retry.fire = on_retry;
     fetch_stream_init(fetch, o);

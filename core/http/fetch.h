@@ -33,7 +33,7 @@ struct http_fetch {
     struct allow_list allow;
     int64_t deadline, max_bytes, backoff_ns, started;
     int redirects_left, retries_left, attempts;
-    bool exact;
+    bool repeatable, exact;
     /* the attempt under way */
     CURLU *target; /* url, parsed */
     CURL *easy;

@@ -102,6 +102,11 @@ struct stream_events {
 };
 void stream_start(struct http_request *r, int status, struct str content_type,
                   const struct stream_events *events, void *arg);
+/* Before stream_start: exactly so many bytes will be written. */
+void stream_length(struct http_request *r, int64_t bytes);
+/* The rest will not come: the client is told by the end of its connection (or of its stream).
+ * Neither event is called any more. */
+void stream_abort(struct http_request *r);
 enum stream_result stream_write(struct http_request *r, struct str bytes); /* copied */
 /* A comment line every 15 s keeps an event stream alive through proxies. */
 void stream_heartbeat(struct http_request *r, struct str bytes, int64_t every_ns);

@@ -135,6 +135,22 @@ void stream_heartbeat(struct http_request *r, struct str bytes, int64_t every_ns
     stream->beat_every_ns = every_ns;
 }
 
+void stream_length(struct http_request *r, int64_t bytes)
+{
+    r->req->res.content_length = (size_t)bytes;
+}
+
+void stream_abort(struct http_request *r)
+{
+    struct http_stream *stream = r->stream;
+    if (!stream || stream->closing || stream->broken)
+        return;
+    stream->events = (struct stream_events){NULL, NULL};
+    list_remove(&stream->due);
+    r->req->http1_is_persistent = 0;
+    stream_break(r);
+}
+
 void stream_close(struct http_request *r)
 {
     struct http_stream *stream = r->stream;

@@ -156,6 +156,9 @@ static void run(struct objects *store, struct object_call *call)
     case OBJECT_DELETE:
         directory_delete(d, call);
         break;
+    case OBJECT_DELETE_MANY:
+        directory_delete_many(d, call);
+        break;
     default:
         directory_read(d, call);
     }
@@ -169,6 +172,7 @@ static const struct objects_driver driver = {
     .upload_end = directory_upload_end,
     .download_begin = directory_download_begin,
     .download_next = directory_download_next,
+    .download_part = directory_download_part,
     .download_close = directory_download_close,
     .close = directory_close,
 };

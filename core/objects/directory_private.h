@@ -27,6 +27,7 @@ void directory_tidy(struct directory *d, const char *place, const char *gone);
 /* directory_write.c */
 void directory_put(struct directory *d, struct object_call *call);
 void directory_delete(struct directory *d, struct object_call *call);
+void directory_delete_many(struct directory *d, struct object_call *call);
 void directory_upload_begin(struct object_upload *u);
 void directory_upload_write(struct object_upload *u, struct str bytes);
 void directory_upload_end(struct object_upload *u);
@@ -35,4 +36,5 @@ void directory_upload_end(struct object_upload *u);
 void directory_read(struct directory *d, struct object_call *call);
 void directory_download_begin(struct object_download *d);
 void directory_download_next(struct object_download *d);
+void directory_download_part(struct object_download *d, int64_t from, int64_t n);
 void directory_download_close(struct object_download *d);

@@ -148,8 +148,48 @@ static void point_items(struct object_call *c)
 /* The least text behind all that begin with the prefix, in bytes; UTF-8 has no 0xff. */
 static void prefix_end(struct str prefix, struct buf *out)
 {
+    buf_clear(out);
     buf_add_str(out, prefix);
     buf_add_char(out, (char)0xff);
+}
+
+/* The part of a key up to the first delimiter behind the prefix; empty: there is none. */
+static struct str folded(struct str key, struct str prefix, struct str delimiter)
+{
+    const char *at =
+        delimiter.n ? memmem(key.p + prefix.n, key.n - prefix.n, delimiter.p, delimiter.n) : NULL;
+    return at ? str_n(key.p, (size_t)(at - key.p) + delimiter.n) : STR("");
+}
+
+static void add_prefix(struct object_call *c, struct str prefix)
+{
+    struct object_info *item = &c->items[c->count++];
+    item->is_prefix = true;
+    item->key.n = prefix.n;
+    buf_add_str(&c->text, prefix);
+}
+
+/* Rows from behind `after` on; a prefix that was found is stepped over as a whole. */
+static int list_rows(struct sqlite_conn *conn, sqlite3_stmt *s, struct object_call *c, int limit,
+                     struct buf *after, struct err *err)
+{
+    int rc;
+    sqlite3_bind_text(s, 3, after->n ? after->p : "", (int)after->n, SQLITE_TRANSIENT);
+    while ((rc = sqlite_step(conn, s, err)) == SQLITE_ROW && c->count < limit) {
+        struct str key = {(const char *)sqlite3_column_text(s, 4),
+                          (size_t)sqlite3_column_bytes(s, 4)};
+        struct str part = folded(key, c->key, c->delimiter);
+        if (!part.n) {
+            add_item(c, s);
+            continue;
+        }
+        add_prefix(c, part);
+        prefix_end(part, after);
+        sqlite3_reset(s);
+        sqlite3_bind_text(s, 3, after->p, (int)after->n, SQLITE_TRANSIENT);
+    }
+    sqlite3_reset(s);
+    return rc;
 }
 
 static bool list(struct sqlite_conn *conn, struct look *l, struct err *err)
@@ -163,22 +203,23 @@ static bool list(struct sqlite_conn *conn, struct look *l, struct err *err)
         err);
     if (!s)
         return false;
-    struct buf end = {0};
+    struct buf end = {0}, after = {0};
     prefix_end(c->key, &end);
+    if (object_after_is_prefix(c))
+        prefix_end(c->after, &after);
+    else
+        buf_add_str(&after, c->after);
     sqlite3_bind_text(s, 1, c->plugin, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 2, c->key.n ? c->key.p : "", (int)c->key.n, SQLITE_STATIC);
-    sqlite3_bind_text(s, 3, c->after.n ? c->after.p : "", (int)c->after.n, SQLITE_STATIC);
     sqlite3_bind_text(s, 4, end.p, (int)end.n, SQLITE_STATIC);
     sqlite3_bind_int(s, 5, limit + 1);
     c->items = mem_zero((size_t)limit, sizeof *c->items);
     c->count = 0;
     buf_clear(&c->text);
-    int rc;
-    while ((rc = sqlite_step(conn, s, err)) == SQLITE_ROW && c->count < limit)
-        add_item(c, s);
+    int rc = list_rows(conn, s, c, limit, &after, err);
     c->more = rc == SQLITE_ROW;
-    sqlite3_reset(s);
     buf_free(&end);
+    buf_free(&after);
     point_items(c);
     return rc == SQLITE_ROW || rc == SQLITE_DONE;
 }
@@ -309,6 +350,14 @@ void directory_download_next(struct object_download *d)
     dl->job.work = read_chunk;
     dl->job.done = got_chunk;
     pool_submit(dl->dir->pool, &dl->job, NULL);
+}
+
+void directory_download_part(struct object_download *d, int64_t from, int64_t n)
+{
+    struct download *dl = d->state;
+    dl->at = from;
+    dl->left = n;
+    dl->whole = n == d->info.size;
 }
 
 void directory_download_close(struct object_download *d)

@@ -186,6 +186,61 @@ void directory_delete(struct directory *d, struct object_call *call)
     record(&c->record);
 }
 
+/* -- many at once: one transaction -- */
+
+struct purge {
+    struct sqlite_write write; /* first */
+    struct directory *dir;
+    struct object_call *call;
+    char (*gone)[BLOB_ID_BYTES];
+    int gone_count;
+};
+
+static bool purge_work(struct sqlite_conn *conn, struct sqlite_write *w)
+{
+    struct purge *p = (struct purge *)(void *)w;
+    const struct object_call *c = p->call;
+    struct record r = {.plugin = str_c(c->plugin)};
+    p->gone_count = 0; /* it may be asked to do it again */
+    for (int i = 0; i < c->key_count; i++) {
+        r.key = c->keys[i];
+        if (!find_old(conn, &r, &w->err))
+            return false;
+        if (!*r.old)
+            continue;
+        if (!write_row(conn, &r, &w->err) || !note_gone(conn, &r, &w->err))
+            return false;
+        memcpy(p->gone[p->gone_count++], r.old, BLOB_ID_BYTES);
+    }
+    return true;
+}
+
+static void purge_done(struct sqlite_write *w)
+{
+    struct purge *p = (struct purge *)(void *)w;
+    struct directory *d = p->dir;
+    for (int i = 0; i < p->gone_count && !w->err.code; i++)
+        directory_tidy(d, "", p->gone[i]);
+    p->call->err = w->err;
+    p->call->count = p->call->key_count;
+    object_answer(p->call);
+    mem_free(p->gone);
+    mem_free(p);
+    directory_over(d);
+}
+
+void directory_delete_many(struct directory *d, struct object_call *call)
+{
+    struct purge *p = mem_zero(1, sizeof *p);
+    directory_begin(d);
+    p->dir = d;
+    p->call = call;
+    p->gone = mem_zero((size_t)call->key_count + 1, sizeof *p->gone);
+    p->write.work = purge_work;
+    p->write.done = purge_done;
+    sqlite_write(d->db, &p->write, NULL);
+}
+
 /* -- uploads -- */
 
 struct upload {

@@ -1,6 +1,11 @@
 #include "objects/object.h"
 
+#include <sodium.h>
+#include <string.h>
+
+#include "base/clock.h"
 #include "base/mem.h"
+#include "objects/ticket.h"
 
 bool object_key_check(struct str key, struct err *err)
 {
@@ -24,11 +29,25 @@ bool object_type_check(struct str type, struct err *err)
     return true;
 }
 
+static bool check_keys(const struct object_call *c, struct err *err)
+{
+    if (c->key_count > OBJECT_LIST)
+        return err_set(err, ERR_LIMIT, "at most %d keys at once, not %d", OBJECT_LIST,
+                       c->key_count);
+    for (int i = 0; i < c->key_count; i++)
+        if (!object_key_check(c->keys[i], err))
+            return false;
+    return true;
+}
+
 static bool check(const struct object_call *c, struct err *err)
 {
     if (c->op == OBJECT_LIST_KEYS)
         return (c->key.n == 0 || object_key_check(c->key, err)) &&
-               (c->after.n == 0 || object_key_check(c->after, err));
+               (c->after.n == 0 || object_key_check(c->after, err)) &&
+               (c->delimiter.n == 0 || object_key_check(c->delimiter, err));
+    if (c->op == OBJECT_DELETE_MANY)
+        return check_keys(c, err);
     if (!object_key_check(c->key, err) || !object_type_check(c->type, err))
         return false;
     if (c->op == OBJECT_PUT && c->body.n > OBJECT_BODY_BYTES)
@@ -37,6 +56,13 @@ static bool check(const struct object_call *c, struct err *err)
                        OBJECT_BODY_BYTES, c->body.n);
     return c->op != OBJECT_GET || (c->from >= 0 && c->n >= 0) ||
            err_set(err, ERR_INVALID, "from and n are not negative");
+}
+
+bool object_after_is_prefix(const struct object_call *c)
+{
+    size_t n = c->delimiter.n;
+    return n && c->after.n >= c->key.n + n && str_starts(c->after, c->key) &&
+           memcmp(c->after.p + c->after.n - n, c->delimiter.p, n) == 0;
 }
 
 void object_run(struct objects *store, struct object_call *call, struct lane *lane)
@@ -194,8 +220,66 @@ void object_download_close(struct object_download *d)
         download_finish(d);
 }
 
+void object_download_part(struct object_download *d, int64_t from, int64_t n)
+{
+    invariant(!d->busy && !d->closing && !d->err.code);
+    d->store->driver->download_part(d, from, n);
+}
+
+/* -- URLs -- */
+
+static bool check_presign(const struct object_presign *p, struct err *err)
+{
+    if (!object_key_check(p->key, err) || !object_type_check(p->type, err))
+        return false;
+    if (p->expires_s < 1 || p->expires_s > TICKET_SECONDS)
+        return err_set(err, ERR_INVALID, "expires is 1 to %d seconds", TICKET_SECONDS);
+    if (p->name.n > TICKET_NAME_BYTES)
+        return err_set(err, ERR_LIMIT, "name has at most %d bytes", TICKET_NAME_BYTES);
+    return p->name.n == 0 || object_key_check(p->name, err);
+}
+
+bool object_presign(struct objects *store, const struct object_presign *p, struct buf *out,
+                    struct err *err)
+{
+    if (!check_presign(p, err))
+        return false;
+    if (store->driver->presign && store->driver->presign(store, p, out))
+        return true;
+    buf_add_c(out, store->public_url ? store->public_url : "");
+    ticket_write(out,
+                 &(struct ticket){.plugin = str_c(p->plugin),
+                                  .key = p->key,
+                                  .type = p->type,
+                                  .name = p->name,
+                                  .expires = clock_wall_ns() / NS_PER_SECOND + p->expires_s,
+                                  .max = p->max_bytes,
+                                  .put = p->put,
+                                  .shown = p->shown},
+                 store->ticket_key);
+    return true;
+}
+
+void object_derive_key(unsigned char key[OBJECT_TICKET_KEY_BYTES], struct str secret)
+{
+    static const char label[] = "maru objects";
+    crypto_auth_hmacsha256_state state;
+    crypto_auth_hmacsha256_init(&state, (const unsigned char *)secret.p, secret.n);
+    crypto_auth_hmacsha256_update(&state, (const unsigned char *)label, sizeof label - 1);
+    crypto_auth_hmacsha256_final(&state, key);
+}
+
+void objects_set_tickets(struct objects *store, const unsigned char *key, const char *url)
+{
+    memcpy(store->ticket_key, key, sizeof store->ticket_key);
+    mem_free(store->public_url);
+    store->public_url = mem_strdup(url);
+}
+
 void objects_close(struct objects *store)
 {
+    if (store)
+        mem_free(store->public_url);
     if (store)
         store->driver->close(store);
 }

@@ -36,9 +36,17 @@ struct object_info {
     struct str key, type;         /* OBJECT_LIST: in call->out; else the caller's key, call->out */
     int64_t size, at;             /* bytes; wall, ns: when it was put */
     char etag[OBJECT_ETAG_BYTES]; /* changes with the bytes; hex */
+    bool is_prefix;               /* OBJECT_LIST: key stands for all that begin with it */
 };
 
-enum object_op { OBJECT_PUT, OBJECT_GET, OBJECT_STAT, OBJECT_DELETE, OBJECT_LIST_KEYS };
+enum object_op {
+    OBJECT_PUT,
+    OBJECT_GET,
+    OBJECT_STAT,
+    OBJECT_DELETE,
+    OBJECT_DELETE_MANY,
+    OBJECT_LIST_KEYS
+};
 
 struct object_call {
     struct lane_message message; /* private, first */
@@ -50,7 +58,10 @@ struct object_call {
     struct str type;                        /* PUT: media type; empty = application/octet-stream */
     bool if_absent;                         /* PUT: ERR_EXISTS when the key is there */
     int64_t from, n;                        /* GET: a part of it, n = 0: up to its end */
-    struct str after;                       /* LIST_KEYS: keys behind this one */
+    struct str after;                       /* LIST_KEYS: behind this key, or this prefix */
+    struct str delimiter;                   /* LIST_KEYS: "/", or empty: see is_prefix */
+    const struct str *keys;                 /* DELETE_MANY: what is not there is no error */
+    int key_count;                          /* DELETE_MANY: at most OBJECT_LIST */
     int limit;                              /* LIST_KEYS; 0 = OBJECT_LIST */
     void (*done)(struct object_call *call); /* lane; the call is its owner's again */
     /* result; the owner frees by object_call_free() */
@@ -59,7 +70,7 @@ struct object_call {
     struct buf out;          /* GET: the bytes */
     struct buf text;         /* what info and items point into */
     struct object_info *items;
-    int count;
+    int count; /* LIST_KEYS: of items; DELETE_MANY: of keys */
     bool more; /* LIST_KEYS: there are others behind the last one */
     /* private */
     struct lane *lane;
@@ -114,7 +125,24 @@ struct object_download {
 };
 void object_download_begin(struct objects *store, struct object_download *d, struct lane *lane);
 void object_download_next(struct object_download *d);
+/* Only this part of it is read; n > 0, within its size.  Behind the first got, before any next. */
+void object_download_part(struct object_download *d, int64_t from, int64_t n);
 void object_download_close(struct object_download *d);
+
+/* A URL for somebody who is not a plugin. */
+struct object_presign {
+    const char *plugin;
+    struct str key;
+    bool put;
+    int64_t expires_s; /* from now on: 1 … 604800 */
+    struct str type;   /* PUT: it has to be of this type; or empty */
+    int64_t max_bytes; /* PUT; 0: no other bound than the server's */
+    struct str name;   /* GET: what the file is to be called; or empty */
+    bool shown;        /* GET: not kept as a file, where its type is harmless */
+};
+/* Appends it.  Does not ask whether the key is there.  False with *err. */
+bool object_presign(struct objects *store, const struct object_presign *p, struct buf *out,
+                    struct err *err);
 
 /* False with *err ERR_INVALID or ERR_LIMIT. */
 bool object_key_check(struct str key, struct err *err);
@@ -129,15 +157,27 @@ struct objects_driver {
     void (*upload_end)(struct object_upload *u); /* u->commit tells; nothing is under way */
     void (*download_begin)(struct object_download *d);
     void (*download_next)(struct object_download *d);
+    void (*download_part)(struct object_download *d, int64_t from, int64_t n);
     void (*download_close)(struct object_download *d); /* nothing is under way */
+    /* A URL of its server's own; NULL, or false: the host answers for it (public.h). */
+    bool (*presign)(struct objects *store, const struct object_presign *p, struct buf *out);
     void (*close)(struct objects *store);
 };
+enum { OBJECT_TICKET_KEY_BYTES = 32 };
 struct objects {
     const struct objects_driver *driver;
+    char *public_url;                                  /* before "/objects/…", or "" */
+    unsigned char ticket_key[OBJECT_TICKET_KEY_BYTES]; /* of URLs that the host answers for */
 };
+/* For drivers: LIST_KEYS goes on behind a prefix, all of whose keys were told of by it. */
+bool object_after_is_prefix(const struct object_call *call);
 /* For drivers: on the lane, by way of its message. */
 void object_answer(struct object_call *call);
 void object_upload_answer(struct object_upload *u);     /* ready, or ended */
 void object_download_answer(struct object_download *d); /* got, or closed */
 
+/* The key of tickets that follows from another secret. */
+void object_derive_key(unsigned char key[OBJECT_TICKET_KEY_BYTES], struct str secret);
+/* For who opened it, before any call: url (copied) stands before the host's own URLs. */
+void objects_set_tickets(struct objects *store, const unsigned char *key, const char *url);
 void objects_close(struct objects *store); /* NULL is fine */

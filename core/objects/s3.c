@@ -9,6 +9,8 @@ static void s3_close(struct objects *store)
 {
     struct s3 *s3 = (struct s3 *)store;
     s3_cancel_all(s3);
+    s3_sweep_free(s3);
+    driver_health_unregister(s3->health);
     pthread_cond_destroy(&s3->quiet);
     pthread_mutex_destroy(&s3->lock);
     mem_free(s3->origin);
@@ -30,6 +32,8 @@ static const struct objects_driver driver = {
     .upload_end = s3_upload_end,
     .download_begin = s3_download_begin,
     .download_next = s3_download_next,
+    .download_part = s3_download_part,
+    .presign = s3_presign,
     .download_close = s3_download_close,
     .close = s3_close,
 };
@@ -94,5 +98,9 @@ struct objects *s3_open(const struct s3_options *o, struct err *err)
     s3->secret = mem_strdup(o->secret);
     s3->token = mem_strdup(o->token ? o->token : "");
     s3->clients = o->clients;
+    s3->timeout_ns = o->timeout_ns;
+    s3->upload_ttl_ns = o->upload_ttl_ns;
+    s3->health = driver_health_register("objects", "s3", false);
+    driver_health_address(s3->health, s3->origin);
     return &s3->objects;
 }

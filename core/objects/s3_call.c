@@ -1,6 +1,4 @@
 /* s3_call.c -- whole objects. */
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/mem.h"
 #include "objects/s3_private.h"
@@ -15,8 +13,7 @@ static void ask(struct object_call *c, const struct s3_request *r, s3_done_fn *d
     s3_send(store_of(c), c->lane, r, done, c);
 }
 
-/* The names of keys and not of requests are what a plugin's author knows. */
-static void fail(struct object_call *c, const struct s3_answer *a)
+void s3_call_failed(struct object_call *c, const struct s3_answer *a)
 {
     c->err = a->err;
     if (a->err.code == ERR_NOT_FOUND)
@@ -47,7 +44,7 @@ static void on_free_key(void *arg, const struct s3_answer *a)
         return;
     }
     struct s3_answer exists = {.err.code = ERR_EXISTS};
-    fail(c, a->err.code ? a : &exists);
+    s3_call_failed(c, a->err.code ? a : &exists);
 }
 
 static void on_put(void *arg, const struct s3_answer *a)
@@ -59,7 +56,7 @@ static void on_put(void *arg, const struct s3_answer *a)
         return;
     }
     if (a->err.code) {
-        fail(c, a);
+        s3_call_failed(c, a);
         return;
     }
     s3_read_info(a, &c->info);
@@ -85,7 +82,7 @@ static void on_get(void *arg, const struct s3_answer *a)
 {
     struct object_call *c = arg;
     if (a->err.code) {
-        fail(c, a);
+        s3_call_failed(c, a);
         return;
     }
     take_type(c, a);
@@ -112,7 +109,7 @@ static void on_stat(void *arg, const struct s3_answer *a)
 {
     struct object_call *c = arg;
     if (a->err.code) {
-        fail(c, a);
+        s3_call_failed(c, a);
         return;
     }
     take_type(c, a);
@@ -131,82 +128,16 @@ static void on_found(void *arg, const struct s3_answer *a)
 {
     struct object_call *c = arg;
     if (a->err.code)
-        fail(c, a);
+        s3_call_failed(c, a);
     else
         ask(c, &(struct s3_request){.method = "DELETE", .plugin = c->plugin, .key = c->key},
             on_deleted);
 }
 
-/* -- list -- */
-
-/* Texts are offsets until all are there, since the buffer moves. */
-static bool add_item(struct object_call *c, struct str contents)
-{
-    struct object_info *item = &c->items[c->count];
-    struct buf key = {0}, etag = {0};
-    size_t plugin = strlen(c->plugin) + 1;
-    bool ok = url_decode(&key, xml_find(contents, "Key")) && key.n > plugin;
-    if (ok) {
-        item->key.n = key.n - plugin;
-        buf_add(&c->text, key.p + plugin, item->key.n);
-        xml_decode(&etag, xml_find(contents, "ETag"));
-        struct str tag = buf_str(&etag);
-        if (tag.n >= 2 && tag.p[0] == '"')
-            tag = str_n(tag.p + 1, tag.n - 2);
-        snprintf(item->etag, sizeof item->etag, "%.*s", (int)tag.n, tag.p ? tag.p : "");
-        struct str size = xml_find(contents, "Size");
-        item->size = size.n ? strtoll(size.p, NULL, 10) : 0;
-        item->at = xml_time(xml_find(contents, "LastModified"));
-        c->count++;
-    }
-    buf_free(&key);
-    buf_free(&etag);
-    return ok;
-}
-
-static void on_list(void *arg, const struct s3_answer *a)
-{
-    struct object_call *c = arg;
-    if (a->err.code) {
-        fail(c, a);
-        return;
-    }
-    struct str rest = a->body, contents;
-    int limit = c->limit > 0 && c->limit < OBJECT_LIST ? c->limit : OBJECT_LIST;
-    c->items = mem_zero((size_t)limit, sizeof *c->items);
-    while (c->count < limit && xml_next(&rest, "Contents", &contents))
-        add_item(c, contents);
-    const char *p = c->text.p;
-    for (int i = 0; i < c->count; p += c->items[i++].key.n)
-        c->items[i].key.p = p;
-    c->more = str_eq_c(xml_find(a->body, "IsTruncated"), "true");
-    object_answer(c);
-}
-
-static void list(struct object_call *c)
-{
-    struct s3_request r = {.method = "GET", .max_bytes = 16 << 20};
-    char limit[16];
-    struct buf prefix = {0}, after = {0};
-    buf_printf(&prefix, "%s/%.*s", c->plugin, (int)c->key.n, c->key.p ? c->key.p : "");
-    buf_printf(&after, "%s/%.*s", c->plugin, (int)c->after.n, c->after.p ? c->after.p : "");
-    snprintf(limit, sizeof limit, "%d",
-             c->limit > 0 && c->limit < OBJECT_LIST ? c->limit : OBJECT_LIST);
-    s3_query(&r, "encoding-type", STR("url")); /* XML cannot carry every key */
-    s3_query(&r, "list-type", STR("2"));
-    s3_query(&r, "max-keys", str_c(limit));
-    s3_query(&r, "prefix", buf_str(&prefix));
-    if (c->after.n)
-        s3_query(&r, "start-after", buf_str(&after));
-    ask(c, &r, on_list);
-    buf_free(&prefix);
-    buf_free(&after);
-}
-
 void s3_run(struct objects *store, struct object_call *call)
 {
     struct s3_request head = {.method = "HEAD", .plugin = call->plugin, .key = call->key};
-    (void)store;
+    s3_sweep((struct s3 *)store, call->lane, call->plugin);
     switch (call->op) {
     case OBJECT_PUT:
         put(call, call->if_absent);
@@ -220,8 +151,11 @@ void s3_run(struct objects *store, struct object_call *call)
     case OBJECT_DELETE:
         ask(call, &head, on_found);
         break;
+    case OBJECT_DELETE_MANY:
+        s3_delete_many(call);
+        break;
     case OBJECT_LIST_KEYS:
-        list(call);
+        s3_list(call);
         break;
     }
 }

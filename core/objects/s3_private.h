@@ -7,11 +7,11 @@
 #include "http/client.h"
 #include "objects/s3.h"
 #include "objects/sigv4.h"
+#include "observe/drivers.h"
 
 enum {
     S3_PAIRS = 8,
     S3_LANES = 1024,
-    S3_TIMEOUT_SECONDS = 60, /* of one request, with its retries */
     S3_RETRIES = 4,
     S3_PART_BYTES = 8 << 20,  /* of an upload, the least that S3 takes is 5 MiB … */
     S3_PARTS = 10000,         /* … and so many at most: they grow on the way */
@@ -32,6 +32,9 @@ struct s3 {
     /* lanes that have been seen; each list is its lane's own */
     struct lane *lanes[S3_LANES]; /* under lock */
     struct list requests[S3_LANES];
+    int64_t timeout_ns, upload_ttl_ns;
+    struct driver_health *health;
+    struct swept *swept; /* under lock */
 };
 
 /* One request.  What it points at is borrowed while s3_send() runs, but for `arg`. */
@@ -65,6 +68,7 @@ void s3_query(struct s3_request *r, const char *name, struct str value);
 void s3_add_header(struct s3_request *r, const char *name, struct str value);
 void s3_begin(struct s3 *s3); /* pairs around what close waits for */
 void s3_over(struct s3 *s3);
+bool s3_presign(struct objects *store, const struct object_presign *p, struct buf *out);
 void s3_cancel_all(struct s3 *s3); /* and waits; no new ones */
 /* Size, etag and time of an object as its headers say. */
 void s3_read_info(const struct s3_answer *answer, struct object_info *info);
@@ -73,14 +77,23 @@ void s3_read_info(const struct s3_answer *answer, struct object_info *info);
 struct str xml_find(struct str xml, const char *element); /* the first one's inside */
 bool xml_next(struct str *xml, const char *element, struct str *inside); /* and what follows it */
 void xml_decode(struct buf *out, struct str text);                       /* &amp; &#x41; … */
-bool url_decode(struct buf *out, struct str text);                       /* %41; false: no UTF-8 */
+void xml_encode(struct buf *out, struct str text);
+bool url_decode(struct buf *out, struct str text); /* %41; false: no UTF-8 */
 int64_t xml_time(struct str text); /* 2024-01-31T12:00:00.000Z: wall, ns; 0 = none */
 
-/* s3_call.c, s3_stream.c */
+/* s3_call.c, s3_list.c, s3_stream.c.  The names of keys and not of requests are what a plugin's
+ * author knows: s3_call_failed() answers with them. */
+void s3_call_failed(struct object_call *c, const struct s3_answer *a);
+void s3_list(struct object_call *c);
+void s3_delete_many(struct object_call *c);
+/* s3_sweep.c */
+void s3_sweep(struct s3 *s3, struct lane *lane, const char *plugin);
+void s3_sweep_free(struct s3 *s3);
 void s3_run(struct objects *store, struct object_call *call);
 void s3_upload_begin(struct object_upload *u);
 void s3_upload_write(struct object_upload *u, struct str bytes);
 void s3_upload_end(struct object_upload *u);
 void s3_download_begin(struct object_download *d);
 void s3_download_next(struct object_download *d);
+void s3_download_part(struct object_download *d, int64_t from, int64_t n);
 void s3_download_close(struct object_download *d);

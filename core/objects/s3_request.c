@@ -5,8 +5,10 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "http/validate.h"
 #include "loop/lane.h"
 #include "objects/s3_private.h"
+#include "observe/log.h"
 
 enum { ANSWER_BYTES = 1 << 20 };
 
@@ -103,6 +105,20 @@ static enum err_code code_of(int status, struct str code)
     }
 }
 
+static void explain_skew(struct s3_answer *a)
+{
+    int64_t theirs = http_date_parse(s3_header(a, "date"));
+    int64_t off = clock_wall_ns() / NS_PER_SECOND - theirs;
+    char by[48] = "";
+    if (theirs >= 0)
+        snprintf(by, sizeof by, " by %lld s %s", (long long)(off < 0 ? -off : off),
+                 off < 0 ? "behind" : "ahead");
+    err_set(&a->err, ERR_FORBIDDEN,
+            "S3 refuses signatures of this machine because its clock is off%s: have it follow "
+            "NTP",
+            by);
+}
+
 /* Some answers say 200 and fail in their body. */
 static void judge(const struct sent *s, struct s3_answer *a)
 {
@@ -116,6 +132,20 @@ static void judge(const struct sent *s, struct s3_answer *a)
             "S3 answered %d%s%.*s to %.300s%s%.*s", a->status, a->code.n ? " " : "", (int)a->code.n,
             a->code.p, s->what, message.n ? ": " : "", (int)(message.n < 200 ? message.n : 200),
             message.p);
+    if (str_eq_c(a->code, "RequestTimeTooSkewed"))
+        explain_skew(a);
+}
+
+/* What a server says of one object is no fault of the server. */
+static void tell_health(const struct s3 *s3, const struct s3_answer *a)
+{
+    bool down = a->status == 0 || a->status >= 500 || a->status == 403 || a->status == 401 ||
+                str_eq_c(a->code, "NoSuchBucket");
+    if (a->err.code == ERR_CLOSED || a->err.code == ERR_LIMIT)
+        return;
+    if (down ? driver_health_down(s3->health, &a->err) : driver_health_up(s3->health))
+        (down ? log_warn : log_info)("objects", "S3 %s%.400s", down ? "fails: " : "answers again",
+                                     down ? a->err.message : "");
 }
 
 static void sent_free(struct sent *s)
@@ -146,6 +176,7 @@ static void on_result(void *arg, const struct fetch_result *result)
         judge(s, &a);
     } else
         err_set(&a.err, fetch_error(result->code), "%.300s: %s", s->what, result->message);
+    tell_health(s->s3, &a);
     s->done(s->arg, &a);
     sent_free(s);
 }
@@ -246,10 +277,11 @@ static bool fetch(struct s3 *s3, struct lane *lane, struct sent *s, const struct
                                            .headers = headers,
                                            .header_count = n,
                                            .allow = {entries, 1},
-                                           .timeout_ns = S3_TIMEOUT_SECONDS * NS_PER_SECOND,
+                                           .timeout_ns = s3->timeout_ns,
                                            .max_bytes = r->max_bytes ? r->max_bytes : ANSWER_BYTES,
                                            .retries = S3_RETRIES,
                                            .backoff_ns = 100 * NS_PER_MS,
+                                           .repeatable = strcmp(r->method, "POST") != 0,
                                            .exact = true},
                    on_result, s, err);
     buf_free(&g.path);

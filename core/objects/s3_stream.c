@@ -139,6 +139,7 @@ void s3_upload_begin(struct object_upload *u)
     up->part_bytes = S3_PART_BYTES;
     u->state = up;
     s3_begin(up->s3);
+    s3_sweep(up->s3, u->lane, u->plugin);
     object_upload_answer(u);
 }
 
@@ -337,6 +338,13 @@ void s3_download_next(struct object_download *d)
     s3_add_header(&r, "range", str_c(range));
     s3_add_header(&r, "if-match", str_c(etag));
     s3_send(dl->s3, d->lane, &r, on_range, dl);
+}
+
+void s3_download_part(struct object_download *d, int64_t from, int64_t n)
+{
+    struct download *dl = d->state;
+    dl->at = from;
+    dl->end = from + n;
 }
 
 void s3_download_close(struct object_download *d)

@@ -101,6 +101,21 @@ void xml_decode(struct buf *out, struct str text)
     }
 }
 
+void xml_encode(struct buf *out, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c == '&')
+            buf_add_c(out, "&amp;");
+        else if (c == '<')
+            buf_add_c(out, "&lt;");
+        else if (c == '>')
+            buf_add_c(out, "&gt;");
+        else
+            buf_add_char(out, c);
+    }
+}
+
 static int digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'

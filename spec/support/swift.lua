@@ -69,6 +69,7 @@ use = egg:swift#s3api
 s3_acl = false
 location = us-east-1
 check_bucket_owner = false
+storage_domain = localhost
 [filter:tempauth]
 use = egg:swift#tempauth
 user_test_tester = testing .admin
@@ -142,11 +143,11 @@ local function make_bucket(self)
   local token = headers:match("X%-Auth%-Token: (%S+)")
   local storage = headers:match("X%-Storage%-Url: (%S+)")
   if not (token and storage) then
-    return false
+    return false, headers
   end
   local status = server.shell(("curl -s -o /dev/null -w '%%{http_code}' -X PUT -H 'X-Auth-Token: %s' %s/%s")
     :format(token, storage, self.bucket))
-  return status == "201" or status == "202"
+  return status == "201" or status == "202", status
 end
 
 function M.start()
@@ -158,9 +159,12 @@ function M.start()
   self.url = "http://127.0.0.1:" .. self.ports[4]
   configure(self)
   self:again()
-  assert(server.wait_for(function()
-    return make_bucket(self)
-  end, 30), "Swift made no bucket: " .. (server.read_file(self.dir .. "/out") or ""))
+  local made, why
+  server.wait_for(function()
+    made, why = make_bucket(self)
+    return made
+  end, 60)
+  assert(made, ("Swift made no bucket: %s\n%s"):format(why, server.read_file(self.dir .. "/out")))
   return self
 end
 

@@ -498,6 +498,7 @@ function app.series:export(name, options) end
 ---@field n? integer           get, reader: at most so many bytes; 0 or none: up to the end
 ---@field after? string        list: keys behind this one
 ---@field limit? integer       list: 1 to 1000 (default)
+---@field delimiter? string    list: keys that have it behind the prefix are told as one of `prefixes`
 
 ---@class maru.Objects  blobs by key: files, exports, backups. Keys are this plugin's own: text of 1 to 900 bytes, "/" is a
 --- letter like others. An object is whole or not there; what put or close answered for is on disk.
@@ -510,8 +511,16 @@ function app.objects:get(key, options) end
 function app.objects:stat(key) end
 --- (waits) @return true|nil, string?, string?   code: "not_found"
 function app.objects:delete(key) end
---- (waits) By key. options: after, limit. `after` of the answer is where to go on, nil: that was all. @return { objects: maru.ObjectInfo[], after: string? }|nil, string?, string?
+--- (waits) At most 1000 at once; what is not there is no error. @return integer|nil count, string?, string?
+function app.objects:delete_many(keys) end
+--- (waits) By key. options: after, limit, delimiter. `after` of the answer is where to go on, nil: that was all.
+--- @return { objects: maru.ObjectInfo[], prefixes: string[], after: string? }|nil, string?, string?
 function app.objects:list(prefix, options) end
+--- An address with which anybody may GET or PUT this key for a while, in a browser as well. With objects.driver = "s3" it is
+--- S3's own (a PUT with max_bytes is not: S3 cannot bound it), else maru's, from /objects/ or objects.public_url on.
+---@param options? { method: "GET"|"PUT"|nil, expires: integer?, content_type: string?, max_bytes: integer?, name: string?, inline: boolean? }  expires: seconds, 900; PUT: content_type, max_bytes; GET: name of the file, inline: shown where that is harmless
+---@return string|nil url, string? message, string? code
+function app.objects:presign(key, options) end
 --- (waits) Writes piece by piece: writer:write(bytes), then writer:close(). It belongs to its task; what is not closed leaves nothing.
 --- options: type, if_absent. @return maru.ObjectWriter|nil, string?, string?
 function app.objects:writer(key, options) end

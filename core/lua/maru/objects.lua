@@ -15,7 +15,12 @@ local function check_options(options, known, usage)
   return options
 end
 
-local PUT, PART, LIST = { type = true, if_absent = true }, { from = true, n = true }, { after = true, limit = true }
+local PUT, PART = { type = true, if_absent = true }, { from = true, n = true }
+local LIST = { after = true, limit = true, delimiter = true }
+local PRESIGN = {
+  method = true, expires = true, content_type = true, max_bytes = true, name = true, inline = true,
+}
+local METHODS = { GET = true, PUT = true }
 
 return function(raw)
   local objects = {}
@@ -40,14 +45,40 @@ return function(raw)
     return raw.delete(key)
   end
 
-  --- What begins with prefix, by key; after: the key to go on behind, or nil.
+  --- At once; what is not there is no error. The number of keys.
+  function objects:delete_many(keys) -- luacheck: no self
+    return raw.delete_many(keys)
+  end
+
+  --- What begins with prefix, by key; after: where to go on, or nil.
   function objects:list(prefix, options) -- luacheck: no self
     options = check_options(options, LIST, "app.objects:list([prefix], [options])")
-    local list, more, code = raw.list(prefix, options.after, options.limit or 1000)
+    local list, more, code = raw.list(prefix, options.after, options.limit or 1000, options.delimiter)
     if not list then
       return nil, more, code
     end
-    return { objects = list, after = more and list[#list].key or nil }
+    local page = { objects = {}, prefixes = {}, after = more and list[#list] and list[#list].key or nil }
+    for _, info in ipairs(list) do
+      if info.is_prefix then
+        page.prefixes[#page.prefixes + 1] = info.key
+      else
+        info.is_prefix = nil
+        page.objects[#page.objects + 1] = info
+      end
+    end
+    return page
+  end
+
+  --- An address that is good for one key and method for a while, for who is no plugin.
+  function objects:presign(key, options) -- luacheck: no self
+    local usage = "app.objects:presign(key, [options])"
+    options = check_options(options, PRESIGN, usage)
+    local method = options.method or "GET"
+    if not METHODS[method] then
+      error(usage .. ': method is "GET" or "PUT", got ' .. tostring(method), 2)
+    end
+    return raw.presign(key, method == "PUT", options.expires or 900, options.content_type, options.max_bytes or 0,
+      options.name, options.inline == true)
   end
 
   --- Writes an object piece by piece; it is there when close() has answered.
