@@ -12,9 +12,16 @@ bool search_start(struct server *s, struct err *err)
 {
     const struct config *c = s->config;
     struct search_options options = {
-        .driver = config_text(c, "search.driver"),
+        .driver = s->guest ? "fts" : config_text(c, "search.driver"),
         .state_dir = s->state_dir,
         .pool = s->pool,
+        .url = config_text(c, "search.url"),
+        .user = config_text(c, "search.user"),
+        .password = config_text(c, "search.password"),
+        .api_key = config_text(c, "search.api_key"),
+        .ca_file = config_text(c, "search.ca_file"),
+        .prefix = config_text(c, "search.prefix"),
+        .spool_bytes = config_bytes(c, "search.spool"),
         .timeout_ns = config_ns(c, "search.timeout"),
         .lock_wait_ns = server_lock_wait_ns,
         .failed = server_store_failed,

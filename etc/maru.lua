@@ -200,6 +200,27 @@ return {
   -- Where app.search keeps documents: fts (this server's own) or elasticsearch.
   -- ["search.driver"] = "fts",
 
+  -- Elasticsearch: https://host:9200; in the environment MARU_SEARCH_URL.
+  -- ["search.url"] = "",
+
+  -- Who asks there, with search.password.
+  -- ["search.user"] = "",
+
+  -- Password of search.user; in the environment MARU_SEARCH_PASSWORD.
+  -- ["search.password"] = "",
+
+  -- In the place of user and password, as Elasticsearch encodes it; MARU_SEARCH_API_KEY.
+  -- ["search.api_key"] = "",
+
+  -- PEM file of the authority that signed its certificate; empty = the system's.
+  -- ["search.ca_file"] = "",
+
+  -- What aliases there begin with; servers that share indexes have the same.
+  -- ["search.prefix"] = "maru-",
+
+  -- Documents kept on disk while Elasticsearch is away; over it indexing fails.
+  -- ["search.spool"] = "1G",
+
   -- Time of one search.
   -- ["search.timeout"] = "10s",
 

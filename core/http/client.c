@@ -138,6 +138,12 @@ struct http_client *http_client_create(struct lane *lane, struct err *err)
     return client;
 }
 
+void http_client_ca(struct http_client *client, const char *path)
+{
+    mem_free(client->ca_file);
+    client->ca_file = *path ? mem_strdup(path) : NULL;
+}
+
 void http_client_destroy(struct http_client *client)
 {
     if (!client)
@@ -146,6 +152,7 @@ void http_client_destroy(struct http_client *client)
         http_fetch_cancel(list_entry(client->fetches.next, struct http_fetch, in_client));
     curl_multi_cleanup(client->multi);
     timer_stop(client->lane, &client->timer);
+    mem_free(client->ca_file);
     mem_free(client);
 }
 

@@ -86,6 +86,9 @@ struct fetch_result {
 typedef void fetch_done_fn(void *arg, const struct fetch_result *result);
 
 struct http_client *http_client_create(struct lane *lane, struct err *err);
+/* PEM file of the authorities its peers are checked against, in place of the system's; "" = those.
+ */
+void http_client_ca(struct http_client *client, const char *path);
 void http_client_destroy(struct http_client *client); /* cancels what is under way */
 
 /* Starts; done is called once, later, on the lane, unless cancelled before.

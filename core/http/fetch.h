@@ -15,6 +15,7 @@ struct http_client {
     struct timer timer; /* curl's time-out */
     struct list fetches;
     int count;
+    char *ca_file;              /* NULL = the system's authorities */
     struct curl_slist *resolve; /* "host:port:address" that a test puts in the place of DNS */
 };
 

@@ -226,6 +226,8 @@ static void set_bounds(const struct http_client *client, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* a proxy would hide the address */
     curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(easy, CURLOPT_RESOLVE, client->resolve);
+    if (client->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
 }
 
 bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)

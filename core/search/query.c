@@ -86,6 +86,7 @@ static bool make_text(struct parser *p, struct str text, bool prefix, int field,
     node->text = text;
     node->prefix = prefix;
     node->words = words;
+    node->pair = last.pair;
     node->single = last.single;
     node->field = field;
     *out = node;

@@ -36,7 +36,8 @@ struct query_node {
     struct str text;
     bool prefix; /* the last word may go on */
     int words;
-    bool single; /* the last word is one Korean, Chinese or Japanese character alone */
+    bool pair;   /* the last word is a pair of characters */
+    bool single; /* …or one Korean, Chinese or Japanese character alone */
     int field;   /* -1 = any */
     int column;
 };

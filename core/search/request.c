@@ -284,6 +284,7 @@ static bool read_find(struct search_request *r, struct str json, struct err *err
 static bool read_delete(struct search_request *r, struct str json, struct err *err)
 {
     struct str ids = json_pick_get(json, "ids"), filter = json_pick_get(json, "filter");
+    r->visible = true;
     if (ids.n > 0) {
         r->conditions = arena_alloc(r->arena, sizeof *r->conditions);
         return read_condition(r, STR("id"), ids, &r->conditions[r->condition_count++], err);

@@ -281,6 +281,8 @@ struct search *search_create(const struct search_options *options, struct err *e
 {
     if (!strcmp(options->driver, "fts"))
         return fts_create(options, err);
+    if (!strcmp(options->driver, "elasticsearch"))
+        return elastic_create(options, err);
     err_set(err, ERR_INVALID, "search.driver: \"%s\" is neither fts nor elasticsearch",
             options->driver);
     return NULL;

@@ -3,6 +3,7 @@
 --- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, and where it differs on
 --- purpose, each with a reason that the run shows.
 local cjson = require("cjson")
+local elastic = require("spec.support.elastic")
 local server = require("spec.support.server")
 
 local PLUGIN = [==[
@@ -49,6 +50,24 @@ local DRIVERS = {
       return { settings = { "search.driver=fts" }, close = function() end }
     end,
     differs = {},
+  },
+  {
+    name = "elasticsearch",
+    open = function()
+      local standin = elastic.start()
+      return { settings = { "search.driver=elasticsearch", "search.url=" .. standin.url }, close = function()
+        assert.equal("", standin:errors())
+        standin:stop()
+      end }
+    end,
+    differs = {
+      visible = "without visible = true find sees a document up to a second later: Elasticsearch refreshes so often",
+      scores = "both rank by BM25, but over other statistics: what fits equally well may change places",
+      delete = "by an id while it is away answers how many were asked for, by a filter is refused until it is back",
+      documents = "one that Elasticsearch refuses does not hold back the others of its call",
+      ["a character in a phrase"] = "is found alone, but not as a part of a pair",
+      ["a beginning behind other words"] = "stands for the first 200 words that begin so",
+    },
   },
 }
 
