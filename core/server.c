@@ -200,6 +200,7 @@ static void on_plugins_loaded(const struct reload_result *result, void *arg)
         plugins_watch(s);
         supervisor_tell(s, "ready\n");
         series_begin(s);
+        node_begin(s);
         search_begin(s->search);
         return;
     }

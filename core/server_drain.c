@@ -108,6 +108,7 @@ void server_drain(struct server *s)
     watch_stop(s->watch);
     s->watch = NULL;
     timer_stop(s->control, &s->expire);
+    timer_stop(s->control, &s->tell_others);
     cron_stop(s->cron);
     events_stop(s->events);
     s->record_until = clock_ns() + record_ns;

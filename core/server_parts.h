@@ -67,7 +67,8 @@ struct server {
     int64_t drain_until, record_until; /* so long the shared record may still answer */
     int closing;
     struct timer expire;
-    struct timer ask_again; /* the supervisor, for a successor */
+    struct timer tell_others; /* what this node says of itself */
+    struct timer ask_again;   /* the supervisor, for a successor */
     bool working, draining, supervisor_open;
     int exit_code;
 };
@@ -137,6 +138,9 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
 /* server_objects.c */
 bool objects_start(struct server *s, struct err *err);
 void objects_stop(struct server *s);
+
+/* server_node.c: what it says of itself to the others, once it is ready. */
+void node_begin(struct server *s);
 
 /* server_data.c: declared series. */
 bool series_check(struct server *s, const struct set *set, struct err *err);

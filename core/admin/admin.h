@@ -62,6 +62,11 @@ struct admin_parts {
 struct admin *admin_create(struct admin_parts *parts, struct err *err);
 void admin_destroy(struct admin *admin);
 
+/* Appends what this process says of itself to the others that share its queue: a JSON object.
+ * Control lane. */
+struct buf;
+void admin_card(const struct admin *admin, struct buf *out);
+
 /* Borrowed as long as it lives. */
 const struct http_route *admin_routes(const struct admin *admin);
 int admin_route_count(const struct admin *admin);

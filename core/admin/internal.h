@@ -97,6 +97,9 @@ void admin_write_kills(struct json *w, const struct reload *reload, const struct
 void admin_release(struct admin_call *call);
 void admin_push_job(struct admin_call *call);
 
+/* nodes.c */
+void admin_view_nodes(struct admin_call *call);
+
 /* auth.c */
 bool admin_token_load(struct admin *admin, struct err *err);
 bool admin_same_origin(const struct http_request *request);

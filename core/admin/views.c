@@ -378,6 +378,7 @@ const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/schedules/{plugin}/{id}", view_schedule, NULL},
     {"GET", "/admin/v1/logs", view_logs, NULL},
     {"GET", "/admin/v1/drivers", view_drivers, NULL},
+    {"GET", "/admin/v1/nodes", admin_view_nodes, NULL},
     {"GET", "/admin/v1/audit", audit_list, NULL},
     {"GET", "/admin/v1/config", view_config, NULL},
     {NULL, NULL, NULL, NULL},

@@ -138,6 +138,16 @@ void shared_ids(struct jobs *jobs, int64_t next, int64_t limit);
 /* What other nodes' lanes do: objects as of jobs_print_workers(), comma-separated.  Takes the
  * lock. */
 void shared_others(struct jobs *jobs, struct str workers);
+/* nodes.c.  What this node says of itself, appended: nothing, or an object.  Takes the lock. */
+void shared_card(struct jobs *jobs, struct buf *out);
+/* Collects what the other nodes say. */
+struct shared_cards {
+    struct buf all;
+    int seen, missing;
+};
+void shared_cards_add(struct shared_cards *cards, struct str card, int64_t seen_wall, bool missing);
+/* Takes the lock, and frees what was collected. */
+void shared_cards_end(struct jobs *jobs, struct shared_cards *cards);
 /* What the record has in a queue, by places READY, DELAYED and RUNNING, for looks
  * that do not wait.  Takes the lock. */
 void shared_seen(struct jobs *jobs, struct str queue, int64_t ready, int64_t delayed,

@@ -236,6 +236,8 @@ static void destroy(struct jobs *jobs)
     crowds_free(jobs);
     buf_free(&jobs->blob);
     buf_free(&jobs->others);
+    buf_free(&jobs->card);
+    buf_free(&jobs->cards);
     flight_close(jobs->flight);
     pthread_cond_destroy(&jobs->quiet);
     pthread_mutex_destroy(&jobs->lock);

@@ -146,6 +146,15 @@ void jobs_when_idle(struct jobs *jobs, const void *target, struct lane *lane, la
  * INTERRUPTED as the layer above sees fit. */
 void jobs_interrupt(struct jobs *jobs, const void *target);
 
+/* What this process says of itself to the others of a shared record: a JSON object, of at most
+ * JOBS_CARD_BYTES (a longer one is not said).  They have it with the next heartbeat. */
+enum { JOBS_CARD_BYTES = 16 << 10 };
+void jobs_set_card(struct jobs *jobs, struct str card);
+/* Appends what the others said, objects with a comma before each: to theirs are added "seen_at",
+ * when they last said it, and "missing": whether that is longer ago than a lease.  One that ended
+ * as it should is not among them, one that did not is for a day. */
+void jobs_print_cards(struct jobs *jobs, struct buf *out);
+
 /* What to push.  Zero and empty mean the kind's own value. */
 struct job_spec {
     struct str kind;

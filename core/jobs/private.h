@@ -405,10 +405,11 @@ struct jobs {
     int64_t rates_stored;         /* minutes before this one are on disk */
 
     struct batch pending;
-    int updates_writing; /* of the batch under way */
-    int64_t pushing;     /* jobs of pushes under way */
-    struct buf others;   /* lanes of the other nodes of a shared record, JSON */
-    struct pace {        /* shared.c */
+    int updates_writing;    /* of the batch under way */
+    int64_t pushing;        /* jobs of pushes under way */
+    struct buf others;      /* lanes of the other nodes of a shared record, JSON */
+    struct buf card, cards; /* what this node says of itself, and what the others say (nodes.c) */
+    struct pace {           /* shared.c */
         int64_t at_ns, ended;
         double per_ms;
     } pace;

@@ -195,3 +195,53 @@ for name, how in pairs(BROKERS) do
     end)
   end)
 end
+
+local function named(nodes, name)
+  for _, node in ipairs(nodes) do
+    if node.name == name then
+      return node
+    end
+  end
+end
+
+for driver, support in pairs({ postgres = postgres, redis = redis }) do
+  describe("the nodes of a queue in " .. driver, function()
+    it("are known to each other with roles, drivers and who leads, also when one is missing", function()
+      local database, nodes = support.start(), {}
+      finally(function()
+        for _, node in pairs(nodes) do
+          node:stop()
+        end
+        ;(database.drop or database.stop)(database)
+      end)
+      for name, roles in pairs({ front = "web", back = "jobs,cron" }) do
+        nodes[name] = server.start({ set = { "jobs.driver=" .. driver, "jobs.url=" .. database.url, "jobs.lease=1s",
+          "node.name=" .. name, "roles=" .. roles, "lanes.web=1", "lanes.job=2" } })
+      end
+      local function seen(check)
+        return server.wait_for(function()
+          local list = nodes.front:admin("/nodes")
+          local other = named(list, "back")
+          return check(other, list) and (other or true)
+        end, 15)
+      end
+      local other = seen(function(back) return back and back.leads and back.ready end)
+      assert.truthy(other, nodes.front:logs())
+      assert.same({ "jobs", "cron" }, other.roles)
+      assert.equal(2, other.lanes.job)
+      assert.equal("queue", other.drivers[1].kind)
+      assert.equal("up", other.drivers[1].state)
+      assert.is_nil(other.self)
+      local own = named(nodes.front:admin("/nodes"), "front")
+      assert.same({ true, false, "web" }, { own.self, own.leads, own.roles[1] })
+      nodes.back:kill()
+      assert.truthy(seen(function(back) return back and back.missing end))
+      assert.truthy(nodes.front:get("/metrics").body:find("\nmaru_nodes_missing 1\n", 1, true))
+      assert.truthy(nodes.back:restart())
+      assert.truthy(seen(function(back, list) return back and not back.missing and #list == 2 end))
+      nodes.back:stop(true)
+      assert.truthy(seen(function(back) return not back end))
+      assert.truthy(nodes.front:get("/metrics").body:find("\nmaru_nodes_missing 0\n", 1, true))
+    end)
+  end)
+end

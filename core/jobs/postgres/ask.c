@@ -342,7 +342,8 @@ static bool count(struct pg *pg, struct err *err)
                     pg_get_int(r, i, 3), pg_get_int(r, i, 4));
     }
     PQclear(r);
-    bool ok = r && nodes(pg, err) && pg_count_workflows(pg, err) && pg_observe(pg, err);
+    bool ok = r && nodes(pg, err) && pg_see_cards(pg, err) && pg_count_workflows(pg, err) &&
+              pg_observe(pg, err);
     int64_t pause = (clock_ns() - began) * COUNT_SHARE;
     if (pause < COUNT_MS * NS_PER_MS)
         pause = COUNT_MS * NS_PER_MS;

@@ -181,7 +181,7 @@ static bool lost(struct pg *pg, struct err *err)
 static bool beat(struct pg *pg, struct err *err)
 {
     struct pg_args a = {0};
-    struct buf running = {0};
+    struct buf running = {0}, card = {0};
     int lanes, capacity;
     capacity_of(pg->jobs, &lanes, &capacity);
     jobs_print_workers(pg->jobs, pg->name, &running);
@@ -190,14 +190,21 @@ static bool beat(struct pg *pg, struct err *err)
     pg_text(&a, running.p);
     pg_int(&a, lanes);
     pg_int(&a, capacity);
+    shared_card(pg->jobs, &card);
+    pg_text(&a, pg->outbox.home);
+    pg_text(&a, card.n ? card.p : "");
     PGresult *r = pg_call(
         &pg->to_beat,
-        "UPDATE maru.node SET beat_at = maru.now(), expires_at = maru.now() + $2, running = $3,"
+        "WITH c AS (INSERT INTO maru.card(home, card, seen_at) SELECT $6, $7, maru.now() WHERE $7 "
+        "<> ''"
+        " ON CONFLICT (home) DO UPDATE SET card = excluded.card, seen_at = excluded.seen_at)"
+        " UPDATE maru.node SET beat_at = maru.now(), expires_at = maru.now() + $2, running = $3,"
         " lanes = $4::int, capacity = $5::int WHERE id = $1",
         &a, err);
     bool there = r && strcmp(PQcmdTuples(r), "1") == 0;
     PQclear(r);
     buf_free(&running);
+    buf_free(&card);
     if (!r)
         return false;
     pg_int(&a, pg->node);
@@ -276,6 +283,8 @@ static void leave(struct pg *pg)
                     "DELETE FROM maru.node n WHERE id = $1 AND NOT EXISTS"
                     " (SELECT 1 FROM maru.claimed c WHERE c.node = n.id)",
                     &a, &err));
+    pg_text(&a, pg->outbox.home);
+    PQclear(pg_call(&pg->to_beat, "DELETE FROM maru.card WHERE home = $1", &a, &err));
 }
 
 void *pg_beat_main(void *arg)

@@ -26,7 +26,7 @@
 
 enum {
     PG_ARGS = 12,
-    PG_VERSION = 9,        /* of the schema, maru.meta */
+    PG_VERSION = 10,       /* of the schema, maru.meta */
     PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
@@ -220,6 +220,8 @@ void pg_close_workflows(struct pg *pg);
 void pg_show_workflow(struct pg *pg, struct workflow_query *query);
 bool pg_look_for_workflows(struct pg *pg, struct err *err);
 bool pg_count_workflows(struct pg *pg, struct err *err);
+/* postgres/cards.c, the same thread: what the nodes say of themselves (nodes.c). */
+bool pg_see_cards(struct pg *pg, struct err *err);
 bool pg_cancel_orphans(struct pg *pg, struct err *err); /* jobs that runs left when they ended */
 
 /* postgres/schedules.c */

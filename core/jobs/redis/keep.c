@@ -241,6 +241,8 @@ bool redis_keep(struct redis_record *rec, struct err *err)
     pthread_mutex_unlock(&rec->lock);
     if (is_time(&rec->renew_at, lease_ms / 4) && !renew(rec, err))
         return false;
+    if (is_time(&rec->cards_at, lease_ms / 4) && !redis_tell_cards(rec, err))
+        return false;
     if (!started)
         return true;
     if (is_time(&rec->due_at, DUE_MS) && !push_due(rec, err))

@@ -98,7 +98,7 @@ struct redis_record {
 
     /* keeper only */
     struct redis *keep;
-    int64_t due_at, renew_at, sweep_at, seen_at, poll_at; /* monotonic, ns */
+    int64_t due_at, renew_at, sweep_at, seen_at, cards_at, poll_at; /* monotonic, ns */
     int64_t runs_old_at;                     /* when old runs of workflows are looked for */
     int64_t declare_at, prune_at, refill_at; /* refill_at: 0 = no bucket is waited for */
     uint64_t declared;                       /* what was declared last, as a number */
@@ -277,6 +277,9 @@ bool redis_find_ids(struct redis_record *rec, struct redis_look *look, struct er
 void redis_looks_refuse(struct redis_look *looks, const struct err *err);
 void redis_cancel_id(struct redis_record *rec, int64_t id); /* wherever it is, if it is */
 bool redis_see_queues(struct redis_record *rec, struct err *err);
+/* redis/cards.c, keeper thread: what nodes say of themselves; and that this one ends. */
+bool redis_tell_cards(struct redis_record *rec, struct err *err);
+void redis_leave_cards(struct redis_record *rec);
 void redis_query(struct jobs *jobs, struct jobs_query *query);
 void redis_query_batch(struct jobs *jobs, struct jobs_query *query);
 void redis_cancel_job(struct jobs *jobs, struct jobs_change *change, int64_t id);

@@ -169,6 +169,7 @@ static void *keeper_main(void *arg)
         wait_ms = rec->keep ? turn_ms(rec) : DOWN_MS;
     }
     celery_events_stop(rec);
+    redis_leave_cards(rec);
     redis_close(rec->keep);
     rec->keep = NULL;
     return NULL;

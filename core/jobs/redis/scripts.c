@@ -3,15 +3,16 @@
 
 #include "base/mem.h"
 
-extern const char redis_lua_batch[], redis_lua_cancel[], redis_lua_claim[], redis_lua_common[],
-    redis_lua_decide[], redis_lua_step[], redis_lua_declare[], redis_lua_discard[], redis_lua_due[],
-    redis_lua_end[], redis_lua_forgo[], redis_lua_known[], redis_lua_prune[],
-    redis_lua_open_batch[], redis_lua_push[], redis_lua_put[], redis_lua_recount[],
-    redis_lua_relay[], redis_lua_renew[], redis_lua_restore[], redis_lua_retry[],
-    redis_lua_revoke[], redis_lua_rows[], redis_lua_see[], redis_lua_set_queue[], redis_lua_sweep[],
-    redis_lua_why[];
+extern const char redis_lua_batch[], redis_lua_cards[], redis_lua_cancel[], redis_lua_claim[],
+    redis_lua_common[], redis_lua_decide[], redis_lua_step[], redis_lua_declare[],
+    redis_lua_discard[], redis_lua_due[], redis_lua_end[], redis_lua_forgo[], redis_lua_known[],
+    redis_lua_prune[], redis_lua_open_batch[], redis_lua_push[], redis_lua_put[],
+    redis_lua_recount[], redis_lua_relay[], redis_lua_renew[], redis_lua_restore[],
+    redis_lua_retry[], redis_lua_revoke[], redis_lua_rows[], redis_lua_see[], redis_lua_set_queue[],
+    redis_lua_sweep[], redis_lua_why[];
 
 struct redis_script redis_cancel = {redis_lua_cancel, ""};
+struct redis_script redis_cards = {redis_lua_cards, ""};
 struct redis_script redis_claim = {redis_lua_claim, ""};
 struct redis_script redis_decide;
 struct redis_script redis_declare_script = {redis_lua_declare, ""};
@@ -56,7 +57,7 @@ void redis_scripts_init(void)
         &redis_prune,  &redis_push,    &redis_recount,        &redis_relay,
         &redis_renew,  &redis_restore, &redis_retry,          &redis_revoke,
         &redis_rows,   &redis_see,     &redis_set_queue,      &redis_sweep,
-        &redis_why,    &redis_known};
+        &redis_why,    &redis_known,   &redis_cards};
     static bool ready;
     if (!ready)
         make_decide();

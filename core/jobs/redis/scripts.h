@@ -38,6 +38,7 @@
  *   P total:<queue>        hash: done dead cancelled expired retried
  *   P wf:…                runs of workflows (workflow/redis.h)
  *   P quarantine           list of JSON, newest first
+ *   P cards               hash: a state.dir's home → when (us), what its node says of itself
  * and channels: P cancel (an id), P room (a limit opened).
  *
  * A claim takes a fence and a lease; whatever ends it carries the fence and changes nothing when
@@ -56,7 +57,7 @@ enum {
     REDIS_END_FIELDS = 16,  /* of one end, before what it pushes: end.lua */
 };
 
-extern struct redis_script redis_push, redis_relay, redis_open_batch;
+extern struct redis_script redis_push, redis_relay, redis_open_batch, redis_cards;
 extern struct redis_script redis_claim, redis_forgo, redis_end, redis_declare_script;
 extern struct redis_script redis_renew, redis_due, redis_sweep, redis_restore, redis_prune;
 extern struct redis_script redis_cancel, redis_retry, redis_revoke, redis_discard;
