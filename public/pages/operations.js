@@ -9,6 +9,7 @@ import { Failure } from "../components/bits.js";
 import { Closed, Login } from "../components/ops/access.js";
 import { Audit } from "../components/ops/audit.js";
 import { Log } from "../components/ops/log.js";
+import { Drivers, Nodes } from "../components/ops/nodes.js";
 import { Plugins } from "../components/ops/plugins.js";
 import { Schedules } from "../components/ops/schedules.js";
 import { Job } from "../components/jobs/job.js";
@@ -55,6 +56,8 @@ function OperationsPage({ ctx }) {
         <a key=${name} href=${`#/operations${name && `/${name}`}`} aria-current=${tab === name ? "page" : null}>${t(`tab.${name || "overview"}`)}</a>`)}</nav>
       ${tab ? html`<${TABS[tab]} key=${tab} ctx=${ctx} may=${may} every=${EVERY} id=${route.params.id} />` : html`
         <${Figures} status=${status} />
+        <${Drivers} ctx=${ctx} every=${EVERY} />
+        <${Nodes} ctx=${ctx} every=${EVERY} />
         <${Plugins} ctx=${ctx} may=${may} every=${EVERY} />
         <${Log} ctx=${ctx} />
         <${Audit} ctx=${ctx} every=${EVERY * 5} />`}

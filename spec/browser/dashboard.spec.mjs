@@ -259,6 +259,13 @@ describe("dashboard", { timeout: 600000 }, () => {
       await admin.waitForSelector("[data-outcome=failed]");
       assert.match(await admin.locator("[data-outcome=failed]").innerText(), /plugins\/guestbook\/plugin\.lua:7:/);
     }
+    if (stage.fake) {
+      assert.match(await admin.locator("[data-driver=events]").innerText(), /kafka[\s\S]*down[\s\S]*Connection refused[\s\S]*go on without it/);
+      assert.match(await admin.locator("[data-driver=store]").innerText(), /degraded[\s\S]*read-only/);
+      assert.match(await admin.locator("[data-node=cron-1]").innerText(), /leads cron/);
+      assert.match(await admin.locator("[data-node=jobs-2]").innerText(), /missing/);
+      assert.match(await admin.locator("[data-node=web-2]").innerText(), /this one[\s\S]*events down/);
+    }
     await overflows(admin, "operations");
     await shoot(admin, "operations");
     assert.deepEqual(admin.troubles, []);

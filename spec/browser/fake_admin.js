@@ -44,6 +44,18 @@ export function createAdmin() {
     failed: n === 1 ? "62 of 80 tasks failed" : null }));
   const events = (p) => [{ at: later(-75), kind: "quarantine", generation: `${p.name}@${p.generation.slice(0, 12)}`, text: "ended by force three times within 60 s" },
     { at: later(-3600), kind: "replace", generation: `${p.name}@${p.generation.slice(0, 12)}`, text: "files changed" }];
+  const drivers = [
+    { kind: "store", driver: "postgres", address: "postgresql://maru@db.internal:5432/maru", required: true, up: false, state: "degraded", since: later(-95),
+      error: "read-only: the primary does not answer, reads come from db-replica.internal:5432" },
+    { kind: "cache", driver: "redis", address: "redis://cache.internal:6379", required: false, up: true, state: "up", since: later(-5400), error: null },
+    { kind: "events", driver: "kafka", address: "kafka.internal:9092", required: false, up: false, state: "down", since: later(-20), error: "kafka.internal:9092: Connection refused" },
+    { kind: "queue", driver: "postgres", address: "postgresql://maru@db.internal:5432/maru", required: true, up: true, state: "up", since: later(-5400), error: null },
+  ];
+  const short = drivers.map(({ kind, driver, state, error }) => ({ kind, driver, state, ...(error && { error }) }));
+  const nodes = () => [["web-1", ["web"], 8, 0, {}], ["web-2", ["web"], 8, 0, { self: true, drivers: short }], ["jobs-1", ["jobs"], 0, 16, {}],
+    ["cron-1", ["jobs", "cron"], 0, 2, { leads: true }], ["jobs-2", ["jobs"], 0, 16, { missing: true, seen_at: later(-340) }]].map(([name, roles, web, job, more]) => ({
+    name, version: "0.1.0", started_at: later(-5400), ready: true, leads: false, roles, lanes: { web, job }, drivers: short.filter((d) => d.state === "up"),
+    seen_at: now(), missing: false, ...more }));
   const jobs = createJobs();
   let seq = 0;
   const lines = [];
@@ -100,6 +112,8 @@ export function createAdmin() {
       if (resource === "status") return [200, status(started, admin.role)];
       if (resource === "plugins" && a) return find(a) ? [200, { ...find(a), kept: kept(find(a)), events: events(find(a)) }] : null;
       if (resource === "plugins") return [200, plugins];
+      if (resource === "drivers") return [200, drivers];
+      if (resource === "nodes") return [200, nodes()];
       if (["queues", "jobs", "workers"].includes(resource)) return jobs.look(resource, a, query);
       if (resource === "schedules") return [200, schedules()];
       if (resource === "logs") {
