@@ -125,6 +125,10 @@ static bool parse_number(struct entry *entry, struct err *err)
         return true;
     case CONFIG_RATIO:
         return parse_ratio(entry, err);
+    case CONFIG_TABLES:
+        if (text.n > 0 && (text.p[0] != '[' || !config_is_json(text)))
+            return err_set(err, ERR_INVALID, "must be a list of tables, in JSON [{ … }]");
+        return true;
     case CONFIG_TEXT:
     case CONFIG_ADDRESS:
     case CONFIG_SECRET:
@@ -311,7 +315,7 @@ const char *config_text(const struct config *config, const char *key)
 {
     const struct entry *entry = find(config, str_c(key));
     invariant(entry && (entry->key->type == CONFIG_TEXT || entry->key->type == CONFIG_ADDRESS ||
-                        entry->key->type == CONFIG_SECRET));
+                        entry->key->type == CONFIG_SECRET || entry->key->type == CONFIG_TABLES));
     return entry->text;
 }
 

@@ -34,6 +34,8 @@ enum config_type {
     CONFIG_ADDRESS,  /* text: where another server is, perhaps with a password in it */
     CONFIG_SECRET,   /* text that is never shown */
     CONFIG_RATIO,    /* a number from 0 to 1; read with config_ratio */
+    CONFIG_TABLES,   /* array of tables, as JSON ("" when empty), which it is in --set and the
+                        environment, too */
 };
 
 struct config_key {
@@ -53,7 +55,7 @@ struct config *config_load(const char *path, const char *const *sets, int set_co
 void config_free(struct config *config);
 
 /* A key that schema.c does not declare, or of another type, is a broken invariant.  config_text is
- * of TEXT, ADDRESS and SECRET: "" when empty. */
+ * of TEXT, ADDRESS, SECRET and TABLES: "" when empty. */
 const char *config_text(const struct config *config, const char *key);
 int64_t config_integer(const struct config *config, const char *key);
 bool config_boolean(const struct config *config, const char *key);

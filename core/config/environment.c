@@ -32,7 +32,7 @@ static bool see_text(void *arg, struct str text, struct err *err)
     return see(arg, err);
 }
 
-static bool is_json(struct str text)
+bool config_is_json(struct str text)
 {
     static const struct json_events events = {see, see_boolean, see_number, see_text, see_text,
                                               see, see,         see,        see};
@@ -44,7 +44,7 @@ void config_plugin_text(struct config *config, struct str plugin, struct str key
                         const char *origin)
 {
     struct buf json = {0};
-    if (is_json(value))
+    if (config_is_json(value))
         buf_add_str(&json, value);
     else
         json_write_string(&json, value);

@@ -175,6 +175,13 @@ static bool is_key(const struct reading *r, struct str name)
     return config_find(r->config, name.p, &by_file) != NULL;
 }
 
+static bool is_tables(const struct reading *r, struct str name)
+{
+    bool by_file;
+    const struct entry *entry = config_find(r->config, name.p, &by_file);
+    return entry && entry->key->type == CONFIG_TABLES;
+}
+
 static void assign_plugin(const struct reading *r, struct str plugin, struct str key,
                           struct str json)
 {
@@ -222,7 +229,11 @@ static bool read_value(const struct reading *r, struct str name, struct err *err
         return read_section(r, name, err);
     }
     struct buf text = {0};
-    bool ok = lua_istable(L, -1) ? list_text(L, &text, err) : plain_text(L, &text, err);
+    bool ok = true;
+    if (lua_istable(L, -1) && is_tables(r, name))
+        ok = lua_objlen(L, -1) == 0 || write_json(L, lua_gettop(L), 0, &text, err);
+    else
+        ok = lua_istable(L, -1) ? list_text(L, &text, err) : plain_text(L, &text, err);
     if (!ok)
         err_wrap(err, "%.*s", (int)name.n, name.p);
     char *origin = place(r, name);

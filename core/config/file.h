@@ -50,7 +50,9 @@ void config_assign_plugin(struct config *config, struct str plugin, struct str k
  */
 struct entry *config_find(const struct config *config, const char *name, bool *by_file);
 
-/* environment.c.  False with *err naming the variable. */
+/* environment.c.  Whether text is one JSON value. */
+bool config_is_json(struct str text);
+/* False with *err naming the variable. */
 bool config_environment(struct config *config, struct err *err);
 /* "plugins.<name>.<key>=value" in pieces: the value is JSON when it reads as JSON, else text. */
 void config_plugin_text(struct config *config, struct str plugin, struct str key, struct str value,

@@ -39,6 +39,8 @@ static void print_value(const struct config_key *key, struct str text, struct bu
             buf_add_c(out, rest.n > 0 ? "," : " ");
         }
         buf_add_c(out, "}");
+    } else if (key->type == CONFIG_TABLES && text.n == 0) {
+        buf_add_c(out, "{}");
     } else if (quoted(key->type)) {
         print_text(text, out);
     } else {

@@ -175,6 +175,20 @@ const struct config_key config_keys[] = {
      "How long the table keeps events; 0 = for ever."},
     {"events.topic_bytes", CONFIG_SIZE, "1G", 0, 1024 * GIB,
      "What the table keeps of one topic, the newest; 0 = no bound."},
+
+    {"model.providers", CONFIG_TABLES, "", 0, 0,
+     "Language models in the order they are asked in; docs/guide/model.md has their settings."},
+    {"model.budget", CONFIG_TABLES, "", 0, 0,
+     "What plugins may spend in a day (UTC): { plugin, cost, tokens }; without plugin: the "
+     "others."},
+    {"model.currency", CONFIG_TEXT, "USD", 0, 0, "Of prices and budgets."},
+    {"model.timeout", CONFIG_DURATION, "60s", 10 * MS, DAY,
+     "Time of one request to language models, other providers and tries included."},
+    {"model.cache_ttl", CONFIG_DURATION, "1h", 0, 365 * DAY,
+     "How long answers to requests of temperature 0 are kept; 0 = not."},
+    {"model.redact", CONFIG_LIST, "keys", 0, 0,
+     "What never leaves in a request: keys, email, phone, card, or patterns of Lua."},
+
     {"workflows.ttl", CONFIG_DURATION, "7d", 1 * SECOND, 3650 * DAY,
      "How long finished runs of workflows are kept."},
     {"celery.queues", CONFIG_TEXT, "", 0, 0,

@@ -276,3 +276,22 @@ TEST(the_reference_is_a_file_that_loads)
     CHECK_STR(wrong(text.p), "");
     buf_free(&text);
 }
+
+TEST(a_list_of_tables_is_kept_as_json)
+{
+    struct err err = {0};
+    write_file("return { [\"model.providers\"] = { { name = \"a\", price = { input = 0.5 } } },\n"
+               "model = { budget = {} } }");
+    struct config *config = config_load(path, NULL, 0, &err);
+    unlink(path);
+    CHECK_STR(err.message, "");
+    REQUIRE(config);
+    const char *json = config_text(config, "model.providers");
+    CHECK(strstr(json, "[{") == json);
+    CHECK(strstr(json, "\"price\":{\"input\":0.5}"));
+    CHECK_STR(config_text(config, "model.budget"), "");
+    config_free(config);
+    CHECK(strstr(wrong_set("model.providers={}"), "must be a list of tables"));
+    CHECK(strstr(wrong_set("model.providers=[{]"), "must be a list of tables"));
+    CHECK(strstr(wrong("return { [\"model.providers\"] = \"x\" }"), "must be a list of tables"));
+}
