@@ -10,6 +10,7 @@
 #include "channels/channel.h"
 #include "config/config.h"
 #include "loop/pool.h"
+#include "model/model.h"
 #include "observe/log.h"
 #include "observe/trace.h"
 #include "search/search.h"
@@ -166,6 +167,17 @@ static void trace_part_stop(struct server *s)
     trace_stop();
 }
 
+static bool model_start(struct server *s, struct err *err)
+{
+    s->model = model_create(s->config, store_sqlite(s->store), err);
+    return s->model != NULL;
+}
+
+static void model_stop(struct server *s)
+{
+    model_destroy(s->model);
+}
+
 /* The start list, each with the exit code of its failure.  Stopping is its reverse. */
 static const struct server_part parts[] = {
     {"supervisor", supervisor_start, supervisor_stop, EXIT_FAILED},
@@ -182,6 +194,7 @@ static const struct server_part parts[] = {
     {"events", events_part_start, events_part_stop, EXIT_STATE},
     {"jobs", jobs_part_start, jobs_part_stop, EXIT_STATE},
     {"cron", cron_part_start, cron_part_stop, EXIT_STATE},
+    {"model", model_start, model_stop, EXIT_CONFIG},
     {"clients", clients_start, clients_stop, EXIT_FAILED},
     {"objects", objects_start, objects_stop, EXIT_STATE},
     {"http", http_start, http_stop, EXIT_CONFIG},

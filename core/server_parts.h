@@ -48,6 +48,7 @@ struct server {
     struct jobs *jobs;
     struct cron *cron;
     struct programs *programs;
+    struct model *model;
     struct http_client **clients; /* by lane index, as struct host wants them */
     struct http_server *http;
     struct http_lane **web; /* by web lane */

@@ -287,6 +287,24 @@ return {
   -- What the table keeps of one topic, the newest; 0 = no bound.
   -- ["events.topic_bytes"] = "1G",
 
+  -- Language models in the order they are asked in; docs/guide/model.md has their settings.
+  -- ["model.providers"] = {},
+
+  -- What plugins may spend in a day (UTC): { plugin, cost, tokens }; without plugin: the others.
+  -- ["model.budget"] = {},
+
+  -- Of prices and budgets.
+  -- ["model.currency"] = "USD",
+
+  -- Time of one request to language models, other providers and tries included.
+  -- ["model.timeout"] = "60s",
+
+  -- How long answers to requests of temperature 0 are kept; 0 = not.
+  -- ["model.cache_ttl"] = "1h",
+
+  -- What never leaves in a request: keys, email, phone, card, or patterns of Lua.
+  -- ["model.redact"] = { "keys" },
+
   -- How long finished runs of workflows are kept.
   -- ["workflows.ttl"] = "7d",
 

@@ -28,6 +28,7 @@ struct http_request;
 struct http_route;
 struct jobs;
 struct lane;
+struct model;
 struct objects;
 struct reload;
 struct store;
@@ -46,6 +47,7 @@ struct admin_parts {
     struct objects *objects;
     struct jobs *jobs;
     struct cron *cron;
+    struct model *model;
     struct reload *reload;
     struct develop *develop; /* NULL unless in development */
     int supervisor, crashes;

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "cron/cron.h"
 #include "http/server.h"
+#include "model/model.h"
 #include "observe/drivers.h"
 #include "observe/log.h"
 #include "reload/reload.h"
@@ -370,6 +371,15 @@ static void view_drivers(struct admin_call *call)
     admin_answer(call, 200);
 }
 
+static void view_model(struct admin_call *call)
+{
+    struct json w = json_to(&call->out);
+    json_open(&w, '{');
+    model_write(call->admin->parts->model, &w);
+    json_close(&w, '}');
+    admin_answer(call, 200);
+}
+
 const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/status", view_status, NULL},
     {"GET", "/admin/v1/plugins", view_plugins, NULL},
@@ -379,6 +389,7 @@ const struct admin_action admin_views[] = {
     {"GET", "/admin/v1/logs", view_logs, NULL},
     {"GET", "/admin/v1/drivers", view_drivers, NULL},
     {"GET", "/admin/v1/nodes", admin_view_nodes, NULL},
+    {"GET", "/admin/v1/model", view_model, NULL},
     {"GET", "/admin/v1/audit", audit_list, NULL},
     {"GET", "/admin/v1/config", view_config, NULL},
     {NULL, NULL, NULL, NULL},

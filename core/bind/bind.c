@@ -18,6 +18,7 @@ static const struct {
     {"kernels", bind_kernels},
     {"log", bind_log},
     {"metrics", bind_metrics},
+    {"model", bind_model},
     {"objects", bind_objects},
     {"program", bind_program},
     {"search", bind_search},

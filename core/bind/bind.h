@@ -59,6 +59,7 @@ int bind_json(lua_State *L);
 int bind_kernels(lua_State *L);
 int bind_log(lua_State *L);
 int bind_metrics(lua_State *L);
+int bind_model(lua_State *L);
 int bind_objects(lua_State *L);
 int bind_program(lua_State *L); /* app.exec */
 int bind_search(lua_State *L);

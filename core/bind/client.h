@@ -7,6 +7,7 @@
 #include "bind/trace.h"
 #include "http/client.h"
 
+struct task;
 struct vm;
 
 struct client_defaults {
@@ -25,5 +26,8 @@ void client_trace(struct task *task, struct trace_headers *text, struct fetch_op
 /* Pushes { name = value }; those that came several times are one list. */
 void client_push_headers(lua_State *L, const struct fetch_result *result);
 
+/* `return client_stream_open(…)`: sends, and waits for the answer's head.  Gives handle, status,
+ * headers, url, or nil, message, code. */
+int client_stream_open(lua_State *L, struct task *task, struct fetch_options *options);
 int client_stream(lua_State *L);
 void client_stream_class(lua_State *L); /* its metatable */

@@ -161,6 +161,26 @@ static int l_close(lua_State *L)
     return 0;
 }
 
+int client_stream_open(lua_State *L, struct task *task, struct fetch_options *options)
+{
+    struct vm *vm = task_vm(task);
+    struct err err = {0};
+    bind_part(L, vm_host(vm)->clients, "app.http:stream", "an HTTP client");
+    if (!vm_take(vm, CAP_CONNECTIONS, &err))
+        return push_error(L, &err);
+    struct stream *s = task_alloc(task, sizeof *s);
+    *s = (struct stream){.task = task, .vm = vm, .waiting = true};
+    options->on_head = on_head;
+    options->on_body = on_body;
+    s->fetch = http_fetch(vm_host(vm)->clients[vm_lane(vm)->index], options, on_done, s, &err);
+    if (!s->fetch) {
+        vm_give(vm, CAP_CONNECTIONS);
+        return push_error(L, &err);
+    }
+    task_defer(task, close_stream, s);
+    return task_wait(task, close_stream, s);
+}
+
 /*** Sends a request and waits for the head of its answer.
  * @param url string
  * @param options table as of request
@@ -170,26 +190,11 @@ int client_stream(lua_State *L)
 {
     struct task *task = task_check(L, "app.http:stream");
     struct fetch_header headers[FETCH_HEADERS];
-    struct trace_headers trace;
-    struct vm *vm = task_vm(task);
     struct client_defaults defaults = {task_left_ns(task), 30 * NS_PER_SECOND, "64M"};
-    struct err err = {0};
-    struct fetch_options options = client_read_options(L, vm, headers, &defaults, USAGE);
-    bind_part(L, vm_host(vm)->clients, "app.http:stream", "an HTTP client");
-    if (!vm_take(vm, CAP_CONNECTIONS, &err))
-        return push_error(L, &err);
-    struct stream *s = task_alloc(task, sizeof *s);
-    *s = (struct stream){.task = task, .vm = vm, .waiting = true};
+    struct trace_headers trace;
+    struct fetch_options options = client_read_options(L, task_vm(task), headers, &defaults, USAGE);
     client_trace(task, &trace, &options, headers);
-    options.on_head = on_head;
-    options.on_body = on_body;
-    s->fetch = http_fetch(vm_host(vm)->clients[vm_lane(vm)->index], &options, on_done, s, &err);
-    if (!s->fetch) {
-        vm_give(vm, CAP_CONNECTIONS);
-        return push_error(L, &err);
-    }
-    task_defer(task, close_stream, s);
-    return task_wait(task, close_stream, s);
+    return client_stream_open(L, task, &options);
 }
 
 void client_stream_class(lua_State *L)

@@ -5,8 +5,10 @@
 #include "base/mem.h"
 
 /* ORDER capability_kind */
-static const char *const words[] = {"net", "fs", "env", "exec", "call", "job", "event", "hear"};
-static const char *const keys[] = {"net", "fs", "env", "exec", "exports", "jobs", "events", "on"};
+static const char *const words[] = {"net", "fs",    "env",  "exec", "call",
+                                    "job", "event", "hear", "model"};
+static const char *const keys[] = {"net",  "fs",     "env", "exec", "exports",
+                                   "jobs", "events", "on",  "model"};
 
 const char *capability_key(enum capability_kind kind)
 {

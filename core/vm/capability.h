@@ -1,9 +1,10 @@
 /* capability.h -- what a plugin may reach outside of itself, as a list to show, keep and compare.
  *
  * A capability is one line of text: "net host:port", "fs /path", "env NAME",
- * "exec /bin/x", "call plugin.fn", "job plugin.name", "event topic" or "hear topic".  One that came
- * from "config:KEY" also has a reference, "net config:KEY": who accepted the reference accepted
- * whatever the operator writes into that config value, but not another default of the plugin's.
+ * "exec /bin/x", "call plugin.fn", "job plugin.name", "event topic", "hear topic" or "model *". One
+ * that came from "config:KEY" also has a reference, "net config:KEY": who accepted the reference
+ * accepted whatever the operator writes into that config value, but not another default of the
+ * plugin's.
  *
  * Threads: plain data, any.
  */
@@ -58,5 +59,6 @@ bool capability_widens(const struct capability_list *accepted, const struct capa
 /* Whether an entry of this list, "plugin.name" or "plugin.*", names it. */
 bool capability_names(const struct allow_decl *allow, struct str plugin, struct str name);
 
-/* "net" "fs" "env" "exec" "exports" "jobs" "events": the keys of M.allow; and "on", of M.on. */
+/* "net" "fs" "env" "exec" "exports" "jobs" "events" "model": the keys of M.allow; and "on", of
+ * M.on. */
 const char *capability_key(enum capability_kind kind);

@@ -16,6 +16,7 @@ struct http_client;
 struct jobs;
 struct lane;
 struct lua_State;
+struct model;
 struct objects;
 struct pool;
 struct programs;
@@ -39,6 +40,7 @@ struct host {
     struct channel_hub *channels;
     struct http_client **clients; /* per lane index: the curl multi handle of that lane */
     struct programs *programs;
+    struct model *model;
     const char *state_dir;
     bool development;
     /* Pushes one table with the raw functions of every noun: bind_all of bind/bind.h, which lies

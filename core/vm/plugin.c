@@ -250,6 +250,7 @@ static void read_allow(lua_State *L, struct plugin_decl *decl)
         [CAPABILITY_JOB] = {"allow_jobs", NULL},
         [CAPABILITY_EVENT] = {"allow_events", NULL},
         [CAPABILITY_HEAR] = {"allow_on", NULL},
+        [CAPABILITY_MODEL] = {"allow_model", NULL},
     };
     for (int i = 0; i < CAPABILITY_KINDS; i++) {
         struct allow_decl *allow = &decl->allow[i];

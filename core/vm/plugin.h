@@ -97,6 +97,7 @@ enum capability_kind {
     CAPABILITY_JOB,   /* M.allow.jobs: "plugin.job" or "plugin.*" */
     CAPABILITY_EVENT, /* M.allow.events: topics it emits and reads, "topic" or "prefix.*" */
     CAPABILITY_HEAR,  /* M.on: topics of others that it hears */
+    CAPABILITY_MODEL, /* "*": language models */
     CAPABILITY_KINDS,
 };
 /* One list of M.allow, "config:KEY" entries resolved. */

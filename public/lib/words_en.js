@@ -232,6 +232,7 @@ export const en = {
   "ops.reach.jobs": "Their jobs",
   "ops.reach.events": "Topics it may emit",
   "ops.reach.on": "Topics of others it hears",
+  "ops.reach.model": "Language models",
   "ops.kept_generations": "Kept generations",
   "ops.kept_failed": "failed",
   "ops.kept_nothing": "None is kept yet.",

@@ -237,6 +237,7 @@ export const ko = {
   "ops.reach.jobs": "다른 플러그인의 작업",
   "ops.reach.events": "낼 수 있는 이벤트",
   "ops.reach.on": "듣는 다른 플러그인의 이벤트",
+  "ops.reach.model": "언어 모델",
   "ops.kept_generations": "보관된 세대",
   "ops.kept_failed": "실패함",
   "ops.kept_nothing": "아직 없습니다.",

@@ -23,6 +23,7 @@ local NOUNS = {
   { name = "objects", file = "objects" },
   { name = "search", file = "search" },
   { name = "http", file = "client" },
+  { name = "model", file = "model" },
 }
 
 local function environment(names)

@@ -18,7 +18,7 @@ local M = {}
 
 local KNOWN = { name = true, version = true, requires = true, config = true, limits = true, jit = true,
   allow = true, series = true, search = true, routes = true, jobs = true, queues = true, workflows = true, cron = true,
-  on = true, sockets = true, pages = true, exports = true, start = true, stop = true, health = true }
+  on = true, sockets = true, pages = true, exports = true, model = true, start = true, stop = true, health = true }
 -- What a plugin may have at once on each lane.
 local CAPS = { tasks = 1000, timers = 1000, sockets = 10000, connections = 64 }
 local MOST = 1000000
@@ -188,6 +188,15 @@ local function read_exports(plugin, out, context)
   end
 end
 
+--- M.model = { rules = function(app, request, reason) }: called where app.model is, in the same task.
+local function check_model(plugin)
+  local model = table_of({ "model" }, plugin.model)
+  words.only({ "model" }, model, { rules = true }, "part of M.model")
+  if model.rules ~= nil and type(model.rules) ~= "function" then
+    refuse({ "model", "rules" }, "must be a function, got %s", type(model.rules))
+  end
+end
+
 local function read_life(plugin, out, context)
   for _, name in ipairs({ "start", "stop", "health" }) do
     if plugin[name] ~= nil then
@@ -262,6 +271,7 @@ function M.read(plugin, parts)
   out.schedules = work.cron(plugin.cron, context, out.jobs)
   out.topics, out.allow_on = work.on(plugin.on, context, out.jobs)
   read_exports(plugin, out, context)
+  check_model(plugin)
   read_life(plugin, out, context)
   local handlers, names = number()
   out.handler_count, out.handlers_hash = #handlers, parts.hash(names)

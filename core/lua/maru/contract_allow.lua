@@ -9,7 +9,8 @@ local refuse = words.refuse
 local M = {}
 
 local PORTS = { http = 80, https = 443, ws = 80, wss = 443 }
-local PARTS = { env = true, events = true, exec = true, exports = true, fs = true, jobs = true, net = true }
+local PARTS = { env = true, events = true, exec = true, exports = true, fs = true, jobs = true, model = true,
+  net = true }
 local PRIVATE = "private:"
 -- What other plugins offer.
 local OTHERS = { { "exports", "fn", "a plugin may call what it exports itself" },
@@ -173,6 +174,10 @@ function M.read(plugin, config, settings, requires, text_list)
       refuse({ "allow", "events", i }, 'must be "topic" or "prefix.*", got "%s"', entry)
     end
   end
+  if allow.model ~= nil and type(allow.model) ~= "boolean" then
+    refuse({ "allow", "model" }, "must be true or false, got %s", type(allow.model))
+  end
+  out.allow_model = allow.model and { "*" } or {}
   for _, what in ipairs(OTHERS) do
     out["allow_" .. what[1]] =
       check_others(plugin, text_list({ "allow", what[1] }, allow[what[1]], ".", "text"), needed, what)

@@ -33,6 +33,7 @@
 ---@field on? table<string, function|maru.OnDeclaration>    topic of events → durable job: ["orders.placed"] = function(app, event)
 ---@field sockets? table<string, maru.Socket>             ["/ws/things"]
 ---@field pages? maru.Page[]                            shown in the dashboard
+---@field model? maru.ModelDeclaration
 ---@field exports? table<string, function>                what others reach with app.call("name.fn", …): function(app, …)
 ---@field start? fun(app, previous: table?)               once per generation, in its home lane (waits allowed)
 ---@field stop? fun(app): table?                          once per generation; what it returns reaches the next start
@@ -58,6 +59,7 @@
 ---@field env? string[]      names of variables in app.env
 ---@field exec? string[]     for app.exec: absolute paths of programs, or "config:KEY"
 ---@field exports? string[]  for app.call: "plugin.fn" or "plugin.*", of plugins in `requires`
+---@field model? boolean     true: app.model may be asked
 ---@field jobs? string[]     for app.jobs:push and what else pushes: "plugin.job" or "plugin.*", of plugins in `requires`, whose
 --- job says `export = true`. A plugin may always push its own
 ---@field events? string[]   topics that app.events:emit and :read may name: "topic" or "prefix.*". Those that begin with the
@@ -804,6 +806,71 @@ function HttpStream:event() end
 function HttpStream:events() end                         --- (waits) `for event in stream:events() do`; then ask failure()
 function HttpStream:failure() end                        --- why the last read gave nothing. @return string|nil message, string? code
 function HttpStream:close() end
+
+---@class maru.ModelDeclaration
+---@field rules? fun(app, request: maru.ModelRequest, reason: { code: string, message: string }): string|table|nil, string?, string?   answers where no
+--- model does: text, { text, object }, or nil, message, code. Its answers are labelled rule_based
+
+---@class maru.ModelRequest
+---@field messages string|table[]    what the user says, or { role = "user"|"assistant"|"system"|"tool", content } in order
+---@field system? string         said first
+---@field tools? table<string, maru.ModelTool>   by name
+---@field tool_choice? any       "auto", "none", "required" or { type = "function", ["function"] = { name } }
+---@field max_steps? integer     answers with calls of tools, at most, default 8; over it nil, message, "steps"
+---@field schema? table          JSON Schema: the answer is JSON that fits it, decoded in `object`; told once what is wrong, then "schema"
+---@field schema_name? string    default "answer"
+---@field strict? boolean        the provider's own strict mode
+---@field temperature? number    0: the answer is kept for model.cache_ttl
+---@field max_tokens? integer    of the answer; without it 1,024 are set aside of the budget
+---@field timeout? number|string     of all providers and tries, default the configuration's model.timeout; tools have their own time
+---@field provider? string       this one alone; "rules" asks the rules
+---@field model? string          instead of the provider's
+---@field stop? string|string[]
+---@field seed? integer
+---@field cache? boolean|number|string   true or a duration: keep the answer, and give one that was kept; false: not even with temperature 0
+---@field redact? string[]       in addition to model.redact: "keys" "email" "phone" "card", or Lua patterns
+---@field rules? function        instead of M.model.rules
+
+---@class maru.ModelTool
+---@field [1]? fun(app, args: table): any, string?   run by the host; its value, error or nil, message goes back to the model. Without it the call is the caller's: tool_calls
+---@field description? string
+---@field parameters? table      JSON Schema of args, checked before the function is called
+
+---@class maru.ModelAnswer
+---@field text string
+---@field object? any            with `schema`
+---@field tool_calls? { id: string, name: string, arguments: table, arguments_text: string }[]   of tools without a function
+---@field finish string          "stop" "length" "tool_calls"
+---@field usage { input: integer, output: integer, total: integer, cached: integer, estimated?: boolean }
+---@field cost number            in `currency`
+---@field currency string
+---@field provider string        "rules" when they answered
+---@field model string
+---@field steps integer          answers it took
+---@field cached boolean
+---@field rule_based boolean     no model said this
+---@field reason? { code: string, message: string }   why the rules had to
+---@field reasoning? string      what some models think aloud
+
+---@class maru.Model   language models as the operator configured them (model.providers); `allow.model` must be true.
+app.model = {}
+--- (waits) One answer; tools with functions are run meanwhile. Providers are asked in order, then M.model.rules.
+--- code: "forbidden" "not_configured" "budget" "auth" "quota" "rate" "invalid" "unavailable" "connect" "dns" "tls" "timeout" "protocol"
+--- "too_large" "refused" "length" "schema" "steps" "cancelled"
+---@return maru.ModelAnswer|nil, string? message, string? code
+---@param request maru.ModelRequest
+function app.model:chat(request) end
+--- (waits) The same while it is written: `for part in app.model:stream(request) do`. A part is { delta = text }, { tool = name,
+--- arguments }, { again = true } (what came so far is void), and last { result = maru.ModelAnswer } or { error = message, code }.
+--- Another provider is asked only as long as nothing was written.
+---@return fun(): table|nil
+---@param request maru.ModelRequest
+function app.model:stream(request) end
+--- (waits) { vectors = number[][], usage, cost, currency, provider, model }, by providers with an embed_model.
+---@return table|nil, string? message, string? code
+---@param texts string[]
+---@param options? { provider?: string, timeout?: number|string }
+function app.model:embed(texts, options) end
 
 ---@class maru.Json
 app.json = {}

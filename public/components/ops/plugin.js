@@ -6,7 +6,7 @@ import { t } from "../../lib/i18n.js";
 import { lang } from "../../lib/settings.js";
 import { Failure, Pill } from "../bits.js";
 
-const REACH = ["net", "fs", "env", "exec", "exports", "jobs", "events", "on"];
+const REACH = ["net", "fs", "env", "exec", "exports", "jobs", "events", "on", "model"];
 const BAD_EVENTS = new Set(["refused", "guard", "killed", "quarantined", "ended"]);
 
 /** A generation's hash as far as people compare it. @param {string|null|undefined} generation */
