@@ -35,9 +35,11 @@ local function must(command)
   return output
 end
 
-function M.start()
+--- extra: more of its command line.
+function M.start(extra)
   local prefix, user = as_other()
-  local self = setmetatable({ dir = server.make_dir(), prefix = prefix, port = server.free_port() }, Database)
+  local self = setmetatable({ dir = server.make_dir(), prefix = prefix, port = server.free_port(),
+    extra = extra or "" }, Database)
   if user then
     must("chown " .. user .. " " .. self.dir)
   end
@@ -51,7 +53,7 @@ function Database:launch()
   local command = table.concat({
     "cd / && exec " .. self.prefix .. BIN .. "postgres -D " .. self.dir .. "/data -p " .. self.port,
     "-k " .. self.dir,
-    "-c listen_addresses=127.0.0.1 -c shared_buffers=64MB -c max_wal_size=2GB",
+    "-c listen_addresses=127.0.0.1 -c shared_buffers=64MB -c max_wal_size=2GB " .. self.extra,
   }, " ")
   self.pid = tonumber((server.shell("sh -c '" .. command .. " >>" .. self.dir .. "/log 2>&1' & echo $!"):match("%d+")))
   local up = server.wait_for(function()

@@ -10,6 +10,7 @@
 local cjson = require("cjson")
 local http = require("socket.http")
 local ltn12 = require("ltn12")
+local servers = require("spec.support.servers")
 local socket = require("socket")
 
 local M = {}
@@ -126,6 +127,9 @@ local function command_line(self, options)
   set("https.listen=" .. (options.https and "127.0.0.1:0" or ""))
   set("log.file=" .. self.dir .. "/log")
   set("plugins.path=" .. self.plugins_path)
+  for _, text in ipairs(servers.settings(self.dir)) do
+    set(text)
+  end
   for _, text in ipairs(options.set or {}) do
     set(text)
   end
@@ -279,6 +283,7 @@ function Server:stop(keep)
     end
   end
   if not keep then
+    servers.drop(self.dir)
     M.shell("rm -rf " .. self.dir)
   end
 end
