@@ -10,7 +10,7 @@ RUN scripts/build release
 FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates curl tzdata libluajit-5.1-2 libuv1 libh2o0.13 libwslay1 \
-    libsqlite3-0 libpq5 libhiredis0.14 libcurl4 libssl3 libsodium23 \
+    libsqlite3-0 libpq5 libhiredis0.14 librdkafka1 libcurl4 libssl3 libsodium23 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --home-dir /var/lib/maru --create-home maru
 COPY --from=build /src/build/release/maru /opt/maru/build/release/maru

@@ -1,7 +1,7 @@
 # The libraries maru stands on, as one SYSTEM interface target: maru_libraries.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-pkg_check_modules(deps REQUIRED IMPORTED_TARGET libuv sqlite3 libpq hiredis libcurl openssl libsodium zlib)
+pkg_check_modules(deps REQUIRED IMPORTED_TARGET libuv sqlite3 libpq hiredis rdkafka libcurl openssl libsodium zlib)
 
 add_library(maru_libraries INTERFACE)
 target_link_libraries(maru_libraries INTERFACE PkgConfig::deps Threads::Threads

@@ -210,6 +210,14 @@ bool events_emit_tx(struct events *events, struct event_emit *emit, struct store
     return true;
 }
 
+void op_write(struct events *events, struct op *op)
+{
+    op->write.work = tx_work;
+    op->write.committed = tx_committed;
+    op->write.done = tx_done;
+    sqlite_write(events->db, &op->write, NULL);
+}
+
 /* -- in somebody else's commit -------------------------------------------------------------- */
 
 struct event_note {

@@ -41,6 +41,9 @@ void op_free(struct op *op); /* NULL is fine */
 /* Answers who waits and frees it; err NULL: it is kept. */
 void op_answer(struct op *op, const struct err *err);
 
+/* Takes it: driver->record in a commit of its own. */
+void op_write(struct events *events, struct op *op);
+
 /* A topic as it was committed last. */
 struct topic {
     char *name;
