@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "channels/bus.h"
 #include "channels/channel.h"
 #include "config/config.h"
 #include "loop/pool.h"
@@ -137,14 +138,29 @@ static void cache_stop(struct server *s)
 
 static bool channels_start(struct server *s, struct err *err)
 {
-    (void)err;
+    const char *driver = s->guest ? "memory" : config_text(s->config, "channels.driver");
+    const char *url = config_text(s->config, "channels.url");
+    struct channel_bus_options options = {
+        .url = *url ? url : config_text(s->config, "cache.url"),
+        .prefix = config_text(s->config, "cache.prefix"),
+        .timeout_ns = config_ns(s->config, "cache.timeout"),
+    };
     s->channels = channel_hub_create();
-    return true;
+    if (strcmp(driver, "memory") == 0)
+        return true;
+    if (strcmp(driver, "redis") != 0)
+        err_set(err, ERR_INVALID, "channels.driver: must be memory or redis, not %s", driver);
+    else
+        s->bus = channel_bus_create(s->channels, &options, err);
+    if (!s->bus)
+        channel_hub_destroy(s->channels);
+    return s->bus != NULL;
 }
 
 static void channels_stop(struct server *s)
 {
     channel_hub_destroy(s->channels);
+    channel_bus_destroy(s->bus);
 }
 
 static bool trace_part_start(struct server *s, struct err *err)

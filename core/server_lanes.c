@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "channels/bus.h"
 #include "config/config.h"
 #include "http/client.h"
 #include "loop/program.h"
@@ -99,7 +100,8 @@ bool clients_start(struct server *s, struct err *err)
             return false;
         }
     }
-    return cache_driver_enter(s->cache, s->control, true, err);
+    return cache_driver_enter(s->cache, s->control, true, err) &&
+           (!s->bus || channel_bus_enter(s->bus, s->control, err));
 }
 
 static void client_stop(void *arg)
@@ -111,6 +113,8 @@ static void client_stop(void *arg)
 
 void clients_stop(struct server *s)
 {
+    if (s->bus)
+        channel_bus_leave(s->bus);
     cache_driver_leave(s->cache, s->control);
     for (int i = 0; i < s->lane_count; i++) {
         struct client_start c = {.server = s, .index = i};

@@ -44,6 +44,7 @@ struct server {
     struct search *search;
     struct cache_driver *cache;
     struct channel_hub *channels;
+    struct channel_bus *bus; /* NULL: messages stay in this process */
     struct events *events;
     struct jobs *jobs;
     struct cron *cron;

@@ -239,6 +239,12 @@ return {
   -- Patience with an answer of Redis; then this server's own memory answers.
   -- ["cache.timeout"] = "500ms",
 
+  -- Whom a published message reaches: memory (this server), or redis (all that share one).
+  -- ["channels.driver"] = "memory",
+
+  -- Address of that Redis; empty = cache.url. Prefix and patience are those of the cache.
+  -- ["channels.url"] = "",
+
   -- Jobs one job lane runs at a time.
   -- ["jobs.concurrency"] = 64,
 

@@ -51,7 +51,7 @@ static void publish(struct develop *d)
     pthread_mutex_lock(&d->lock);
     struct buf old = d->state;
     d->state = out;
-    channel_publish(d->hub, DEVELOP_TOPIC, buf_str(&d->state), &ignored);
+    channel_publish_here(d->hub, DEVELOP_TOPIC, buf_str(&d->state), &ignored);
     pthread_mutex_unlock(&d->lock);
     buf_free(&old);
 }

@@ -32,6 +32,7 @@ struct channel_hub {
     pthread_mutex_t lock;
     struct map *topics;                /* under lock */
     struct lane *lanes[CHANNEL_LANES]; /* under lock: those that ever listened */
+    struct channel_carrier carrier;    /* immutable once somebody listens; or {0} */
     void (*heard)(void *arg, struct str topic, struct str json); /* under lock; or NULL */
     void *heard_arg;
     _Atomic int64_t sent_bytes; /* posted to lanes, not yet delivered */
@@ -61,7 +62,7 @@ struct delivery {
     struct channel_hub *hub;
     struct topic *topic;
     struct lane *lane;
-    struct shared_message *shared;
+    struct shared_message *shared; /* NULL: one was lost */
 };
 
 static int64_t cost_of(const struct shared_message *shared)
@@ -91,11 +92,23 @@ void channel_hub_destroy(struct channel_hub *hub)
     mem_free(hub);
 }
 
+void channel_hub_carry(struct channel_hub *hub, const struct channel_carrier *carrier)
+{
+    hub->carrier = *carrier;
+}
+
+static void tell_wanted(struct channel_hub *hub, const struct topic *topic, bool on)
+{
+    if (hub->carrier.wanted)
+        hub->carrier.wanted(hub->carrier.arg, str_n(topic->name, topic->name_len), on);
+}
+
 /* Under hub->lock. */
 static void topic_release(struct channel_hub *hub, struct topic *topic)
 {
     if (--topic->users > 0)
         return;
+    tell_wanted(hub, topic, false);
     map_remove(hub->topics, str_n(topic->name, topic->name_len));
     mem_free(topic->name);
     mem_free(topic);
@@ -113,6 +126,7 @@ static struct topic *topic_get_or_create(struct channel_hub *hub, struct str nam
     for (int i = 0; i < CHANNEL_LANES; i++)
         list_init(&topic->subs[i]);
     map_set(hub->topics, name, topic);
+    tell_wanted(hub, topic, true);
     return topic;
 }
 
@@ -241,11 +255,17 @@ static void deliver(struct lane_message *message)
         struct list *node = pending.next;
         list_remove(node);
         list_push_back(subs, node);
-        sub_push(list_entry(node, struct channel_sub, in_topic), delivery->shared);
+        struct channel_sub *sub = list_entry(node, struct channel_sub, in_topic);
+        if (delivery->shared)
+            sub_push(sub, delivery->shared);
+        else
+            sub->lost++;
     }
-    atomic_fetch_sub_explicit(&delivery->hub->sent_bytes, cost_of(delivery->shared),
-                              memory_order_relaxed);
-    channel_release(&delivery->shared->message);
+    if (delivery->shared) {
+        atomic_fetch_sub_explicit(&delivery->hub->sent_bytes, cost_of(delivery->shared),
+                                  memory_order_relaxed);
+        channel_release(&delivery->shared->message);
+    }
     pthread_mutex_lock(&delivery->hub->lock);
     topic_release(delivery->hub, delivery->topic);
     pthread_mutex_unlock(&delivery->hub->lock);
@@ -281,30 +301,40 @@ static int post_deliveries(struct channel_hub *hub, struct topic *topic,
                                       .lane = hub->lanes[i],
                                       .shared = shared};
         topic->users++;
-        atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&hub->sent_bytes, cost_of(shared), memory_order_relaxed);
+        if (shared) {
+            atomic_fetch_add_explicit(&shared->refs, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&hub->sent_bytes, cost_of(shared), memory_order_relaxed);
+        }
         lane_post(hub->lanes[i], &delivery->message);
     }
     return listeners;
 }
 
-int channel_publish(struct channel_hub *hub, struct str topic, struct str json, struct err *err)
+static bool check_message(struct channel_hub *hub, struct str topic, struct str json,
+                          struct err *err)
 {
     if (!check_topic(topic, err))
-        return -1;
-    if (json.n > CHANNEL_MESSAGE_BYTES) {
-        err_set(err, ERR_LIMIT, "message on channel %.*s is longer than %d bytes", (int)topic.n,
-                topic.p, CHANNEL_MESSAGE_BYTES);
-        return -1;
-    }
-    if (atomic_load_explicit(&hub->sent_bytes, memory_order_relaxed) > CHANNEL_SENT_BYTES) {
-        err_set(err, ERR_BUSY, "channels: more than %d MiB are on their way to listeners",
-                CHANNEL_SENT_BYTES >> 20);
-        return -1;
-    }
-    metric_add(hub->published, 1);
+        return false;
+    if (json.n > CHANNEL_MESSAGE_BYTES)
+        return err_set(err, ERR_LIMIT, "message on channel %.*s is longer than %d bytes",
+                       (int)topic.n, topic.p, CHANNEL_MESSAGE_BYTES);
+    if (atomic_load_explicit(&hub->sent_bytes, memory_order_relaxed) > CHANNEL_SENT_BYTES)
+        return err_set(err, ERR_BUSY, "channels: more than %d MiB are on their way to listeners",
+                       CHANNEL_SENT_BYTES >> 20);
+    return true;
+}
+
+static int publish(struct channel_hub *hub, struct str topic, struct str json, bool carried,
+                   struct err *err)
+{
     int listeners = 0;
+    if (!check_message(hub, topic, json, err))
+        return -1;
     pthread_mutex_lock(&hub->lock);
+    if (carried && !hub->carrier.publish(hub->carrier.arg, topic, json, err)) {
+        pthread_mutex_unlock(&hub->lock);
+        return -1;
+    }
     if (hub->heard)
         hub->heard(hub->heard_arg, topic, json);
     struct topic *found = map_get(hub->topics, topic);
@@ -315,6 +345,33 @@ int channel_publish(struct channel_hub *hub, struct str topic, struct str json, 
     }
     pthread_mutex_unlock(&hub->lock);
     return listeners;
+}
+
+int channel_publish(struct channel_hub *hub, struct str topic, struct str json, struct err *err)
+{
+    int listeners = publish(hub, topic, json, hub->carrier.publish != NULL, err);
+    if (listeners >= 0)
+        metric_add(hub->published, 1);
+    return listeners;
+}
+
+int channel_publish_here(struct channel_hub *hub, struct str topic, struct str json,
+                         struct err *err)
+{
+    return publish(hub, topic, json, false, err);
+}
+
+void channel_lose(struct channel_hub *hub, struct str topic)
+{
+    size_t at = 0;
+    struct str name;
+    void *found;
+    pthread_mutex_lock(&hub->lock);
+    if (topic.p && (found = map_get(hub->topics, topic)))
+        post_deliveries(hub, found, NULL);
+    while (!topic.p && map_next(hub->topics, &at, &name, &found))
+        post_deliveries(hub, found, NULL);
+    pthread_mutex_unlock(&hub->lock);
 }
 
 int channel_listeners(struct channel_hub *hub, struct str topic)

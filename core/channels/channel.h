@@ -1,4 +1,5 @@
-/* channel.h -- named fan-out: one publisher's message reaches every listener of this process.
+/* channel.h -- named fan-out: one publisher's message reaches every listener of this process, and
+ * by a carrier (bus.h) those of others.
  *
  * A channel keeps no history: a message is delivered to those who listen when
  * it is published and is then released.  Each subscription has its own bounded
@@ -40,7 +41,18 @@ struct channel_message {
  * empty.  It may close the subscription. */
 typedef void channel_wake_fn(struct channel_sub *sub, void *arg);
 
+/* What brings messages to other processes.  Both are called under the hub's lock, on any thread,
+ * and may not call it. */
+struct channel_carrier {
+    /* False with *err (ERR_BUSY): too much waits already, and nobody gets the message. */
+    bool (*publish)(void *arg, struct str topic, struct str json, struct err *err);
+    /* Somebody here listens to the topic, or nobody any more. */
+    void (*wanted)(void *arg, struct str topic, bool on);
+    void *arg;
+};
+
 struct channel_hub *channel_hub_create(void);
+void channel_hub_carry(struct channel_hub *hub, const struct channel_carrier *carrier); /* first */
 /* After all lanes have closed their subscriptions. */
 void channel_hub_destroy(struct channel_hub *hub);
 
@@ -61,9 +73,15 @@ const struct channel_message *channel_receive(struct channel_sub *sub, int64_t *
 void channel_release(const struct channel_message *message); /* any thread */
 void channel_unsubscribe(struct channel_sub *sub);
 
-/* Delivers to every listener; returns how many there were, or -1 with *err
+/* Delivers to every listener; returns how many there were in this process, or -1 with *err
  * when topic or message are over their bounds, or too much is on its way.  Any thread. */
 int channel_publish(struct channel_hub *hub, struct str topic, struct str json, struct err *err);
+/* The same without the carrier: what concerns this process only, or came by the carrier. */
+int channel_publish_here(struct channel_hub *hub, struct str topic, struct str json,
+                         struct err *err);
+/* Tells those who listen to the topic (p NULL: to any) that at least one message was lost before
+ * the next one.  Any thread. */
+void channel_lose(struct channel_hub *hub, struct str topic);
 int channel_listeners(struct channel_hub *hub, struct str topic); /* any thread */
 
 /* For tests of plugins: everything published from now on is shown to `heard`, on the

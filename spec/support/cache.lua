@@ -14,6 +14,7 @@ local M = {}
 
 local RUNNER = [[
 local M = { name = "%s", version = "1.0.0" }
+local kept = {} -- of one lane, between two runs
 M.routes = {
   ["POST /%s/run"] = function(app, req)
     local body = req:json()
@@ -24,7 +25,7 @@ M.routes = {
         list[i] = value == nil and app.json.null or value
       end
     end
-    keep(assert(loadstring("local app, args = ... " .. body.text))(app, body.args or {}))
+    keep(assert(loadstring("local app, args, kept = ... " .. body.text))(app, body.args or {}, kept))
     return 200, list
   end,
 }
@@ -41,7 +42,7 @@ M.DRIVERS = {
     name = "redis",
     open = function()
       local db = redis.start()
-      return { db = db, settings = { "cache.driver=redis", "cache.url=" .. db.url } }
+      return { db = db, settings = { "cache.driver=redis", "cache.url=" .. db.url, "channels.driver=redis" } }
     end,
   },
 }

@@ -744,9 +744,9 @@ function app.events:emit(topic, data, options) end
 ---@param options? maru.ReadOptions
 function app.events:read(topic, options) end
 
----@class maru.Channels   fan-out to everyone listening now; no history.
+---@class maru.Channels   fan-out to everyone listening now, here or (channels.driver = "redis") on every server; no history.
 app.channels = {}
-function app.channels:publish(topic, message) end        --- message: JSON value. @return integer listeners
+function app.channels:publish(topic, message) end        --- message: JSON value. @return integer listeners in this process
 --- A subscription of this task, closed at its end.
 ---@return maru.Subscription|nil, string?, string?
 function app.channels:subscribe(topic) end
