@@ -1,4 +1,4 @@
-/* series_ask.h -- what the two files of app.series share. */
+/* series_ask.h -- what the files of app.series share. */
 #pragma once
 
 #include <lua.h>
@@ -14,6 +14,8 @@ struct series_ask {
     struct series_call call; /* first */
     struct task *task;       /* NULL when nobody waits */
     size_t charged;          /* to its VM, while the task waits */
+    int64_t began_ns;
+    struct value *params; /* its own, or NULL */
     struct series_where where[SERIES_COLUMNS];
     char plugin[80];
     char text[];
@@ -33,3 +35,5 @@ const char *series_column_name(const struct series_frame *f, int column); /* key
 struct str series_copy_text(lua_State *L, int index, char **to);
 
 int series_lua_append(lua_State *L);
+int series_lua_query(lua_State *L);
+int series_lua_parquet(lua_State *L);

@@ -5,10 +5,13 @@
 #include <lauxlib.h>
 #include <math.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "bind/bind.h"
 #include "bind/series_ask.h"
+#include "bind/table_lua.h"
 #include "series/series.h"
+#include "storage/store.h"
 #include "vm/args.h"
 #include "vm/host.h"
 #include "vm/json.h"
@@ -126,6 +129,12 @@ static int push_answer(lua_State *L, void *arg)
     case SERIES_EXPORT:
         lua_pushstring(L, call->path);
         break;
+    case SERIES_QUERY:
+        return table_push(L, call->table, call->types, call->limit, call->more,
+                          ((const struct series_ask *)arg)->began_ns);
+    case SERIES_PARQUET:
+        lua_pushlstring(L, call->bytes, call->byte_count);
+        break;
     }
     return 1;
 }
@@ -142,7 +151,10 @@ static void on_done(struct series_call *call)
         task_wake_with(task, push_answer, call);
     series_frame_free(call->frame);
     series_frame_free(call->rows);
+    rows_free(call->table);
     mem_free(call->path);
+    mem_free(call->bytes);
+    mem_free(ask->params);
     mem_free(ask);
 }
 
@@ -165,6 +177,7 @@ struct series_ask *series_ask_make(lua_State *L, enum series_op op, struct str n
     struct series_ask *ask = mem_alloc(bytes);
     *ask = (struct series_ask){
         .charged = bytes + charged,
+        .began_ns = clock_steady_ns(),
         .call = {.op = op, .from_us = SERIES_NO_TIME, .to_us = SERIES_NO_TIME, .done = on_done}};
     snprintf(ask->plugin, sizeof ask->plugin, "%s", vm_plugin(vm_of(L)));
     ask->call.plugin = ask->plugin;
@@ -182,7 +195,10 @@ void series_ask_drop(lua_State *L, struct series_ask *ask)
 int series_ask_run(struct task *task, struct series_ask *ask, struct series_store *series)
 {
     ask->task = task;
-    series_run(series, &ask->call, task_lane(task));
+    if (ask->call.op == SERIES_QUERY || ask->call.op == SERIES_PARQUET)
+        series_ask(series, &ask->call, task_lane(task));
+    else
+        series_run(series, &ask->call, task_lane(task));
     return task_wait(task, forget, ask);
 }
 
@@ -348,6 +364,8 @@ static const luaL_Reg functions[] = {
     {"downsample", l_downsample},
     {"stats", l_stats},
     {"export", l_export},
+    {"query", series_lua_query},
+    {"parquet", series_lua_parquet},
     {NULL, NULL},
 };
 

@@ -1,10 +1,13 @@
 /* store_lua.c -- app.store.  Wraps storage/store.h; core/lua/maru/store.lua makes tx of it. */
 #include <lauxlib.h>
+#include <math.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "bind/bind.h"
 #include "bind/store_lua.h"
 #include "bind/store_query.h"
+#include "storage/sql_guard.h"
 #include "storage/store.h"
 #include "vm/args.h"
 #include "vm/host.h"
@@ -12,6 +15,8 @@
 #include "vm/vm.h"
 
 #define TX_TYPE "app.tx"
+
+enum { QUERY_ROWS = 100000, QUERY_BYTES = 16 << 20, QUERY_SECONDS = 60 };
 
 static int run(lua_State *L, enum store_mode mode, const char *who, const char *usage)
 {
@@ -53,6 +58,53 @@ static int l_exec(lua_State *L)
 static int l_many(lua_State *L)
 {
     return run(L, STORE_MANY, "app.store:many", "app.store:many(sql, rows)");
+}
+
+/* The question at 1 within one that bounds its rows, and so can be nothing but a question. */
+static bool bound(lua_State *L, int64_t limit, struct err *err)
+{
+    struct str sql = args_string(L, 1, "app.store:query(sql, [options])", "sql");
+    if (!sql_question(&sql, STR(""), err))
+        return false;
+    lua_pushliteral(L, "select * from (\n");
+    lua_pushlstring(L, sql.p, sql.n);
+    lua_pushfstring(L, "\n) q limit %d", (int)limit + 1);
+    lua_concat(L, 3);
+    lua_replace(L, 1);
+    return true;
+}
+
+/*** One SELECT over this plugin's tables, bounded.  (waits)
+ * @param sql string
+ * @param limit integer
+ * @param timeout number  seconds
+ * @param ... nil|boolean|number|string  values of $1, $2, …
+ * @return maru.Table|nil, string? message, string? code */
+static int l_query(lua_State *L)
+{
+    static const char usage[] = "app.store:query(sql, [options])";
+    struct store *store = vm_host(vm_of(L))->store;
+    double limit = luaL_checknumber(L, 2), timeout = luaL_checknumber(L, 3);
+    struct err err;
+    if (!(limit >= 1 && limit <= QUERY_ROWS && limit == floor(limit)))
+        luaL_error(L, "%s: limit must be a whole number from 1 to %d", usage, QUERY_ROWS);
+    if (!(timeout > 0 && timeout <= QUERY_SECONDS))
+        luaL_error(L, "%s: timeout must be at most %ds", usage, QUERY_SECONDS);
+    struct task *task = task_check(L, "app.store:query");
+    bind_part(L, store, "app.store:query", "a store");
+    if (!bound(L, (int64_t)limit, &err))
+        return push_error(L, &err);
+    lua_remove(L, 3);
+    lua_remove(L, 2);
+    struct query *q = query_check(L, 1, STORE_ALL, usage);
+    q->task = task;
+    q->limit = (int64_t)limit;
+    q->began_ns = clock_steady_ns();
+    q->call.max_rows = (int64_t)limit + 1;
+    q->call.max_bytes = QUERY_BYTES;
+    q->call.timeout_ns = (int64_t)(timeout * (double)NS_PER_SECOND);
+    store_run(store, &q->call, task_lane(task));
+    return task_wait(task, query_forget, q);
 }
 
 /* A transaction of a task.  It is freed when the store has given it back and
@@ -261,9 +313,10 @@ static int l_tx_many(lua_State *L)
 static const luaL_Reg methods[] = {{NULL, NULL}};
 
 static const luaL_Reg functions[] = {
-    {"all", l_all},       {"one", l_one},           {"exec", l_exec},       {"many", l_many},
-    {"tx_new", l_tx_new}, {"tx_begin", l_tx_begin}, {"tx_end", l_tx_end},   {"tx_all", l_tx_all},
-    {"tx_one", l_tx_one}, {"tx_exec", l_tx_exec},   {"tx_many", l_tx_many}, {NULL, NULL},
+    {"query", l_query},     {"all", l_all},       {"one", l_one},       {"exec", l_exec},
+    {"many", l_many},       {"query", l_query},   {"tx_new", l_tx_new}, {"tx_begin", l_tx_begin},
+    {"tx_end", l_tx_end},   {"tx_all", l_tx_all}, {"tx_one", l_tx_one}, {"tx_exec", l_tx_exec},
+    {"tx_many", l_tx_many}, {NULL, NULL},
 };
 
 int bind_store(lua_State *L)

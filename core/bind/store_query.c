@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "bind/table_lua.h"
 #include "observe/trace.h"
 #include "vm/args.h"
 #include "vm/task.h"
@@ -129,6 +130,9 @@ static int push_rows(lua_State *L, const struct rows *rows)
 static int push_result(lua_State *L, void *arg)
 {
     struct store_call *call = arg;
+    const struct query *q = arg;
+    if (q->limit > 0)
+        return table_push(L, call->rows, NULL, q->limit, false, q->began_ns);
     switch (call->mode) {
     case STORE_ALL:
         return push_rows(L, call->rows);

@@ -16,6 +16,8 @@ struct query {
     struct store_call call; /* first */
     struct task *task;      /* NULL when nobody waits */
     size_t charged;         /* to its VM, while the task waits */
+    int64_t limit;          /* > 0: answered as bind/table_lua.h says */
+    int64_t began_ns;
 };
 
 /* sql at index and its values behind it, or for STORE_MANY an array of rows.

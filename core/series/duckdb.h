@@ -21,6 +21,7 @@ typedef struct duck_appender_ *duck_appender;
 typedef struct duck_chunk_ *duck_chunk;
 typedef struct duck_vector_ *duck_vector;
 typedef struct duck_type_ *duck_type;
+typedef struct duck_pending_ *duck_pending;
 
 /* Passed by value to fetch_chunk; only DuckDB reads it. */
 typedef struct {
@@ -38,7 +39,23 @@ typedef struct {
 } duck_text;
 
 enum { DUCK_INLINE_BYTES = 12 };
-enum { DUCK_BIGINT = 5, DUCK_DOUBLE = 11, DUCK_TIMESTAMP = 12, DUCK_VARCHAR = 17 };
+enum {
+    DUCK_BOOLEAN = 1,
+    DUCK_TINYINT = 2,
+    DUCK_BIGINT = 5,
+    DUCK_UINTEGER = 8,
+    DUCK_UBIGINT = 9,
+    DUCK_DOUBLE = 11,
+    DUCK_TIMESTAMP = 12,
+    DUCK_HUGEINT = 16,
+    DUCK_VARCHAR = 17,
+    DUCK_DECIMAL = 19,
+    DUCK_TIMESTAMP_S = 20,
+    DUCK_TIMESTAMP_NS = 22,
+    DUCK_TIMESTAMP_TZ = 31,
+    DUCK_UHUGEINT = 32
+};
+enum duck_progress { DUCK_RESULT_READY, DUCK_RESULT_NOT_READY, DUCK_FAILED, DUCK_NO_TASKS };
 
 struct duckdb {
     const char *(*library_version)(void);
@@ -60,6 +77,19 @@ struct duckdb {
     duck_state (*bind_int64)(duck_statement stmt, duck_idx index, int64_t value);
     duck_state (*bind_varchar_length)(duck_statement stmt, duck_idx index, const char *p,
                                       duck_idx n);
+    duck_state (*bind_double)(duck_statement stmt, duck_idx index, double value);
+    duck_state (*bind_boolean)(duck_statement stmt, duck_idx index, bool value);
+    duck_state (*bind_null)(duck_statement stmt, duck_idx index);
+    duck_idx (*nparams)(duck_statement stmt);
+    duck_idx (*column_count)(duck_result *result);
+    const char *(*column_name)(duck_result *result, duck_idx column);
+    int (*column_type)(duck_result *result, duck_idx column);
+    duck_state (*pending_prepared)(duck_statement stmt, duck_pending *out);
+    int (*pending_execute_task)(duck_pending pending); /* enum duck_progress */
+    const char *(*pending_error)(duck_pending pending);
+    duck_state (*execute_pending)(duck_pending pending, duck_result *out);
+    void (*destroy_pending)(duck_pending *pending);
+    void (*interrupt)(duck_connection con);
     duck_state (*execute_prepared)(duck_statement stmt, duck_result *out);
     duck_chunk (*fetch_chunk)(duck_result result);
     duck_idx (*data_chunk_get_size)(duck_chunk chunk);

@@ -57,6 +57,25 @@ static bool open_database(struct series_store *store, const char *path, struct e
     }
 }
 
+/* Whatever is asked: no file but the database and what is exported. */
+static bool confine(struct series_store *store, struct err *err)
+{
+    struct series_conn conn = {.store = store};
+    struct buf sql = {0};
+    if (store->duck.api.connect(store->duck.db, &conn.con) != 0)
+        return err_set(err, ERR_IO, "series: DuckDB refuses a connection");
+    buf_add_c(&sql, "set allowed_directories = ['");
+    for (const char *p = store->options.export_dir ? store->options.export_dir : ""; *p; p++) {
+        buf_add_c(&sql, *p == '\'' ? "'" : "");
+        buf_add_char(&sql, *p);
+    }
+    buf_add_c(&sql, "']; set enable_external_access = false; set timezone = 'UTC'");
+    bool ok = conn_exec(&conn, sql.p, NULL, err);
+    store->duck.api.disconnect(&conn.con);
+    buf_free(&sql);
+    return ok;
+}
+
 static bool open_once(struct series_store *store, const char *path, struct err *err)
 {
     struct duck *duck = &store->duck;
@@ -68,6 +87,10 @@ static bool open_once(struct series_store *store, const char *path, struct err *
     duck->loaded = true;
     if (!open_database(store, path, err))
         return false;
+    if (!confine(store, err)) {
+        duck->api.close(&duck->db);
+        return err_wrap(err, "series: %s", path ? path : "memory");
+    }
     log_info("series", "DuckDB %s opened %s in %.0f ms", duck->api.library_version(),
              path ? path : "in memory", (double)(clock_steady_ns() - start) / (double)NS_PER_MS);
     return true;
@@ -115,6 +138,8 @@ const struct series_driver series_duckdb = {
     .ensure = duck_ensure,
     .append = duck_append,
     .read = duck_read,
+    .ask = duck_ask,
+    .duck = ready,
     .expire = duck_expire,
 };
 

@@ -30,3 +30,7 @@ bool duck_read(struct series_conn *conn, struct series_call *call);
  */
 bool duck_write_parquet(struct series_conn *conn, struct query *select, struct series_call *call);
 bool duck_ask(struct series_conn *conn, struct series_call *call); /* SERIES_QUERY */
+/* The rows of call->table into the temporary table "answer". */
+bool duck_append_table(struct series_conn *conn, struct series_call *call);
+/* Whether a SELECT, as json_serialize_sql() shows it, sees only the tables of the call. */
+bool duck_check_tree(struct str tree, const struct series_call *call, struct err *err);

@@ -230,6 +230,8 @@ bool duck_read(struct series_conn *conn, struct series_call *call)
     case SERIES_EXPORT:
         return export_file(conn, call);
     case SERIES_APPEND:
+    case SERIES_QUERY:
+    case SERIES_PARQUET:
         break;
     }
     return err_set(&call->err, ERR_INVALID, "series: no such question");

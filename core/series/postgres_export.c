@@ -107,11 +107,17 @@ static bool export_points(struct series_conn *conn, struct series_call *call)
     return false;
 }
 
+bool pgs_duck(struct series_conn *conn, struct err *err)
+{
+    return conn->con || duck_connect(conn->store, NULL, &conn->con, err) ||
+           err_wrap(err, "a Parquet file is written by DuckDB");
+}
+
 bool pgs_export(struct series_conn *conn, struct series_call *call)
 {
     struct err dropped;
-    if (!conn->con && !duck_connect(conn->store, NULL, &conn->con, &call->err))
-        return err_wrap(&call->err, "a Parquet file is written by DuckDB");
+    if (!pgs_duck(conn, &call->err))
+        return false;
     bool ok = export_points(conn, call);
     conn_exec(conn, "drop table if exists points", NULL, &dropped);
     return ok;

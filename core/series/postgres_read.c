@@ -245,5 +245,7 @@ const struct series_driver series_postgres = {
     .ensure = pgs_ensure,
     .append = pgs_append,
     .read = pgs_read,
+    .ask = pgs_ask,
+    .duck = pgs_duck,
     .expire = pgs_expire,
 };

@@ -79,10 +79,15 @@ static void on_delivered(struct lane_message *message)
     call->done(call);
 }
 
-static void deliver(struct series_call *call)
+void series_deliver(struct series_call *call)
 {
     series_unref(call->series);
     call->series = NULL;
+    for (int i = 0; i < call->table_count; i++)
+        series_unref(call->tables[i]);
+    mem_free(call->tables);
+    call->tables = NULL;
+    call->table_count = 0;
     call->message.fn = on_delivered;
     if (call->lane)
         lane_post(call->lane, &call->message);
@@ -105,7 +110,7 @@ static void run_read(struct gate_item *item, void *resource)
     struct series_call *call = list_entry(item, struct series_call, item);
     if (prepare(resource, call) && call->store->driver->read(resource, call))
         err_clear(&call->err);
-    deliver(call);
+    series_deliver(call);
 }
 
 static void run_write(struct gate_item *item, void *resource)
@@ -120,7 +125,7 @@ static void run_write(struct gate_item *item, void *resource)
     if (ok && series_check_rows(call->rows, call->series, &call->err) &&
         call->store->driver->append(resource, call))
         err_clear(&call->err);
-    deliver(call);
+    series_deliver(call);
 }
 
 static bool check_call(const struct series_call *call, struct err *err)
@@ -151,10 +156,12 @@ void series_run(struct series_store *store, struct series_call *call, struct lan
     call->frame = NULL;
     call->path = NULL;
     call->cancelled = 0;
+    call->tables = NULL;
+    call->table_count = 0;
     err_clear(&call->err);
     call->series = series_find(store, call->plugin, call->name, &call->err);
     if (!call->series || !check_call(call, &call->err)) {
-        deliver(call);
+        series_deliver(call);
         return;
     }
     int state = __atomic_load_n(&call->series->state, __ATOMIC_ACQUIRE);

@@ -25,7 +25,17 @@
 struct series;
 struct series_store;
 
+struct rows;
+struct value;
+
 enum {
+    SERIES_QUERY_ROWS = 1000, /* rows a question in SQL is answered with unless it says otherwise */
+    SERIES_QUERY_ROWS_MAX = 100000,  /* …and at most */
+    SERIES_QUERY_BYTES = 16 << 20,   /* text in them */
+    SERIES_PARQUET_BYTES = 32 << 20, /* of a file that is handed over in memory */
+    SERIES_QUERY_PARAMS = 32,
+    SERIES_QUERY_MS = 10000,
+    SERIES_QUERY_MS_MAX = 60000,
     SERIES_POINTS = 100000,      /* points a call returns unless it says otherwise */
     SERIES_POINTS_MAX = 2000000, /* …and at most */
     SERIES_COLUMNS = 32,         /* keys and values together */
@@ -92,9 +102,21 @@ enum series_op {
     SERIES_WINDOW,
     SERIES_DOWNSAMPLE,
     SERIES_STATS,
-    SERIES_EXPORT
+    SERIES_EXPORT,
+    SERIES_QUERY,
+    SERIES_PARQUET
 };
 enum series_agg { SERIES_MEAN, SERIES_MIN, SERIES_MAX, SERIES_LAST, SERIES_SUM };
+
+/* Of a column of rows.  A TIME is a double, seconds since 1970. */
+enum series_type {
+    SERIES_TEXT = 't',
+    SERIES_INTEGER = 'i',
+    SERIES_NUMBER = 'n',
+    SERIES_BOOLEAN = 'b',
+    SERIES_TIME = '@'
+};
+enum { SERIES_QUERY_COLUMNS = 256 };
 
 struct series_where {
     struct str key, value; /* key = one of the series' keys */
@@ -116,6 +138,10 @@ struct series_call {
     int64_t limit;          /* the first so many points; 0: SERIES_POINTS, and more are ERR_LIMIT */
     int64_t step_us;        /* DOWNSAMPLE */
     enum series_agg agg;
+    struct str sql; /* QUERY: one SELECT over this plugin's series, each a table of its name */
+    const struct value *params; /* QUERY: of $1 … */
+    int param_count;
+    int64_t timeout_ms;                     /* QUERY: 0 = SERIES_QUERY_MS */
     void (*done)(struct series_call *call); /* lane */
     /* result */
     struct err err;
@@ -124,14 +150,24 @@ struct series_call {
     int64_t lines;              /* STATS */
     int64_t first_us, last_us;  /* STATS, SERIES_NO_TIME when empty */
     char *path;                 /* EXPORT: the owner's (mem_free) */
+    struct rows *table;         /* QUERY: the owner's (rows_free); PARQUET: what is to be written */
+    char types[SERIES_QUERY_COLUMNS + 1]; /* of the table: enum series_type for each column */
+    bool more;                            /* QUERY: there were more than limit rows */
+    char *bytes;                          /* PARQUET: a file's, the owner's (mem_free) */
+    size_t byte_count;
     /* private */
     struct lane *lane;
     struct series_store *store;
     struct series *series;
     struct gate_item item;
+    struct series **tables; /* QUERY: the plugin's */
+    int table_count;
     int cancelled; /* atomic */
 };
 void series_run(struct series_store *store, struct series_call *call, struct lane *lane);
+/* SERIES_QUERY and SERIES_PARQUET, which are of no one series.  A question is read only and sees
+ * nothing but the declared columns of the plugin's own series; errors say where in the SQL. */
+void series_ask(struct series_store *store, struct series_call *call, struct lane *lane);
 /* Nobody waits for its answer any more: a question may end early, `done` comes all the same. */
 void series_cancel(struct series_call *call);
 /* An empty frame for SERIES_APPEND with the declared columns, room for n rows

@@ -57,6 +57,9 @@ struct series_driver {
     bool (*ensure)(struct series_conn *conn, struct series *s, struct err *err);
     bool (*append)(struct series_conn *conn, struct series_call *call);
     bool (*read)(struct series_conn *conn, struct series_call *call);
+    bool (*ask)(struct series_conn *conn, struct series_call *call); /* SERIES_QUERY */
+    /* A connection to DuckDB for Parquet files. */
+    bool (*duck)(struct series_conn *conn, struct err *err);
     /* Drops what is older, makes room for what comes; -1 with *err. */
     int64_t (*expire)(struct series_conn *conn, struct series *s, int64_t before_us,
                       struct err *err);
@@ -119,6 +122,17 @@ bool series_keys_differ(const struct series *s, struct err *err);    /* false, E
 /* Writing connection: the table is as declared; false when refused. */
 bool series_ensure(struct series_conn *conn, struct series *s, struct err *err);
 void series_add_names(struct buf *sql, char *const *names, int count, const char *before);
+
+/* series_query.c.  The question within what it may see: "with viewers as (…) select EXPRESSIONS
+ * from (SQL) q(c1, …) limit n".  from: what stands before a table's name.  columns 0: all as they
+ * are, and no rows.  Returns where the SQL begins. */
+size_t series_wrap(struct buf *out, const struct series_call *call, const char *from, int columns,
+                   void (*expression)(struct buf *out, int column, void *arg), void *arg);
+/* Of the rows that were taken, limit + 1 at most. */
+struct rows_builder;
+bool series_take_table(struct series_call *call, struct rows_builder *b);
+/* Gives the call back. */
+void series_deliver(struct series_call *call);
 
 /* series.c.  Names of rows that are too long or no text are refused. */
 bool series_check_rows(const struct series_frame *f, const struct series *s, struct err *err);

@@ -248,7 +248,8 @@ for _, driver in ipairs(DRIVERS) do
 
     it("take a batch whole or not at all", function()
       local before = call(node, "stats", "kept").points
-      local n, message, code = call(node, "append", "kept", { { at = NOW, k = "ok", v = 1 }, { at = NOW, k = "a\0b", v = 1 } })
+      local n, message, code = call(node, "append", "kept", { { at = NOW, k = "ok", v = 1 }, { at = NOW, k = "a\0b",
+        v = 1 } })
       assert.is_nil(n)
       assert.equal("invalid", code)
       assert.matches("row 2: k must be UTF%-8 text without NUL", message)
@@ -339,7 +340,8 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("refuse other keys for a series that is there", function()
-      server.write_file(node:plugin_path("m"), (plugin(TWO):gsub('keys = { "platform", "channel" }', 'keys = { "platform" }')))
+      server.write_file(node:plugin_path("m"), (plugin(TWO):gsub('keys = { "platform", "channel" }',
+        'keys = { "platform" }')))
       local output, status = node:command_output("reload m")
       assert.not_equal(0, status)
       assert.matches("its keys differ from those it was made with", output)
@@ -350,10 +352,12 @@ for _, driver in ipairs(DRIVERS) do
     feature("are written by several servers at once, whoever makes the partitions", "nodes", function()
       local nodes, pids = { start_node(backend), start_node(backend), start_node(backend) }, {}
       for i, each in ipairs(nodes) do
-        local body = cjson.encode({ name = "brief", tasks = 6, batches = 10, rows = 5, from = NOW - 30 * 3600, step = 400,
+        local body = cjson.encode({ name = "brief", tasks = 6, batches = 10, rows = 5, from = NOW - 30 * 3600,
+          step = 400,
           who = "n" .. i .. "-" })
         server.write_file(each.dir .. "/body", body)
-        pids[i] = server.shell(("curl -sS -X POST -H 'content-type: application/json' -d @%s/body %s/many >%s/answer 2>&1 & echo $!")
+        pids[i] = server.shell((
+          "curl -sS -H 'content-type: application/json' -d @%s/body %s/many >%s/answer 2>&1 & echo $!")
           :format(each.dir, each.url, each.dir)):match("%d+")
       end
       for i, each in ipairs(nodes) do
@@ -373,7 +377,8 @@ for _, driver in ipairs(DRIVERS) do
       local function parts(name)
         return tonumber(database:sql(("select cardinality(maru_series.parts('m__%s'))"):format(name)))
       end
-      local ahead = database:sql("select max(maru_series.at(p)) > now() + interval '1 day' from unnest(maru_series.parts('m__brief')) p")
+      local ahead = database:sql(
+        "select max(maru_series.at(p)) > now() + interval '1 day' from unnest(maru_series.parts('m__brief')) p")
       assert.equal("t", ahead)
       assert.is_true(parts("brief") < 150 and parts("views") < 150, parts("brief"))
       assert.equal("2", database:sql("select count(*) from only maru_series.\"m__brief#rest\" where v in (3, 4)"))
@@ -383,7 +388,8 @@ for _, driver in ipairs(DRIVERS) do
       local database = backend.database
       local at = NOW + 4000 * DAY
       database:sql(("select maru_series.make_parts('m__brief', '{%d000000}')"):format(at))
-      assert.equal("1", database:sql(("select count(*) from maru_series.\"m__brief#%s\""):format(os.date("!%Y%m%d%H", at))))
+      assert.equal("1", database:sql(("select count(*) from maru_series.\"m__brief#%s\""):format(os.date("!%Y%m%d%H",
+        at))))
       assert.equal("1", database:sql("select count(*) from maru_series.\"m__brief#rest\" where v in (3, 4)"))
       assert.same({ "ahead" }, call(node, "window", "brief", { from = at, to = at + 1 }).k)
     end)

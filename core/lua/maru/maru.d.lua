@@ -434,6 +434,14 @@ function Tx.events:emit(topic, data, options) end
 Tx.workflows = {}
 function Tx.workflows:start(name, input, options) end    --- (waits) as app.workflows:start; its first step follows the commit
 
+---@class maru.Table   rows with their columns in order
+---@field columns string[]      names, as the SELECT gives them; two may be equal
+---@field types ("text"|"integer"|"number"|"boolean"|"time")[]     a time is a number of seconds since 1970
+---@field rows any[][]          NULL, NaN and infinities are app.json.null
+---@field n integer             rows
+---@field more boolean          there were more than limit
+---@field seconds number        it took
+
 ---@class maru.Store   relational store; SQL with $1 parameters, written once for SQLite and PostgreSQL.
 --- Only this plugin's own tables (made by its migrations/) are visible. Values: nil boolean number string.
 app.store = {}
@@ -445,6 +453,12 @@ function app.store:one(sql, ...) end
 function app.store:exec(sql, ...) end
 --- (waits) Runs one statement for each row of parameters in one transaction. rows: array of arrays; a missing value is NULL. @return integer|nil, string?, string?
 function app.store:many(sql, rows) end
+--- (waits) One SELECT that somebody wrote, over this plugin's tables: nothing can be changed, and only functions that
+--- compute are called. options: params (array), limit (rows, default 1000, at most 100000), timeout (default "10s", at most
+--- "60s"). Errors begin with the place: "line 2 column 5: …". @return maru.Table|nil, string?, string?  code: "sql" "readonly" "forbidden" "timeout" "limit"
+---@param sql string
+---@param options? { params?: any[], limit?: integer, timeout?: string|number }
+function app.store:query(sql, options) end
 --- (waits) fn(tx) with tx:all/one/exec/many and tx.jobs:push; commits when fn returns, rolls back when it
 --- raises (error passed on) or returns nil, message, code. Inside only `tx` may wait. @return ... what fn returned
 ---@param fn fun(tx: maru.Tx): ...
@@ -486,6 +500,17 @@ function app.series:downsample(name, options) end
 function app.series:stats(name, options) end
 --- (waits) Writes a Parquet file below state.dir/exports. @return string|nil path
 function app.series:export(name, options) end
+
+--- (waits) One SELECT that somebody wrote, over this plugin's series: each is a table of its name with the columns "at"
+--- (a timestamp; reserved in DuckDB, so in quotes), its keys and its values. As app.store:query otherwise. The client's going
+--- away stops it. @return maru.Table|nil, string?, string?  code: "sql" "readonly" "forbidden" "timeout" "limit" "memory"
+---@param sql string
+---@param options? { params?: any[], limit?: integer, timeout?: string|number }
+function app.series:query(sql, options) end
+--- (waits) The bytes of a Parquet file with a table: what either query answered. At most 32 MiB.
+---@param table maru.Table
+---@return string|nil bytes, string?, string?
+function app.series:parquet(table) end
 
 ---@class maru.ObjectInfo
 ---@field key string

@@ -33,5 +33,15 @@ return function(raw)
     return raw.export(name, options)
   end
 
+  --- One SELECT over this plugin's series, each a table of its name. (waits)
+  function series:query(sql, options) -- luacheck: no self
+    return raw.query(sql, options)
+  end
+
+  --- Bytes of a Parquet file with what a query answered. (waits)
+  function series:parquet(answer) -- luacheck: no self
+    return raw.parquet(answer)
+  end
+
   return series
 end

@@ -3,6 +3,8 @@
 -- Other nouns take part in a transaction by info.in_tx.<noun> = function(handle), whose result becomes
 -- tx.<noun>; handle is what their C half gives to store_tx_check().
 
+local units = require "maru.units"
+
 return function(raw, info)
   local store = {}
 
@@ -24,6 +26,26 @@ return function(raw, info)
   --- Runs a statement for each row of values, all or none. (waits)
   function store:many(sql, rows) -- luacheck: no self
     return raw.many(sql, rows)
+  end
+
+  local USAGE = "app.store:query(sql, [{ params, limit, timeout }])"
+  local OPTIONS = { params = "table", limit = "number", timeout = true }
+
+  --- One SELECT over this plugin's tables, with its columns in order; bounded in rows and time. (waits)
+  function store:query(sql, options) -- luacheck: no self
+    options = options or {}
+    for name, value in pairs(options) do
+      if not OPTIONS[name] then
+        error(USAGE .. ": there is no option " .. tostring(name), 2)
+      elseif OPTIONS[name] ~= true and type(value) ~= OPTIONS[name] then
+        error(USAGE .. ": " .. name .. " must be a " .. OPTIONS[name] .. ", got " .. type(value), 2)
+      end
+    end
+    local timeout = options.timeout and units.duration(options.timeout) or 10
+    if not timeout then
+      error(USAGE .. ": timeout must be a duration such as \"5s\"", 2)
+    end
+    return raw.query(sql, options.limit or 1000, timeout, unpack(options.params or {}, 1, #(options.params or {})))
   end
 
   local function make_tx(handle)
