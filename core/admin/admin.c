@@ -225,6 +225,7 @@ struct admin *admin_create(struct admin_parts *parts, struct err *err)
     add_actions(a, admin_jobs);
     add_actions(a, admin_job_changes);
     add_actions(a, admin_workflows);
+    add_actions(a, admin_events);
     admin_add_route(a, &(struct http_route){.method = "GET",
                                             .pattern = "/admin/login",
                                             .admin = true,

@@ -139,6 +139,17 @@ static const struct cli_command commands[] = {
      "workflows [list [STATE] | show ID | cancel ID | retry ID | signal ID NAME [JSON]] "
      "[--json]",
      cmd_workflows},
+    {"events", "look at topics of events and who hears them, hand events over again",
+     "  maru events                    topics, and how far each plugin is in those it hears\n"
+     "  maru events read TOPIC [AFTER] what lies there, from the first or behind an offset or "
+     "cursor\n"
+     "  maru events replay TOPIC PLUGIN [AFTER]\n"
+     "                                 those events once more to this plugin, as jobs; of "
+     "TOPIC.dead\n"
+     "                                 the ones that it could not handle\n\n"
+     "  --limit N                      of read, 1 to 1000 (50)\n"
+     "  --json                         the admin API's answer as it is\n",
+     "events [topics | read TOPIC [AFTER] | replay TOPIC PLUGIN [AFTER]] [--json]", cmd_events},
     {"new", "write a small working plugin and its spec",
      "Writes NAME/ into the first folder of plugins.path: plugin.lua, a migration, a spec that\n"
      "passes, and what editors and luacheck read. NAME is [a-z][a-z0-9_]*; what is there is never\n"

@@ -52,6 +52,7 @@ int cmd_queues(const struct cli_options *options);
 int cmd_workers(const struct cli_options *options);
 int cmd_schedules(const struct cli_options *options);
 int cmd_workflows(const struct cli_options *options);
+int cmd_events(const struct cli_options *options);
 int cmd_test(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);
 int cmd_types(const struct cli_options *options);

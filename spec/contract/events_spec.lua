@@ -78,12 +78,19 @@ M.on = {
     if event.attempt < 3 then error("not yet") end
     note(app, event)
   end },
+  ["shop.mended"] = { retries = 0, function(app, event)
+    if not app.cache:get("mended") then error("broken tool") end
+    note(app, event)
+  end },
   ["shop.busy"] = function(app, event) note(app, event) end,
   ["orders.placed"] = note,
 }
-M.routes = { ["GET /heard"] = function(app, req)
-  return 200, { list = app.json.array(app.store:all("select * from heard order by rowid")) }
-end }
+M.routes = {
+  ["GET /heard"] = function(app, req)
+    return 200, { list = app.json.array(app.store:all("select * from heard order by rowid")) }
+  end,
+  ["POST /mend"] = function(app) app.cache:set("mended", true) return 200, {} end,
+}
 return M
 ]==],
   ["migrations/0001_heard.sql"] = "create table heard(topic text, off integer, part integer, data text);",
@@ -259,6 +266,48 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(500, answer.status)
       answer = maru:post("/emit", { topic = "shop/odd", data = {} })
       assert.is_truthy(answer.body:find("letters, digits", 1, true))
+    end)
+
+    it("shows topics, groups and what lies there, and hands dead letters over again", function()
+      emit("shop.mended", { n = 1 }, { key = "m" })
+      emit("shop.mended", { n = 2 }, { key = "m" })
+      local dead = server.wait_for(function()
+        local got = read("shop.mended.dead")
+        return got.list and #got.list == 2 and got.list
+      end)
+      assert.truthy(dead)
+      local all = maru:admin("/events")
+      assert.equal(driver.name, all.driver)
+      local topics, groups = {}, {}
+      for _, topic in ipairs(all.topics) do
+        topics[topic.topic] = topic
+      end
+      for _, group in ipairs(all.groups) do
+        groups[group.topic] = group
+      end
+      assert.equal(2, topics["shop.mended"].events)
+      assert.same({ "ear", true }, { groups["shop.mended"].group, groups["shop.mended"].serving })
+      assert.truthy(server.wait_for(function()
+        for _, group in ipairs(maru:admin("/events").groups) do
+          if group.topic == "shop.mended" then
+            return group.lag == 0 and #group.partitions > 0
+          end
+        end
+      end))
+      assert.truthy(maru:command_output("events"):find("shop.mended", 1, true))
+      local text = maru:command_output("events read shop.mended.dead")
+      assert.truthy(text:find("broken tool", 1, true), text)
+      maru:post("/mend", {})
+      text = maru:command_output("events replay shop.mended.dead ear")
+      assert.equal("2 events handed to ear again\n", text)
+      local list = wait_heard(maru, "shop.mended", 2)
+      assert.same({ 1, 2 }, { list[1].event.data.n, list[2].event.data.n })
+      text = maru:command_output("events replay shop.mended nobody")
+      assert.truthy(text:find("no plugin 'nobody' that serves now hears shop.mended", 1, true), text)
+      text = maru:get("/metrics").body
+      assert.truthy(text:find('maru_events_lag{plugin="ear",topic="shop.mended"} 0', 1, true))
+      assert.truthy(text:find('maru_events_emitted_total{topic="shop.mended"} 2', 1, true))
+      assert.truthy(text:find('maru_events_consumed_total{plugin="ear",topic="shop.mended"} 2', 1, true))
     end)
 
     it("speaks Kafka as others do", function()
