@@ -114,6 +114,7 @@ static void show_parts(struct server *s)
         .store = s->store,
         .events = s->events,
         .objects = s->objects,
+        .search = s->search,
         .jobs = s->jobs,
         .cron = s->cron,
         .model = s->model,

@@ -24,6 +24,10 @@ bool search_start(struct server *s, struct err *err)
         .spool_bytes = config_bytes(c, "search.spool"),
         .timeout_ns = config_ns(c, "search.timeout"),
         .lock_wait_ns = server_lock_wait_ns,
+        .logs = !s->guest && config_boolean(c, "logs.search"),
+        .logs_ttl_ns = config_ns(c, "logs.search_ttl"),
+        .logs_bytes = config_bytes(c, "logs.search_bytes"),
+        .node = s->node.name,
         .failed = server_store_failed,
     };
     s->search = search_create(&options, err);

@@ -226,6 +226,7 @@ struct admin *admin_create(struct admin_parts *parts, struct err *err)
     add_actions(a, admin_job_changes);
     add_actions(a, admin_workflows);
     add_actions(a, admin_events);
+    add_actions(a, admin_logs);
     admin_add_route(a, &(struct http_route){.method = "GET",
                                             .pattern = "/admin/login",
                                             .admin = true,

@@ -31,6 +31,7 @@ struct lane;
 struct model;
 struct objects;
 struct reload;
+struct search;
 struct store;
 
 /* What it shows and changes; filled by server.c as the parts start. */
@@ -45,6 +46,7 @@ struct admin_parts {
     struct store *store;
     struct events *events;
     struct objects *objects;
+    struct search *search;
     struct jobs *jobs;
     struct cron *cron;
     struct model *model;

@@ -54,7 +54,7 @@ struct admin_action {
 };
 /* These end with method NULL. */
 extern const struct admin_action admin_views[], admin_changes[], admin_jobs[], admin_job_changes[],
-    admin_workflows[], admin_events[];
+    admin_workflows[], admin_events[], admin_logs[];
 
 /* Sends what is in call->out; call is gone afterwards.  Control lane. */
 void admin_answer(struct admin_call *call, int status);

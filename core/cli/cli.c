@@ -127,6 +127,18 @@ static const struct cli_command commands[] = {
      "  --json                         the admin API's answer as it is\n\n"
      "NAME is PLUGIN/ID; the id is the pattern where the plugin gives none.\n",
      "schedules [show NAME | pause NAME | resume NAME | run NAME] [--json]", cmd_schedules},
+    {"logs", "print the newest lines of the log, or look for some",
+     "  maru logs                      the newest, from memory\n"
+     "  maru logs --search '맛집 -debug' --since 1h\n"
+     "                                 those with these words; needs logs.search = true\n\n"
+     "  --search WORDS                 words, \"phrases\", begin*, -not, OR; in message and "
+     "fields\n"
+     "  --since TIME                   not older than 30m, 2h, 7d\n"
+     "  --level LEVEL                  debug, info, warn, error: that and worse\n"
+     "  --plugin NAME                  only of that one\n"
+     "  --limit N                      so many lines\n"
+     "  --json                         the admin API's answer as it is\n",
+     "logs [--search WORDS] [--since TIME] [--level LEVEL] [--plugin NAME]", cmd_logs},
     {"workflows", "look at runs of workflows, cancel them, tell them what they wait for",
      "  maru workflows [list [STATE]]  a line for each run: running, waiting, done, failed, "
      "cancelled\n"
@@ -257,6 +269,9 @@ enum {
     OPTION_KIND,
     OPTION_SEARCH,
     OPTION_LIMIT,
+    OPTION_SINCE,
+    OPTION_LEVEL,
+    OPTION_PLUGIN,
     OPTION_ROLES,
 };
 
@@ -283,6 +298,9 @@ static const struct option long_options[] = {
     {"kind", required_argument, NULL, OPTION_KIND},
     {"search", required_argument, NULL, OPTION_SEARCH},
     {"limit", required_argument, NULL, OPTION_LIMIT},
+    {"since", required_argument, NULL, OPTION_SINCE},
+    {"level", required_argument, NULL, OPTION_LEVEL},
+    {"plugin", required_argument, NULL, OPTION_PLUGIN},
     {"filter", required_argument, NULL, OPTION_FILTER},
     {"output", required_argument, NULL, OPTION_OUTPUT},
     {"tolerate", required_argument, NULL, OPTION_TOLERATE},
@@ -325,7 +343,8 @@ static bool set_text(struct cli_options *o, int option, const char *text)
     } texts[] = {{OPTION_FILTER, &o->filter}, {OPTION_OUTPUT, &o->output},
                  {OPTION_STATE, &o->state},   {OPTION_QUEUE, &o->queue},
                  {OPTION_KIND, &o->kind},     {OPTION_SEARCH, &o->search},
-                 {OPTION_LIMIT, &o->limit}};
+                 {OPTION_LIMIT, &o->limit},   {OPTION_SINCE, &o->since},
+                 {OPTION_LEVEL, &o->level},   {OPTION_PLUGIN, &o->plugin}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (texts[i].option == option) {
             *texts[i].text = text;

@@ -28,6 +28,7 @@ struct cli_options {
     bool reload, record;                               /* test */
     bool all, dry;                                     /* jobs */
     const char *state, *queue, *kind, *search, *limit; /* jobs; NULL = not given */
+    const char *since, *level, *plugin;                /* logs; NULL = not given */
     bool viewer;                                       /* admin-url */
     const char *filter, *output;                       /* test; NULL = not given */
     char **words;                                      /* what is no option */
@@ -51,6 +52,7 @@ int cmd_jobs(const struct cli_options *options);
 int cmd_queues(const struct cli_options *options);
 int cmd_workers(const struct cli_options *options);
 int cmd_schedules(const struct cli_options *options);
+int cmd_logs(const struct cli_options *options);
 int cmd_workflows(const struct cli_options *options);
 int cmd_events(const struct cli_options *options);
 int cmd_test(const struct cli_options *options);

@@ -221,5 +221,11 @@ const struct config_key config_keys[] = {
 
     {"log.level", CONFIG_TEXT, "info", 0, 0, "debug, info, warn or error."},
     {"log.file", CONFIG_TEXT, "", 0, 0, "Where log lines go; empty = standard error."},
+    {"logs.search", CONFIG_BOOLEAN, "false", 0, 0,
+     "Lines of the log are indexed where search.driver says, and found by maru logs --search."},
+    {"logs.search_ttl", CONFIG_DURATION, "7d", 3600 * SECOND, 3650 * DAY,
+     "How long they are kept for that."},
+    {"logs.search_bytes", CONFIG_SIZE, "1G", 1 * MIB, 1024 * GIB,
+     "So many of them fts keeps at most; the oldest go first."},
     {NULL, CONFIG_TEXT, NULL, 0, 0, NULL},
 };

@@ -20,6 +20,9 @@ struct line {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct line ring[LOG_RING_LINES]; /* under lock; seq n stands at n % LOG_RING_LINES */
 static uint64_t newest;                  /* under lock */
+static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
+static void (*_Atomic sink)(void *arg, const struct log_line *line); /* changed under sink_lock */
+static void *sink_arg;                                               /* under sink_lock */
 static atomic_int out_fd = STDERR_FILENO;
 static atomic_int least_level = LOG_INFO;
 
@@ -30,6 +33,25 @@ void log_setup(int fd, enum log_level least)
 {
     atomic_store(&out_fd, fd);
     atomic_store(&least_level, (int)least);
+}
+
+void log_sink(void (*take)(void *arg, const struct log_line *line), void *arg)
+{
+    pthread_mutex_lock(&sink_lock);
+    sink_arg = arg;
+    atomic_store(&sink, take);
+    pthread_mutex_unlock(&sink_lock);
+}
+
+static void tell_sink(const struct log_line *line)
+{
+    if (!atomic_load_explicit(&sink, memory_order_relaxed))
+        return;
+    pthread_mutex_lock(&sink_lock);
+    void (*take)(void *arg, const struct log_line *line) = atomic_load(&sink);
+    if (take)
+        take(sink_arg, line);
+    pthread_mutex_unlock(&sink_lock);
 }
 
 bool log_enabled(enum log_level level)
@@ -112,6 +134,7 @@ void log_write(enum log_level level, const char *area, const char *plugin, struc
     if (message.n + fields.n > LOG_LINE_BYTES - 512)
         fields = STR("\"fields\":\"left out: too long\"");
     keep(level, at, area, plugin, message, fields);
+    tell_sink(&(struct log_line){level, at, area, plugin, message, fields});
     int fd = atomic_load(&out_fd);
     if (fd < 0)
         return;

@@ -21,6 +21,16 @@ bool log_enabled(enum log_level level);
 bool log_level_parse(struct str text, enum log_level *out);
 const char *log_level_name(enum log_level level);
 
+/* One more place for lines, from then on; NULL takes it away, and when that returned it is not
+ * called any more.  Called under a lock on the thread that writes: it may not wait or log. */
+struct log_line {
+    enum log_level level;
+    int64_t at_wall;
+    const char *area, *plugin; /* plugin may be NULL */
+    struct str message, fields;
+};
+void log_sink(void (*take)(void *arg, const struct log_line *line), void *arg);
+
 /* plugin may be NULL. */
 void log_write(enum log_level level, const char *area, const char *plugin, struct str message,
                struct str fields);

@@ -28,6 +28,7 @@ static void close_fts(struct search *search)
 static const struct search_driver driver = {
     .name = "fts",
     .run = run,
+    .log_cut = fts_log_cut,
     .is_idle = is_idle,
     .close = close_fts,
 };

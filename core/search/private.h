@@ -122,6 +122,9 @@ struct search_driver {
     /* Any thread: answers by search_answer() once. */
     void (*run)(struct search *search, struct search_call *call);
     void (*begin)(struct search *search);
+    /* For an index that keeps only so many bytes of the log: fts_log_cut(); NULL = the server keeps
+     * it by itself. */
+    int64_t (*log_cut)(struct search *search, struct search_index *index);
     bool (*is_idle)(struct search *search);
     void (*close)(struct search *search);
 };
@@ -131,9 +134,17 @@ struct search {
     struct search_options options; /* strings are ours */
     pthread_mutex_t lock;          /* guards what follows */
     pthread_cond_t parsed;
-    int parsing;          /* calls whose documents are being read */
-    struct map *declared; /* "plugin/name" → struct search_index */
+    int parsing;             /* calls whose documents are being read */
+    struct map *declared;    /* "plugin/name" → struct search_index */
+    struct log_intake *logs; /* NULL = the log is not searched; while it serves */
 };
+
+/* logs.c: lines of the log into the index "log" of the host's. */
+struct log_intake *logs_start(struct search *search);
+void logs_stop(struct log_intake *logs); /* NULL is fine */
+
+/* fts_logs.c: the newest time of what is over logs_bytes, -1 = nothing is.  Waits. */
+int64_t fts_log_cut(struct search *search, struct search_index *index);
 
 struct search *fts_create(const struct search_options *options, struct err *err);
 struct search *elastic_create(const struct search_options *options, struct err *err);

@@ -288,8 +288,15 @@ struct search *search_create(const struct search_options *options, struct err *e
     return NULL;
 }
 
+bool search_has_log(const struct search *search)
+{
+    return search->options.logs;
+}
+
 void search_begin(struct search *search)
 {
+    if (search->options.logs)
+        search->logs = logs_start(search);
     if (search->driver->begin)
         search->driver->begin(search);
 }
@@ -298,6 +305,7 @@ void search_destroy(struct search *search)
 {
     if (!search)
         return;
+    logs_stop(search->logs);
     pthread_mutex_lock(&search->lock);
     while (search->parsing > 0)
         pthread_cond_wait(&search->parsed, &search->lock);

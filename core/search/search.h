@@ -81,6 +81,10 @@ struct search *search_create(const struct search_options *options, struct err *e
 void search_begin(struct search *search);
 /* Lets running calls finish and closes; no call may come after. */
 void search_destroy(struct search *search);
+/* Whether the log is searched: the host's index SEARCH_LOG, with the text fields message and
+ * fields, the keywords level, area, plugin, generation and node, and the time at. */
+bool search_has_log(const struct search *search);
+#define SEARCH_LOG STR("log")
 const char *search_driver(const struct search *search);
 bool search_is_idle(struct search *search); /* nothing waits for its threads */
 

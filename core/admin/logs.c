@@ -1,0 +1,146 @@
+/* logs.c -- GET /admin/v1/logs/search: lines of the log by words, level, plugin and time. */
+#include <stdlib.h>
+
+#include "admin/internal.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "observe/log.h"
+#include "search/search.h"
+
+struct log_search {
+    struct search_call call; /* first */
+    struct admin_call *admin;
+    struct buf request;
+};
+
+static void on_found(struct search_call *call)
+{
+    struct log_search *s = (struct log_search *)call;
+    struct admin_call *admin = s->admin;
+    if (call->err.code == ERR_NONE) {
+        buf_add_str(&admin->out, buf_str(&call->answer));
+        admin_answer(admin, 200);
+    } else {
+        admin_answer_err(admin, &call->err);
+    }
+    buf_free(&call->answer);
+    buf_free(&s->request);
+    mem_free(s);
+}
+
+/* That level and those over it. */
+static bool write_levels(struct admin_call *call, struct json *w, struct err *err)
+{
+    char *text = admin_query(call, "level", "");
+    enum log_level least;
+    bool ok = !*text || log_level_parse(str_c(text), &least) ||
+              err_set(err, ERR_INVALID, "level is debug, info, warn or error");
+    if (ok && *text) {
+        json_key(w, "level");
+        json_open(w, '[');
+        for (int level = (int)least; level <= LOG_ERROR; level++)
+            json_cstr(w, log_level_name((enum log_level)level));
+        json_close(w, ']');
+    }
+    mem_free(text);
+    return ok;
+}
+
+static void write_same(struct admin_call *call, struct json *w, const char *name)
+{
+    char *text = admin_query(call, name, "");
+    if (*text) {
+        json_key(w, name);
+        json_cstr(w, text);
+    }
+    mem_free(text);
+}
+
+/* Seconds since 1970, whole ones or with a fraction. */
+static bool write_instant(struct admin_call *call, struct json *w, const char *name,
+                          struct err *err)
+{
+    char *text = admin_query(call, name, ""), *end = text;
+    double seconds = *text ? strtod(text, &end) : 0;
+    bool ok = (*end == '\0' && seconds >= 0 && seconds < 1e11) ||
+              err_set(err, ERR_INVALID, "%s is seconds since 1970", name);
+    if (ok && *text) {
+        json_key(w, name);
+        json_num(w, seconds);
+    }
+    mem_free(text);
+    return ok;
+}
+
+/* since=1h is from so long ago on. */
+static bool write_times(struct admin_call *call, struct json *w, struct err *err)
+{
+    char *since = admin_query(call, "since", "");
+    int64_t ns = 0;
+    bool ok = !*since || duration_parse(str_c(since), &ns, err);
+    json_key(w, "at");
+    json_open(w, '{');
+    if (ok && *since) {
+        json_key(w, "from");
+        json_num(w, (double)((clock_wall_ns() - ns) / NS_PER_MS) / 1000);
+    }
+    ok = ok && (*since || write_instant(call, w, "from", err)) && write_instant(call, w, "to", err);
+    json_close(w, '}');
+    mem_free(since);
+    return ok;
+}
+
+static bool write_request(struct admin_call *call, struct buf *out, struct err *err)
+{
+    struct json w = json_to(out);
+    char *q = admin_query(call, "q", "");
+    json_open(&w, '{');
+    json_key(&w, "query");
+    json_cstr(&w, q);
+    mem_free(q);
+    json_key(&w, "highlight");
+    json_raw(&w, STR("[\"message\",\"fields\"]"));
+    json_key(&w, "sort");
+    json_raw(&w, STR("[\"-at\"]"));
+    json_key(&w, "limit");
+    json_int(&w, admin_query_int(call, "limit", 100, 1, SEARCH_HITS_MAX));
+    write_same(call, &w, "after");
+    json_key(&w, "filter");
+    json_open(&w, '{');
+    bool ok = write_levels(call, &w, err) && write_times(call, &w, err);
+    write_same(call, &w, "plugin");
+    write_same(call, &w, "area");
+    write_same(call, &w, "node");
+    json_close(&w, '}');
+    json_close(&w, '}');
+    return ok;
+}
+
+static void search_logs(struct admin_call *call)
+{
+    struct search *search = call->admin->parts->search;
+    struct log_search *s = mem_zero(1, sizeof *s);
+    struct err err = {0};
+    if (!search || !search_has_log(search))
+        err_set(&err, ERR_NOT_FOUND, "the log is not searched: logs.search is false");
+    else
+        write_request(call, &s->request, &err);
+    if (err.code) {
+        buf_free(&s->request);
+        mem_free(s);
+        admin_answer_err(call, &err);
+        return;
+    }
+    s->admin = call;
+    s->call = (struct search_call){.plugin = "",
+                                   .index = SEARCH_LOG,
+                                   .op = SEARCH_FIND,
+                                   .request = buf_str(&s->request),
+                                   .done = on_found};
+    search_run(search, &s->call, call->admin->parts->control);
+}
+
+const struct admin_action admin_logs[] = {
+    {"GET", "/admin/v1/logs/search", search_logs, NULL},
+    {NULL, NULL, NULL, NULL},
+};
