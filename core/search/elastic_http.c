@@ -56,6 +56,8 @@ static void read_error(struct elastic_reply *reply)
     struct buf type = {0}, reason = {0};
     if (json_pick_text(error, &reason) || json_pick_text(json_pick_get(error, "reason"), &reason))
         json_pick_text(json_pick_get(error, "type"), &type);
+    if (!type.n && (reply->status == 401 || reply->status == 403)) /* to HEAD it says no more */
+        buf_add_c(&type, "search.api_key, or search.user and its password, are not accepted");
     err_set(&reply->err, code_of(reply->status), "elasticsearch answers %d %s%s%s", reply->status,
             type.n ? type.p : "", type.n && reason.n ? ": " : "", reason.n ? reason.p : "");
     buf_free(&type);

@@ -235,7 +235,7 @@ static void write_sort(struct json *w, const struct search_request *r)
         write_order(w, field < 0 ? "_score" : r->index->fields[field].remote,
                     r->sorts[i].descending);
     }
-    write_order(w, "@id", false);
+    write_order(w, "@id", r->tie_descending);
     json_close(w, ']');
     if (!r->after)
         return;

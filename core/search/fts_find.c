@@ -72,7 +72,7 @@ static void add_behind(struct fts_sql *sql, const struct search_request *r, int 
 {
     char name[64];
     if (key == r->sort_count) {
-        buf_add_c(&sql->text, "d.rowid > ");
+        buf_add_c(&sql->text, r->tie_descending ? "d.rowid < " : "d.rowid > ");
         fts_sql_value(sql, &r->after_tie);
         return;
     }
@@ -107,7 +107,7 @@ static void field_sql(struct fts_sql *sql, const struct search_request *r)
     for (int i = 0; i < r->sort_count; i++)
         buf_printf(&sql->text, "%s%s nulls last, ", column(r, i, name),
                    r->sorts[i].descending ? " desc" : "");
-    buf_printf(&sql->text, "d.rowid limit %d", r->limit + 1);
+    buf_printf(&sql->text, "d.rowid%s limit %d", r->tie_descending ? " desc" : "", r->limit + 1);
 }
 
 static struct search_value owned(struct arena *arena, struct search_value value)

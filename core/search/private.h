@@ -64,6 +64,7 @@ struct search_request {
     int condition_count;
     struct search_sort sorts[SEARCH_SORTS];
     int sort_count;
+    bool tie_descending; /* what is equal in all of them comes newest first, as the last key says */
     int limit;
     bool after;                                     /* behind these: */
     struct search_value after_values[SEARCH_SORTS]; /* of the sort keys */

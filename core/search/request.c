@@ -252,6 +252,8 @@ static bool settle_sort(struct search_request *r, struct err *err)
             return err_set(err, ERR_INVALID, "sort: the score stands alone");
     if (!r->query && r->sort_count == 1 && r->sorts[0].field < 0)
         r->sort_count = 0;
+    const struct search_sort *last = r->sort_count ? &r->sorts[r->sort_count - 1] : NULL;
+    r->tie_descending = last && last->field >= 0 && last->descending;
     if (r->recency >= 0 && !(r->sort_count == 1 && r->sorts[0].field < 0))
         r->recency = -1;
     return true;
