@@ -355,4 +355,13 @@ return {
 
   -- Where log lines go; empty = standard error.
   -- ["log.file"] = "",
+
+  -- Lines of the log are indexed where search.driver says, and found by maru logs --search.
+  -- ["logs.search"] = false,
+
+  -- How long they are kept for that.
+  -- ["logs.search_ttl"] = "7d",
+
+  -- So many of them fts keeps at most; the oldest go first.
+  -- ["logs.search_bytes"] = "1G",
 }

@@ -1,5 +1,6 @@
---- Elasticsearch away, frozen, over its load, refusing parts: what callers see, and that nothing that was answered for is
---- lost. It is the stand-in (spec/support/elastic.mjs); a proxy stands between where the network is what fails.
+--- Elasticsearch away, frozen, over its load, refusing parts: what callers see, and that nothing that was answered
+--- for is lost. It is the stand-in (spec/support/elastic.mjs); a proxy stands between where the network is what fails.
+local cjson = require("cjson")
 local elastic = require("spec.support.elastic")
 local fault = require("spec.support.fault")
 local server = require("spec.support.server")
@@ -15,7 +16,8 @@ M.routes = {
     for i = 1, body.n do
       app.spawn(function()
         local id = body.batch .. i
-        local n, message, why = app.search:index("notes", { id = id, text = body.text or ("메모 " .. i), batch = body.batch })
+        local doc = { id = id, text = body.text or ("메모 " .. i), batch = body.batch }
+        local n, message, why = app.search:index("notes", doc)
         if n then done[#done + 1] = id elseif not first then first, code = message, why end
         left = left - 1
       end)
@@ -175,16 +177,18 @@ describe("app.search without its Elasticsearch", function()
       return maru:get("/metrics").body:find("\nmaru_search_spooled 0\n", 1, true)
     end, 10))
     assert.equal(1, standin:state().docs["maru-notes-notes-000001"])
-    local text = server.shell(("curl -s -X POST %s/maru-notes-notes/_refresh >/dev/null; curl -s -X POST %s/maru-notes-notes/"
-      .. "_search -d '{\"size\":1,\"query\":{\"match_all\":{}},\"sort\":[{\"@id\":{\"order\":\"asc\"}}],\"_source\":[\"text\"]}'")
-      :format(standin.url, standin.url))
+    local index = standin.url .. "/maru-notes-notes"
+    local body = cjson.encode({ size = 1, query = { match_all = { boost = 1 } }, sort = { { ["@id"] = { order = "asc" } } },
+      _source = { "text" } })
+    local text = server.shell(("curl -s -X POST %s/_refresh >/dev/null; curl -s -X POST %s/_search -d '%s'"):format(
+      index, index, body))
     assert.truthy(text:find("셋째", 1, true), text)
   end)
 
   it("names the document that it refuses, and puts in the others", function()
     start()
-    local got = maru:post("/list", { docs = { { id = "a", text = "메모", batch = "r" }, { id = "bad", text = "REFUSE_ME" },
-      { id = "c", text = "메모", batch = "r" } } }).json
+    local got = maru:post("/list", { docs = { { id = "a", text = "메모", batch = "r" },
+      { id = "bad", text = "REFUSE_ME" }, { id = "c", text = "메모", batch = "r" } } }).json
     assert.equal("invalid", got.code)
     assert.equal('document "bad": document_parsing_exception: failed to parse field [text]', got.message)
     arrive("r", 2, "refused one")
@@ -235,8 +239,8 @@ describe("app.search without its Elasticsearch", function()
 
   it("checks its certificate against the given authority", function()
     local dir = server.make_dir()
-    server.shell(("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x "
-      .. "-addext subjectAltName=IP:127.0.0.1 -keyout key -out cert"):format(dir))
+    server.shell(("cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+      .. "-subj /CN=x -addext subjectAltName=IP:127.0.0.1 -keyout key -out cert"):format(dir))
     local tls = elastic.start({ cert = dir .. "/cert", keyfile = dir .. "/key" })
     start({ "search.url=" .. tls.url })
     assert.truthy(count("x").message:find("not trusted", 1, true))
