@@ -64,6 +64,11 @@ void config_plugin_text(struct config *config, struct str plugin, struct str key
 enum { SECRET_BYTES = 64 << 10 };
 bool config_secret(struct config *config, const char *path, struct buf *out, struct err *err);
 
+/* reference.c.  As a literal of Lua. */
+void config_print_text(struct str text, struct buf *out);
+/* tables.c.  JSON as a table of Lua; what is called key, secret, password or token is "***". */
+void config_print_tables(struct str json, struct buf *out);
+
 /* line.c.  The line of a file's text that gives the key "http.listen" its value,
  * as ["http.listen"] = … or as listen = … behind http = …; 0 when none does.  A
  * guess from the text, for messages: Lua tables do not know their lines. */

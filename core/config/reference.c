@@ -13,7 +13,7 @@ static bool quoted(enum config_type type)
 }
 
 /* As a literal of Lua; lines and quotes in it do not end it. */
-static void print_text(struct str text, struct buf *out)
+void config_print_text(struct str text, struct buf *out)
 {
     buf_add_char(out, '"');
     for (size_t i = 0; i < text.n; i++) {
@@ -35,14 +35,14 @@ static void print_value(const struct config_key *key, struct str text, struct bu
         buf_add_c(out, "{");
         while (rest.n > 0) {
             buf_add_char(out, ' ');
-            print_text(str_trim(str_split(&rest, ',')), out);
+            config_print_text(str_trim(str_split(&rest, ',')), out);
             buf_add_c(out, rest.n > 0 ? "," : " ");
         }
         buf_add_c(out, "}");
     } else if (key->type == CONFIG_TABLES && text.n == 0) {
         buf_add_c(out, "{}");
     } else if (quoted(key->type)) {
-        print_text(text, out);
+        config_print_text(text, out);
     } else {
         buf_add_str(out, text);
     }
@@ -51,10 +51,16 @@ static void print_value(const struct config_key *key, struct str text, struct bu
 static void print_set(const struct entry *entry, struct buf *out)
 {
     struct buf shown = {0};
-    if (entry->key->type == CONFIG_ADDRESS)
-        address_mask(str_c(entry->text), &shown);
+    if (entry->key->type == CONFIG_TABLES && *entry->text) {
+        buf_printf(out, "  [\"%s\"] = ", entry->key->name);
+        config_print_tables(str_c(entry->text), out);
+        buf_printf(out, ", -- %s\n\n", entry->origin);
+        return;
+    }
+    if (entry->key->type == CONFIG_SECRET && *entry->text)
+        buf_add_c(&shown, "***");
     else
-        buf_add_c(&shown, entry->key->type == CONFIG_SECRET && *entry->text ? "***" : entry->text);
+        address_mask(str_c(entry->text), &shown); /* a list of options may have a password, too */
     buf_printf(out, "  [\"%s\"] = ", entry->key->name);
     print_value(entry->key, buf_str(&shown), out);
     buf_printf(out, ", -- %s\n\n", entry->origin);

@@ -38,7 +38,8 @@ bool config_secret(struct config *config, const char *path, struct buf *out, str
     if (memchr(out->p + from, '\0', out->n - from))
         return err_set(err, ERR_INVALID, "%s: has a NUL in it", path);
     out->p[out->n] = '\0';
-    if (info.st_mode & S_IROTH)
+    /* There a container's maker decided, and nobody else is in it. */
+    if (info.st_mode & S_IROTH && !str_starts(str_c(path), STR("/run/secrets/")))
         warn(config, mem_printf("%s holds a secret and everybody may read it (mode %03o)", path,
                                 (unsigned)info.st_mode & 0777u));
     return true;

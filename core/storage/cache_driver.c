@@ -13,11 +13,29 @@ static void add_key(void *arg, struct str key)
     buf_add_str(out, key);
 }
 
+static struct metric *looked[2]; /* by whether it was there */
+
+static void open_looked(void)
+{
+    static const char name[] = "maru_cache_gets_total",
+                      help[] = "Looks into the cache, by what came.";
+    looked[false] = metrics_counter(name, help, "found=\"no\"");
+    looked[true] = metrics_counter(name, help, "found=\"yes\"");
+}
+
+void cache_looked(bool found)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, open_looked);
+    metric_add(looked[found], 1);
+}
+
 void cache_local(struct cache *c, struct cache_ask *ask)
 {
     switch (ask->op) {
     case CACHE_GET:
         ask->yes = cache_get(c, ask->key, &ask->value, ask->copy);
+        cache_looked(ask->yes);
         break;
     case CACHE_SET:
         ask->yes = cache_set(c, ask->key, &ask->value, ask->ttl_ns, &ask->err);

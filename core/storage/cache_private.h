@@ -59,6 +59,7 @@ struct cache_wait {
 
 /* cache_driver.c */
 void cache_local(struct cache *c, struct cache_ask *ask); /* answers from memory */
+void cache_looked(bool found);                            /* counts a GET; any thread */
 
 /* cache_redis.c */
 void cache_redis_init(void);

@@ -285,6 +285,7 @@ static bool understand(struct cache_wait *wait, const redisReply *reply)
     switch (ask->op) {
     case CACHE_GET:
         ask->yes = take_value(ask, reply);
+        cache_looked(ask->yes);
         return true;
     case CACHE_DELETE:
         ask->yes = redis_reply_int(reply) > 0;

@@ -244,6 +244,27 @@ TEST(what_holds_is_printed_with_who_said_so_and_without_secrets)
     config_free(config);
 }
 
+TEST(tables_are_printed_as_tables_without_their_secrets)
+{
+    struct err err = {0};
+    struct buf out = {0};
+    write_file("return { model = { providers = { { name = \"a\", url = \"https://u:hush@x/v1\",\n"
+               "key = \"hush\", key_env = \"NAME\", price = { input = 0.5 } } } } }");
+    struct config *config = config_load(path, NULL, 0, &err);
+    unlink(path);
+    CHECK_STR(err.message, "");
+    REQUIRE(config);
+    config_print(config, &out);
+    CHECK(!strstr(out.p, "hush"));
+    CHECK(strstr(out.p, "[\"url\"] = \"https://u:***@x/v1\""));
+    CHECK(strstr(out.p, "[\"key\"] = \"***\""));
+    CHECK(strstr(out.p, "[\"key_env\"] = \"NAME\""));
+    CHECK(strstr(out.p, "[\"price\"] = { [\"input\"] = 0.5 }"));
+    CHECK_STR(wrong(out.p), "");
+    buf_free(&out);
+    config_free(config);
+}
+
 /* What a key is called says whether it may be shown. */
 TEST(addresses_and_secrets_are_declared_as_such)
 {
