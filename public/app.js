@@ -46,7 +46,7 @@ const simulated = signal(false);
  */
 const ctx = {
   route, pages, title, simulated, lang, theme, api, format, markup, hooks, pick, signal,
-  stream: openStream("/api/live/stream", ["hello", "live", "event"]),
+  stream: openStream("/api/live/stream", ["hello", "live", "event", "analysis"]),
 };
 
 let shown = { key: "", unmount: () => {} };

@@ -1,5 +1,6 @@
 --- StreamPulse: collects the live viewers of every platform, finds surges, explains each once, and
 --- shows all of it as it happens.
+local agent = require("agent")
 local analyse = require("analyse")
 local channel_api = require("channel_api")
 local collect = require("collect")
@@ -8,9 +9,9 @@ local events_api = require("events_api")
 local live_api = require("live_api")
 local shapes = require("shapes")
 
-local M = { name = "streampulse", version = "1.0.0", requires = { "chzzk", "soop" } }
+local M = { name = "streampulse", version = "1.1.0", requires = { "chzzk", "soop" } }
 
-M.allow = { exports = { "chzzk.lives", "soop.lives" } }
+M.allow = { exports = { "chzzk.lives", "soop.lives" }, model = true }
 
 local PLATFORM = { type = "enum", values = { "chzzk", "soop" } }
 
@@ -36,6 +37,8 @@ M.config = {
   surge_hold = { type = "integer", default = 1800, min = 1, help = "seconds a surge is marked" },
   context = { type = "integer", default = 1800, min = 1, help = "seconds an analysis looks back" },
   sweep_after = { type = "integer", default = 120, min = 1, help = "seconds an event may pend" },
+  model_tokens = { type = "integer", default = 1200, min = 100, help = "of a model's answer, at most" },
+  model_timeout = { type = "string", default = "90s", help = "of one analysis by models" },
   keep_days = { type = "integer", default = 90, min = 1, help = "ended broadcasts are kept" },
 }
 
@@ -44,6 +47,8 @@ M.limits = { memory = "192M", task = "1m" }
 M.series = {
   viewers = { keys = { "platform", "channel_id" }, values = { "viewers" }, retention = "90d" },
 }
+
+M.workflows = { analysis = agent.workflow }
 
 M.jobs = {
   collect = { queue = "collect", retries = 2, timeout = "4m", collect.run },
@@ -96,7 +101,7 @@ M.routes = {
     answers = { [200] = shapes.summary }, live_api.summary,
   },
   ["GET /api/live/stream"] = {
-    summary = "Server-sent events: hello, live, event", query = {},
+    summary = "Server-sent events: hello, live, event, analysis", query = {},
     answers = { [200] = { content = "text/event-stream", help = "Events as they happen" } },
     live_api.stream,
   },
@@ -135,6 +140,13 @@ M.routes = {
     query = {},
     answers = { [200] = shapes.event, [404] = "There is no such event" },
     events_api.get,
+  },
+  ["POST /api/events/{id}/analyse"] = {
+    summary = "Analyses an event again", auth = "admin", rate = "30/m",
+    path = { id = { type = "integer", min = 1 } },
+    answers = { [202] = { run = "integer" }, [404] = "There is no such event",
+      [409] = "It is being analysed now", [503] = "The queue takes nothing" },
+    analyse.again,
   },
 }
 

@@ -35,7 +35,11 @@ local EVENT = {
   baseline = "number", ratio = "number", zscore = "number",
   status = "enum(PENDING,ANALYZED,FAILED)",
   analysis = { type = "object", nullable = true, fields = {
-    engine = "string", summary = WORDS, causes = list_of(CAUSE), confidence = "number(0,1)",
+    engine = { type = "string", help = "rule-based, or the model's name" },
+    rule_based = { type = "boolean", optional = true, help = "no model said this" },
+    provider = "string?", cost = "number(0,)?", currency = "string?", tokens = "integer(0,)?",
+    reason = { type = "string", optional = true, help = "why the rules had to" },
+    summary = WORDS, causes = list_of(CAUSE), confidence = "number(0,1)",
     analyzed_at = "datetime",
   } },
 }

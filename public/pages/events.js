@@ -105,7 +105,21 @@ function Detail({ ctx, id, back }) {
         <div class="figure" key=${key}><dt>${t(`event.${key}`)}</dt><dd>${text}</dd></div>`)}
     </dl>
     <${Around} ctx=${ctx} event=${event} />
-    <${Analysis} event=${event} />`;
+    <${Analysis} ctx=${ctx} event=${event} />`;
+}
+
+/** What is being written about an event now: { ko, en, tool }, or null; the stored event ends it. */
+function useWriting(stream, id) {
+  const [writing, setWriting] = useState(null);
+  useEffect(() => {
+    const offs = [
+      stream.on("analysis", (data) => data.id === id && setWriting(data)),
+      stream.on("event", (data) => data.id === id && setWriting(null)),
+      stream.on("sync", () => setWriting(null)),
+    ];
+    return () => offs.forEach((off) => off());
+  }, [stream, id]);
+  return writing;
 }
 
 /** The hours around the surge. */
@@ -118,21 +132,52 @@ function Around({ ctx, event }) {
   return html`<${Chart} data=${series.data} span=${zoom ?? whole} bounds=${whole} zoom=${setZoom} loading=${series.loading} />`;
 }
 
-function Analysis({ event }) {
+function Analysis({ ctx, event }) {
   const language = lang.value;
-  const a = event.analysis;
+  const writing = useWriting(ctx.stream, event.id);
+  const a = writing ? null : event.analysis;
   return html`
-    <section class="analysis" aria-labelledby="analysis-title" aria-live="polite" data-analysis>
+    <section class="analysis" aria-labelledby="analysis-title" aria-live="polite" aria-busy=${Boolean(writing)} data-analysis>
       <header><h2 id="analysis-title">${t("event.analysis")}</h2>
-        ${a && html`<span class="engine" data-engine>${t("event.engine", { engine: engineName(a.engine) })}</span>`}</header>
-      ${a ? html`
+        ${a && html`<span class=${a.rule_based ? "engine engine-rules" : "engine"} data-engine>${t("event.engine", { engine: engineName(a.engine) })}</span>`}
+        ${writing && html`<span class="engine" data-writing>${t(writing.tool ? "event.looking" : "event.writing")}</span>`}
+        <${Again} ctx=${ctx} event=${event} busy=${Boolean(writing)} /></header>
+      ${writing ? html`<p class="analysis-text analysis-live" data-live>${pick(writing)}</p>` : a ? html`
         <p class="analysis-text">${pick(a.summary)}</p>
         <h3>${t("event.causes")}</h3>
         <ol class="causes">${a.causes.map((cause) => html`
           <li key=${cause.code}><span>${pick(cause)}</span><span class="weight" aria-hidden="true"><i style=${{ width: `${Math.round(cause.weight * 100)}%` }}></i></span><span class="num">${percent(cause.weight, language)}</span></li>`)}</ol>
-        <p class="muted">${t("event.confidence", { percent: percent(a.confidence, language) })} · ${t("event.analyzed_at", { at: moment(a.analyzed_at, language) })}</p>`
+        <p class="muted">${t("event.confidence", { percent: percent(a.confidence, language) })} · ${t("event.analyzed_at", { at: moment(a.analyzed_at, language) })}${costOf(a, language)}</p>
+        ${a.rule_based && html`<p class="muted" data-why>${t(WHY.has(a.reason) ? `event.rules.${a.reason}` : "event.rules.other")}</p>`}`
         : html`<p class="muted">${t(event.status === "FAILED" ? "event.failed_text" : "event.pending_text")}</p>`}
     </section>`;
+}
+
+/** Reasons why the rules had to, that have words of their own. */
+const WHY = new Set(["not_configured", "budget", "claims"]);
+
+function costOf(a, language) {
+  if (!a.tokens) return "";
+  const cost = new Intl.NumberFormat(language, { style: "currency", currency: a.currency || "USD", maximumSignificantDigits: 3 }).format(a.cost);
+  return ` · ${t("event.cost", { cost, tokens: count(a.tokens, language) })}`;
+}
+
+/** Asks for another analysis: an operator's, so on the admin listener only. */
+function Again({ ctx, event, busy }) {
+  const [said, setSaid] = useState(null);
+  const [asking, setAsking] = useState(false);
+  const ask = async () => {
+    setAsking(true);
+    try {
+      await ctx.api.post(`/api/events/${event.id}/analyse`);
+      setSaid(null);
+    } catch (error) {
+      setSaid(error.status === 401 ? t("event.again_closed") : error.message);
+    }
+    setAsking(false);
+  };
+  return html`<span class="again">${said && html`<span class="muted" role="status">${said}</span>`}
+    <button class="button button-small" onClick=${ask} disabled=${asking || busy || event.status === "PENDING"} data-again>${t("event.again")}</button></span>`;
 }
 
 function engineName(engine) {

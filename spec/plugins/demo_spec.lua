@@ -123,7 +123,7 @@ describe("the demo", function()
         surge_hold = 90, min_viewers = 300, min_gain = 150,
       },
       store = sqlite.open("plugins/streampulse", support.read,
-        { "0001_broadcasts.sql", "0002_events.sql" }, function() return app.jobs end),
+        { "0001_broadcasts.sql", "0002_events.sql", "0003_fence.sql" }, function() return app.jobs end),
       call = function(name) return passes[name:match("^%w+")]() end,
     })
     local answers = simulator(DEMO, clock)

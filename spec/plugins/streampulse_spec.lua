@@ -4,7 +4,7 @@ local series_store = require("spec.plugins.support.series")
 local sqlite = require("spec.plugins.support.sqlite")
 local support = require("spec.support.app")
 
-local MIGRATIONS = { "0001_broadcasts.sql", "0002_events.sql" }
+local MIGRATIONS = { "0001_broadcasts.sql", "0002_events.sql", "0003_fence.sql" }
 local START = 1790530200
 
 local function live(id, viewers, extra)
@@ -20,13 +20,13 @@ local function live(id, viewers, extra)
 end
 
 --- A plugin with its world; world.answers[platform] is what its collector answers next.
-local function world(config)
+local function world(config, model)
   local plugin, inside = support.load("streampulse")
   local self = { plugin = plugin, inside = inside, answers = {} }
   local app
   self.series = series_store.new()
   app = support.new({
-    plugin = plugin, config = config, now = START, series = self.series,
+    plugin = plugin, config = config, now = START, series = self.series, model = model,
     store = sqlite.open("plugins/streampulse", support.read, MIGRATIONS, function()
       return app.jobs
     end),
@@ -206,8 +206,8 @@ describe("the stream", function()
 end)
 
 describe("surges", function()
-  local function surge_world()
-    local w = world()
+  local function surge_world(model)
+    local w = world(nil, model)
     for step = 1, 8 do
       w.collect("chzzk", { live(1, 1000 + step % 3), live(2, 3000), live(3, 20) })
       w.later()
@@ -275,11 +275,105 @@ describe("surges", function()
     local w = surge_world()
     w.app.store:exec("update events set status = 'PENDING', analysis = ''")
     w.app.store:exec("drop table changes")
-    for attempt = 1, 4 do
-      local job = { args = { id = 1 }, attempt = attempt }
-      problem(function() w.plugin.jobs.analyse[1](w.app, job) end)
-    end
+    w.plugin.jobs.analyse[1](w.app, { args = { id = 1 }, attempt = 1 })
     assert.equal("FAILED", w.get("/api/events").events[1].status)
+    local run = w.app.workflows.runs[#w.app.workflows.runs]
+    assert.same({ "gather", "failed" }, run.steps)
+  end)
+
+  local function answer_of(text, causes, claims)
+    return { summary = { ko = text, en = text }, confidence = 0.7, claims = claims or {}, causes = causes or {
+      { code = "title_change", weight = 0.8, ko = "제목이 바뀌었습니다.", en = "The title changed." } } }
+  end
+
+  --- Parts of a stream that says this object.
+  local function saying(object, cost)
+    local text = cjson.encode(object)
+    local parts = {}
+    for from = 1, #text, 20 do
+      parts[#parts + 1] = { delta = text:sub(from, from + 19) }
+    end
+    parts[#parts + 1] = { result = { object = object, provider = "main", model = "gpt", rule_based = false,
+      cost = cost or 0.5, currency = "USD", usage = { total = 100 }, steps = 1 } }
+    return parts
+  end
+
+  it("are explained by a model where there is one, told what is known, with what it cost", function()
+    local asked
+    local w = surge_world(function(request)
+      asked = request
+      local tool = request.tools.viewers[1]
+      return tool and saying(answer_of("시청자가 1,001명에서 2,600명으로 늘었습니다.", nil,
+        { { name = "viewers", value = 2600 }, { name = "ratio", value = 2.6 } }))
+    end)
+    local event = w.get("/api/events/{id}", { params = { id = 1 } })
+    assert.equal("gpt", event.analysis.engine)
+    assert.is_false(event.analysis.rule_based)
+    assert.equal(0.5, event.analysis.cost)
+    assert.equal(100, event.analysis.tokens)
+    assert.truthy(asked.messages[1].content:find("합방 시작합니다", 1, true))
+    assert.same({ "gather", "ask", "check", "store" }, w.app.workflows.runs[1].steps)
+    local shown
+    for _, sent in ipairs(w.app.published) do
+      shown = sent.message.event == "analysis" and sent.message.data or shown
+    end
+    assert.equal("시청자가 1,001명에서 2,600명으로 늘었습니다.", shown.ko)
+    assert.equal(1, shown.id)
+  end)
+
+  it("let the model look up its own series and other surges only", function()
+    local series, surges
+    local w = surge_world(function(request)
+      series, surges = request.tools.viewers[1], request.tools.surges[1]
+    end)
+    local points = series(w.app, { minutes = 30 })
+    assert.equal(2600, points[#points].viewers)
+    assert.equal(0, points[#points].minutes_before)
+    assert.same({}, surges(w.app, { minutes = 60 }))
+  end)
+
+  it("are explained by the rules when the model says twice what the data do not", function()
+    local told = {}
+    local w = surge_world(function(request)
+      told[#told + 1] = request.messages[2] and request.messages[2].content or ""
+      return saying(answer_of("시청자가 9,999명으로 늘었습니다."))
+    end)
+    local analysis = w.get("/api/events/{id}", { params = { id = 1 } }).analysis
+    assert.equal("rule-based", analysis.engine)
+    assert.is_true(analysis.rule_based)
+    assert.equal("claims", analysis.reason)
+    assert.equal(1, analysis.cost)
+    assert.equal(2, #told)
+    assert.truthy(told[2]:find("the number 9999 is not in the data", 1, true), told[2])
+    assert.same({ "gather", "ask", "check", "ask", "check", "by_rules", "store" }, w.app.workflows.runs[1].steps)
+  end)
+
+  it("are asked about again when the stream breaks, and then by rule", function()
+    local tries = 0
+    local w = surge_world(function()
+      tries = tries + 1
+      return { { delta = '{"summary":{"ko":"시' }, { error = "the answer was cut", code = "protocol" } }
+    end)
+    assert.equal(3, tries)
+    assert.equal("failed", w.get("/api/events/{id}", { params = { id = 1 } }).analysis.reason)
+  end)
+
+  it("are analysed again when an operator says so, and an older run stores nothing", function()
+    local w = surge_world()
+    local again = w.plugin.routes["POST /api/events/{id}/analyse"]
+    assert.equal("admin", again.auth)
+    local before = w.app.store:one("select fence from events where id = 1").fence
+    local status, body = again[1](w.app, { params = { id = 1 } })
+    assert.equal(202, status)
+    assert.equal(2, body.run)
+    local row = w.app.store:one("select fence, status from events where id = 1")
+    assert.is_true(row.fence > before)
+    w.app.cache.fence = 0 -- as one that took its lock before
+    again[1](w.app, { params = { id = 1 } })
+    assert.equal(row.fence, w.app.store:one("select fence from events where id = 1").fence)
+    w.app.workflows.keys["event:1"] = true
+    assert.equal(409, problem(function() again[1](w.app, { params = { id = 1 } }) end).status)
+    assert.equal(404, problem(function() again[1](w.app, { params = { id = 9 } }) end).status)
   end)
 
   it("show on the channel's page and in its series", function()

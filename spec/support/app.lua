@@ -110,7 +110,11 @@ local function cache(app)
     return values[key]
   end
   self.lock = function(_, name, ttl)
-    return self:add("lock:" .. name, true, ttl) and "token" or nil
+    if not self:add("lock:" .. name, true, ttl) then
+      return nil
+    end
+    self.fence = (self.fence or 0) + 1
+    return "token", self.fence
   end
   self.unlock = function(_, name)
     return self:delete("lock:" .. name)
@@ -212,6 +216,61 @@ local function jobs(app)
   return self
 end
 
+--- Runs of graphs, each at once and to its end; a step that fails is tried again as often as it may be.
+local function workflows(app, plugin)
+  local self = { runs = {}, keys = {} }
+  local function try(step, run)
+    local message
+    for attempt = 1, (step.retries or 3) + 1 do
+      local state = copy(run.state)
+      run.attempt = attempt
+      local ok, value, why = pcall(step[1], app, run)
+      if ok and not (value == nil and why) then
+        run.state = copy(run.state)
+        return true, value
+      end
+      run.state, message = state, ok and why or value
+    end
+    return false, tostring(message)
+  end
+  self.start = function(_, name, input, options)
+    local key = options and options.key
+    if key and self.keys[key] then
+      return nil, "the key is taken", "duplicate"
+    end
+    local declared = plugin.workflows[name]
+    local run, at = { input = copy(input), state = {}, steps = {} }, declared.start
+    self.runs[#self.runs + 1] = run
+    self.keys[key or ""] = key and true or nil
+    while at do
+      local step = declared.steps[at]
+      run.steps[#run.steps + 1] = at
+      local ok, value = try(step, run)
+      run.error = not ok and { message = value } or nil
+      at = ok and value or not ok and step.on_error or nil
+    end
+    self.keys[key or ""] = nil
+    return #self.runs
+  end
+  return self
+end
+
+--- answer: function(request) → parts of app.model:stream; without it the request's rules answer.
+local function model(app, answer)
+  return { stream = function(_, request)
+    local parts = answer and answer(request)
+    if not parts then
+      local object = request.rules(app, request, { code = "not_configured", message = "none" }).object
+      parts = { { delta = cjson.encode(object) }, { result = { object = object, provider = "rules", model = "rules",
+        rule_based = true, cost = 0, currency = "USD", usage = { total = 0 }, steps = 1,
+        reason = { code = "not_configured" } } } }
+    end
+    return function()
+      return table.remove(parts, 1)
+    end
+  end }
+end
+
 local function channels(published)
   local self = {}
   self.publish = function(_, topic, message)
@@ -242,7 +301,7 @@ local function http(app, answers)
   return self
 end
 
---- options: plugin, and config, env, answers (for http), now, store, series, call
+--- options: plugin, and config, env, answers (for http), model (see above), now, store, series, call
 function M.new(options)
   local app = {
     name = options.plugin.name,
@@ -287,6 +346,8 @@ function M.new(options)
   }
   app.cache = cache(app)
   app.jobs = jobs(app)
+  app.workflows = workflows(app, options.plugin)
+  app.model = model(app, options.model)
   app.channels = channels(app.published)
   app.http = http(app, options.answers)
   return app
