@@ -134,6 +134,7 @@ bool http_start(struct server *s, struct err *err)
     s->cors_origins = cors_origins(c);
     struct http_options options = {
         .limits = limits(c),
+        .shared = s->cache,
         .app = {.arg = s,
                 .acquire = acquire,
                 .release = release,

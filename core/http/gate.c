@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "http/files.h"
 #include "http/internal.h"
-#include "http/rate.h"
 
 /* What every request passes, in this order, before any handler: form and
  * limits, CORS, the route, rate, authorization, kept answers.  Each step
@@ -199,24 +198,6 @@ static bool check_body(struct http_request *r)
     return true;
 }
 
-static bool check_rate(struct http_request *r)
-{
-    const struct http_route *route = r->route;
-    if (route->rate <= 0)
-        return false;
-    struct str client = request_client(r);
-    uint64_t key = hash_bytes(client.p, client.n) ^ route->id;
-    int64_t wait_ns;
-    if (rate_take(r->lane->server->rates, key, route->rate, route->rate_burst,
-                  lane_now(r->lane->lane), &wait_ns))
-        return false;
-    char seconds[24];
-    int n = snprintf(seconds, sizeof seconds, "%lld",
-                     (long long)((wait_ns + NS_PER_SECOND - 1) / NS_PER_SECOND));
-    response_token(r, H2O_TOKEN_RETRY_AFTER, request_copy(r, str_n(seconds, (size_t)n)));
-    return refuse(r, 429, "rate_limited", "too many requests of this client for this route");
-}
-
 static bool check_auth(struct http_request *r)
 {
     const struct http_app *app = &r->lane->server->options.app;
@@ -258,10 +239,16 @@ static bool pin_set(struct http_request *r)
     return refuse(r, 503, "starting", "the server is starting");
 }
 
+void gate_pass(struct http_request *r)
+{
+    if (!check_auth(r) && !flight_join(r))
+        gate_dispatch(r);
+}
+
 void gate_run(struct http_request *r)
 {
     if (check_form(r) || pin_set(r) || cors_apply(r) || find_route(r) || check_body(r) ||
-        check_rate(r) || check_auth(r) || flight_join(r))
+        rate_check(r))
         return;
-    gate_dispatch(r);
+    gate_pass(r);
 }

@@ -164,7 +164,10 @@ void request_make_id(char out[REQUEST_ID_MADE + 1]);           /* a new id, NUL-
 
 /* ---- the order of a request (gate.c) ---- */
 void gate_run(struct http_request *r);
+void gate_pass(struct http_request *r);     /* behind the rate limit */
 void gate_dispatch(struct http_request *r); /* behind the kept answers */
+/* limit.c: true when the request ends here, or goes on by itself once it is known that it may. */
+bool rate_check(struct http_request *r);
 
 /* ---- answers (response.c) ---- */
 /* name must be static; value lives as long as the request. */

@@ -70,3 +70,13 @@ bool rate_take(struct rate_table *table, uint64_t key, double rate, int burst, i
     *wait_ns = over > 0 ? over : 0;
     return over <= 0;
 }
+
+void rate_tell(struct rate_table *table, uint64_t key, double rate, int burst, int64_t now_ns,
+               int64_t wait_ns)
+{
+    int64_t each = (int64_t)((double)NS_PER_SECOND / rate);
+    struct shard *shard = &table->shards[key % RATE_SHARDS];
+    pthread_mutex_lock(&shard->lock);
+    find(shard, key)->full_at = now_ns + wait_ns + each * (burst > 1 ? burst : 1) - each;
+    pthread_mutex_unlock(&shard->lock);
+}

@@ -17,3 +17,6 @@ void rate_destroy(struct rate_table *table);
  * second.  False when it is empty; *wait_ns is then the time to the next. */
 bool rate_take(struct rate_table *table, uint64_t key, double rate, int burst, int64_t now_ns,
                int64_t *wait_ns);
+/* Somebody who knows better says that the next token is wait_ns away. */
+void rate_tell(struct rate_table *table, uint64_t key, double rate, int burst, int64_t now_ns,
+               int64_t wait_ns);

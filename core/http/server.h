@@ -16,6 +16,7 @@
 #include "http/router.h"
 #include "http/socket.h"
 
+struct cache_driver;
 struct http_lane;
 struct http_request;
 struct http_server;
@@ -61,8 +62,9 @@ struct http_app {
 struct http_options {
     struct http_limits limits;
     struct http_app app;
-    const char *state_dir; /* certificate, temporary bodies */
-    const char *cert_file; /* PEM; NULL = one made here: state_dir/tls/cert.pem, key.pem */
+    struct cache_driver *shared; /* where rate limits of several servers are; NULL = nowhere */
+    const char *state_dir;       /* certificate, temporary bodies */
+    const char *cert_file;       /* PEM; NULL = one made here: state_dir/tls/cert.pem, key.pem */
     const char *key_file;
     const char *const *cors_origins; /* NULL-terminated; "*" = any; NULL = none */
     const char *const *host_names;   /* extra names of a certificate made here; may be NULL */

@@ -114,7 +114,7 @@
 ---@field description? string
 ---@field deprecated? true
 ---@field auth? "none"|"user"|"admin"     (default "none")
----@field rate? string           "10/s", "60/m" per client address
+---@field rate? string           "10/s", "60/m" per client address; of all servers together where cache.driver is redis
 ---@field cache? string          answer kept that long, keyed by path and query; GET only
 ---@field max_body? string       default "1M"
 ---@field timeout? string        default the plugin's limits.task
