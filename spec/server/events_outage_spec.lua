@@ -1,0 +1,87 @@
+--- What users of the event stream see when Kafka is away, hangs, is slow or fails requests, under load.
+--- Nothing acknowledged may be missing, and an event is one job. What the outage cost is printed.
+local cjson = require("cjson")
+local kafka = require("spec.support.kafka")
+local load = require("spec.support.event_load")
+local server = require("spec.support.server")
+local socket = require("socket")
+
+describe("events when Kafka", function()
+  local maru, cluster
+
+  setup(function()
+    cluster = kafka.start(1)
+    maru = load.start({ "events.driver=kafka", "events.url=" .. cluster.url, "events.timeout=4s",
+      "events.kafka=session.timeout.ms=6000,heartbeat.interval.ms=500,socket.timeout.ms=3000" })
+    load.run(maru, "first", 1, 0.2)
+    assert.truthy(load.all_heard(maru, "first"))
+  end)
+
+  teardown(function()
+    maru:stop()
+    cluster:stop()
+  end)
+
+  --- Load while `fault` holds for some seconds.
+  local function through(run, seconds, fault, heal)
+    load.run(maru, run, 8, seconds + 2)
+    socket.sleep(0.5)
+    fault()
+    socket.sleep(seconds)
+    heal()
+    local from = socket.gettime()
+    local healed = server.wait_for(function()
+      local _, before = load.told(maru, run)
+      socket.sleep(0.1)
+      local _, after = load.told(maru, run)
+      return after > before and socket.gettime() - from
+    end, 20)
+    assert.truthy(healed, "nothing was kept any more")
+    assert.truthy(load.all_heard(maru, run), "acknowledged and not handled: " .. tostring(load.missing(maru, run)))
+    local heard = maru:get("/heard/" .. run).json
+    assert.equal(heard.events, heard.jobs, "an event became two jobs")
+    local _, kept, refused = load.told(maru, run)
+    print(("# kafka %s: %d kept, refused %s, healed after %.1f s"):format(run, kept, cjson.encode(refused), healed))
+    return refused
+  end
+
+  it("is gone for a while: emits fail with a clear error or wait, and it heals", function()
+    local refused = through("down", 4.5, function() cluster:order("down 1") end, function() cluster:order("up 1") end)
+    assert.is_true((refused.timeout or 0) + (refused.io or 0) > 0)
+  end)
+
+  it("hangs: the same", function()
+    local refused = through("frozen", 4.5, function() cluster:pause() end, function() cluster:resume() end)
+    assert.is_true((refused.timeout or 0) + (refused.io or 0) > 0)
+  end)
+
+  it("is slow: nothing is refused", function()
+    assert.same({}, through("slow", 1, function() cluster:order("rtt 1 150") end,
+      function() cluster:order("rtt 1 0") end))
+  end)
+
+  it("fails requests that may be tried again, and one that ends the producer", function()
+    through("errors", 1, function() cluster:order("error 0 7 3") end, function() cluster:order("error 0 6 2") end)
+    through("fatal", 0.5, function() cluster:order("error 0 45 1") end, function() end)
+  end)
+
+  it("is named by readyz and the drivers while it is away", function()
+    cluster:order("down 1")
+    local seen = server.wait_for(function()
+      for _, driver in ipairs(maru:admin("/drivers").drivers or maru:admin("/drivers")) do
+        if driver.kind == "events" then
+          return driver.state ~= "up" and driver.state
+        end
+      end
+    end, 15)
+    cluster:order("up 1")
+    assert.equal("down", seen)
+    assert.truthy(server.wait_for(function()
+      for _, driver in ipairs(maru:admin("/drivers").drivers or maru:admin("/drivers")) do
+        if driver.kind == "events" then
+          return driver.state == "up"
+        end
+      end
+    end, 15))
+  end)
+end)
