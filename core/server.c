@@ -205,6 +205,7 @@ static const struct server_part parts[] = {
     {"cache", cache_start, cache_stop, EXIT_FAILED},
     {"channels", channels_start, channels_stop, EXIT_FAILED},
     {"lanes", lanes_start, lanes_stop, EXIT_FAILED},
+    {"store", plugin_store_start, plugin_store_stop, EXIT_CONFIG},
     {"watchdog", watchdog_part_start, watchdog_part_stop, EXIT_FAILED},
     {"programs", programs_part_start, programs_part_stop, EXIT_STATE},
     {"events", events_part_start, events_part_stop, EXIT_STATE},

@@ -38,7 +38,8 @@ struct server {
     struct watchdog *watchdog;
     enum watch_protection protection;
     struct pool *pool, *loader;
-    struct store *store;
+    struct store *store;        /* the host's own tables, in SQLite */
+    struct store *plugin_store; /* the plugins': the same, or PostgreSQL */
     struct series_store *series;
     struct objects *objects;
     struct search *search;
@@ -109,6 +110,10 @@ void clients_stop(struct server *s);
 /* server.c: what databases are opened with. */
 extern const int64_t server_lock_wait_ns;
 void server_store_failed(void *arg, const struct err *err);
+
+/* server_store.c */
+bool plugin_store_start(struct server *s, struct err *err);
+void plugin_store_stop(struct server *s);
 
 /* server_watch.c: handlers that do not end. */
 bool watchdog_part_start(struct server *s, struct err *err);

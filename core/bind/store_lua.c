@@ -18,13 +18,14 @@
 
 enum { QUERY_ROWS = 100000, QUERY_BYTES = 16 << 20, QUERY_SECONDS = 60 };
 
-static int run(lua_State *L, enum store_mode mode, const char *who, const char *usage)
+static int run(lua_State *L, enum store_mode mode, bool replica, const char *who, const char *usage)
 {
     struct store *store = vm_host(vm_of(L))->store;
     struct task *task = task_check(L, who);
     bind_part(L, store, who, "a store");
     struct query *q = query_check(L, 1, mode, usage);
     q->task = task;
+    q->call.replica = replica;
     store_run(store, &q->call, task_lane(task));
     return task_wait(task, query_forget, q);
 }
@@ -35,21 +36,28 @@ static int run(lua_State *L, enum store_mode mode, const char *who, const char *
  * @return table[]|nil rows, string? message, string? code */
 static int l_all(lua_State *L)
 {
-    return run(L, STORE_ALL, "app.store:all", "app.store:all(sql, …)");
+    return run(L, STORE_ALL, false, "app.store:all", "app.store:all(sql, …)");
+}
+
+/*** All rows, perhaps from a replica.  (waits)
+ * @return table[]|nil rows, string? message, string? code */
+static int l_read(lua_State *L)
+{
+    return run(L, STORE_ALL, true, "app.store:read", "app.store:read(sql, …)");
 }
 
 /*** The first row, or false.  (waits)
  * @return table|false|nil row, string? message, string? code */
 static int l_one(lua_State *L)
 {
-    return run(L, STORE_ONE, "app.store:one", "app.store:one(sql, …)");
+    return run(L, STORE_ONE, false, "app.store:one", "app.store:one(sql, …)");
 }
 
 /*** Runs a statement.  (waits)
  * @return integer|nil changed_rows, string? message, string? code */
 static int l_exec(lua_State *L)
 {
-    return run(L, STORE_EXEC, "app.store:exec", "app.store:exec(sql, …)");
+    return run(L, STORE_EXEC, false, "app.store:exec", "app.store:exec(sql, …)");
 }
 
 /*** Runs a statement once for each row of values, all or none.  (waits)
@@ -57,7 +65,7 @@ static int l_exec(lua_State *L)
  * @return integer|nil changed_rows, string? message, string? code */
 static int l_many(lua_State *L)
 {
-    return run(L, STORE_MANY, "app.store:many", "app.store:many(sql, rows)");
+    return run(L, STORE_MANY, false, "app.store:many", "app.store:many(sql, rows)");
 }
 
 /* The question at 1 within one that bounds its rows, and so can be nothing but a question. */
@@ -218,11 +226,13 @@ static int l_gc(lua_State *L)
 }
 
 /*** A transaction that has not begun.
+ * @param attempt integer  how often it was run before
  * @return userdata handle */
 static int l_tx_new(lua_State *L)
 {
     struct vm *vm = vm_of(L);
     struct task *task = task_check(L, "app.store:tx");
+    int attempt = (int)luaL_optinteger(L, 1, 0);
     bind_part(L, vm_host(vm)->store, "app.store:tx", "a store");
     struct txn **handle = lua_newuserdata(L, sizeof *handle);
     *handle = NULL;
@@ -232,6 +242,7 @@ static int l_tx_new(lua_State *L)
     t->task = task;
     t->handle = handle;
     *handle = t;
+    t->tx.attempt = attempt;
     t->tx.begun = on_begun;
     t->tx.ended = on_ended;
     snprintf(t->plugin, sizeof t->plugin, "%s", vm_plugin(vm));
@@ -275,6 +286,15 @@ static int l_tx_end(lua_State *L)
     return task_wait(task, stop_waiting, t);
 }
 
+/*** Whether the server asks that all of it be run once more.
+ * @return boolean */
+static int l_tx_again(lua_State *L)
+{
+    struct txn **handle = luaL_checkudata(L, 1, TX_TYPE);
+    lua_pushboolean(L, *handle && (*handle)->tx.again);
+    return 1;
+}
+
 static int run_tx(lua_State *L, enum store_mode mode, const char *who, const char *usage)
 {
     struct store_tx *tx = store_tx_check(L, 1, who);
@@ -313,10 +333,11 @@ static int l_tx_many(lua_State *L)
 static const luaL_Reg methods[] = {{NULL, NULL}};
 
 static const luaL_Reg functions[] = {
-    {"query", l_query},     {"all", l_all},       {"one", l_one},       {"exec", l_exec},
-    {"many", l_many},       {"query", l_query},   {"tx_new", l_tx_new}, {"tx_begin", l_tx_begin},
-    {"tx_end", l_tx_end},   {"tx_all", l_tx_all}, {"tx_one", l_tx_one}, {"tx_exec", l_tx_exec},
-    {"tx_many", l_tx_many}, {NULL, NULL},
+    {"query", l_query},     {"all", l_all},           {"read", l_read},
+    {"one", l_one},         {"exec", l_exec},         {"many", l_many},
+    {"tx_new", l_tx_new},   {"tx_begin", l_tx_begin}, {"tx_end", l_tx_end},
+    {"tx_all", l_tx_all},   {"tx_again", l_tx_again}, {"tx_one", l_tx_one},
+    {"tx_exec", l_tx_exec}, {"tx_many", l_tx_many},   {NULL, NULL},
 };
 
 int bind_store(lua_State *L)

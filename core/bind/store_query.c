@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "bind/table_lua.h"
@@ -71,6 +72,18 @@ static struct value take_value(lua_State *L, int index, char **bytes)
     }
 }
 
+/* Beyond what a double counts one by one it is text, exact to its last digit. */
+static void push_whole(lua_State *L, int64_t n)
+{
+    char text[24];
+    if (n <= INT64_C(1) << WHOLE_BITS && n >= -(INT64_C(1) << WHOLE_BITS)) {
+        lua_pushnumber(L, (double)n);
+    } else {
+        snprintf(text, sizeof text, "%lld", (long long)n);
+        lua_pushstring(L, text);
+    }
+}
+
 static void push_value(lua_State *L, const struct value *v)
 {
     switch (v->type) {
@@ -81,7 +94,7 @@ static void push_value(lua_State *L, const struct value *v)
         lua_pushboolean(L, v->b);
         break;
     case VALUE_INT:
-        lua_pushnumber(L, (double)v->i);
+        push_whole(L, v->i);
         break;
     case VALUE_DOUBLE:
         lua_pushnumber(L, v->d);

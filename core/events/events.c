@@ -198,6 +198,8 @@ bool events_emit_tx(struct events *events, struct event_emit *emit, struct store
                     void (*ran)(struct event_emit *emit), const struct event_what *what,
                     struct err *err)
 {
+    if (!store_tx_is_local(tx, "tx.events:emit", err))
+        return false;
     struct op *op = begin(events, emit, what, err);
     if (!op)
         return false;

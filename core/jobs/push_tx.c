@@ -61,6 +61,8 @@ bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx
         return err_set(err, ERR_INVALID,
                        "jobs: a push inside a transaction is not there with jobs.driver \"%s\"",
                        jobs->driver->name);
+    if (!store_tx_is_local(tx, "tx.jobs:push", err))
+        return false;
     struct push_op *op = push_prepare(jobs, push, false, spec, args, count, err);
     if (!op)
         return false;

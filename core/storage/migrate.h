@@ -13,7 +13,7 @@
 
 #include "storage/store.h"
 
-enum { MIGRATION_BYTES = 1 << 20 };
+enum { MIGRATION_BYTES = 1 << 20, MIGRATION_CHECKSUM = 65 };
 
 struct migration {
     const char *name; /* as shown in errors: "migrations/0001_lines.sql" */
@@ -40,3 +40,20 @@ bool migrate_check_file(const char *path, const char *plugin, const struct migra
 /* The part of text that `driver` runs, appended to out; other sections become
  * empty lines, so that line numbers hold. */
 void migration_section(struct str text, const char *driver, struct buf *out);
+
+/* -- for drivers -- */
+
+struct migration_file {
+    const struct migration *migration;
+    int64_t number;
+    char checksum[MIGRATION_CHECKSUM]; /* SHA-256 in hexadecimal */
+};
+/* Number and checksum; false with *err: its name, its size, or its number is not over `previous`.
+ */
+bool migration_read(struct migration_file *file, int64_t previous, struct err *err);
+/* What the first record at or above its number says: 1 it is applied, -1 with *err. */
+int migration_standing(const struct migration_file *file, int64_t number, const char *checksum,
+                       const char *name, struct err *err);
+/* Appends the name of an applied one that is not among them. */
+void migration_note_ahead(const char *name, const struct migration *migrations, int count,
+                          struct buf *names);

@@ -18,8 +18,12 @@ struct pgsql *pgsql_open(const struct pgsql_options *o, struct err *err)
     db->settings = mem_strdup(o->settings);
     db->connections = o->connections ? o->connections : PGSQL_CONNECTIONS;
     db->timeout_ns = o->timeout_ns ? o->timeout_ns : STORE_TIMEOUT_MS * NS_PER_MS;
+    db->most_ns = o->most_ns > db->timeout_ns ? o->most_ns : db->timeout_ns;
     db->patience_ns = o->patience_ns ? o->patience_ns : PGSQL_PATIENCE_MS * NS_PER_MS;
     db->health = o->health;
+    db->log_in = o->log_in;
+    db->check = o->check;
+    db->arg = o->arg;
     pthread_mutex_init(&db->lock, NULL);
     pthread_cond_init(&db->quiet, NULL);
     pthread_mutex_lock(&all_lock);
@@ -113,13 +117,7 @@ void pgsql_run(struct pgsql *db, struct store_call *call)
     struct pgsql_lane *pool = pgpool_of(db, call->lane);
     struct pgsql_work *work = pgwork_new(pool, call);
     call->rows = NULL;
-    if (call->sql.n > STORE_SQL_BYTES)
-        err_set(&work->err, ERR_LIMIT, "the statement is longer than %d bytes", STORE_SQL_BYTES);
-    else if (memchr(call->sql.p, 0, call->sql.n) || !utf8_valid(call->sql))
-        err_set(&work->err, ERR_SQL, "the statement is not UTF-8 text");
-    else if (!(work->stmt = pgstatement_get(pool, call->sql)))
-        err_set(&work->err, ERR_BUSY, "more than %d different statements are under way",
-                PGSQL_STATEMENTS);
+    work->stmt = pgstatement_get(pool, call->sql, &work->err);
     if (work->err.code) {
         pgwork_finish(work);
         pgpool_wake(pool);

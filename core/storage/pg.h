@@ -30,6 +30,12 @@ enum {
     PGSQL_CONNECT_S = 5,      /* time to connect */
 };
 
+/* Who connects; borrowed from whoever filled it in until the identity is closed. */
+struct pgsql_login {
+    const char *user;     /* instead of the URL's; NULL = the URL's */
+    const char *password; /* with user; NULL = none */
+};
+
 struct pgsql_options {
     const char *what;     /* "store": in application_name and in messages */
     const char *url;      /* postgresql://… as libpq takes it; its sslmode decides on TLS */
@@ -38,8 +44,15 @@ struct pgsql_options {
     const char *settings; /* SQL for every new connection, e.g. "set search_path to a"; or NULL */
     int connections;      /* of one lane; 0 = PGSQL_CONNECTIONS */
     int64_t timeout_ns;   /* of a statement; 0 = STORE_TIMEOUT_MS */
-    int64_t patience_ns;  /* 0 = PGSQL_PATIENCE_MS; -1 = none */
+    int64_t most_ns; /* no call asks for more: the server's own statement_timeout; 0 = timeout_ns */
+    int64_t patience_ns;          /* 0 = PGSQL_PATIENCE_MS; -1 = none */
     struct driver_health *health; /* is told; outlives the identity; may be NULL */
+    /* On a thread that may wait, before each connection; in the place of user and password.  False
+     * with *err: nobody connects now.  May be NULL. */
+    bool (*log_in)(void *arg, struct pgsql_login *login, struct err *err);
+    /* Once for every text of a statement, on its lane: false with *err refuses it.  May be NULL. */
+    bool (*check)(void *arg, struct str sql, struct err *err);
+    void *arg;
 };
 
 /* False with *err "store.url: must be postgresql://…"; says nothing of the URL, which has the
@@ -53,16 +66,19 @@ void pgsql_close(struct pgsql *db);
 /* Ends what this lane has of every identity: what is under way answers ERR_CLOSED. */
 void pgsql_close_lane(struct lane *lane);
 
+/* Whether a statement only reads, as far as its words tell. */
+bool pgsql_reads(struct str sql);
 /* Runs call->sql as store_run() does: $1 … $n, all modes, the limits of store.h kept while rows
  * arrive; STORE_MANY is one transaction.  call->lane is the calling lane; call->plugin is not
- * looked at.  Safe to call with any text: it is one statement or it is refused. */
+ * looked at.  COPY is refused. */
 void pgsql_run(struct pgsql *db, struct store_call *call);
 
 /* A connection for one caller. */
 struct pgsql_session {
     void (*ready)(struct pgsql_session *s); /* lane, once: it is there, or s->err says why not */
     struct err err;
-    bool again; /* the server says of a failure: run the whole transaction anew (40001, 40P01) */
+    bool again;   /* the server says of a failure: run the whole transaction anew (40001, 40P01) */
+    int64_t lock; /* not 0: this advisory lock is held from before the beginning until the end */
     /* private */
     struct list link;
     struct pgsql_lane *pool;

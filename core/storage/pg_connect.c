@@ -101,7 +101,7 @@ static bool set_up(struct pgsql *db, PGconn *c, struct err *err)
 {
     struct buf sql = {0};
     buf_printf(&sql, "%s set statement_timeout = %lld;%s", always,
-               (long long)(db->timeout_ns / 1000000), db->settings ? db->settings : "");
+               (long long)(db->most_ns / NS_PER_MS), db->settings ? db->settings : "");
     bool ok = exec_within(c, sql.p, PGSQL_CONNECT_S * NS_PER_SECOND, err);
     buf_free(&sql);
     return ok;
@@ -112,6 +112,9 @@ static bool set_up(struct pgsql *db, PGconn *c, struct err *err)
 PGconn *pgsql_connect_wait(struct pgsql *db, struct err *err)
 {
     char timeout[16], name[64];
+    struct pgsql_login login = {db->user, db->password};
+    if (db->log_in && !db->log_in(db->arg, &login, err))
+        return NULL;
     snprintf(timeout, sizeof timeout, "%d", PGSQL_CONNECT_S);
     snprintf(name, sizeof name, "maru %s", db->what);
     const char *keys[] = {"dbname",           "application_name",
@@ -119,7 +122,8 @@ PGconn *pgsql_connect_wait(struct pgsql *db, struct err *err)
                           "tcp_user_timeout", "user",
                           "password",         NULL};
     const char *values[] = {
-        db->url, name, timeout, "10", "15000", db->user, db->user ? db->password : NULL, NULL};
+        db->url, name, timeout, "10", "15000", login.user, login.user ? login.password : NULL,
+        NULL};
     PGconn *c = PQconnectdbParams(keys, values, 1);
     if (PQstatus(c) == CONNECTION_OK) {
         PQsetNoticeReceiver(c, ignore_notice, NULL);

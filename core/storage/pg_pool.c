@@ -220,7 +220,7 @@ void pgconn_lost(struct pgsql_conn *conn, const struct err *why)
     if (conn->copying)
         pg_copy_lost(conn, why);
     pgconn_destroy(conn);
-    if (!pool->closed && pool->conn_count == 0 && !pool->connecting_count &&
+    if (!pool->closed && pool->db->health && pool->conn_count == 0 && !pool->connecting_count &&
         clock_steady_ns() >= pool->retry_at)
         pgpool_reconnect(pool); /* so that it is known whether the server is away */
     pgpool_sweep_soon(pool);

@@ -118,8 +118,11 @@ struct pgsql {
     struct list link;
     char *what, *url, *user, *password, *settings;
     int connections;
-    int64_t timeout_ns, patience_ns;
+    int64_t timeout_ns, most_ns, patience_ns;
     struct driver_health *health;
+    bool (*log_in)(void *arg, struct pgsql_login *login, struct err *err);
+    bool (*check)(void *arg, struct str sql, struct err *err);
+    void *arg;
     pthread_mutex_t lock;
     pthread_cond_t quiet;
     int running;                           /* under lock: threads that connect */
@@ -197,7 +200,8 @@ void pgwork_on_result(struct pgsql_work *work, enum command_kind kind, PGresult 
 void pgwork_on_sync(struct pgsql_work *work);
 
 /* pg_statement.c */
-struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, struct str sql); /* takes a ref */
+struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, struct str sql,
+                                        struct err *err); /* takes a ref; NULL with *err */
 void pgstatement_unref(struct pgsql_statement *stmt);
 void pgstatement_name(const struct pgsql_statement *stmt, char out[32]);
 void pgstatement_renew(struct pgsql_lane *pool, struct pgsql_statement *stmt);

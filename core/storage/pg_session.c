@@ -36,13 +36,7 @@ void pgsql_step(struct pgsql_session *s, const char *begin, struct store_call *c
     struct pgsql_work *work = pgwork_new(s->pool, call);
     call->rows = NULL;
     s->begin = begin;
-    if (call->sql.n > STORE_SQL_BYTES || memchr(call->sql.p, 0, call->sql.n) ||
-        !utf8_valid(call->sql))
-        err_set(&work->err, ERR_SQL, "the statement is not UTF-8 text of at most %d bytes",
-                STORE_SQL_BYTES);
-    else if (!(work->stmt = pgstatement_get(s->pool, call->sql)))
-        err_set(&work->err, ERR_BUSY, "more than %d different statements are under way",
-                PGSQL_STATEMENTS);
+    work->stmt = pgstatement_get(s->pool, call->sql, &work->err);
     if (!work->err.code) {
         start(s, work);
     } else {

@@ -4,7 +4,7 @@
 #include "storage/sql.h"
 
 /* Words after which a statement does not only read; set_config and nextval change something. */
-static bool only_reads(struct str sql)
+bool pgsql_reads(struct str sql)
 {
     static const char *const writes[] = {"insert",  "update", "delete", "merge", "into",
                                          "nextval", "setval", "share",  "call"};
@@ -45,18 +45,31 @@ static int free_slot(struct pgsql_lane *pool)
     return -1;
 }
 
-struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, struct str sql)
+static bool may_run(struct pgsql_lane *pool, struct str sql, struct err *err)
+{
+    if (sql.n > STORE_SQL_BYTES)
+        return err_set(err, ERR_LIMIT, "the statement is longer than %d bytes", STORE_SQL_BYTES);
+    if (memchr(sql.p, 0, sql.n) || !utf8_valid(sql))
+        return err_set(err, ERR_SQL, "the statement is not UTF-8 text");
+    return !pool->db->check || pool->db->check(pool->db->arg, sql, err);
+}
+
+struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, struct str sql, struct err *err)
 {
     struct pgsql_statement *stmt = map_get(pool->statements, sql);
-    int slot = stmt ? stmt->slot : free_slot(pool);
-    if (slot < 0)
+    if (!stmt && !may_run(pool, sql, err))
         return NULL;
+    int slot = stmt ? stmt->slot : free_slot(pool);
+    if (slot < 0) {
+        err_set(err, ERR_BUSY, "%d different statements are under way", PGSQL_STATEMENTS);
+        return NULL;
+    }
     if (!stmt) {
         stmt = mem_zero(1, sizeof *stmt);
         stmt->sql = str_n(str_dup(sql), sql.n);
         stmt->slot = slot;
         stmt->version = ++pool->versions[slot];
-        stmt->reads = only_reads(sql);
+        stmt->reads = pgsql_reads(sql);
         list_init(&stmt->waiters);
         list_init(&stmt->link);
         map_set(pool->statements, stmt->sql, stmt);

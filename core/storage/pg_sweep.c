@@ -101,12 +101,13 @@ static void sweep_conn(struct pgsql_conn *conn, int64_t now)
     struct pgsql_work *head = list_entry(conn->works.next, struct pgsql_work, link);
     int64_t since = head->began > conn->head_since ? head->began : conn->head_since;
     int64_t time = pgwork_timeout(head);
+    int64_t patience = time < conn->pool->db->most_ns ? 0 : PGSQL_CANCEL_MS * NS_PER_MS;
     if (now - since > time + PGSQL_GRACE_MS * NS_PER_MS) {
         head->overdue = true;
         err_set(&err, ERR_TIMEOUT, "PostgreSQL: no answer within %.1f s",
                 (double)(now - since) / (double)NS_PER_SECOND);
         pgconn_lost(conn, &err);
-    } else if (now - since > time + PGSQL_CANCEL_MS * NS_PER_MS && !head->overdue) {
+    } else if (now - since > time + patience && !head->overdue) {
         head->overdue = true;
         pgconn_cancel(conn);
     }
@@ -123,14 +124,15 @@ static void on_sweep(struct timer *timer)
     sweep_queue(pool, now);
     pool->delivering = false;
     pgpool_deliver(pool);
-    if (pool->away && !pool->connecting_count && now >= pool->retry_at)
+    bool wanted = pool->db->health || !list_empty(&pool->queue) || !list_empty(&pool->takers);
+    if (pool->away && wanted && !pool->connecting_count && now >= pool->retry_at)
         pgpool_reconnect(pool);
     pgpool_sweep_soon(pool);
 }
 
 static bool is_active(const struct pgsql_lane *pool)
 {
-    if (!list_empty(&pool->queue) || !list_empty(&pool->takers) || pool->away)
+    if (!list_empty(&pool->queue) || !list_empty(&pool->takers) || (pool->away && pool->db->health))
         return true;
     list_each (link, &pool->conns)
         if (list_entry(link, struct pgsql_conn, link)->work_count)

@@ -6,10 +6,17 @@
 static bool check_count(struct pgsql_work *work)
 {
     int wanted = work->stmt->param_count, given = work->call->param_count;
-    if (wanted == given)
+    if (wanted == given || (work->call->mode == STORE_MANY && work->call->param_rows == 0))
         return true;
     return err_set(&work->err, ERR_SQL, "the statement takes %d value%s, got %d", wanted,
                    wanted == 1 ? "" : "s", given);
+}
+
+static void send_lock(struct pgsql_work *work, const char *function)
+{
+    char sql[80];
+    snprintf(sql, sizeof sql, "select %s(%lld)", function, (long long)work->session->lock);
+    pgconn_send_plain(work->conn, sql, work);
 }
 
 /* A step of a transaction is undone alone when it fails, as in SQLite. */
@@ -19,6 +26,10 @@ static void send_prelude(struct pgsql_work *work)
     struct pgsql_conn *conn = work->conn;
     if (!s)
         return;
+    if (!s->begun && s->lock) {
+        send_lock(work, "pg_advisory_lock");
+        pgconn_send_sync(conn, NULL); /* or what follows would be in the transaction that took it */
+    }
     if (!s->begun)
         pgconn_send_plain(conn, s->begin, work);
     s->begun = true;
@@ -99,6 +110,10 @@ void pgwork_send(struct pgsql_work *work)
         send_prelude(work);
         work->phase = WORK_RUN;
         pgconn_send_plain(conn, work->plain, work);
+        if (work->session && work->session->lock) {
+            pgconn_send_sync(conn, NULL); /* it is given back also when the commit fails */
+            send_lock(work, "pg_advisory_unlock");
+        }
         pgconn_send_sync(conn, work);
     } else if (work->stmt->state == STMT_KNOWN) {
         if (!check_count(work)) {

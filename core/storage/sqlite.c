@@ -20,8 +20,11 @@ static void read_call(struct gate_item *item, void *resource)
     if (!conn)
         err_set(&call->err, ERR_CLOSED, "the store is closing");
     else if (conn_call(conn, call, true) == CALL_WRITES) {
-        writer_submit(conn->owner, item, WRITER_CALL);
-        return;
+        if (!call->replica) {
+            writer_submit(conn->owner, item, WRITER_CALL);
+            return;
+        }
+        err_set(&call->err, ERR_READONLY, "store:read only reads");
     }
     call_deliver(call);
 }
@@ -38,7 +41,7 @@ static bool may_read(struct str sql)
 static void run(struct store *store, struct store_call *call)
 {
     struct sqlite *db = (struct sqlite *)store;
-    if (call->mode == STORE_MANY || !may_read(call->sql)) {
+    if (!call->replica && (call->mode == STORE_MANY || !may_read(call->sql))) {
         writer_submit(db, &call->item, WRITER_CALL);
         return;
     }

@@ -103,7 +103,11 @@ struct sqlite_write {
     struct gate_item item;
 };
 void sqlite_write(struct sqlite *db, struct sqlite_write *w, struct lane *lane);
-/* Takes part in an open transaction (a step like store_tx_run): work, then ran;
+/* Whether the transaction is SQLite's, so that the host's own rows can be part of it; false with
+ * *err
+ * "<what>: …". */
+bool store_tx_is_local(const struct store_tx *tx, const char *what, struct err *err);
+/* Takes part in an open transaction that is local (a step like store_tx_run): work, then ran;
  * after the transaction's end committed, if it was, and done. */
 void store_tx_work(struct store_tx *tx, struct sqlite_write *w);
 

@@ -151,7 +151,8 @@ static bool run_rows(struct sqlite_conn *conn, sqlite3_stmt *stmt, struct store_
 
 static bool run_statement(struct sqlite_conn *conn, sqlite3_stmt *stmt, struct store_call *call)
 {
-    if (!call_check_parameters(stmt, call->param_count, &call->err))
+    bool nothing = call->mode == STORE_MANY && call->param_rows == 0;
+    if (!call_check_parameters(stmt, nothing ? -1 : call->param_count, &call->err))
         return false;
     if (call->mode == STORE_MANY)
         return run_many(conn, stmt, call);

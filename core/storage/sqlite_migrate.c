@@ -1,5 +1,4 @@
 /* sqlite_migrate.c -- migrations on SQLite: plan, apply, try out in memory. */
-#include <sodium.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -8,36 +7,11 @@
 #include "storage/sql.h"
 #include "storage/sqlite_private.h"
 
-enum { CHECKSUM_BYTES = 2 * crypto_hash_sha256_BYTES + 1 };
-
 /* One file on its way into the database. */
 struct applying {
     const char *plugin;
-    const struct migration *migration;
-    int64_t number;
-    char checksum[CHECKSUM_BYTES];
+    struct migration_file file;
 };
-
-static void checksum(struct str text, char out[CHECKSUM_BYTES])
-{
-    unsigned char hash[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256(hash, (const unsigned char *)text.p, text.n);
-    sodium_bin2hex(out, CHECKSUM_BYTES, hash, sizeof hash);
-}
-
-/* "migrations/0012_lines.sql" → 12. */
-static bool parse_number(const char *name, int64_t *number, struct err *err)
-{
-    const char *slash = strrchr(name, '/');
-    struct str rest = str_c(slash ? slash + 1 : name);
-    struct str digits = str_split(&rest, '_');
-    long long n;
-    bool sql = rest.n > 4 && memcmp(rest.p + rest.n - 4, ".sql", 4) == 0;
-    if (!sql || !str_int64(digits, &n) || n < 1)
-        return err_set(err, ERR_INVALID, "%s: the name must be like 0001_what_it_does.sql", name);
-    *number = n;
-    return true;
-}
 
 static int line_of(const char *from, const char *at)
 {
@@ -144,9 +118,9 @@ static bool record(struct sqlite_conn *conn, const struct applying *a, struct er
     if (!stmt)
         return false;
     sqlite3_bind_text(stmt, 1, a->plugin, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 2, a->number);
-    sqlite3_bind_text(stmt, 3, a->migration->name, -1, SQLITE_STATIC);
-    sqlite3_bind_text(stmt, 4, a->checksum, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(stmt, 2, a->file.number);
+    sqlite3_bind_text(stmt, 3, a->file.migration->name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(stmt, 4, a->file.checksum, -1, SQLITE_STATIC);
     sqlite3_bind_int64(stmt, 5, clock_wall_ns() / NS_PER_SECOND);
     int rc = sqlite_step(conn, stmt, err);
     conn_done(stmt);
@@ -161,10 +135,10 @@ static bool apply(struct sqlite_conn *conn, void *arg, struct err *err)
     if (!before)
         return false;
     struct buf text = {0};
-    migration_section(a->migration->text, "sqlite", &text);
+    migration_section(a->file.migration->text, "sqlite", &text);
     conn->plugin = a->plugin;
     conn->migrating = true;
-    bool ok = run_statements(conn, a->migration->name, text.p ? text.p : "", err);
+    bool ok = run_statements(conn, a->file.migration->name, text.p ? text.p : "", err);
     conn->plugin = NULL;
     conn->migrating = false;
     ok = ok && own_new_tables(conn, a->plugin, before, err) && record(conn, a, err);
@@ -184,37 +158,15 @@ static int standing(struct sqlite_conn *conn, const struct applying *a, struct e
     if (!stmt)
         return -1;
     sqlite3_bind_text(stmt, 1, a->plugin, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(stmt, 2, a->number);
+    sqlite3_bind_int64(stmt, 2, a->file.number);
     int rc = sqlite_step(conn, stmt, err);
     int result = rc == SQLITE_DONE ? 0 : -1;
-    if (rc == SQLITE_ROW && sqlite3_column_int64(stmt, 0) != a->number)
-        err_set(err, ERR_CONFLICT,
-                "%s: is new but comes before %s, which is applied; "
-                "give it a higher number",
-                a->migration->name, (const char *)sqlite3_column_text(stmt, 2));
-    else if (rc == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(stmt, 1), a->checksum))
-        err_set(err, ERR_CONFLICT,
-                "%s: changed after it was applied; put it back and write a "
-                "new migration",
-                a->migration->name);
-    else if (rc == SQLITE_ROW)
-        result = 1;
+    if (rc == SQLITE_ROW)
+        result = migration_standing(&a->file, sqlite3_column_int64(stmt, 0),
+                                    (const char *)sqlite3_column_text(stmt, 1),
+                                    (const char *)sqlite3_column_text(stmt, 2), err);
     conn_done(stmt);
     return result;
-}
-
-static bool prepare(struct applying *a, int64_t previous, struct err *err)
-{
-    if (!parse_number(a->migration->name, &a->number, err))
-        return false;
-    if (a->migration->text.n > MIGRATION_BYTES)
-        return err_set(err, ERR_LIMIT, "%s: more than %d bytes", a->migration->name,
-                       MIGRATION_BYTES);
-    if (a->number <= previous)
-        return err_set(err, ERR_CONFLICT, "%s: number %lld is used twice or out of order",
-                       a->migration->name, (long long)a->number);
-    checksum(a->migration->text, a->checksum);
-    return true;
 }
 
 /* Checks all files, then applies the pending ones by `run`. */
@@ -225,10 +177,10 @@ static bool migrate_all(struct sqlite_conn *conn, const char *plugin,
 {
     int64_t previous = 0;
     for (int i = 0; i < count; i++) {
-        struct applying a = {.plugin = plugin, .migration = &migrations[i]};
-        if (!prepare(&a, previous, err))
+        struct applying a = {.plugin = plugin, .file = {.migration = &migrations[i]}};
+        if (!migration_read(&a.file, previous, err))
             return false;
-        previous = a.number;
+        previous = a.file.number;
         int state = standing(conn, &a, err);
         if (state < 0 || (state == 0 && !run(conn, &a, err)))
             return false;
@@ -240,7 +192,7 @@ static bool run_on_writer(struct sqlite_conn *conn, struct applying *a, struct e
 {
     if (!sqlite_work_wait(conn->owner, apply, a, err))
         return false;
-    log_info("storage", "%s: applied %s", a->plugin, a->migration->name);
+    log_info("storage", "%s: applied %s", a->plugin, a->file.migration->name);
     return true;
 }
 
@@ -269,15 +221,6 @@ bool sqlite_migrate(struct store *store, const char *plugin, const struct migrat
     return ok;
 }
 
-static bool is_among(const char *name, const struct migration *migrations, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (!strcmp(migrations[i].name, name))
-            return true;
-    }
-    return false;
-}
-
 bool sqlite_migrations_ahead(struct store *store, const char *plugin,
                              const struct migration *migrations, int count, struct buf *names,
                              struct err *err)
@@ -292,10 +235,7 @@ bool sqlite_migrations_ahead(struct store *store, const char *plugin,
     if (stmt)
         sqlite3_bind_text(stmt, 1, plugin, -1, SQLITE_STATIC);
     while (stmt && (rc = sqlite_step(&reader, stmt, err)) == SQLITE_ROW) {
-        const char *name = (const char *)sqlite3_column_text(stmt, 0);
-        const char *slash = strrchr(name, '/');
-        if (!is_among(name, migrations, count))
-            buf_printf(names, "%s%s", names->n ? ", " : "", slash ? slash + 1 : name);
+        migration_note_ahead((const char *)sqlite3_column_text(stmt, 0), migrations, count, names);
     }
     if (stmt)
         conn_done(stmt);

@@ -268,6 +268,14 @@ void sqlite_tx_run(struct store_tx *tx, struct store_call *call)
     add_step(tx->driver_state, &call->item, WRITER_CALL);
 }
 
+bool store_tx_is_local(const struct store_tx *tx, const char *what, struct err *err)
+{
+    return store_sqlite(tx->store) ||
+           err_set(err, ERR_INVALID,
+                   "%s: not in a transaction of store.driver \"%s\": do it behind the transaction",
+                   what, tx->store->driver->name);
+}
+
 void store_tx_work(struct store_tx *tx, struct sqlite_write *w)
 {
     w->lane = tx->lane;

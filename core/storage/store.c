@@ -15,6 +15,7 @@ void store_tx_begin(struct store *store, struct store_tx *tx, struct lane *lane)
 {
     tx->store = store;
     tx->lane = lane;
+    tx->again = false;
     err_clear(&tx->err);
     store->driver->tx_begin(store, tx);
 }

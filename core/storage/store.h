@@ -1,6 +1,6 @@
 /* store.h -- the relational store: SQL with $1 parameters, whatever runs it.
  *
- * A driver (sqlite.h; PostgreSQL later) is a table of functions.  A call is a
+ * A driver (sqlite.h, postgres.h) is a table of functions.  A call is a
  * struct of its caller, filled in, handed to store_run() and given back by
  * `done` on the caller's lane, exactly once and never before store_run()
  * returned.  Values and SQL are borrowed until then.
@@ -24,7 +24,6 @@
 #include "storage/gate.h"
 
 struct store;
-struct sqlite_tx;
 
 enum {
     STORE_ROWS = 100000,       /* rows one call may return */
@@ -75,6 +74,7 @@ struct store_call {
     int param_count;
     int64_t param_rows;
     int64_t max_rows, max_bytes, timeout_ns;
+    bool replica; /* it only reads, and may be answered by a replica that is a little behind */
     void (*done)(struct store_call *call); /* on the lane; the call is its owner's again */
     /* result */
     struct err err;    /* code ERR_NONE when it worked */
@@ -83,6 +83,7 @@ struct store_call {
     /* private */
     struct lane *lane;
     struct gate_item item;
+    void *owner;
 };
 
 /* lane NULL: done runs on a thread of the store's. */
@@ -104,10 +105,14 @@ struct store_tx {
     void (*begun)(struct store_tx *tx); /* lane */
     void (*ended)(struct store_tx *tx); /* lane; tx->err tells; the tx is its owner's again */
     struct err err;
+    /* How often it was run before: a driver that could not put it in order with others sets
+     * `again`, and its owner rolls it back and runs all of it once more. */
+    int attempt;
+    bool again;
     /* private */
     struct store *store;
     struct lane *lane;
-    struct sqlite_tx *driver_state;
+    void *driver_state;
 };
 void store_tx_begin(struct store *store, struct store_tx *tx, struct lane *lane);
 void store_tx_run(struct store_tx *tx, struct store_call *call);

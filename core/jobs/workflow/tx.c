@@ -107,7 +107,7 @@ bool workflow_start_tx(struct jobs *jobs, struct workflow_change *change, struct
                        "workflows: a run begins with a transaction where jobs.driver = \"sqlite\","
                        " not \"%s\": push a job in it that starts the run",
                        jobs->driver->name);
-    if (!wf_check_start(start, err))
+    if (!store_tx_is_local(tx, "tx.workflows:start", err) || !wf_check_start(start, err))
         return false;
     struct wf_tx *t = mem_zero(1, sizeof *t);
     t->jobs = jobs;

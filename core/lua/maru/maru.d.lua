@@ -447,6 +447,10 @@ function Tx.workflows:start(name, input, options) end    --- (waits) as app.work
 app.store = {}
 --- (waits) All rows as array of tables. @return table[]|nil, string?, string?  code: "sql" "constraint" "unique" "readonly" "full" "timeout" "limit" "busy"
 function app.store:all(sql, ...) end
+--- (waits) As all, for what only reads and may be a little behind (a chart, a list): answered by the replica
+--- (store.read_url) where there is one, else by the store. What was just written may not be seen yet.
+--- @return table[]|nil, string?, string?  code "readonly": it would write
+function app.store:read(sql, ...) end
 --- (waits) First row or false when there is none. `returning` works. @return table|false|nil, string?, string?
 function app.store:one(sql, ...) end
 --- (waits) Runs a statement. @return integer|nil changed_rows, string?, string?
@@ -460,7 +464,10 @@ function app.store:many(sql, rows) end
 ---@param options? { params?: any[], limit?: integer, timeout?: string|number }
 function app.store:query(sql, options) end
 --- (waits) fn(tx) with tx:all/one/exec/many and tx.jobs:push; commits when fn returns, rolls back when it
---- raises (error passed on) or returns nil, message, code. Inside only `tx` may wait. @return ... what fn returned
+--- raises (error passed on) or returns nil, message, code. Inside only `tx` may wait. A statement that failed is undone alone:
+--- fn may go on. Transactions are serializable. PostgreSQL may say that it cannot put one in order with others: then it is
+--- rolled back and fn is run again, at most ten times in all (then nil, message, "busy"); so what fn changes outside of tx
+--- it must be able to change twice. @return ... what fn returned
 ---@param fn fun(tx: maru.Tx): ...
 function app.store:tx(fn) end
 

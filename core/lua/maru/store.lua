@@ -4,6 +4,7 @@
 -- tx.<noun>; handle is what their C half gives to store_tx_check().
 
 local units = require "maru.units"
+local TX_TRIES = 10
 
 return function(raw, info)
   local store = {}
@@ -11,6 +12,12 @@ return function(raw, info)
   --- All rows as an array of tables. (waits)
   function store:all(sql, ...) -- luacheck: no self
     return raw.all(sql, ...)
+  end
+
+  --- As store:all, for a statement that only reads and may be a little behind: from the replica, where
+  --- there is one. (waits)
+  function store:read(sql, ...) -- luacheck: no self
+    return raw.read(sql, ...)
   end
 
   --- First row, or false when there is none. (waits)
@@ -62,39 +69,60 @@ return function(raw, info)
     return tx
   end
 
-  local function commit(handle, ...)
-    local ok, message, code = raw.tx_end(handle, true)
-    if not ok then
-      return nil, message, code
-    end
-    return ...
-  end
+  --- The server could not put the transaction in order with others: run it anew. It was rolled back.
+  local AGAIN = {}
 
-  local function finish(handle, ok, ...)
-    local first, message = ...
-    if not ok then
-      raw.tx_end(handle, false)
-      error(first, 0)
-    end
-    if first == nil and type(message) == "string" then
-      raw.tx_end(handle, false)
+  local function commit(handle, last, ...)
+    local ok, message, code = raw.tx_end(handle, true)
+    if ok then
       return ...
     end
-    return commit(handle, ...)
+    if code == "busy" and not last then
+      return AGAIN
+    end
+    return nil, message, code
   end
 
-  --- Runs fn(tx) in a transaction: commits when it returns, rolls back when it raises or returns
-  --- nil, message, code. Inside only tx may wait. (waits)
-  function store:tx(fn) -- luacheck: no self
-    if type(fn) ~= "function" then
-      error("app.store:tx(fn): fn must be a function, got " .. type(fn), 2)
+  local function finish(handle, last, ok, ...)
+    local first, message = ...
+    local again = not last and raw.tx_again(handle)
+    if again or not ok or (first == nil and type(message) == "string") then
+      raw.tx_end(handle, false)
+      if again then
+        return AGAIN
+      end
+      if not ok then
+        error(first, 0)
+      end
+      return ...
     end
-    local handle = raw.tx_new()
+    return commit(handle, last, ...)
+  end
+
+  local function attempt(fn, number)
+    local handle = raw.tx_new(number)
     local ok, message, code = raw.tx_begin(handle)
     if not ok then
       return nil, message, code
     end
-    return finish(handle, pcall(fn, make_tx(handle)))
+    return finish(handle, number + 1 >= TX_TRIES, pcall(fn, make_tx(handle)))
+  end
+
+  local function run_again(fn, number, ...)
+    if (...) ~= AGAIN then
+      return ...
+    end
+    return run_again(fn, number + 1, attempt(fn, number + 1))
+  end
+
+  --- Runs fn(tx) in a transaction: commits when it returns, rolls back when it raises or returns
+  --- nil, message, code. Inside only tx may wait. With PostgreSQL fn is run again when the server
+  --- could not put the transaction in order with others. (waits)
+  function store:tx(fn) -- luacheck: no self
+    if type(fn) ~= "function" then
+      error("app.store:tx(fn): fn must be a function, got " .. type(fn), 2)
+    end
+    return run_again(fn, 0, attempt(fn, 0))
   end
 
   return store
