@@ -10,6 +10,9 @@ import { lang, theme } from "./lib/settings.js";
 import { signal } from "./lib/signal.js";
 import { openStream } from "./lib/stream.js";
 import { keepScroll } from "./lib/scroll.js";
+import * as bits from "./components/bits.js";
+import { Plot } from "./components/plot.js";
+import * as pivot from "./lib/pivot.js";
 import { mountShell } from "./components/shell.js";
 
 const PAGES = {
@@ -43,9 +46,12 @@ const simulated = signal(false);
  * @property {import("./lib/signal.js").Signal<boolean>} simulated
  * @property {(pair: any) => string} pick                      the shown language of a {ko, en} pair
  * @property {typeof signal} signal
+ * @property {typeof pivot} pivot          rows of an answer as lines and bars
+ * @property {typeof bits & {Plot: typeof Plot}} components    small things pages are made of, and a chart of any columns
  */
 const ctx = {
-  route, pages, title, simulated, lang, theme, api, format, markup, hooks, pick, signal,
+  route, pages, title, simulated, lang, theme, api, format, markup, hooks, pick, signal, pivot,
+  components: { ...bits, Plot },
   stream: openStream("/api/live/stream", ["hello", "live", "event", "analysis"]),
 };
 

@@ -21,6 +21,15 @@ struct answer {
     int columns;
 };
 
+static bool is_text_member(struct str object, const char *key, const char *value)
+{
+    struct buf text = {0};
+    bool same =
+        json_pick_text(json_pick_get(object, key), &text) && str_eq_c(buf_str(&text), value);
+    buf_free(&text);
+    return same;
+}
+
 /* DuckDB's words as JSON (errors_as_json), with their place in the whole statement. */
 static bool fail_at(const struct answer *a, size_t begin, const char *message)
 {
@@ -30,7 +39,9 @@ static bool fail_at(const struct answer *a, size_t begin, const char *message)
     if (!whole.n || whole.p[0] != '{')
         return duck_fail(err, message);
     json_pick_text(json_pick_get(whole, "exception_message"), &text);
-    duck_fail(err, text.p);
+    err_set(err, ERR_SQL, "%.*s", (int)str_find(buf_str(&text), '\n'), text.p ? text.p : "");
+    if (is_text_member(whole, "exception_type", "Out of Memory"))
+        err->code = ERR_MEMORY;
     buf_clear(&text);
     if (json_pick_text(json_pick_get(whole, "position"), &text)) {
         size_t at = strtoul(text.p, NULL, 10);

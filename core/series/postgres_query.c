@@ -57,12 +57,16 @@ static bool fail(struct answer *a, PGresult *r)
     const char *text = PQresultErrorField(r, PG_DIAG_STATEMENT_POSITION);
     size_t place = text ? strtoul(text, NULL, 10) : 0; /* in characters, from 1 */
     struct str sql = a->call->sql;
+    const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+    char words[ERR_MESSAGE_BYTES];
+    snprintf(words, sizeof words, "%s", primary ? primary : "");
     pgs_fail(a->pg, r, &a->call->err);
     if (a->call->err.code == ERR_TIMEOUT)
         err_set(&a->call->err, ERR_TIMEOUT, "the question took longer than %.1f s",
                 (double)timeout_of(a->call) / 1000);
     if (place <= a->begin)
         return false;
+    err_set(&a->call->err, a->call->err.code, "%s", words);
     size_t at = 0;
     for (place -= a->begin + 1; place > 0 && at < sql.n; place--)
         do

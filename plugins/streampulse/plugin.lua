@@ -6,6 +6,7 @@ local channel_api = require("channel_api")
 local collect = require("collect")
 local detect = require("detect")
 local events_api = require("events_api")
+local explorer_api = require("explorer_api")
 local live_api = require("live_api")
 local shapes = require("shapes")
 
@@ -148,6 +149,14 @@ M.routes = {
       [409] = "It is being analysed now", [503] = "The queue takes nothing" },
     analyse.again,
   },
+}
+
+for route, declaration in pairs(explorer_api.routes) do
+  M.routes[route] = declaration
+end
+
+M.pages = {
+  { path = "/explorer", title = { ko = "데이터 탐색", en = "Data explorer" }, module = "explorer.js" },
 }
 
 return M

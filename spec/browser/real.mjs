@@ -39,7 +39,7 @@ export async function serve(settings, prepare) {
   child.stdout.on("data", (piece) => { output += piece; });
   await eventually(() => output.includes("\n"), 20000, "the ready line");
   return {
-    dir, url: JSON.parse(output).http,
+    dir, url: JSON.parse(output).http, adminUrl: JSON.parse(output).admin_http,
     async stop() {
       const gone = new Promise((done) => child.on("exit", done));
       child.kill("SIGTERM");
