@@ -35,9 +35,15 @@ struct kafka {
     int leaving; /* listeners whose thread has not been joined */
 };
 
-/* kafka_conf.c: a configuration with everything that is asked for, or NULL with *err. */
-rd_kafka_conf_t *kafka_conf(struct kafka *k, const char *client, struct err *err);
-bool kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err);
+/* kafka_conf.c */
+struct kafka_property {
+    const char *name, *value; /* NULL ends a list */
+};
+/* A configuration of these defaults, of what events.kafka says over them, and of what nobody may
+ * change; or NULL with *err. */
+rd_kafka_conf_t *kafka_conf(struct kafka *k, const char *client,
+                            const struct kafka_property *defaults,
+                            const struct kafka_property *fixed, struct err *err);
 /* "prefix" + topic, in out. */
 enum { KAFKA_TOPIC_BYTES = 250 };
 bool kafka_topic(const struct kafka *k, struct str topic, char out[KAFKA_TOPIC_BYTES]);

@@ -9,7 +9,7 @@
 
 enum { FILE_BYTES = 4096 };
 
-bool kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
+static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
 {
     char why[300] = "";
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
@@ -54,7 +54,7 @@ static bool set_property(rd_kafka_conf_t *conf, const char *property, struct err
     } else if (secret)
         ok = err_set(err, ERR_INVALID,
                      "events.kafka: %s must come from env:NAME or file:PATH, not stand here", name);
-    ok = ok && kafka_set(conf, name, value, err);
+    ok = ok && set(conf, name, value, err);
     mem_free(name);
     return ok;
 }
@@ -68,18 +68,30 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
         log_debug("kafka", "%s: %s", facility, text);
 }
 
-rd_kafka_conf_t *kafka_conf(struct kafka *k, const char *client, struct err *err)
+static bool set_all(rd_kafka_conf_t *conf, const struct kafka_property *list, struct err *err)
+{
+    bool ok = true;
+    for (; ok && list->name; list++)
+        ok = set(conf, list->name, list->value, err);
+    return ok;
+}
+
+rd_kafka_conf_t *kafka_conf(struct kafka *k, const char *client,
+                            const struct kafka_property *defaults,
+                            const struct kafka_property *fixed, struct err *err)
 {
     const struct events_options *o = &k->events->options;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     char *id = mem_printf("maru-%s-%s", o->node, client);
-    bool ok = kafka_set(conf, "bootstrap.servers", o->url, err) &&
-              kafka_set(conf, "client.id", id, err) &&
-              kafka_set(conf, "log.connection.close", "false", err) &&
-              kafka_set(conf, "reconnect.backoff.max.ms", "2000", err) &&
-              kafka_set(conf, "socket.keepalive.enable", "true", err);
+    const struct kafka_property common[] = {{"client.id", id},
+                                            {"log.connection.close", "false"},
+                                            {"reconnect.backoff.max.ms", "2000"},
+                                            {"socket.keepalive.enable", "true"},
+                                            {NULL, NULL}};
+    bool ok = set_all(conf, common, err) && set_all(conf, defaults, err);
     for (int i = 0; ok && i < o->property_count; i++)
         ok = !o->properties[i][0] || set_property(conf, o->properties[i], err);
+    ok = ok && set(conf, "bootstrap.servers", o->url, err) && set_all(conf, fixed, err);
     mem_free(id);
     rd_kafka_conf_set_log_cb(conf, on_log);
     if (ok)

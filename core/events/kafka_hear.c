@@ -348,20 +348,20 @@ static bool same(const struct listener *l, const struct heard *list, int count)
 static rd_kafka_t *make_consumer(struct listener *l, struct err *err)
 {
     char why[300];
-    rd_kafka_conf_t *conf = kafka_conf(l->k, l->plugin, err);
-    bool ok = conf && kafka_set(conf, "group.id", l->group, err) &&
-              kafka_set(conf, "enable.auto.commit", "true", err) &&
-              kafka_set(conf, "auto.commit.interval.ms", "500", err) &&
-              kafka_set(conf, "enable.auto.offset.store", "false", err) &&
-              kafka_set(conf, "auto.offset.reset", "earliest", err) &&
-              kafka_set(conf, "partition.assignment.strategy", "range,roundrobin", err) &&
-              kafka_set(conf, "fetch.wait.max.ms", "100", err) &&
-              kafka_set(conf, "topic.metadata.refresh.interval.ms", "30000", err);
-    if (!ok) {
-        if (conf)
-            rd_kafka_conf_destroy(conf);
+    static const struct kafka_property defaults[] = {
+        {"partition.assignment.strategy", "range,roundrobin"},
+        {"fetch.wait.max.ms", "100"},
+        {"topic.metadata.refresh.interval.ms", "30000"},
+        {NULL, NULL}};
+    const struct kafka_property fixed[] = {{"group.id", l->group},
+                                           {"enable.auto.commit", "true"},
+                                           {"auto.commit.interval.ms", "500"},
+                                           {"enable.auto.offset.store", "false"},
+                                           {"auto.offset.reset", "earliest"},
+                                           {NULL, NULL}};
+    rd_kafka_conf_t *conf = kafka_conf(l->k, l->plugin, defaults, fixed, err);
+    if (!conf)
         return NULL;
-    }
     rd_kafka_conf_set_opaque(conf, l);
     rd_kafka_conf_set_rebalance_cb(conf, listener_rebalance);
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);

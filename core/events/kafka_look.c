@@ -525,17 +525,15 @@ void kafka_view(struct events *events, struct event_view *view)
 static rd_kafka_t *make_browser(struct kafka *k, struct err *err)
 {
     char why[300], *group = mem_printf("%s.look", k->events->options.group);
-    rd_kafka_conf_t *conf = kafka_conf(k, "look", err);
-    bool ok = conf && kafka_set(conf, "group.id", group, err) &&
-              kafka_set(conf, "enable.auto.commit", "false", err) &&
-              kafka_set(conf, "enable.partition.eof", "true", err) &&
-              kafka_set(conf, "fetch.wait.max.ms", "50", err);
+    static const struct kafka_property defaults[] = {{"fetch.wait.max.ms", "50"}, {NULL, NULL}};
+    const struct kafka_property fixed[] = {{"group.id", group},
+                                           {"enable.auto.commit", "false"},
+                                           {"enable.partition.eof", "true"},
+                                           {NULL, NULL}};
+    rd_kafka_conf_t *conf = kafka_conf(k, "look", defaults, fixed, err);
     mem_free(group);
-    if (!ok) {
-        if (conf)
-            rd_kafka_conf_destroy(conf);
+    if (!conf)
         return NULL;
-    }
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!rk) {
         rd_kafka_conf_destroy(conf);

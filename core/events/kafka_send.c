@@ -93,20 +93,20 @@ static int on_stats(rd_kafka_t *rk, char *text, size_t n, void *arg)
 static rd_kafka_t *make_producer(struct kafka *k, struct err *err)
 {
     char timeout[24], why[300];
-    rd_kafka_conf_t *conf = kafka_conf(k, "emit", err);
     snprintf(timeout, sizeof timeout, "%lld", (long long)message_timeout_ms(k));
+    static const struct kafka_property defaults[] = {{"linger.ms", "1"},
+                                                     {"partitioner", "murmur2_random"},
+                                                     {"queue.buffering.max.messages", "100000"},
+                                                     {"message.max.bytes", "1000000"},
+                                                     {NULL, NULL}};
+    const struct kafka_property fixed[] = {{"enable.idempotence", "true"},
+                                           {"acks", "all"},
+                                           {"message.timeout.ms", timeout},
+                                           {"statistics.interval.ms", "1000"},
+                                           {NULL, NULL}};
+    rd_kafka_conf_t *conf = kafka_conf(k, "emit", defaults, fixed, err);
     if (!conf)
         return NULL;
-    if (!kafka_set(conf, "enable.idempotence", "true", err) ||
-        !kafka_set(conf, "acks", "all", err) || !kafka_set(conf, "linger.ms", "1", err) ||
-        !kafka_set(conf, "message.timeout.ms", timeout, err) ||
-        !kafka_set(conf, "partitioner", "murmur2_random", err) ||
-        !kafka_set(conf, "statistics.interval.ms", "1000", err) ||
-        !kafka_set(conf, "queue.buffering.max.messages", "100000", err) ||
-        !kafka_set(conf, "message.max.bytes", "1000000", err)) {
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
     rd_kafka_conf_set_opaque(conf, k);
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     rd_kafka_conf_set_error_cb(conf, on_error);

@@ -268,6 +268,48 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_truthy(answer.body:find("letters, digits", 1, true))
     end)
 
+    it("begins with what is there when M.on says so; a reload adds and takes away", function()
+      for i = 1, 3 do
+        emit("shop.early", { n = i }, { key = "e" })
+      end
+      local text = [==[
+local M = { name = "late", version = "1.0.0" }
+local function note(name)
+  return function(app, event) app.cache:incr(name .. event.data.n) end
+end
+M.on = { ["shop.early"] = { from = "beginning", note("early") } }
+M.routes = { ["GET /late"] = function(app)
+  return 200, { app.cache:get("early1") or 0, app.cache:get("early3") or 0, app.cache:get("early4") or 0 }
+end }
+return M
+]==]
+      server.write_plugins(maru.dir .. "/plugins", { late = { ["plugin.lua"] = text } })
+      local output, status = maru:command_output("reload late --allow")
+      assert.equal(0, status, output)
+      server.wait_for(function()
+        for _, group in ipairs(maru:admin("/events").groups) do
+          if group.group == "late" and #group.partitions > 0 then
+            return true
+          end
+        end
+      end, 15)
+      emit("shop.early", { n = 4 }, { key = "e" })
+      assert.truthy(server.wait_for(function()
+        local got = maru:get("/late").json
+        return got[1] == 1 and got[2] == 1 and got[3] == 1
+      end, 15), maru:get("/late").body)
+      server.shell("rm -r " .. maru.dir .. "/plugins/late")
+      maru:command_output("reload")
+      assert.truthy(server.wait_for(function()
+        for _, group in ipairs(maru:admin("/events").groups) do
+          if group.group == "late" and group.serving then
+            return false
+          end
+        end
+        return true
+      end))
+    end)
+
     it("shows topics, groups and what lies there, and hands dead letters over again", function()
       emit("shop.mended", { n = 1 }, { key = "m" })
       emit("shop.mended", { n = 2 }, { key = "m" })

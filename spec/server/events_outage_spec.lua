@@ -11,8 +11,9 @@ describe("events when Kafka", function()
 
   setup(function()
     cluster = kafka.start(1)
-    maru = load.start({ "events.driver=kafka", "events.url=" .. cluster.url, "events.timeout=4s",
-      "events.kafka=session.timeout.ms=6000,heartbeat.interval.ms=500,socket.timeout.ms=3000" })
+    maru = load.start({ "events.driver=kafka", "events.url=" .. cluster.url, "events.timeout=2s",
+      "events.kafka=session.timeout.ms=6000,heartbeat.interval.ms=500,socket.timeout.ms=3000,"
+      .. "queue.buffering.max.messages=40" })
     load.run(maru, "first", 1, 0.2)
     assert.truthy(load.all_heard(maru, "first"))
   end)
@@ -24,7 +25,7 @@ describe("events when Kafka", function()
 
   --- Load while `fault` holds for some seconds.
   local function through(run, seconds, fault, heal)
-    load.run(maru, run, 8, seconds + 2)
+    load.run(maru, run, 8, seconds + 1)
     socket.sleep(0.5)
     fault()
     socket.sleep(seconds)
@@ -46,12 +47,12 @@ describe("events when Kafka", function()
   end
 
   it("is gone for a while: emits fail with a clear error or wait, and it heals", function()
-    local refused = through("down", 4.5, function() cluster:order("down 1") end, function() cluster:order("up 1") end)
+    local refused = through("down", 3, function() cluster:order("down 1") end, function() cluster:order("up 1") end)
     assert.is_true((refused.timeout or 0) + (refused.io or 0) > 0)
   end)
 
   it("hangs: the same", function()
-    local refused = through("frozen", 4.5, function() cluster:pause() end, function() cluster:resume() end)
+    local refused = through("frozen", 3, function() cluster:pause() end, function() cluster:resume() end)
     assert.is_true((refused.timeout or 0) + (refused.io or 0) > 0)
   end)
 
@@ -61,8 +62,19 @@ describe("events when Kafka", function()
   end)
 
   it("fails requests that may be tried again, and one that ends the producer", function()
-    through("errors", 1, function() cluster:order("error 0 7 3") end, function() cluster:order("error 0 6 2") end)
+    through("errors", 0.5, function() cluster:order("error 0 7 3") end, function() cluster:order("error 0 6 2") end)
     through("fatal", 0.5, function() cluster:order("error 0 45 1") end, function() end)
+  end)
+
+  it("hangs under more than may wait: what is over that is refused at once", function()
+    cluster:pause()
+    load.run(maru, "many", 80, 1)
+    assert.truthy(server.wait_for(function()
+      local _, _, refused = load.told(maru, "many")
+      return (refused.busy or 0) > 0
+    end))
+    cluster:resume()
+    assert.truthy(load.all_heard(maru, "many"))
   end)
 
   it("is named by readyz and the drivers while it is away", function()
