@@ -54,6 +54,7 @@ typedef void fetch_body_fn(void *arg, struct str bytes);
 
 struct fetch_options {
     struct str method, url, body;
+    bool body_lent; /* it stays where it is until done, or cancel: no copy is made */
     const struct fetch_header *headers;
     int header_count;
     struct allow_list allow; /* copied */

@@ -189,7 +189,7 @@ static bool redirect(struct http_fetch *fetch, int status)
     if (status == 303 || (status != 307 && status != 308 && strcmp(fetch->method, "POST") == 0)) {
         mem_free(fetch->method); /* RFC 9110 §15.4: these become GET */
         fetch->method = mem_strdup("GET");
-        buf_clear(&fetch->body);
+        fetch->sent = STR("");
     }
     fetch_attempt_drop(fetch);
     attempt(fetch);
@@ -309,7 +309,9 @@ struct http_fetch *http_fetch(struct http_client *client, const struct fetch_opt
     fetch->arg = arg;
     fetch->method = o->method.n ? str_dup(o->method) : mem_strdup("GET");
     fetch->url = str_dup(o->url);
-    buf_add_str(&fetch->body, o->body);
+    if (!o->body_lent)
+        buf_add_str(&fetch->body, o->body);
+    fetch->sent = o->body_lent ? o->body : buf_str(&fetch->body);
     fetch->allow_entries = mem_zero((size_t)o->allow.count + 1, sizeof *fetch->allow_entries);
     for (int i = 0; i < o->allow.count; i++)
         fetch->allow_entries[i] = mem_strdup(o->allow.entries[i]);

@@ -29,6 +29,7 @@ struct http_fetch {
     /* the request, copied */
     char *method, *url;
     struct buf body;
+    struct str sent; /* the body, also one that was lent */
     struct curl_slist *headers;
     char **allow_entries;
     struct allow_list allow;

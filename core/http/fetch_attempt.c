@@ -196,10 +196,10 @@ static void set_request(struct http_fetch *fetch, CURL *easy)
         curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     else if (strcmp(fetch->method, "GET") != 0)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, fetch->method);
-    if (fetch->body.n > 0 || strcmp(fetch->method, "POST") == 0 ||
+    if (fetch->sent.n > 0 || strcmp(fetch->method, "POST") == 0 ||
         strcmp(fetch->method, "PUT") == 0) {
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, fetch->body.p ? fetch->body.p : "");
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)fetch->body.n);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, fetch->sent.p ? fetch->sent.p : "");
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)fetch->sent.n);
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, fetch->method);
     }
 }

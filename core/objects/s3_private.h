@@ -47,6 +47,7 @@ struct s3_request {
     struct sigv4_pair headers[S3_PAIRS]; /* names in lower case */
     int header_count;
     struct str body;
+    bool body_lent;    /* it stays until `done` */
     int64_t max_bytes; /* of the answer; 0 = 1 MiB */
 };
 

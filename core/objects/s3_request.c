@@ -274,6 +274,7 @@ static bool fetch(struct s3 *s3, struct lane *lane, struct sent *s, const struct
                    &(struct fetch_options){.method = str_c(r->method),
                                            .url = buf_str(&g.url),
                                            .body = r->body,
+                                           .body_lent = r->body_lent,
                                            .headers = headers,
                                            .header_count = n,
                                            .allow = {entries, 1},

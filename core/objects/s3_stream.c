@@ -79,6 +79,7 @@ static void send_part(struct upload *up)
     s3_query(&r, "partNumber", str_c(number));
     s3_query(&r, "uploadId", str_c(up->id));
     r.body = buf_str(&up->part);
+    r.body_lent = true;
     ask(up, &r, on_part);
 }
 
@@ -202,6 +203,7 @@ static void put_whole(struct upload *up)
     struct s3_request r = request(up, "PUT");
     add_type(up, &r);
     r.body = buf_str(&up->part);
+    r.body_lent = true;
     ask(up, &r, on_completed);
 }
 
@@ -265,8 +267,19 @@ struct download {
     struct s3 *s3;
     struct object_download *d;
     struct buf chunk;
+    size_t given; /* bytes of the chunk that were */
     int64_t at, end;
 };
+
+/* A range is what is worth a request; what a caller gets is a piece of it. */
+static void give(struct download *dl)
+{
+    size_t n = dl->chunk.n - dl->given;
+    n = n < OBJECT_CHUNK_BYTES ? n : OBJECT_CHUNK_BYTES;
+    dl->d->bytes = str_n(dl->chunk.p + dl->given, n);
+    dl->given += n;
+    object_download_answer(dl->d);
+}
 
 static void on_head(void *arg, const struct s3_answer *a)
 {
@@ -310,6 +323,7 @@ static void on_range(void *arg, const struct s3_answer *a)
         err_set(&d->err, ERR_CONFLICT, "object %.*s was replaced while it was read", (int)d->key.n,
                 d->key.p);
     buf_clear(&dl->chunk);
+    dl->given = 0;
     if (!a->err.code) {
         buf_add_str(&dl->chunk, a->body);
         dl->at += (int64_t)a->body.n;
@@ -317,14 +331,21 @@ static void on_range(void *arg, const struct s3_answer *a)
             err_set(&d->err, ERR_IO, "S3 answered %zu bytes of another part of %.*s", a->body.n,
                     (int)d->key.n, d->key.p);
     }
-    d->bytes = d->err.code ? STR("") : buf_str(&dl->chunk);
-    object_download_answer(d);
+    d->bytes = STR("");
+    if (d->err.code)
+        object_download_answer(d);
+    else
+        give(dl);
 }
 
 void s3_download_next(struct object_download *d)
 {
     struct download *dl = d->state;
     char range[64], etag[OBJECT_ETAG_BYTES + 2];
+    if (dl->given < dl->chunk.n) {
+        give(dl);
+        return;
+    }
     if (dl->at == dl->end) {
         d->bytes = STR("");
         object_download_answer(d);

@@ -6,6 +6,7 @@
 ---   s3.url, s3.bucket, s3.region, s3.id, s3.secret       -- the bucket is there
 ---   s3:kill() s3:again() s3:stop()
 local server = require("spec.support.server")
+local socket = require("socket")
 
 local M = {}
 local Swift = {}
@@ -52,6 +53,7 @@ pipeline = catch_errors gatekeeper cache listing_formats bulk s3api tempauth cop
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
+error_suppression_interval = 0
 allow_account_management = true
 [filter:catch_errors]
 use = egg:swift#catch_errors
@@ -117,6 +119,12 @@ function Swift:again()
   for _, name in ipairs({ "account", "container", "object", "proxy" }) do
     write(("%s/%s.py"):format(self.dir, name), MAIN:format(name .. "-server"))
     launch(("/usr/bin/python3 %s/%s.py %s/%s.conf"):format(self.dir, name, self.dir, name))
+  end
+  for _, port in ipairs(self.ports) do
+    assert(server.wait_for(function()
+      local client = socket.connect("127.0.0.1", port)
+      return client and client:close()
+    end, 30), "Swift did not start: " .. (server.read_file(self.dir .. "/out") or ""))
   end
   assert(server.wait_for(function()
     return select(2, server.shell("curl -sf -o /dev/null -X OPTIONS " .. self.url)) == 0
