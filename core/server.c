@@ -213,6 +213,7 @@ static const struct server_part parts[] = {
     {"cron", cron_part_start, cron_part_stop, EXIT_STATE},
     {"model", model_start, model_stop, EXIT_CONFIG},
     {"clients", clients_start, clients_stop, EXIT_FAILED},
+    {"mail", mail_part_start, mail_part_stop, EXIT_CONFIG},
     {"objects", objects_start, objects_stop, EXIT_STATE},
     {"http", http_start, http_stop, EXIT_CONFIG},
     {"plugins", plugins_start, plugins_stop, EXIT_CONFIG},

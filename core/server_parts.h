@@ -7,6 +7,7 @@
 #include "admin/admin.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "http/mail.h"
 #include "http/server.h"
 #include "inherit.h"
 #include "jobs/jobs.h"
@@ -42,6 +43,7 @@ struct server {
     struct store *plugin_store; /* the plugins': the same, or PostgreSQL */
     struct series_store *series;
     struct objects *objects;
+    struct mail_server mail;
     struct search *search;
     struct cache_driver *cache;
     struct channel_hub *channels;
@@ -141,6 +143,10 @@ void cron_part_stop(struct server *s);
 void work_held(void *server, struct generation *g);
 bool work_check(void *server, const struct set *set, struct err *err);
 void work_swapped(void *server, const struct set *set, struct generation *const *gone, int count);
+
+/* server_mail.c */
+bool mail_part_start(struct server *s, struct err *err);
+void mail_part_stop(struct server *s);
 
 /* server_objects.c */
 bool objects_start(struct server *s, struct err *err);

@@ -45,6 +45,7 @@ static void fill_host(struct server *s)
         .store = s->plugin_store,
         .series = s->series,
         .objects = s->objects,
+        .mail = &s->mail,
         .search = s->search,
         .cache = s->cache,
         .events = s->events,

@@ -257,6 +257,30 @@ return {
   -- Address of that Redis; empty = cache.url. Prefix and patience are those of the cache.
   -- ["channels.url"] = "",
 
+  -- smtp://host:port or smtps://host:port of the server that app.mail sends by; empty = none.
+  -- ["mail.url"] = "",
+
+  -- Who sends mail that does not say: maru@example.com.
+  -- ["mail.from"] = "",
+
+  -- Name to log in with; empty = without.
+  -- ["mail.user"] = "",
+
+  -- Its password; MARU_MAIL_PASSWORD.
+  -- ["mail.password"] = "",
+
+  -- smtp://: required, offered, off; auto = required with a password, else if it is offered.
+  -- ["mail.starttls"] = "auto",
+
+  -- File with the certificates that vouch for the server's; empty = the system's.
+  -- ["mail.ca"] = "",
+
+  -- Time for one mail.
+  -- ["mail.timeout"] = "30s",
+
+  -- Largest mail, its attachments included, before it is encoded.
+  -- ["mail.max_bytes"] = "25M",
+
   -- Jobs one job lane runs at a time.
   -- ["jobs.concurrency"] = 64,
 

@@ -17,6 +17,7 @@ static const struct {
     {"json", bind_json},
     {"kernels", bind_kernels},
     {"log", bind_log},
+    {"mail", bind_mail},
     {"metrics", bind_metrics},
     {"model", bind_model},
     {"objects", bind_objects},

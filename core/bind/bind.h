@@ -58,6 +58,7 @@ int bind_jobs(lua_State *L);
 int bind_json(lua_State *L);
 int bind_kernels(lua_State *L);
 int bind_log(lua_State *L);
+int bind_mail(lua_State *L);
 int bind_metrics(lua_State *L);
 int bind_model(lua_State *L);
 int bind_objects(lua_State *L);

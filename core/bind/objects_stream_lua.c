@@ -11,6 +11,8 @@
 #include "vm/task.h"
 #include "vm/vm.h"
 
+enum { COLLECT_BYTES = 8 << 20 };
+
 #define WRITER      "app.objects.writer"
 #define READER      "app.objects.reader"
 #define WRITE_USAGE "writer:write(bytes)"
@@ -27,8 +29,20 @@ struct stream {
     bool ended;             /* close or end was asked for */
     struct stream **handle; /* the userdata, NULL when collected */
     char *plugin, *key, *type;
-    char *bytes; /* being written */
+    char *bytes;   /* being written */
+    size_t passed; /* bytes since Lua was made to collect */
 };
+
+/* LuaJIT does as much collecting for a long string as for a short one: pieces of an object would
+ * lie about until the VM's limit is reached. */
+static void collect(lua_State *L, struct stream *s, size_t bytes)
+{
+    s->passed += bytes;
+    if (s->passed < COLLECT_BYTES)
+        return;
+    lua_gc(L, LUA_GCSTEP, (int)(s->passed >> 10));
+    s->passed = 0;
+}
 
 static void stream_free(struct stream *s)
 {
@@ -110,6 +124,7 @@ static int push_true(lua_State *L, void *arg)
 static int push_bytes(lua_State *L, void *arg)
 {
     struct stream *s = arg;
+    collect(L, s, s->down.bytes.n);
     lua_pushlstring(L, s->down.bytes.n ? s->down.bytes.p : "", s->down.bytes.n);
     return 1;
 }
@@ -199,6 +214,7 @@ static int l_write(lua_State *L)
         lua_pushboolean(L, true);
         return 1;
     }
+    collect(L, s, bytes.n);
     s->bytes = str_dup(bytes);
     object_upload_write(&s->up, str_n(s->bytes, bytes.n));
     return await(s);

@@ -28,10 +28,10 @@ static void collect_finished(struct http_client *client)
     while ((message = curl_multi_info_read(client->multi, &left))) {
         if (message->msg != CURLMSG_DONE)
             continue;
-        struct http_fetch *fetch;
+        struct transfer *transfer;
         CURLcode code = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&fetch);
-        fetch_attempt_ended(fetch, code);
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+        transfer->ended(transfer, code);
     }
 }
 
@@ -127,6 +127,7 @@ struct http_client *http_client_create(struct lane *lane, struct err *err)
         return NULL;
     }
     list_init(&client->fetches);
+    list_init(&client->mails);
     client->timer.fire = on_curl_timer;
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
@@ -150,6 +151,7 @@ void http_client_destroy(struct http_client *client)
         return;
     while (!list_empty(&client->fetches))
         http_fetch_cancel(list_entry(client->fetches.next, struct http_fetch, in_client));
+    mail_cancel_all(client);
     curl_multi_cleanup(client->multi);
     timer_stop(client->lane, &client->timer);
     mem_free(client->ca_file);

@@ -298,12 +298,18 @@ static void copy_headers(struct http_fetch *fetch, const struct fetch_options *o
         fetch->headers = curl_slist_append(fetch->headers, "Expect:");
 }
 
+static void on_ended(struct transfer *transfer, CURLcode code)
+{
+    fetch_attempt_ended((struct http_fetch *)transfer, code);
+}
+
 struct http_fetch *http_fetch(struct http_client *client, const struct fetch_options *o,
                               fetch_done_fn *done, void *arg, struct err *err)
 {
     if (!check_options(client, o, err))
         return NULL;
     struct http_fetch *fetch = mem_zero(1, sizeof *fetch);
+    fetch->transfer.ended = on_ended;
     fetch->client = client;
     fetch->done = done;
     fetch->arg = arg;

@@ -9,11 +9,16 @@
 #include "http/client.h"
 #include "loop/lane.h"
 
+/* What an easy handle's CURLOPT_PRIVATE points at. */
+struct transfer {
+    void (*ended)(struct transfer *transfer, CURLcode code); /* lane */
+};
+
 struct http_client {
     struct lane *lane;
     CURLM *multi;
     struct timer timer; /* curl's time-out */
-    struct list fetches;
+    struct list fetches, mails;
     int count;
     char *ca_file;              /* NULL = the system's authorities */
     struct curl_slist *resolve; /* "host:port:address" that a test puts in the place of DNS */
@@ -22,6 +27,7 @@ struct http_client {
 enum { FETCH_HOST_BYTES = 255 };
 
 struct http_fetch {
+    struct transfer transfer; /* first */
     struct list in_client;
     struct http_client *client;
     fetch_done_fn *done;
@@ -67,6 +73,7 @@ struct http_fetch {
 
 /* The attempt's end as curl tells it: finishes, redirects or retries. */
 void fetch_attempt_ended(struct http_fetch *fetch, CURLcode code);
+void mail_cancel_all(struct http_client *client); /* mail.c */
 
 /* The same when there is no other attempt. */
 void fetch_finish(struct http_fetch *fetch, struct fetch_result *result);

@@ -206,7 +206,7 @@ static void set_request(struct http_fetch *fetch, CURL *easy)
 
 static void set_callbacks(struct http_fetch *fetch, CURL *easy)
 {
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, fetch);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, &fetch->transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);

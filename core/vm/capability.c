@@ -6,9 +6,9 @@
 
 /* ORDER capability_kind */
 static const char *const words[] = {"net", "fs",    "env",  "exec", "call",
-                                    "job", "event", "hear", "model"};
-static const char *const keys[] = {"net",  "fs",     "env", "exec", "exports",
-                                   "jobs", "events", "on",  "model"};
+                                    "job", "event", "mail", "hear", "model"};
+static const char *const keys[] = {"net",  "fs",     "env",  "exec", "exports",
+                                   "jobs", "events", "mail", "on",   "model"};
 
 const char *capability_key(enum capability_kind kind)
 {
@@ -228,6 +228,12 @@ static bool covers_other(struct str wide, struct str narrow)
     return ends_with(wide, STR(".*")) && str_starts(narrow, str_n(wide.p, wide.n - 1));
 }
 
+/* "*", "*@example.com" */
+static bool covers_mail(struct str wide, struct str narrow)
+{
+    return wide.n && wide.p[0] == '*' && ends_with(narrow, str_n(wide.p + 1, wide.n - 1));
+}
+
 static bool covers(const struct capability *wide, const struct capability *narrow)
 {
     struct str w = entry_of(wide), n = entry_of(narrow);
@@ -237,7 +243,8 @@ static bool covers(const struct capability *wide, const struct capability *narro
            (wide->kind == CAPABILITY_FS && covers_fs(w, n)) ||
            ((wide->kind == CAPABILITY_CALL || wide->kind == CAPABILITY_JOB ||
              wide->kind == CAPABILITY_EVENT) &&
-            covers_other(w, n));
+            covers_other(w, n)) ||
+           (wide->kind == CAPABILITY_MAIL && covers_mail(w, n));
 }
 
 /* The accepted list is a declaration's, or lines that were kept: there references are texts. */

@@ -59,6 +59,6 @@ bool capability_widens(const struct capability_list *accepted, const struct capa
 /* Whether an entry of this list, "plugin.name" or "plugin.*", names it. */
 bool capability_names(const struct allow_decl *allow, struct str plugin, struct str name);
 
-/* "net" "fs" "env" "exec" "exports" "jobs" "events" "model": the keys of M.allow; and "on", of
- * M.on. */
+/* "net" "fs" "env" "exec" "exports" "jobs" "events" "mail" "model": the keys of M.allow; and "on",
+ * of M.on. */
 const char *capability_key(enum capability_kind kind);

@@ -33,6 +33,7 @@ struct host {
     struct store *store;
     struct series_store *series;
     struct objects *objects;
+    const struct mail_server *mail; /* NULL, or without a URL: none is configured */
     struct search *search;
     struct cache_driver *cache;
     struct events *events;

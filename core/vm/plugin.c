@@ -249,6 +249,7 @@ static void read_allow(lua_State *L, struct plugin_decl *decl)
         [CAPABILITY_CALL] = {"allow_exports", NULL},
         [CAPABILITY_JOB] = {"allow_jobs", NULL},
         [CAPABILITY_EVENT] = {"allow_events", NULL},
+        [CAPABILITY_MAIL] = {"allow_mail", NULL},
         [CAPABILITY_HEAR] = {"allow_on", NULL},
         [CAPABILITY_MODEL] = {"allow_model", NULL},
     };

@@ -96,6 +96,7 @@ enum capability_kind {
     CAPABILITY_CALL,  /* M.allow.exports: "plugin.fn" or "plugin.*" */
     CAPABILITY_JOB,   /* M.allow.jobs: "plugin.job" or "plugin.*" */
     CAPABILITY_EVENT, /* M.allow.events: topics it emits and reads, "topic" or "prefix.*" */
+    CAPABILITY_MAIL,  /* M.allow.mail: "*", "*@domain" or an address it may write to */
     CAPABILITY_HEAR,  /* M.on: topics of others that it hears */
     CAPABILITY_MODEL, /* "*": language models */
     CAPABILITY_KINDS,

@@ -22,6 +22,7 @@ local NOUNS = {
   { name = "series", file = "series" },
   { name = "objects", file = "objects" },
   { name = "search", file = "search" },
+  { name = "mail", file = "mail" },
   { name = "http", file = "client" },
   { name = "model", file = "model" },
 }

@@ -9,7 +9,7 @@ local refuse = words.refuse
 local M = {}
 
 local PORTS = { http = 80, https = 443, ws = 80, wss = 443 }
-local PARTS = { env = true, events = true, exec = true, exports = true, fs = true, jobs = true, model = true,
+local PARTS = { env = true, events = true, exec = true, exports = true, fs = true, jobs = true, mail = true, model = true,
   net = true }
 local PRIVATE = "private:"
 -- What other plugins offer.
@@ -178,6 +178,8 @@ function M.read(plugin, config, settings, requires, text_list)
     refuse({ "allow", "model" }, "must be true or false, got %s", type(allow.model))
   end
   out.allow_model = allow.model and { "*" } or {}
+  out.allow_mail = allow.mail == true and { "*" }
+    or text_list({ "allow", "mail" }, allow.mail or nil, "^[^%s@]*@?[^%s@]+$", '"*@domain" or an address')
   for _, what in ipairs(OTHERS) do
     out["allow_" .. what[1]] =
       check_others(plugin, text_list({ "allow", what[1] }, allow[what[1]], ".", "text"), needed, what)

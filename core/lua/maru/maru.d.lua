@@ -64,6 +64,7 @@
 --- job says `export = true`. A plugin may always push its own
 ---@field events? string[]   topics that app.events:emit and :read may name: "topic" or "prefix.*". Those that begin with the
 --- plugin's own name and a dot need not stand here, nor, to be read, those in M.on
+---@field mail? true|string[]  whom app.mail:send may write to: "*@example.com", an address, or true: anybody
 
 ---@class maru.Page
 ---@field path string            "/guestbook": the dashboard shows it at #/guestbook
@@ -803,6 +804,32 @@ function Subscription:close() end
 ---@field backoff? number|string
 ---@field max_bytes? integer|string  of the decoded body, default "8M"; of a stream "64M"
 ---@field redirects? integer     default 3
+
+---@class maru.Attachment
+---@field name string     of the file
+---@field type? string    media type; of an object its own, else "application/octet-stream"
+---@field data? string    its bytes, or:
+---@field object? string  key in app.objects
+---@class maru.MailMessage
+---@field to? string|string[]   "a@example.com" or "Name <a@example.com>"; to, cc and bcc: 1 to 100 in all
+---@field cc? string|string[]
+---@field bcc? string|string[]
+---@field from? string          default: mail.from of the configuration
+---@field reply_to? string|string[]
+---@field subject? string
+---@field text? string          both: the reader's program chooses
+---@field html? string
+---@field attachments? maru.Attachment[]  at most 32
+---@field headers? table<string, string>  others than these
+
+---@class maru.Mail   only to whom M.allow.mail names, by the server that mail.url names.
+app.mail = {}
+--- (waits) `refused` of the answer has those whom the server did not take while it took others: { to, message, code }.
+--- Worth another try (let a job with retries send): "busy" (4xx) "io" "timeout"; not: "forbidden" (5xx, with the server's words)
+--- "invalid" "limit", "closed" (none is configured). Line breaks in a header's value are refused ("invalid").
+---@param mail maru.MailMessage
+---@return { id: string, refused: { to: string, message: string, code: string }[] }|nil, string? message, string? code
+function app.mail:send(mail) end
 
 ---@class maru.Http   outgoing HTTP(S); only hosts in M.allow.net.
 app.http = {}
