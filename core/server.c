@@ -83,10 +83,13 @@ static bool series_url(struct server *s, const char **url, struct err *err)
     const char *driver = config_text(s->config, "series.driver");
     bool postgres = !strcmp(driver, "postgres");
     *url = postgres ? config_text(s->config, "series.url") : NULL;
+    if (postgres && !**url)
+        *url = config_text(s->config, "store.url");
     if (!postgres && strcmp(driver, "duckdb"))
         return err_set(err, ERR_INVALID, "series.driver: \"%s\" is not duckdb or postgres", driver);
     return !postgres || **url ||
-           err_set(err, ERR_INVALID, "series.driver is postgres, but series.url is empty");
+           err_set(err, ERR_INVALID,
+                   "series.driver is postgres, but series.url and store.url are empty");
 }
 
 static bool series_start(struct server *s, struct err *err)

@@ -107,6 +107,7 @@ static int l_query(lua_State *L)
     struct query *q = query_check(L, 1, STORE_ALL, usage);
     q->task = task;
     q->limit = (int64_t)limit;
+    q->call.replica = true; /* so it reads, whatever the words say */
     q->began_ns = clock_steady_ns();
     q->call.max_rows = (int64_t)limit + 1;
     q->call.max_bytes = QUERY_BYTES;

@@ -104,7 +104,7 @@ const struct config_key config_keys[] = {
     {"series.driver", CONFIG_TEXT, "duckdb", 0, 0,
      "Where series are kept: duckdb (this server's own) or postgres (which several share)."},
     {"series.url", CONFIG_ADDRESS, "", 0, 0,
-     "Address of PostgreSQL if series.driver is postgres; in the environment MARU_SERIES_URL."},
+     "Address of PostgreSQL if series.driver is postgres; empty = that of store.url."},
     {"series.library", CONFIG_TEXT, "", 0, 0,
      "Path of libduckdb.so; empty = beside the program, then the system's."},
     {"series.upkeep", CONFIG_DURATION, "1h", 50 * MS, DAY,

@@ -148,7 +148,8 @@ function M.forget(app, req)
   return 200, { name = req.params.name }
 end
 
-local SOURCE = { type = "enum", values = { "series", "tables" }, help = "series: time series; tables: events and the rest" }
+local SOURCE = { type = "enum", values = { "series", "tables" },
+  help = "series: time series; tables: events and the rest" }
 local SQL = { type = "string", min = 1, max = 65536, help = "one SELECT" }
 local TIMEOUT = { type = "integer", min = 1, max = 60, default = 10, help = "seconds" }
 local NAME = { name = { type = "string", min = 1, max = 80 } }

@@ -58,6 +58,15 @@ local DRIVERS = {
   end },
 }
 
+local STORES = {
+  { name = "SQLite", open = DRIVERS[1].open },
+  { name = "PostgreSQL", open = function()
+    local database = postgres.start()
+    return { settings = { "store.driver=postgres", "store.url=" .. database.url, "series.driver=postgres" },
+      close = function() database:drop() end }
+  end },
+}
+
 -- What reaches further than the plugin's own tables, changes something, or waits.
 local REFUSED = {
   "select * from other__secret", "select * from secret", "select * from main.other__secret",
@@ -245,47 +254,56 @@ for _, driver in ipairs(DRIVERS) do
   end)
 end
 
-describe("a question in SQL to the store", function()
-  local node
+for _, driver in ipairs(STORES) do
+  describe("a question in SQL to the store in " .. driver.name, function()
+    local backend, node
 
-  lazy_setup(function()
-    node = server.start({ plugins = { m = PLUGIN, other = OTHER } })
-    assert.equal(200, node:post("/fill", {}).status)
-  end)
-  lazy_teardown(function()
-    node:stop()
-  end)
+    lazy_setup(function()
+      backend = driver.open()
+      node = server.start({ plugins = { m = PLUGIN, other = OTHER }, set = backend.settings })
+      assert.equal(200, node:post("/fill", {}).status)
+    end)
+    lazy_teardown(function()
+      if node then
+        node:stop()
+      end
+      if backend then
+        backend.close()
+      end
+    end)
 
-  it("is answered with its columns in order, and types that its values have", function()
-    local answer, message = ask(node, "store",
-      "select title, score, id, null as gap from events where id <= $1 order by id; ",
-      { params = { 2 }, limit = 5 })
-    assert.is_truthy(answer, message)
-    assert.same({ "title", "score", "id", "gap" }, answer.columns)
-    assert.same({ "text", "number", "integer", "text" }, answer.types)
-    assert.same({ { "첫째", 1.5, 1, cjson.null }, { "b", cjson.null, 2, cjson.null } }, answer.rows)
-    answer = ask(node, "store", "with e as (select * from events) select count(*) as n, max(score) from e")
-    assert.same({ { 3, 3 } }, answer.rows)
-    assert.is_true(ask(node, "store", "select * from events", { limit = 2 }).more)
-  end)
+    it("is answered with its columns in order, and types that its values have", function()
+      local answer, message = ask(node, "store",
+        "select title, score, id, null as gap from events where id <= $1 order by id; ",
+        { params = { 2 }, limit = 5 })
+      assert.is_truthy(answer, message)
+      assert.same({ "title", "score", "id", "gap" }, answer.columns)
+      assert.same({ "text", "number", "integer", "text" }, answer.types)
+      assert.same({ { "첫째", 1.5, 1, cjson.null }, { "b", cjson.null, 2, cjson.null } }, answer.rows)
+      answer = ask(node, "store", "with e as (select * from events) select count(*) as n, max(score) from e")
+      assert.same({ { 3, 3 } }, answer.rows)
+      assert.is_true(ask(node, "store", "select * from events", { limit = 2 }).more)
+    end)
 
-  it("changes nothing and sees nothing of others", function()
-    for _, sql in ipairs({ "delete from events", "select 1) q; delete from events; --", "select * from hidden",
-      "select * from main.hidden", "select * from sqlite_master", "select * from maru_tables",
-        "select load_extension('x')",
-      "select * from pragma_table_info('events')", "with x as (select 1) delete from events",
-        "select 1; delete from events",
-      "insert into events(id) values (9) returning id", "attach 'x' as y", "select writefile('x', 'y')" }) do
-      local answer, _, code = ask(node, "store", sql)
-      assert.is_nil(answer, sql)
-      assert.is_truthy(({ sql = true, forbidden = true, readonly = true })[code], sql .. ": " .. tostring(code))
-    end
-    assert.same({ { 3 } }, ask(node, "store", "select count(*) from events").rows)
-  end)
+    it("changes nothing and sees nothing of others", function()
+      for _, sql in ipairs({ "delete from events", "select 1) q; delete from events; --", "select * from hidden",
+        "select * from main.hidden", "select * from sqlite_master", "select * from maru_tables",
+          "select load_extension('x')",
+        "select * from pragma_table_info('events')", "with x as (select 1) delete from events",
+          "select 1; delete from events",
+        "insert into events(id) values (9) returning id", "attach 'x' as y", "select writefile('x', 'y')" }) do
+        local answer, _, code = ask(node, "store", sql)
+        assert.is_nil(answer, sql)
+        assert.is_truthy(({ sql = true, forbidden = true, readonly = true })[code], sql .. ": " .. tostring(code))
+      end
+      assert.same({ { 3 } }, ask(node, "store", "select count(*) from events").rows)
+    end)
 
-  it("ends at its time-out", function()
-    local _, _, code = ask(node, "store",
-      "with recursive t as (select 1 as n union all select n + 1 from t) select count(*) from t", { timeout = "300ms" })
-    assert.equal("timeout", code)
+    it("ends at its time-out", function()
+      local _, _, code = ask(node, "store",
+        "with recursive t as (select 1 as n union all select n + 1 from t) select count(*) from t",
+          { timeout = "300ms" })
+      assert.equal("timeout", code)
+    end)
   end)
-end)
+end

@@ -4,8 +4,10 @@
 --- reason that the run shows.
 local cjson = require("cjson")
 local duckdb = require("spec.support.duckdb")
+local http = require("socket.http")
 local postgres = require("spec.support.postgres")
 local server = require("spec.support.server")
+local socket = require("socket")
 
 --- JSON in which every double is whole: cjson writes 14 digits.
 local function json(value)
@@ -34,6 +36,7 @@ end
 local function plugin(values)
   return ([==[
 local M = { name = "m", version = "1.0.0" }
+M.limits = { memory = "512M", task = "10m" }
 M.series = {
   views = { keys = { "platform", "channel" }, values = { %s }, retention = "90d" },
   level = { values = { "v" } },
@@ -50,6 +53,20 @@ M.routes = {
     if answer == nil then return 200, { message = message, code = code } end
     if body.text then return 200, { answer = tostring(answer[body.text][1]) } end
     return 200, { answer = answer }
+  end },
+  ["POST /bulk"] = { timeout = "10m", function(app, req)
+    local body, seconds, sent = req:json(), 0, 0
+    while sent < body.n do
+      local rows = {}
+      for i = 1, math.min(body.batch, body.n - sent) do
+        local n = sent + i
+        rows[i] = { at = body.from + n * body.step, k = "line " .. math.fmod(n, 500), v = n / 8 }
+      end
+      local from = app.now()
+      assert(app.series:append("kept", rows))
+      seconds, sent = seconds + app.now() - from, sent + #rows
+    end
+    return 200, { seconds = seconds }
   end },
   ["POST /many"] = { max_body = "64M", timeout = "60s", function(app, req)
     local body = req:json()
@@ -324,6 +341,31 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(1, call(other, "stats", "kept", { where = { k = "kept" } }).points)
       append(other, "brief", { { at = NOW - 47 * 3600, k = "young", v = 3 } })
       other:stop()
+    end)
+
+    it("take many points at once (SERIES_ROWS)", function()
+      local n, batch = tonumber(os.getenv("SERIES_ROWS")) or 20000, 100000
+      local from = NOW - 300 * DAY
+      http.TIMEOUT = 600
+      local answer = node:post("/bulk", { n = n, batch = batch, from = from, step = 20 })
+      http.TIMEOUT = 20
+      assert.equal(200, answer.status, answer.body)
+      assert.equal(n, call(node, "stats", "kept", { from = from + 1, to = from + n * 20 + 1 }).points)
+      print(("# %s: %d rows appended in %.2f s: %.0f rows/s"):format(driver.name, n, answer.json.seconds,
+        n / answer.json.seconds))
+      if backend.database then
+        local file = backend.database.dir .. "/rows.csv"
+        local psql = "psql -X -q -d '" .. backend.database.url .. "' -c "
+        local copied, status = server.shell(("touch %s; chmod 666 %s; %s \"\\copy (select at, _order, k, v from"
+          .. " maru_series.m__kept where k like 'line %%') to %s\""):format(file, file, psql, file))
+        assert.equal(0, status, copied)
+        local began = socket.gettime()
+        copied, status = server.shell(psql .. "\"\\copy maru_series.m__kept (at, _order, k, v) from " .. file .. "\"")
+        local seconds = socket.gettime() - began
+        assert.equal(0, status, copied)
+        print(("# psql's \\copy of the same rows, at once: %.2f s, %.0f rows/s"):format(seconds, n / seconds))
+        backend.database:sql("delete from maru_series.m__kept where k like 'line %'")
+      end
     end)
 
     it("get a new value when the plugin declares one, and keep those it gives up", function()
