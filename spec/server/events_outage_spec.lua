@@ -25,7 +25,7 @@ describe("events when Kafka", function()
 
   --- Load while `fault` holds for some seconds.
   local function through(run, seconds, fault, heal)
-    load.run(maru, run, 8, seconds + 1)
+    load.run(maru, run, 8, seconds + 20)
     socket.sleep(0.5)
     fault()
     socket.sleep(seconds)
@@ -37,6 +37,7 @@ describe("events when Kafka", function()
       local _, after = load.told(maru, run)
       return after > before and socket.gettime() - from
     end, 20)
+    load.stop(maru, run)
     assert.truthy(healed, "nothing was kept any more")
     assert.truthy(load.all_heard(maru, run), "acknowledged and not handled: " .. tostring(load.missing(maru, run)))
     local heard = maru:get("/heard/" .. run).json

@@ -3,6 +3,7 @@
 ---   local load = require("spec.support.event_load")
 ---   local maru = load.start({ "events.driver=kafka", … })
 ---   load.run(maru, "a", 8, 30)         -- eight tasks emit for 30 seconds, as run "a"
+---   load.stop(maru, "a")               -- before that time is over
 ---   load.told(maru, "a")               -- what was acknowledged, as its log says
 ---   load.all_heard(maru, "a")          -- waits until all of that has been handled
 local cjson = require("cjson")
@@ -17,13 +18,15 @@ M.on = { ["s.made"] = { retries = 20, backoff = { first = "50ms", factor = 1 }, 
   assert(app.sleep(0.002))
   assert(app.store:exec("insert into heard(run, n, job) values($1, $2, $3)", event.data.run, event.data.n, event.id))
 end } }
+local stopped = {} -- there is one web lane
 M.routes = {
+  ["POST /stop"] = function(app, req) stopped[req:json().run] = true return 200, {} end,
   ["POST /run"] = function(app, req)
     local body = req:json()
     local stop, n = app.now() + body.seconds, 0
     for lane = 1, body.tasks do
       app.spawn(function()
-        while app.now() < stop do
+        while app.now() < stop and not stopped[body.run] do
           n = n + 1
           local mine = n
           local ok, message, code = app.events:emit("s.made", { run = body.run, n = mine }, { key = "k" .. lane })
@@ -94,6 +97,10 @@ end
 
 function M.run(maru, run, tasks, seconds)
   assert(maru:post("/run", { run = run, tasks = tasks, seconds = seconds }).status == 202)
+end
+
+function M.stop(maru, run)
+  maru:post("/stop", { run = run })
 end
 
 return M
