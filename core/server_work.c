@@ -43,6 +43,7 @@ bool jobs_part_start(struct server *s, struct err *err)
                 .visibility_ns = config_ns(s->config, "celery.visibility_timeout"),
             },
         .store = s->store,
+        .elsewhere = s->plugin_store != s->store ? s->plugin_store : NULL,
         .lane = s->control,
         .flight_path = flight,
         .run = s->guest ? s->guest->run_job : jobs_run_task,
@@ -285,6 +286,8 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
     search_follow(s, set);
     events_follow_set(s, set);
     mem_free(list);
+    for (int i = 0; !s->working && i < set->count; i++)
+        jobs_take_elsewhere(s->jobs, set->generations[i]->name);
     if (!s->working)
         jobs_start(s->jobs);
     s->working = true;

@@ -1,4 +1,5 @@
 #include "jobs/driver.h"
+#include "jobs/elsewhere.h"
 #include "jobs/private.h"
 
 #include "base/clock.h"
@@ -248,13 +249,14 @@ struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
 {
     struct jobs *jobs = create(options);
     jobs->db = store_sqlite(options->store);
+    list_init(&jobs->elsewhere);
     jobs->suspects_free = jobs->driver && jobs->driver->shared;
     if (!jobs->driver)
         err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", options->driver);
     else if (!jobs->db)
         err_set(err, ERR_INVALID, "jobs: the queue needs the embedded store");
     else if ((jobs->flight = flight_open(options->flight_path, err)) &&
-             jobs->driver->open(jobs, err))
+             (!options->elsewhere || elsewhere_open(jobs, err)) && jobs->driver->open(jobs, err))
         return jobs;
     if (jobs->record)
         jobs->driver->close(jobs);
@@ -319,6 +321,7 @@ void jobs_close(struct jobs *jobs)
                   (long long)jobs->count[PLACE_FINISHING]);
     pthread_mutex_unlock(&jobs->lock);
     jobs->driver->close(jobs);
+    elsewhere_close(jobs);
     batch_refuse(jobs, &refused);
     destroy(jobs);
 }

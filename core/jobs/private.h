@@ -250,7 +250,8 @@ struct push_op {
     uint8_t round;    /* redis/push.c */
     bool published;
     void (*ran)(struct jobs_push *push);
-    struct sqlite_write write; /* inside a store:tx */
+    struct elsewhere *elsewhere; /* the store:tx is another server's; or NULL */
+    struct sqlite_write write;   /* inside a store:tx */
 };
 struct update_op { /* another attempt later; row: other work under the same id */
     struct update_op *next;
@@ -360,11 +361,13 @@ struct jobs {
     struct sqlite *db;
     struct flight *flight;
     struct workflows *workflows; /* NULL with a shared driver */
+    char home[40];               /* a UUID that this state.dir got once; "" without elsewhere */
     /* before jobs_start() */
     struct worker *workers[JOBS_WORKERS];
     int worker_count, slots;
 
-    pthread_mutex_t lock; /* all below */
+    pthread_mutex_t lock;  /* all below */
+    struct list elsewhere; /* elsewhere.c: pushes whose rows there are not gone */
     struct index index;
     struct index crowds;  /* struct crowd by id: batches with unfinished members */
     struct index watched; /* lists of change_op by the id of the job whose end they wait for */

@@ -1,6 +1,7 @@
 /* push_tx.c -- pushes that are part of a transaction of the store's, and pushes that are waited
  * for. */
 #include "jobs/driver.h"
+#include "jobs/elsewhere.h"
 #include "jobs/private.h"
 
 /* It did not begin, so nobody waits. */
@@ -18,7 +19,7 @@ static struct push_op *op_of(struct sqlite_write *w)
     return (struct push_op *)(void *)((char *)w - offsetof(struct push_op, write));
 }
 
-static bool tx_work(struct sqlite_conn *conn, struct sqlite_write *w)
+bool push_tx_work(struct sqlite_conn *conn, struct sqlite_write *w)
 {
     struct push_op *op = op_of(w);
     uint32_t written;
@@ -35,7 +36,7 @@ static void tx_ran(struct sqlite_write *w)
     op->ran(op->push);
 }
 
-static void tx_committed(struct sqlite_write *w)
+void push_tx_committed(struct sqlite_write *w)
 {
     struct push_op *op = op_of(w);
     op->published = true;
@@ -61,20 +62,25 @@ bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx
         return err_set(err, ERR_INVALID,
                        "jobs: a push inside a transaction is not there with jobs.driver \"%s\"",
                        jobs->driver->name);
-    if (!store_tx_is_local(tx, "tx.jobs:push", err))
-        return false;
+    bool local = store_sqlite(tx->store) != NULL;
     struct push_op *op = push_prepare(jobs, push, false, spec, args, count, err);
     if (!op)
         return false;
+    op->ran = ran;
+    if (!local) {
+        bool begun = elsewhere_push(jobs, op, tx, spec, args, err);
+        if (!begun)
+            take_back(jobs, op);
+        return begun;
+    }
     if (op->first->id == 0) {
         err_set(err, ERR_BUSY, "jobs: no ids lie ready, the jobs' server is out of reach");
         take_back(jobs, op);
         return false;
     }
-    op->ran = ran;
-    op->write.work = tx_work;
+    op->write.work = push_tx_work;
     op->write.ran = tx_ran;
-    op->write.committed = tx_committed;
+    op->write.committed = push_tx_committed;
     op->write.done = tx_done;
     store_tx_work(tx, &op->write);
     return true;

@@ -117,7 +117,7 @@ void pgsql_run(struct pgsql *db, struct store_call *call)
     struct pgsql_lane *pool = pgpool_of(db, call->lane);
     struct pgsql_work *work = pgwork_new(pool, call);
     call->rows = NULL;
-    work->stmt = pgstatement_get(pool, call->sql, &work->err);
+    work->stmt = pgstatement_get(pool, call, &work->err);
     if (work->err.code) {
         pgwork_finish(work);
         pgpool_wake(pool);

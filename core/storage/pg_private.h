@@ -36,6 +36,7 @@ struct pgsql_statement {
     enum { STMT_UNKNOWN, STMT_ASKED, STMT_KNOWN } state;
     struct list waiters; /* works that wait for STMT_KNOWN */
     bool reads;          /* as far as its words tell */
+    bool host;           /* a text of the host's own: nobody else's */
     int param_count;
     Oid *params;
 };
@@ -200,7 +201,7 @@ void pgwork_on_result(struct pgsql_work *work, enum command_kind kind, PGresult 
 void pgwork_on_sync(struct pgsql_work *work);
 
 /* pg_statement.c */
-struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, struct str sql,
+struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, const struct store_call *call,
                                         struct err *err); /* takes a ref; NULL with *err */
 void pgstatement_unref(struct pgsql_statement *stmt);
 void pgstatement_name(const struct pgsql_statement *stmt, char out[32]);

@@ -36,7 +36,7 @@ void pgsql_step(struct pgsql_session *s, const char *begin, struct store_call *c
     struct pgsql_work *work = pgwork_new(s->pool, call);
     call->rows = NULL;
     s->begin = begin;
-    work->stmt = pgstatement_get(s->pool, call->sql, &work->err);
+    work->stmt = pgstatement_get(s->pool, call, &work->err);
     if (!work->err.code) {
         start(s, work);
     } else {

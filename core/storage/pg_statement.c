@@ -45,19 +45,21 @@ static int free_slot(struct pgsql_lane *pool)
     return -1;
 }
 
-static bool may_run(struct pgsql_lane *pool, struct str sql, struct err *err)
+static bool may_run(struct pgsql_lane *pool, struct str sql, bool host, struct err *err)
 {
     if (sql.n > STORE_SQL_BYTES)
         return err_set(err, ERR_LIMIT, "the statement is longer than %d bytes", STORE_SQL_BYTES);
     if (memchr(sql.p, 0, sql.n) || !utf8_valid(sql))
         return err_set(err, ERR_SQL, "the statement is not UTF-8 text");
-    return !pool->db->check || pool->db->check(pool->db->arg, sql, err);
+    return host || !pool->db->check || pool->db->check(pool->db->arg, sql, err);
 }
 
-struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, struct str sql, struct err *err)
+struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, const struct store_call *call,
+                                        struct err *err)
 {
+    struct str sql = call->sql;
     struct pgsql_statement *stmt = map_get(pool->statements, sql);
-    if (!stmt && !may_run(pool, sql, err))
+    if ((!stmt || (stmt->host && !call->host)) && !may_run(pool, sql, call->host, err))
         return NULL;
     int slot = stmt ? stmt->slot : free_slot(pool);
     if (slot < 0) {
@@ -70,6 +72,7 @@ struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, struct str sql,
         stmt->slot = slot;
         stmt->version = ++pool->versions[slot];
         stmt->reads = pgsql_reads(sql);
+        stmt->host = call->host;
         list_init(&stmt->waiters);
         list_init(&stmt->link);
         map_set(pool->statements, stmt->sql, stmt);

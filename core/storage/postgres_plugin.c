@@ -109,6 +109,21 @@ static void warn(struct postgres *store, const char *why)
                  why);
 }
 
+/* Rows of tx.jobs:push (jobs/elsewhere.h); the login's, so that a migration cannot change it. */
+static bool make_outbox(struct postgres_plugin *p, PGconn *c, struct err *err)
+{
+    return run_format(c, err,
+                      "create table if not exists \"%s\".maru_job_outbox(home text, id bigint,"
+                      " kind text, args text, queue text, priority int, retries int,"
+                      " timeout_ns bigint, run_at bigint, uniq text, uniq_queued int,"
+                      " uniq_replace int, uniq_period bigint, key text, expires_ns bigint,"
+                      " result_ttl_ns bigint, trace text, primary key (home, id))",
+                      p->schema) &&
+           (!p->own_role ||
+            run_format(c, err, "grant select, insert, delete on \"%s\".maru_job_outbox to \"%s\"",
+                       p->schema, p->role));
+}
+
 /* Two nodes may do this at the same time. */
 static bool set_up(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
@@ -121,7 +136,7 @@ static bool set_up(struct postgres_plugin *p, PGconn *c, struct err *err)
     p->own_role = can_make_roles(c) && make_role(p, c, &why) && try_login(p, &why);
     if (!p->own_role)
         warn(p->store, why.code ? why.message : "the login may not make any");
-    return make_schema(p, c, err);
+    return make_schema(p, c, err) && make_outbox(p, c, err);
 }
 
 bool postgres_plugin_ready(struct postgres_plugin *p, struct err *err)

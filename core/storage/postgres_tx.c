@@ -48,6 +48,7 @@ static void on_told(struct lane_message *message)
     else
         tx->err = s->err;
     tx->again = s->session.again;
+    store_tx_tell(tx, ending && s->commit && !s->err.code);
     tx->driver_state = NULL;
     mem_free(s);
     if (ending)

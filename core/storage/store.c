@@ -16,6 +16,7 @@ void store_tx_begin(struct store *store, struct store_tx *tx, struct lane *lane)
     tx->store = store;
     tx->lane = lane;
     tx->again = false;
+    list_init(&tx->followers);
     err_clear(&tx->err);
     store->driver->tx_begin(store, tx);
 }
@@ -32,6 +33,20 @@ void store_tx_run(struct store_tx *tx, struct store_call *call)
 void store_tx_end(struct store_tx *tx, bool commit)
 {
     tx->store->driver->tx_end(tx, commit);
+}
+
+void store_tx_follow(struct store_tx *tx, struct store_follower *follower)
+{
+    list_push_back(&tx->followers, &follower->link);
+}
+
+void store_tx_tell(struct store_tx *tx, bool committed)
+{
+    list_each_safe (link, &tx->followers) {
+        list_remove(link);
+        struct store_follower *follower = list_entry(link, struct store_follower, link);
+        follower->ended(follower, committed);
+    }
 }
 
 bool store_migrate(struct store *store, const char *plugin, const struct migration *migrations,

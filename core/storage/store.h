@@ -74,6 +74,7 @@ struct store_call {
     int param_count;
     int64_t param_rows;
     int64_t max_rows, max_bytes, timeout_ns;
+    bool host;    /* a statement of the host's own about the plugin's tables (jobs/elsewhere.h) */
     bool replica; /* it only reads, and may be answered by a replica that is a little behind */
     void (*done)(struct store_call *call); /* on the lane; the call is its owner's again */
     /* result */
@@ -100,6 +101,11 @@ void store_run(struct store *store, struct store_call *call, struct lane *lane);
  * come at any time, once, and takes effect after what is under way; begun does
  * not come any more then.  `ended` comes once, last, after the commit is on
  * disk; begun with tx->err set is followed by no `ended`. */
+struct store_follower {
+    struct list link; /* private */
+    /* Lane, just before `ended` (or `begun`, when it did not begin). */
+    void (*ended)(struct store_follower *follower, bool committed);
+};
 struct store_tx {
     const char *plugin;
     void (*begun)(struct store_tx *tx); /* lane */
@@ -112,11 +118,15 @@ struct store_tx {
     /* private */
     struct store *store;
     struct lane *lane;
+    struct list followers;
     void *driver_state;
 };
 void store_tx_begin(struct store *store, struct store_tx *tx, struct lane *lane);
 void store_tx_run(struct store_tx *tx, struct store_call *call);
 void store_tx_end(struct store_tx *tx, bool commit);
+/* Is told how it ended; not with SQLite, where store_tx_work() takes part. */
+void store_tx_follow(struct store_tx *tx, struct store_follower *follower);
+void store_tx_tell(struct store_tx *tx, bool committed); /* drivers: tells them */
 
 struct migration; /* migrate.h */
 

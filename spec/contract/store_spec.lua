@@ -277,6 +277,29 @@ function H.count_many(app)
   while left > 0 do app.sleep(0.005) end
   return { failed = failed, n = H.counted(app).n }
 end
+function H.tx_pushes(app)
+  clean(app)
+  app.store:exec("insert into counters(name, n) values ('kept', 0), ('lost', 0)")
+  local kept = app.store:tx(function(tx)
+    tx:exec("insert into things(id, name) values (1, 'a')")
+    return tx.jobs:push("note", { name = "kept" })
+  end)
+  local many = app.store:tx(function(tx)
+    return tx.jobs:push_many("note", { { name = "kept" }, { name = "kept" } }, { delay = "50ms" })
+  end)
+  app.store:tx(function(tx)
+    tx.jobs:push("note", { name = "lost" })
+    return nil, "no", "conflict"
+  end)
+  for _ = 1, 400 do
+    if app.store:one("select n from counters where name = 'kept'").n == 3 then break end
+    app.sleep(0.02)
+  end
+  return { id = type(kept), many = #many, counters = app.store:all("select name, n from counters order by name") }
+end
+function H.push_once(app)
+  return app.store:tx(function(tx) return tx.jobs:push("note", { name = "kept" }) end)
+end
 function H.slow(app)
   return pack(app.store:all("with recursive r(n) as (select 1 union all select n + 1 from r)"
     .. " select count(*) as n from r"))
@@ -288,6 +311,9 @@ local function plugin(name)
   return ([[
 local H = require("handlers")
 local M = { name = "%s", version = "1.0.0", limits = { task = "40s", memory = "256M" } }
+M.jobs = { note = function(app, job)
+  assert(app.store:exec("update counters set n = n + 1 where name = $1", job.args.name))
+end }
 M.routes = {
   ["GET /%s/{case}"] = function(app, req)
     return 200, { answer = H[req.params.case](app) }
@@ -371,6 +397,7 @@ local CASES = {
   tx_deferred_constraint = { code = "constraint", there = 0 },
   tx_sees_its_own_writes = { inside = 1 },
   tx_left_alone = { ok = false },
+  tx_pushes = { id = "number", many = 2, counters = { { name = "kept", n = 3 }, { name = "lost", n = 0 } } },
 }
 local REFUSED = {
   wrong_sql = "sql", wrong_name = "sql", too_few_values = "sql", too_many_values = "sql", two_statements = "sql",
@@ -443,6 +470,36 @@ for _, driver in ipairs(DRIVERS) do
         assert.equal("sql", code, "statement " .. i)
       end
     end)
+
+    if driver.name == "postgres" then
+      it("takes what was pushed in a transaction into the queue once, whoever died in between", function()
+        ask("tx_pushes")
+        local function rows()
+          return tonumber(backend.database:sql("select count(*) from maru_s.maru_job_outbox"))
+        end
+        local function counted(n)
+          return server.wait_for(function()
+            return backend.database:sql("select n from maru_s.counters where name = 'kept'") == tostring(n)
+          end, 10)
+        end
+        assert.is_truthy(server.wait_for(function() return rows() == 0 end, 10))
+        -- A row that stays although its job was taken, and one whose job was not.
+        backend.database:sql("revoke delete on maru_s.maru_job_outbox from maru_s")
+        ask("push_once")
+        assert.is_truthy(counted(4))
+        maru:kill()
+        backend.database:sql("grant delete on maru_s.maru_job_outbox to maru_s;"
+          .. " insert into maru_s.maru_job_outbox select home, id + 1000000, kind, args, queue, priority, retries,"
+          .. " timeout_ns, run_at, uniq, uniq_queued, uniq_replace, uniq_period, key, expires_ns, result_ttl_ns, trace"
+          .. " from maru_s.maru_job_outbox")
+        assert.equal(2, rows())
+        assert.is_true(maru:restart())
+        assert.is_truthy(server.wait_for(function() return rows() == 0 end, 10))
+        assert.is_truthy(counted(5))
+        ask("push_once")
+        assert.is_truthy(counted(6))
+      end)
+    end
 
     it("applies migrations once, and none that changed", function()
       local path = maru:plugin_path("s", "migrations/0003_more.sql")
