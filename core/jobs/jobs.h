@@ -206,8 +206,8 @@ bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec 
 bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx,
                   void (*ran)(struct jobs_push *push), const struct job_spec *spec,
                   const struct str *args, int count, struct err *err);
-/* Control lane: what transactions of this plugin pushed in options.elsewhere before this process, and
- * nobody took, is taken now. */
+/* Control lane: what transactions of this plugin pushed in options.elsewhere before this process,
+ * and nobody took, is taken now. */
 void jobs_take_elsewhere(struct jobs *jobs, const char *plugin);
 /* A batch: jobs of any kinds that are counted together, and when all of them have ended
  * one more of kind done_kind, whose args are done_args (a JSON object, or empty) with
