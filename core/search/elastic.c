@@ -22,6 +22,8 @@ static void answer_look(struct look *look, const struct err *err)
     search_answer(call);
 }
 
+static const char nothing_found[] = "{\"hits\":{\"total\":{\"value\":0},\"hits\":[]}}";
+
 static void on_found(void *arg, const struct elastic_reply *reply)
 {
     struct look *look = arg;
@@ -33,6 +35,9 @@ static void on_found(void *arg, const struct elastic_reply *reply)
     } else if (err.code == ERR_NONE) {
         json_pick_number(json_pick_get(reply->body, "count"), &count);
         answer_number(&call->answer, (int64_t)count);
+    } else if (reply->status == 404 && elastic_is_log(call->parsed->index)) {
+        err_clear(&err); /* the first line makes it */
+        elastic_found(&call->answer, call->parsed, str_c(nothing_found), &err);
     } else if (reply->status == 404) { /* it is made anew by the next call */
         __atomic_store_n(&call->parsed->index->state, INDEX_UNSEEN, __ATOMIC_RELEASE);
         err.code = ERR_IO;

@@ -66,7 +66,7 @@ for name, open in pairs(DRIVERS) do
       local found = server.wait_for(function()
         local answer = find(query)
         return answer.total == n and answer
-      end, 10)
+      end, 40)
       return found or error(("%s: %s, not %d"):format(query, cjson.encode(find(query)):sub(1, 300), n))
     end
 
@@ -99,6 +99,7 @@ for name, open in pairs(DRIVERS) do
 
     it("refuses wrong questions with what is wrong", function()
       start()
+      assert.truthy(find("q=nothing%20like%20this").total == 0)
       assert.truthy(find("q=%22a").detail:find("column 1: a quote is not closed", 1, true))
       assert.truthy(find("level=loud").detail:find("level is debug", 1, true))
       assert.truthy(find("since=soon").status == 400)

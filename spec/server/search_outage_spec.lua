@@ -178,8 +178,8 @@ describe("app.search without its Elasticsearch", function()
     end, 10))
     assert.equal(1, standin:state().docs["maru-notes-notes-000001"])
     local index = standin.url .. "/maru-notes-notes"
-    local body = cjson.encode({ size = 1, query = { match_all = { boost = 1 } }, sort = { { ["@id"] = { order = "asc" } } },
-      _source = { "text" } })
+    local body = cjson.encode({ size = 1, query = { match_all = { boost = 1 } }, _source = { "text" },
+      sort = { { ["@id"] = { order = "asc" } } } })
     local text = server.shell(("curl -s -X POST %s/_refresh >/dev/null; curl -s -X POST %s/_search -d '%s'"):format(
       index, index, body))
     assert.truthy(text:find("셋째", 1, true), text)
