@@ -137,13 +137,25 @@ return {
   -- Time to finish what runs when told to stop.
   -- ["shutdown.grace"] = "10s",
 
+  -- Where plugins' tables are: sqlite (this server's own) or postgres (which several share).
+  -- ["store.driver"] = "sqlite",
+
+  -- postgresql://user:password@host:port/database; in the environment MARU_STORE_URL.
+  -- ["store.url"] = "",
+
+  -- A replica of it, for store:read, and for all reads while the first is away; empty = none.
+  -- ["store.read_url"] = "",
+
+  -- Connections to PostgreSQL that one plugin has on one lane, at most.
+  -- ["store.pool"] = 4,
+
   -- Reading connections of the relational store.
   -- ["store.readers"] = 4,
 
   -- Where series are kept: duckdb (this server's own) or postgres (which several share).
   -- ["series.driver"] = "duckdb",
 
-  -- Address of PostgreSQL if series.driver is postgres; in the environment MARU_SERIES_URL.
+  -- Address of PostgreSQL if series.driver is postgres; empty = that of store.url.
   -- ["series.url"] = "",
 
   -- Path of libduckdb.so; empty = beside the program, then the system's.
