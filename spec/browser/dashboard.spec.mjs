@@ -258,6 +258,18 @@ describe("dashboard", { timeout: 600000 }, () => {
       await admin.locator("[data-reload=guestbook]").click();
       await admin.waitForSelector("[data-outcome=failed]");
       assert.match(await admin.locator("[data-outcome=failed]").innerText(), /plugins\/guestbook\/plugin\.lua:7:/);
+      await admin.locator("[data-log-search]").fill("retrying");
+      await admin.waitForSelector("[data-log-found] mark");
+      assert.equal(await admin.locator("[data-log-found] .log-line").count(), 5);
+      assert.equal(await admin.locator("[data-log-found] mark").first().innerText(), "retrying");
+      await admin.locator("[data-log-more]").click();
+      await admin.waitForFunction(() => document.querySelectorAll("[data-log-found] .log-line").length === 10);
+      await shoot(admin, "operations-log-search");
+      await admin.locator("[data-log-search]").fill('"open');
+      await admin.waitForSelector("[data-log-problem]");
+      assert.match(await admin.locator("[data-log-problem]").innerText(), /a quote is not closed/);
+      await admin.locator("[data-log-search]").fill("");
+      await admin.waitForSelector("[data-log]");
     }
     if (stage.fake) {
       assert.match(await admin.locator("[data-driver=events]").innerText(), /kafka[\s\S]*down[\s\S]*Connection refused[\s\S]*go on without it/);

@@ -14,6 +14,22 @@ const MESSAGES = [
   ["info", "jobs", "streampulse", "job done", { kind: "analyse", id: 871, ms: 12 }],
 ];
 
+/** As GET /admin/v1/logs/search: one word, pages of so many, parts with hits; an open quote is a wrong query. */
+function searchLog(lines, query) {
+  const q = query.get("q") ?? "";
+  if ((q.split('"').length - 1) % 2) return [400, { status: 400, title: "Bad Request", code: "invalid", detail: "query: column 1: a quote is not closed" }];
+  const least = LEVELS.indexOf(query.get("level") || "debug");
+  const parts = (text) => text.split(new RegExp(`(${q.replace(/[^\p{L}\p{N} ]/gu, "")})`, "i")).filter(Boolean)
+    .map((part) => (part.toLowerCase() === q.toLowerCase() ? { text: part, hit: true } : { text: part }));
+  const found = lines.map((l) => ({ ...l, id: String(l.seq), at: Date.parse(l.at) / 1000, fields: JSON.stringify(l.fields) }))
+    .filter((l) => LEVELS.indexOf(l.level) >= least && `${l.message} ${l.fields}`.toLowerCase().includes(q.toLowerCase())).reverse();
+  const from = Number(query.get("after") || 0), to = from + 5;
+  return [200, { total: found.length, facets: {}, ...(found.length > to ? { next: String(to) } : {}),
+    hits: found.slice(from, to).map((l) => ({ ...l, highlight: { message: parts(l.message), fields: parts(l.fields) } })) }];
+}
+
+const LEVELS = ["debug", "info", "warn", "error"];
+
 export function createAdmin() {
   const started = Date.now();
   const plugins = ["streampulse", "chzzk", "soop", "simulator", "guestbook"].map((name, i) => ({
@@ -116,12 +132,12 @@ export function createAdmin() {
       if (resource === "nodes") return [200, nodes()];
       if (["queues", "jobs", "workers"].includes(resource)) return jobs.look(resource, a, query);
       if (resource === "schedules") return [200, schedules()];
+      if (resource === "logs" && a === "search") return searchLog(lines, query);
       if (resource === "logs") {
-        const order = ["debug", "info", "warn", "error"];
-        const least = order.indexOf(query.get("level") || "debug");
+        const least = LEVELS.indexOf(query.get("level") || "debug");
         const after = Number(query.get("after") || 0);
         const plugin = query.get("plugin");
-        const found = lines.filter((l) => l.seq > after && order.indexOf(l.level) >= least && (!plugin || l.plugin === plugin));
+        const found = lines.filter((l) => l.seq > after && LEVELS.indexOf(l.level) >= least && (!plugin || l.plugin === plugin));
         return [200, { lines: found.slice(-Number(query.get("limit") || 200)), last: seq }];
       }
       if (resource === "audit") {
