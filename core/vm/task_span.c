@@ -11,12 +11,19 @@ struct span *task_span(const struct task *task)
     return task->part;
 }
 
+/* Some say the whole usage: "app.cache:get(key)". */
+static struct str call_name(const char *who)
+{
+    struct str text = str_c(who);
+    return str_n(text.p, str_find(text, '('));
+}
+
 struct span *task_wait_span(struct task *task)
 {
     if (!task->part)
         return NULL;
     if (!task->wait_span)
-        task->wait_span = span_child(task->part, SPAN_CLIENT, str_c(task->who));
+        task->wait_span = span_child(task->part, SPAN_CLIENT, call_name(task->who));
     return task->wait_span;
 }
 

@@ -81,7 +81,7 @@ describe("etc/", function()
     end
   end
 
-  for file, check in pairs({ jobs = check, drivers = check_sources }) do
+  for file, look in pairs({ jobs = check, drivers = check_sources }) do
     it("has a Grafana dashboard over metrics that are there: " .. file, function()
       local board = cjson.decode(server.read_file("etc/grafana/" .. file .. ".json"))
       assert.equal("maru-" .. file, board.uid)
@@ -91,14 +91,14 @@ describe("etc/", function()
         ids[panel.id] = true
         assert.truthy(#panel.title > 0 and panel.gridPos.w > 0 and panel.gridPos.x + panel.gridPos.w <= 24)
         for _, target in ipairs(panel.targets) do
-          check(target.expr)
+          look(target.expr)
         end
         panels = panels + 1
       end
       assert.is_true(panels >= 12)
       for _, variable in ipairs(board.templating.list) do
         if variable.type == "query" then
-          check(variable.query.query)
+          look(variable.query.query)
         end
       end
     end)
@@ -109,7 +109,7 @@ describe("etc/", function()
       for line in text:gmatch("[^\n]+") do
         local expression = line:match("^        expr: (.+)$")
         if expression then
-          check(expression)
+          look(expression)
           rules = rules + 1
         end
         assert.is_nil(line:find("\t", 1, true), "YAML knows no tabs: " .. line)

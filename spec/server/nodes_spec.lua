@@ -215,7 +215,7 @@ for driver, support in pairs({ postgres = postgres, redis = redis }) do
         ;(database.drop or database.stop)(database)
       end)
       for name, roles in pairs({ front = "web", back = "jobs,cron" }) do
-        nodes[name] = server.start({ set = { "jobs.driver=" .. driver, "jobs.url=" .. database.url, "jobs.lease=1s",
+        nodes[name] = server.start({ set = { "jobs.driver=" .. driver, "jobs.url=" .. database.url, "jobs.lease=3s",
           "node.name=" .. name, "roles=" .. roles, "lanes.web=1", "lanes.job=2" } })
       end
       local function seen(check)
