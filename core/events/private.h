@@ -62,7 +62,8 @@ struct group {
     int64_t offset; /* the next to be handed over; under lock; -1 = not read yet */
     struct metric *consumed, *lag, *lost;
     /* control lane */
-    bool busy, gone;
+    bool busy;
+    bool gone; /* written under lock */
     struct timer again; /* it failed, or its window is full */
     struct group_batch *batch;
 };

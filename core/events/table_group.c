@@ -295,7 +295,9 @@ void groups_follow(struct events *events, const struct event_follow *list, int c
         struct group *g = list_entry(node, struct group, link);
         if (g->gone || is_wanted(g, list, count))
             continue;
+        pthread_mutex_lock(&events->lock);
         g->gone = true;
+        pthread_mutex_unlock(&events->lock);
         metric_set(g->lag, 0);
         timer_stop(events->options.lane, &g->again);
         if (!g->busy)
