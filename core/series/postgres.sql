@@ -16,6 +16,9 @@ create sequence if not exists maru_series.batch;
 create or replace function maru_series.lock_tables() returns void language sql as
 $$ select pg_advisory_xact_lock(7021786543105901938) $$;
 
+create or replace function maru_series.try_lock_tables() returns boolean language sql as
+$$ select pg_try_advisory_xact_lock(7021786543105901938) $$;
+
 create or replace function maru_series.us(t timestamp) returns bigint language sql immutable as
 $$ select (extract(epoch from t) * 1000000)::bigint $$;
 
@@ -99,7 +102,8 @@ begin
   select width_us into width from maru_series.declared where relation = t;
 end $$;
 
--- Drops points before that instant, whole partitions at a time; how many there were.
+-- Drops points before that instant, whole partitions at a time; how many there were. Dropping waits for
+-- who reads, and whoever comes then waits behind it: so it gives up soon, and the next one does it.
 create or replace function maru_series.expire(t text, before timestamp) returns bigint language plpgsql as $$
 declare
   width bigint := (select width_us from maru_series.declared where relation = t);
@@ -108,7 +112,10 @@ declare
   n bigint;
   dropped bigint := 0;
 begin
-  perform maru_series.lock_tables();
+  if not maru_series.try_lock_tables() then
+    return 0; -- another server is at it
+  end if;
+  perform set_config('lock_timeout', '1s', true);
   foreach start in array maru_series.parts(t) loop
     if start + width <= maru_series.us(before) then
       part := t || '#' || to_char(maru_series.at(start), 'YYYYMMDDHH24');
@@ -123,4 +130,4 @@ begin
   return dropped + n;
 end $$;
 
-comment on schema maru_series is 'series of maru, version 1';
+comment on schema maru_series is 'series of maru, version 2';

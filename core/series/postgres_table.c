@@ -38,7 +38,7 @@ static bool make_schema(struct series_pg *pg, struct err *err)
 {
     static const char look[] =
         "select obj_description(to_regnamespace('maru_series'), 'pg_namespace')"
-        " is not distinct from 'series of maru, version 1'";
+        " is not distinct from 'series of maru, version 2'";
     PGresult *r = pgs_run(pg, look, err);
     if (!r)
         return false;

@@ -426,6 +426,34 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal("2", database:sql("select count(*) from only maru_series.\"m__brief#rest\" where v in (3, 4)"))
     end)
 
+    feature("do not wait for who reads when old ones are dropped", "partitions", function()
+      local database = backend.database
+      append(node, "brief", { { at = NOW - 47 * 3600, k = "held", v = 1 } })
+      local reader = server.shell((
+        "psql -X -q -d '%s' -c 'begin; select count(*) from maru_series.m__brief; select pg_sleep(6)'"
+        .. " >/dev/null 2>&1 & echo $!"):format(database.url)):match("%d+")
+      server.wait_for(function()
+        return database:sql("select count(*) from pg_stat_activity where query like '%pg_sleep(6)%'"
+          .. " and wait_event = 'PgSleep'") ~= "0"
+      end, 10)
+      local ok, message = pcall(database.sql, database,
+        ("select maru_series.expire('m__brief', maru_series.at(%d000000))"):format(NOW - 20 * 3600))
+      assert.is_false(ok)
+      assert.matches("lock timeout", message)
+      assert.equal(1, call(node, "stats", "brief", { where = { k = "held" } }).points)
+      server.shell("kill " .. reader)
+    end)
+
+    feature("get the functions of a newer maru", "partitions", function()
+      local database = backend.database
+      database:sql("comment on schema maru_series is 'series of maru, version 1';"
+        .. " drop function maru_series.try_lock_tables")
+      local other = start_node(backend)
+      append(other, "brief", { { at = NOW, k = "after", v = 1 } })
+      other:stop()
+      assert.equal("1", database:sql("select count(*) from pg_proc where proname = 'try_lock_tables'"))
+    end)
+
     feature("move to their partition when it is made after them", "partitions", function()
       local database = backend.database
       local at = NOW + 4000 * DAY
