@@ -63,7 +63,7 @@ struct group {
     struct metric *consumed, *lag, *lost;
     /* control lane */
     bool busy;
-    bool gone; /* written under lock */
+    bool gone;          /* written under lock */
     struct timer again; /* it failed, or its window is full */
     struct group_batch *batch;
 };

@@ -74,6 +74,14 @@ local function save(app, platform, at, surges, board)
   end))
 end
 
+--- What other plugins hear as M.on["streampulse.surge"]; the event's row is there whatever becomes of this.
+local function emit(app, platform, event)
+  local offset, message = app.events:emit("streampulse.surge", event, { key = platform .. "/" .. event.channel_id })
+  if not offset then
+    app.log:warn("a surge was not emitted", { event = event.id, error = message })
+  end
+end
+
 local function limited(app, platform, surges)
   local most = app.config.max_events
   if #surges > most then
@@ -105,6 +113,7 @@ local function platform_pass(app, platform, at, board)
       baseline = math.floor(event.baseline + 0.5), event = event.id,
     })
     events.publish(app, event)
+    emit(app, platform, event)
   end
   app.metrics:count("surges", #written, { platform = platform })
   return #written

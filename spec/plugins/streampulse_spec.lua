@@ -249,6 +249,10 @@ describe("surges", function()
       end
     end
     assert.same({ "PENDING", "ANALYZED" }, states)
+    assert.equal(1, #w.app.emitted)
+    local emitted = w.app.emitted[1]
+    assert.same({ "streampulse.surge", emitted.data.platform .. "/" .. emitted.data.channel_id },
+      { emitted.topic, emitted.key })
     local result = w.plugin.jobs.analyse[1](w.app, { args = { id = 1 }, attempt = 1 })
     assert.equal("nothing to do", result.result)
   end)

@@ -280,6 +280,16 @@ local function channels(published)
   return self
 end
 
+--- Events as they were emitted, by topic and key.
+local function events(emitted)
+  local self = {}
+  self.emit = function(_, topic, data, options)
+    emitted[#emitted + 1] = { topic = topic, data = copy(data), key = options and options.key }
+    return #emitted - 1, 0
+  end
+  return self
+end
+
 --- Answers to come: a list of { status, body } or { message, code }, or function(url, options).
 local function http(app, answers)
   local self = {}
@@ -349,6 +359,8 @@ function M.new(options)
   app.workflows = workflows(app, options.plugin)
   app.model = model(app, options.model)
   app.channels = channels(app.published)
+  app.emitted = {}
+  app.events = events(app.emitted)
   app.http = http(app, options.answers)
   return app
 end

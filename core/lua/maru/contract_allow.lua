@@ -9,8 +9,8 @@ local refuse = words.refuse
 local M = {}
 
 local PORTS = { http = 80, https = 443, ws = 80, wss = 443 }
-local PARTS = { env = true, events = true, exec = true, exports = true, fs = true, jobs = true, mail = true, model = true,
-  net = true }
+local PARTS = { env = true, events = true, exec = true, exports = true, fs = true, jobs = true, mail = true,
+  model = true, net = true }
 local PRIVATE = "private:"
 -- What other plugins offer.
 local OTHERS = { { "exports", "fn", "a plugin may call what it exports itself" },
