@@ -13,7 +13,7 @@
 #include "vm/task.h"
 #include "vm/vm.h"
 
-enum { KEYS_DEFAULT = 1000, KEYS_MOST = 100000, PLUGIN_BYTES = 80 };
+enum { KEYS_DEFAULT = 1000, KEYS_MOST = 100000 };
 
 /* Tags of values, see storage/cache.h. */
 enum { TAG_NUMBER = 'n', TAG_STRING = 's', TAG_BOOLEAN = 'b', TAG_JSON = 'j' };
@@ -21,17 +21,19 @@ enum { TAG_NUMBER = 'n', TAG_STRING = 's', TAG_BOOLEAN = 'b', TAG_JSON = 'j' };
 struct name {
     struct str full; /* "plugin:key" */
     size_t prefix;   /* bytes of "plugin:" */
-    char bytes[CACHE_KEY_BYTES + PLUGIN_BYTES];
+    char bytes[CACHE_KEY_BYTES];
 };
 
 static void name_make(lua_State *L, struct str key, const char *usage, struct name *name)
 {
-    int n = snprintf(name->bytes, PLUGIN_BYTES, "%s:", vm_plugin(vm_of(L)));
-    name->prefix = (size_t)n;
+    struct str plugin = str_c(vm_plugin(vm_of(L)));
+    name->prefix = plugin.n + 1;
     if (key.n + name->prefix > CACHE_KEY_BYTES)
         luaL_error(L, "%s: a key has at most %d bytes", usage,
                    (int)(CACHE_KEY_BYTES - name->prefix));
-    memcpy(name->bytes + n, key.p, key.n);
+    memcpy(name->bytes, plugin.p, plugin.n);
+    name->bytes[plugin.n] = ':';
+    memcpy(name->bytes + name->prefix, key.p, key.n);
     name->full = (struct str){name->bytes, name->prefix + key.n};
 }
 

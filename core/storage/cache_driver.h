@@ -54,13 +54,14 @@ struct cache_ask {
     struct str token;         /* UNLOCK */
     int64_t each_ns, room_ns; /* TAKE: of one token, of a full bucket */
     /* the answer */
-    struct err err;   /* code: it failed; then nothing else counts */
     bool yes;         /* it was there, was stored, was taken, was ours */
     struct buf *copy; /* given by the caller: where bytes of GET and the keys of KEYS go, each
                          behind its length as a size_t */
     int count;        /* of KEYS */
     int64_t number;   /* LOCK: the fence; TAKE: ns until there is one */
     char made_token[CACHE_TOKEN_BYTES]; /* LOCK */
+    struct err
+        err; /* code: it failed; then nothing else counts.  Last: what is not set is not copied */
 };
 
 /* NULL with *err (ERR_INVALID) for options that cannot be. */

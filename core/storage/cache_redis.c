@@ -200,7 +200,8 @@ static struct cache_wait *wait_new(struct cache_driver *d, const struct cache_as
     char *at = wait->bytes;
     memset(wait, 0, offsetof(struct cache_wait, ask));
     wait->driver = d;
-    wait->ask = *ask;
+    memcpy(&wait->ask, ask, offsetof(struct cache_ask, err));
+    wait->ask.err.code = ERR_NONE;
     wait->done = NULL;
     wait->copy = (struct buf){0};
     wait->seen = NULL;

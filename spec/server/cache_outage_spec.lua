@@ -134,7 +134,8 @@ describe("the cache while its Redis fails", function()
     db = redis.start("--appendonly no")
     proxy = fault.proxy(db.port)
     maru = server.start({ plugins = { load = { ["plugin.lua"] = LOAD } }, set = { "plugins.watch=false",
-      "lanes.web=1", "lanes.job=1", "cache.driver=redis", "cache.timeout=300ms", "shutdown.grace=200ms",
+      "lanes.web=1", "lanes.job=1", "cache.driver=redis", "cache.prefix=maru:", "cache.timeout=300ms",
+      "shutdown.grace=200ms",
       ("cache.url=redis://127.0.0.1:%d/0"):format(proxy.port) } })
   end)
 

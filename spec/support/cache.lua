@@ -37,12 +37,13 @@ function M.plugin(name)
 end
 
 M.DRIVERS = {
-  { name = "memory", open = function() return { settings = {} } end },
+  { name = "memory", open = function() return { settings = { "cache.driver=memory", "channels.driver=memory" } } end },
   {
     name = "redis",
     open = function()
       local db = redis.start()
-      return { db = db, settings = { "cache.driver=redis", "cache.url=" .. db.url, "channels.driver=redis" } }
+      return { db = db, settings = { "cache.driver=redis", "cache.url=" .. db.url, "cache.prefix=maru:",
+        "channels.driver=redis" } }
     end,
   },
 }
