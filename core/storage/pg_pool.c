@@ -228,6 +228,12 @@ void pgconn_lost(struct pgsql_conn *conn, const struct err *why)
 
 void pgconn_idle(struct pgsql_conn *conn)
 {
+    struct err err;
+    if (conn->demoted && !conn->session) {
+        err_set(&err, ERR_READONLY, "PostgreSQL: the server only reads");
+        pgconn_lost(conn, &err);
+        return;
+    }
     conn->idle_since = clock_steady_ns();
     if (!conn->cancelling)
         conn->was_cancelled = false;

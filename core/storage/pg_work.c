@@ -145,6 +145,8 @@ static void note_failure(struct pgsql_work *work, const PGresult *r)
     snprintf(work->state, sizeof work->state, "%s", state);
     work->stale = !strcmp(state, "26000") ||
                   (!strcmp(state, "0A000") && from && !strcmp(from, "RevalidateCachedQuery"));
+    if (!strcmp(state, "25006"))
+        work->conn->demoted = true;
     if (ours)
         return;
     pgsql_error(NULL, r, &work->err);

@@ -4,6 +4,7 @@
 ---   database.url                    -- for jobs.url
 ---   database:sql("SELECT 1")        -- psql's unaligned output
 ---   database:restart("fast")        -- or "immediate": as after a crash
+---   database:replica()              -- another one, that streams from it and answers reads
 ---   database:drop()
 ---
 --- Durability is what is tested, so fsync and synchronous_commit are as they come.
@@ -85,6 +86,20 @@ function Database:restart(how, away)
   self:stop(how)
   socket.sleep(away or 0)
   self:launch()
+end
+
+--- A hot standby of it; also has url, stop, launch, drop.
+function Database:replica()
+  local replica = setmetatable({ dir = server.make_dir(), prefix = self.prefix, port = server.free_port(),
+    extra = self.extra }, Database)
+  if self.prefix ~= "" then
+    must("chown " .. self.prefix:match("reuid=(%S+)") .. " " .. replica.dir)
+  end
+  must(("cd / && %s%spg_basebackup -h 127.0.0.1 -p %d -U maru -D %s/data -R -X stream -c fast"):format(
+    self.prefix, BIN, self.port, replica.dir))
+  replica.url = "postgresql://maru@127.0.0.1:" .. replica.port .. "/postgres"
+  replica:launch()
+  return replica
 end
 
 --- psql's unaligned rows, without the last line's end. Raises with its message.
