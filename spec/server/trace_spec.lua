@@ -46,6 +46,7 @@ M.routes = {
 }
 M.jobs = {
   work = function(app, job)
+    app.log:info("works", { on = job.id })
     app.store:one("select 1 as one")
     app.cache:set("x", 1)
     local answer = app.http:get(job.args.url)
@@ -139,6 +140,8 @@ local function gives_one_tree(collector, maru, more)
   assert.equal("select 1 as one", named(spans, "app.store:one").attributes["db.query.text"])
   assert.equal("t.work", push.attributes["messaging.destination.name"])
   assert.truthy(job.attributes["maru.plugin"]:find("^t@%x+$"))
+  local line = maru:logs():match('[^\n]*"message":"works"[^\n]*')
+  assert.truthy(line:find('"trace":"' .. TRACE .. '"', 1, true), line)
   assert.same({ "maru", "here" }, { job.resource["service.name"], job.resource["service.instance.id"] })
 end
 
