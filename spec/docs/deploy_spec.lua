@@ -314,3 +314,24 @@ describe("etc/kubernetes", function()
     assert.truthy(listed["etc/kubernetes/secrets.yaml"])
   end)
 end)
+
+describe("the Dockerfile", function()
+  it("installs every library that the program links", function()
+    local image = server.read_file("Dockerfile")
+    local runs = image:match("\nFROM [^\n]+\nRUN (.-)\nCOPY")
+    local everywhere = { libc6 = true, zlib1g = true } -- all others depend on them
+    local needed = server.shell("readelf -d " .. server.binary())
+    local count = 0
+    for library in needed:gmatch("%(NEEDED%)[^%[]*%[([^%]]+)%]") do
+      local path = server.shell(("readlink -f $(ldconfig -p | awk '$1 == \"%s\" { print $NF; exit }')"):format(library))
+      path = path:gsub("%s+$", "")
+      local owner = server.shell(("dpkg -S %s 2>/dev/null || dpkg -S %s"):format(path, (path:gsub("^/usr", ""))))
+      local package = owner:match("^([^:]+):")
+      assert.truthy(package, library .. ": " .. owner)
+      assert.truthy(everywhere[package] or (" " .. runs .. " "):find("[%s]" .. package:gsub("%p", "%%%0") .. "[%s]"),
+        library .. " needs " .. package)
+      count = count + 1
+    end
+    assert.truthy(count > 10, needed)
+  end)
+end)
