@@ -51,11 +51,16 @@ local function is_known(known, value)
   return false
 end
 
-local function check_text(wrong, known, text)
-  for digits in text:gsub("(%d),(%d%d%d)", "%1%2"):gsub("(%d),(%d%d%d)", "%1%2"):gmatch("%d+%.?%d*") do
-    local value = tonumber(digits)
-    if value >= 100 and not is_known(known, value) then
-      wrong[#wrong + 1] = ("the number %s is not in the data"):format(digits)
+--- Each number of the texts that nobody told the model, once.
+local function check_texts(wrong, known, texts)
+  local seen = {}
+  for _, text in ipairs(texts) do
+    for digits in text:gsub("(%d),(%d%d%d)", "%1%2"):gsub("(%d),(%d%d%d)", "%1%2"):gmatch("%d+%.?%d*") do
+      local value = tonumber(digits)
+      if value >= 100 and not seen[value] and not is_known(known, value) then
+        wrong[#wrong + 1] = ("the number %s is not in the data"):format(value)
+      end
+      seen[value] = true
     end
   end
 end
@@ -102,9 +107,7 @@ function M.check(answer, facts, seen)
     texts[#texts + 1], texts[#texts + 2] = cause.ko, cause.en
     wrong[#wrong + 1] = unfounded(facts, cause)
   end
-  for _, text in ipairs(texts) do
-    check_text(wrong, known, text)
-  end
+  check_texts(wrong, known, texts)
   return wrong
 end
 

@@ -136,3 +136,12 @@ export function since(at, now, lang) {
   const ms = millis(at);
   return Number.isNaN(ms) ? DASH : duration((now - ms) / 1000, lang);
 }
+
+/** Three digits that mean something: a request costs thousandths. @param {number} value @param {string} currency ISO 4217, or any word */
+export function money(value, currency, language) {
+  try {
+    return new Intl.NumberFormat(language, { style: "currency", currency, maximumSignificantDigits: 3 }).format(value);
+  } catch {
+    return `${new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)} ${currency}`;
+  }
+}

@@ -1,7 +1,7 @@
 /** Surges: the list, and beside it the one that was chosen with its analysis. */
-import { html, render, useEffect, useState } from "../lib/html.js";
+import { html, render, useEffect, useRef, useState } from "../lib/html.js";
 import { useResource, useSignal } from "../lib/hooks.js";
-import { count, decimal, millis, moment, percent } from "../lib/format.js";
+import { count, decimal, millis, moment, money, percent } from "../lib/format.js";
 import { pick, platformName, t } from "../lib/i18n.js";
 import { channelHref, href } from "../lib/route.js";
 import { lang } from "../lib/settings.js";
@@ -108,17 +108,25 @@ function Detail({ ctx, id, back }) {
     <${Analysis} ctx=${ctx} event=${event} />`;
 }
 
-/** What is being written about an event now: { ko, en, tool }, or null; the stored event ends it. */
-function useWriting(stream, id) {
+/** What is being written about an event now: { ko, en, tool }, or null. It stays until what was stored is here. */
+function useWriting(stream, event) {
   const [writing, setWriting] = useState(null);
+  const stored = useRef(false);
+  const { id } = event;
   useEffect(() => {
     const offs = [
       stream.on("analysis", (data) => data.id === id && setWriting(data)),
-      stream.on("event", (data) => data.id === id && setWriting(null)),
+      stream.on("event", (data) => {
+        if (data.id === id) stored.current = true;
+      }),
       stream.on("sync", () => setWriting(null)),
     ];
     return () => offs.forEach((off) => off());
   }, [stream, id]);
+  useEffect(() => {
+    if (stored.current) setWriting(null);
+    stored.current = false;
+  }, [event]);
   return writing;
 }
 
@@ -134,7 +142,7 @@ function Around({ ctx, event }) {
 
 function Analysis({ ctx, event }) {
   const language = lang.value;
-  const writing = useWriting(ctx.stream, event.id);
+  const writing = useWriting(ctx.stream, event);
   const a = writing ? null : event.analysis;
   return html`
     <section class="analysis" aria-labelledby="analysis-title" aria-live="polite" aria-busy=${Boolean(writing)} data-analysis>
@@ -158,8 +166,7 @@ const WHY = new Set(["not_configured", "budget", "claims"]);
 
 function costOf(a, language) {
   if (!a.tokens) return "";
-  const cost = new Intl.NumberFormat(language, { style: "currency", currency: a.currency || "USD", maximumSignificantDigits: 3 }).format(a.cost);
-  return ` · ${t("event.cost", { cost, tokens: count(a.tokens, language) })}`;
+  return ` · ${t("event.cost", { cost: money(a.cost, a.currency || "USD", language), tokens: count(a.tokens, language) })}`;
 }
 
 /** Asks for another analysis: an operator's, so on the admin listener only. */

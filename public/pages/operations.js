@@ -9,6 +9,7 @@ import { Failure } from "../components/bits.js";
 import { Closed, Login } from "../components/ops/access.js";
 import { Audit } from "../components/ops/audit.js";
 import { Log } from "../components/ops/log.js";
+import { Models } from "../components/ops/models.js";
 import { Drivers, Nodes } from "../components/ops/nodes.js";
 import { Plugins } from "../components/ops/plugins.js";
 import { Schedules } from "../components/ops/schedules.js";
@@ -59,6 +60,7 @@ function OperationsPage({ ctx }) {
         <${Drivers} ctx=${ctx} every=${EVERY} />
         <${Nodes} ctx=${ctx} every=${EVERY} />
         <${Plugins} ctx=${ctx} may=${may} every=${EVERY} />
+        <${Models} ctx=${ctx} every=${EVERY} />
         <${Log} ctx=${ctx} />
         <${Audit} ctx=${ctx} every=${EVERY * 5} />`}
     </div>`;

@@ -51,7 +51,13 @@ describe("an analysis by a language model", { timeout: 120000 }, () => {
     say([{ text: ANSWER, pause: 0.02 }]);
     peer = spawn("python3", ["spec/support/openai.py", path.join(dir, "requests")], { stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, OPENAI_SCRIPT: path.join(dir, "script.json") } });
-    const port = await new Promise((done) => peer.stdout.once("data", (text) => done(String(text).match(/ready (\d+)/)[1])));
+    const port = await new Promise((done) => {
+      let said = "";
+      peer.stdout.on("data", (text) => {
+        said += text;
+        if (said.endsWith("\n")) done(said.match(/ready (\d+)/)[1]);
+      });
+    });
     const http = await freePort();
     maru = await startServer({}, { "http.listen": `127.0.0.1:${http}`, "admin.listen": "127.0.0.1:0", "plugins.path": `plugins:${dir}/plugins`,
       "plugins.disable": "simulator", "plugins.chzzk.web_base": `http://127.0.0.1:${http}/replay`, "plugins.chzzk.page_pause": "0",
@@ -121,9 +127,8 @@ describe("an analysis by a language model", { timeout: 120000 }, () => {
     }
     assert.ok(await page.locator("[data-again]").isDisabled());
     await shoot(page, "model-desktop-dark-writing");
-    await page.locator("[data-analysis] .causes").waitFor();
+    await page.getByText("for 24 tokens").waitFor();
     assert.equal(await live.count(), 0);
-    assert.match(await page.locator("[data-analysis]").innerText(), /for 24 tokens/);
     await page.context().close();
   });
 
@@ -133,6 +138,12 @@ describe("an analysis by a language model", { timeout: 120000 }, () => {
     await operator.locator("[data-again]").click();
     await operator.getByText("By rules: what the language model said does not fit the data.").waitFor();
     assert.match(await operator.locator("[data-engine]").innerText(), /rule-based/);
+    await operator.goto(`${new URL(operator.url()).origin}/#/operations`);
+    const row = operator.locator('[data-model="main"]');
+    await row.waitFor();
+    assert.match(await row.innerText(), /streampulse/);
+    assert.match(await operator.locator("section:has(#ops-models)").innerText(), /today \(UTC\)/);
+    await shoot(operator, "operations-models");
     await operator.context().close();
     const page = await open({ locale: "ko-KR", viewport: { width: 390, height: 844 }, colorScheme: "dark" }, false);
     await page.getByText("규칙으로 분석했습니다. 언어 모델의 답이 자료와 맞지 않았습니다.").waitFor();

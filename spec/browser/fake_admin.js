@@ -130,6 +130,7 @@ export function createAdmin() {
       if (resource === "plugins") return [200, plugins];
       if (resource === "drivers") return [200, drivers];
       if (resource === "nodes") return [200, nodes()];
+      if (resource === "model") return [200, { currency: "USD", providers: [], budgets: [], today: [] }];
       if (["queues", "jobs", "workers"].includes(resource)) return jobs.look(resource, a, query);
       if (resource === "schedules") return [200, schedules()];
       if (resource === "logs" && a === "search") return searchLog(lines, query);

@@ -306,5 +306,5 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 server = Server(("127.0.0.1", int(os.environ.get("OPENAI_PORT", "0"))), Handler)
-print("ready", server.server_address[1], flush=True)
+print("ready %d\n" % server.server_address[1], end="", flush=True)
 server.serve_forever()
