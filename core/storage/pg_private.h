@@ -85,7 +85,8 @@ struct pgsql_conn {
     struct pgsql_copying *copying; /* pg_copy.c: not in pipeline mode meanwhile */
     bool reserved;                 /* for a session, once it is idle */
     bool cancelling;               /* a cancel is under way: nothing new */
-    bool was_cancelled;            /* … since nothing was under way here */
+    bool demoted;       /* the server only reads now: the next connection finds who leads */
+    bool was_cancelled; /* … since nothing was under way here */
     bool lost;
     uint32_t prepared[PGSQL_STATEMENTS]; /* version of each slot, 0 = none */
     int64_t idle_since, head_since;
