@@ -78,7 +78,7 @@ return {
   -- ["plugins.path"] = "plugins",
 
   -- Plugins that are not loaded.
-  -- ["plugins.disable"] = { "simulator" },
+  -- ["plugins.disable"] = { "simulator", "notify" },
 
   -- Plugins that may be broken at start-up; the rest starts without them.
   -- ["plugins.tolerate"] = {},

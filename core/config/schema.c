@@ -56,7 +56,7 @@ const struct config_key config_keys[] = {
 
     {"plugins.path", CONFIG_TEXT, "plugins", 0, 0,
      "Folders of plugins, colon-separated; a folder given first wins."},
-    {"plugins.disable", CONFIG_LIST, "simulator", 0, 0, "Plugins that are not loaded."},
+    {"plugins.disable", CONFIG_LIST, "simulator,notify", 0, 0, "Plugins that are not loaded."},
     {"plugins.tolerate", CONFIG_LIST, "", 0, 0,
      "Plugins that may be broken at start-up; the rest starts without them."},
     {"plugins.quarantine_kills", CONFIG_INTEGER, "3", 1, 1000,

@@ -310,9 +310,31 @@ local function listener(keys, given)
   return t, given.from == "beginning"
 end
 
+--- M.on with the topics that "config:KEY" names in its place, each once.
+local function each_topic(topics, context)
+  local out = {}
+  for _, topic in ipairs(context.keys_of({ "on" }, topics)) do
+    local name = match(topic, "^config:(.*)$")
+    local named = name and context.config[name]
+    if name and (context.plugin.config or {})[name] == nil then
+      refuse({ "on", topic }, "M.config has no '%s'%s", name, words.suggest(name, context.plugin.config or {}))
+    elseif name and type(named) ~= "table" then
+      refuse({ "on", topic }, "config.%s must be an array of topics", name)
+    end
+    for _, one in ipairs(named or { topic }) do
+      if out[one] then
+        refuse({ "on", topic }, "%s is heard already", tostring(one))
+      end
+      out[one] = topics[topic]
+    end
+  end
+  return out
+end
+
 --- Handlers of topics become jobs "plugin.on:<topic>", appended to `jobs`. Also returns the topics of others.
-function M.on(topics, context, jobs)
+function M.on(declared, context, jobs)
   local out, others = {}, {}
+  local topics = each_topic(declared, context)
   for _, topic in ipairs(context.keys_of({ "on" }, topics)) do
     local keys, kind = { "on", topic }, context.name .. ".on:" .. topic
     check_topic(keys, topic, kind)

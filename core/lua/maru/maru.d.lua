@@ -30,7 +30,7 @@
 ---@field workflows? table<string, maru.Workflow>           graphs of steps whose state is on disk after each
 ---@field queues? table<string, maru.QueueDeclaration>    ["mail"] = { rate = "100/s" }; one plugin only declares a queue
 ---@field cron? table<string, function|maru.CronDeclaration>   ["*/5 * * * *"] = { job = "collect" }
----@field on? table<string, function|maru.OnDeclaration>    topic of events → durable job: ["orders.placed"] = function(app, event)
+---@field on? table<string, function|maru.OnDeclaration>    topic of events → durable job: ["orders.placed"] = function(app, event); "config:KEY": the topics in that array
 ---@field sockets? table<string, maru.Socket>             ["/ws/things"]
 ---@field pages? maru.Page[]                            shown in the dashboard
 ---@field model? maru.ModelDeclaration
