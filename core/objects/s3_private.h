@@ -13,9 +13,10 @@ enum {
     S3_PAIRS = 8,
     S3_LANES = 1024,
     S3_RETRIES = 4,
-    S3_PART_BYTES = 8 << 20,  /* of an upload, the least that S3 takes is 5 MiB … */
-    S3_PARTS = 10000,         /* … and so many at most: they grow on the way */
-    S3_RANGE_BYTES = 4 << 20, /* of a download */
+    S3_PART_BYTES = 8 << 20,           /* of an upload, the least that S3 takes is 5 MiB … */
+    S3_GROW_PARTS = 500,               /* so many, then they are twice as big … */
+    S3_LARGEST_PART_BYTES = 512 << 20, /* … up to this */
+    S3_RANGE_BYTES = 4 << 20,          /* of a download */
 };
 
 struct s3 {

@@ -64,8 +64,8 @@ static void on_part(void *arg, const struct s3_answer *a)
         buf_printf(&up->parts, "<Part><PartNumber>%d</PartNumber><ETag>%.*s</ETag></Part>",
                    up->count, (int)etag.n, etag.p);
         buf_clear(&up->part);
-        /* 10,000 parts of 8 MiB are 80 GB; bigger ones later make it 5 TB. */
-        if (up->count % 1000 == 0)
+        /* Swift takes 1,000 parts, which are 12 GB by this; S3 10,000, which are 3.5 TB. */
+        if (up->count % S3_GROW_PARTS == 0 && up->part_bytes < S3_LARGEST_PART_BYTES)
             up->part_bytes *= 2;
     }
     up->then(up);
