@@ -193,6 +193,23 @@ M.allow = {
   return app.http:get(req.query.url)]]), {})
   end)
 
+  it("models that a plugin asks without saying so", function()
+    local json = check({ sample = { ["plugin.lua"] = [[
+return { name = "sample", version = "1.0.0", routes = { ["GET /a"] = function(app)
+  return 200, assert(app.model:chat({ messages = "x" })).text
+end } }
+]] } })
+    assert.equal(1, json.errors)
+    assert.equal("M.allow.model is not there: app.model refuses", json.findings[1].message)
+    assert.equal(2, json.findings[1].line)
+    json = check({ sample = { ["plugin.lua"] = [[
+return { name = "sample", version = "1.0.0", allow = { model = true }, routes = { ["GET /a"] = function(app)
+  return 200, assert(app.model:chat({ messages = "x" })).text
+end } }
+]] } })
+    assert.equal(0, json.errors)
+  end)
+
   it("modules and plugins that are required for nothing", function()
     local json, status = check({
       good = { ["plugin.lua"] = 'return { name = "good", version = "1.0.0" }\n' },

@@ -127,6 +127,7 @@ function M.read(unit)
     declared[kind .. "_known"] = not fields.allow or (allow ~= nil and allow.whole and (not node or
       declared.allow[kind] ~= nil))
   end
+  declared.model_allowed = fields.allow ~= nil and (not allow or not allow.whole or allow.keys.model ~= nil)
   without_private(declared.allow.net)
   if declared.env_known and readable then
     declared.env = {}
@@ -253,6 +254,16 @@ local function check_requests(units, declared, context)
   end
 end
 
+local function check_models(units, declared, context)
+  for _, unit in ipairs(units) do
+    for _, call in ipairs(unit.parsed.calls) do
+      if string.find(values.called(call) or "", "^app%.model:") and call.args[1] and not declared.model_allowed then
+        context.report(unit, call.args[1].pos, "capability", "M.allow.model is not there: app.model refuses", 1)
+      end
+    end
+  end
+end
+
 --- A constant name of another plugin's job, against M.allow.jobs.
 local function check_foreign(unit, argument, declared, context)
   local name = values.text(argument)
@@ -316,6 +327,7 @@ function M.check(unit, declared, context)
   context.fields = use.fields
   check_names(context.units, declared, context)
   check_requires(unit, declared, use, context)
+  check_models(context.units, declared, context)
   local any = use.dynamic
   if check_kind(unit, declared, "net", any or use.fields.http, "uses app.http", context)
     and check_hosts(unit, declared, use, context) or declared.net_known and not declared.allow.net then
