@@ -12,7 +12,7 @@
 
 #include "events/private.h"
 
-enum { KAFKA_ASK_MS = 4000, KAFKA_POLL_MS = 100, KAFKA_PARTITIONS = 1000 };
+enum { KAFKA_ASK_MS = 4000, KAFKA_POLL_MS = 100, KAFKA_COMMIT_MS = 1000, KAFKA_PARTITIONS = 1000 };
 
 struct kafka {
     struct events *events;

@@ -97,6 +97,24 @@ static bool begin_at(struct listener *l, rd_kafka_topic_partition_t *p, bool *fr
     return true;
 }
 
+static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,
+                      rd_kafka_topic_partition_list_t *list, void *arg)
+{
+    (void)rk, (void)list, (void)arg;
+    if (code && code != RD_KAFKA_RESP_ERR__NO_OFFSET)
+        log_debug("kafka", "commit: %s", rd_kafka_err2str(code));
+}
+
+/* Commits, and waits for the answer a while: a broker that hangs must not hold up our end.  list
+ * NULL: what is stored. */
+static void commit(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    if (rd_kafka_commit_queue(rk, list, queue, on_commit, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_queue_poll_callback(queue, KAFKA_COMMIT_MS);
+    rd_kafka_queue_destroy(queue);
+}
+
 /* Fills in where each partition begins, and commits what is decided now. */
 static bool find_places(struct listener *l, rd_kafka_topic_partition_list_t *list)
 {
@@ -113,7 +131,7 @@ static bool find_places(struct listener *l, rd_kafka_topic_partition_list_t *lis
                 ->offset = list->elems[i].offset;
     }
     if (ok && decided->cnt)
-        rd_kafka_commit(l->rk, decided, 1);
+        commit(l->rk, decided);
     rd_kafka_topic_partition_list_destroy(decided);
     return ok;
 }
@@ -136,6 +154,9 @@ void listener_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
                         rd_kafka_topic_partition_list_t *list, void *arg)
 {
     struct listener *l = arg;
+    /* Who has these next begins behind what was handed over here. */
+    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && !rd_kafka_assignment_lost(rk))
+        commit(rk, NULL);
     l->place_count = 0;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && find_places(l, list)) {
         keep_places(l, list);

@@ -20,7 +20,7 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 
-enum { AGAIN_MS = 1000, SCRAPE_MS = 500 };
+enum { AGAIN_MS = 1000, SCRAPE_MS = 500, LEAVE_MS = 1500 };
 
 static void free_heard(struct heard *list, int count)
 {
@@ -286,6 +286,19 @@ static bool subscribe(struct listener *l)
     return ok;
 }
 
+/* Commits and says good-bye, as far as the brokers answer. */
+static void leave(struct listener *l)
+{
+    int64_t until = clock_steady_ns() + LEAVE_MS * NS_PER_MS;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(l->rk);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(l->rk, queue);
+    while (!error && !rd_kafka_consumer_closed(l->rk) && clock_steady_ns() < until)
+        rd_kafka_queue_poll_callback(queue, KAFKA_POLL_MS / 10);
+    if (error)
+        rd_kafka_error_destroy(error);
+    rd_kafka_queue_destroy(queue);
+}
+
 static void *hear_thread(void *arg)
 {
     struct listener *l = arg;
@@ -300,7 +313,7 @@ static void *hear_thread(void *arg)
         poll_once(l);
         show_lag(l);
     }
-    rd_kafka_consumer_close(l->rk);
+    leave(l);
     return NULL;
 }
 
@@ -377,7 +390,7 @@ static rd_kafka_t *make_consumer(struct listener *l, struct err *err)
 static void free_listener(struct listener *l)
 {
     if (l->rk)
-        rd_kafka_destroy(l->rk);
+        rd_kafka_destroy_flags(l->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     free_heard(l->heard, l->heard_count);
     free_heard(l->wanted, l->wanted_count);
     buf_free(&l->text);

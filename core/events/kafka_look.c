@@ -496,7 +496,6 @@ static void *look_thread(void *arg)
             answer_view(k, look->view);
         mem_free(look);
     }
-    rd_kafka_consumer_close(k->browser);
     return NULL;
 }
 
@@ -563,5 +562,5 @@ void kafka_look_stop(struct kafka *k)
     if (k->looking)
         pthread_join(k->looker, NULL);
     if (k->browser)
-        rd_kafka_destroy(k->browser);
+        rd_kafka_destroy_flags(k->browser, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }

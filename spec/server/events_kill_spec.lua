@@ -5,6 +5,7 @@
 --- also what takes long, because Kafka waits for the session of a dead member to end.
 local kafka = require("spec.support.kafka")
 local load = require("spec.support.event_load")
+local postgres = require("spec.support.postgres")
 local redis = require("spec.support.redis")
 local server = require("spec.support.server")
 
@@ -15,6 +16,8 @@ local CASES = {
 }
 if os.getenv("MARU_EVENT_KILLS") then
   CASES[#CASES + 1] = { name = "kafka, jobs in Redis", events = "kafka", jobs = "redis" }
+  CASES[#CASES + 1] = { name = "table, jobs in PostgreSQL", events = "table", jobs = "postgres" }
+  CASES[#CASES + 1] = { name = "kafka, jobs in PostgreSQL", events = "kafka", jobs = "postgres" }
 end
 
 for _, case in ipairs(CASES) do
@@ -30,6 +33,10 @@ for _, case in ipairs(CASES) do
       end
       if case.jobs == "redis" then
         db = redis.start()
+      elseif case.jobs == "postgres" then
+        db = postgres.start()
+      end
+      if db then
         settings[#settings + 1] = "jobs.url=" .. db.url
       end
       maru = load.start(settings)
@@ -38,7 +45,7 @@ for _, case in ipairs(CASES) do
     teardown(function()
       maru:stop()
       if cluster then cluster:stop() end
-      if db then db:stop() end
+      if db then (db.stop or db.drop)(db) end
     end)
 
     it("loses nothing that was acknowledged, and hands over once", function()
