@@ -11,10 +11,10 @@ static const char functions[] =
     " abs acos age any_value approx_count_distinct approx_quantile arg_max arg_min "
     "array_agg array_length ascii asin atan atan2 avg bit_and bit_or bool_and bool_or "
     "btrim cbrt ceil ceiling char_length character_length chr clock_timestamp coalesce "
-    "concat concat_ws contains corr cos count count_star covar_pop covar_samp cume_dist "
-    "date date_add date_bin date_diff date_part date_sub date_trunc datediff datepart "
-    "datetime datetrunc day dayname dayofmonth dayofweek dayofyear degrees dense_rank "
-    "div ends_with epoch epoch_ms epoch_us every exp extract first first_value floor "
+    "contains corr cos count count_star covar_pop covar_samp cume_dist date date_add "
+    "date_bin date_diff date_part date_sub date_trunc datediff datepart datetime "
+    "datetrunc day dayname dayofmonth dayofweek dayofyear degrees dense_rank div "
+    "ends_with epoch epoch_ms epoch_us every exp extract first first_value floor "
     "from_unixtime generate_series get_bit greatest group_concat grouping histogram hour "
     "ifnull iif initcap instr isodow isoyear json_array_length json_each json_extract "
     "json_extract_string json_type julianday justify_days justify_hours kurtosis lag "
@@ -23,14 +23,14 @@ static const char functions[] =
     "mean median microsecond millisecond min min_by minute mod mode month monthname now "
     "nth_value ntile nullif octet_length parse_ident percent_rank percentile_cont "
     "percentile_disc pi position pow power quantile quantile_cont quantile_disc quarter "
-    "radians random range rank regexp_extract regexp_matches regexp_replace regr_avgx "
-    "regr_avgy regr_count regr_intercept regr_r2 regr_slope replace reverse right round "
-    "row row_number rtrim second sign sin skewness split_part sqrt starts_with stddev "
-    "stddev_pop stddev_samp stem strftime string_agg strlen strpos strptime substr "
-    "substring sum tan time time_bucket to_char to_date to_days to_hours to_milliseconds "
-    "to_minutes to_months to_number to_seconds to_timestamp to_weeks to_years total "
-    "translate trim trunc try_strptime typeof ucase unicode unixepoch unnest upper "
-    "var_pop var_samp variance week weekday weekofyear width_bucket year yearweek ";
+    "radians random range rank regexp_extract regexp_matches regr_avgx regr_avgy "
+    "regr_count regr_intercept regr_r2 regr_slope reverse right round row row_number "
+    "rtrim second sign sin skewness split_part sqrt starts_with stddev stddev_pop "
+    "stddev_samp stem strftime string_agg strlen strpos strptime substr substring sum "
+    "tan time time_bucket to_char to_date to_days to_hours to_milliseconds to_minutes "
+    "to_months to_number to_seconds to_timestamp to_weeks to_years total translate trim "
+    "trunc try_strptime typeof ucase unicode unixepoch unnest upper var_pop var_samp "
+    "variance week weekday weekofyear width_bucket year yearweek ";
 
 /* Words that an opening bracket may follow without a call. */
 static const char words[] =
@@ -87,6 +87,9 @@ bool sql_at(struct str sql, size_t at, struct err *err)
     }
     return err_wrap(err, "line %d column %d", line, column);
 }
+
+/* Texts joined to themselves double each time, which no memory limit of a database sees. */
+enum { JOINS_MOST = 12 };
 
 struct reader {
     struct str sql;
@@ -242,7 +245,7 @@ bool sql_question(struct str *sql, struct str schemas, struct err *err)
 {
     struct reader r = {.sql = *sql, .err = err};
     struct token before = {0}, t, after;
-    int depth = 0;
+    int depth = 0, joins = 0;
     if (sql->n > SQL_QUESTION_BYTES)
         return err_set(err, ERR_LIMIT, "a question has at most %d bytes", SQL_QUESTION_BYTES);
     if (!utf8_valid(*sql))
@@ -256,6 +259,9 @@ bool sql_question(struct str *sql, struct str schemas, struct err *err)
         if (!next(&r, &after))
             return false;
         depth += is(&t, '(') - is(&t, ')');
+        joins += is(&t, '|') && is(&after, '|');
+        if (joins > JOINS_MOST)
+            return refuse(&r, t.at, ERR_LIMIT, "a question has || at most twelve times");
         if (depth < 0)
             return refuse(&r, t.at, ERR_SQL, "\")\" without \"(\"");
         if (is(&t, ';') && after.kind != END)

@@ -106,6 +106,7 @@ local REFUSED = {
   "select $x$ ' $x$ , pg_sleep(9) --'", "select /* /* */ ' */ , pg_sleep(9) --'", "select 'a", "select /* a",
   "select U&\"\\0070g_sleep\"(9)", "select `a`", "select operator(pg_catalog.+)(1, 1)",
     "select repeat('x', 1000000000)",
+  "select replace('x', 'x', 'xx')", "select concat('a', 'a')",
   "select * from dblink('host=x', 'select 1') as t(a int)", "select xmlparse(document '<x/>')",
   "select * from generate_series(1, 3) with ordinality, pg_user", "values (pg_sleep(9))",
 }
@@ -233,6 +234,10 @@ for _, driver in ipairs(DRIVERS) do
         "select string_agg(a.channel || b.channel || c.channel, '')"
           .. " from views a, views b, (select channel from views limit 20) c")
       assert.is_truthy(({ limit = true, memory = true, sql = true })[code], message)
+      _, message, code = ask(node, "series", "select 'x'" .. ("||'x'"):rep(13))
+      assert.equal("limit", code)
+      assert.matches("|| at most twelve times", message, 1, true)
+      assert.same({ { "xxx" } }, rows(node, "select 'x' || 'x' || 'x'"))
       assert.is_truthy(node:post("/query", { of = "series", sql = "select 1", options = { limit = 0 } }).json.raised)
       assert.is_truthy(node:post("/query", { of = "series", sql = "select 1", options = { limt = 1 } }).json.raised)
     end)
