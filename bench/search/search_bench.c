@@ -97,7 +97,8 @@ static struct str some_word(int least)
             word = str_split(&text, ' ');
         while (text.n > 0 && rand_unit() < 0.7);
         size_t most = 3 * (size_t)(least + (int)(rand_u64() % 2)), n = 0;
-        while (n < word.n && n < most && (unsigned char)word.p[n] >= 0xe0)
+        while (n < word.n && n < most && (unsigned char)word.p[n] >= 0xea &&
+               (unsigned char)word.p[n] <= 0xed)
             n += 3;
         if (n >= 3 * (size_t)least && n <= word.n)
             return str_n(word.p, n);

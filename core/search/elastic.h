@@ -95,6 +95,27 @@ struct write {
 void elastic_write(struct elastic *e, struct search_call *call);
 void elastic_answer(struct write *w, const struct err *err); /* NULL: it is done */
 
+/* -- elastic_outcome.c -- */
+/* What became of one document: {"index":{"status":201,…}} */
+struct outcome {
+    int status;
+    bool deleted;
+    struct str error;
+};
+struct outcome outcome_of(struct str item);
+bool outcome_is_taken(const struct outcome *o);     /* also what a newer one stands in for */
+bool outcome_is_lost(const struct outcome *o);      /* its index is not there */
+bool outcome_is_for_later(const struct outcome *o); /* another try may do */
+void outcome_describe(const struct outcome *o, struct str op, struct err *err);
+
+/* -- elastic_spool.c.  Lane. -- */
+/* Puts the documents of all these by, with one sync, and answers for them. */
+void elastic_put_by(struct elastic *e, struct list *writes);
+void elastic_pause(struct elastic *e); /* elastic_pump() after a while, each time a longer one */
+
+/* -- elastic_filter.c.  Lane. -- */
+void elastic_remove(struct elastic *e, struct write *w); /* takes it out of the list */
+
 /* -- elastic_bulk.c.  Lane. -- */
 void elastic_pump(struct elastic *e);        /* whatever can be done next */
 void elastic_close_bulks(struct elastic *e); /* what waits goes to the spool */

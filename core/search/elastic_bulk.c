@@ -5,15 +5,10 @@
  * the spool: what is not taken is sent again, only that, after a pause that
  * doubles; what is refused for good is logged and passed over, because its
  * caller is gone. */
-#include "base/clock.h"
 #include "base/json_pick.h"
 #include "base/mem.h"
-#include "base/rand.h"
 #include "observe/log.h"
 #include "search/elastic.h"
-
-static const int64_t backoff_first_ns = 200 * NS_PER_MS;
-static const int64_t backoff_most_ns = 10 * NS_PER_SECOND;
 
 struct op {
     size_t start, end;   /* in body */
@@ -51,145 +46,7 @@ static struct str op_bytes(const struct bulk *b, int i)
     return str_n(b->body.p + b->ops[i].start, b->ops[i].end - b->ops[i].start);
 }
 
-/* ---- the spool --------------------------------------------------------- */
-
-static void on_again(struct timer *timer)
-{
-    elastic_pump(list_entry(timer, struct elastic, again));
-}
-
-static void pause_for(struct elastic *e)
-{
-    e->backoff_ns = e->backoff_ns ? e->backoff_ns * 2 : backoff_first_ns;
-    if (e->backoff_ns > backoff_most_ns)
-        e->backoff_ns = backoff_most_ns;
-    e->again.fire = on_again;
-    timer_start(e->lane, &e->again, (int64_t)((double)e->backoff_ns * (0.5 + rand_unit())));
-}
-
-/* The log takes at most half of it, so that it leaves room for what was answered for. */
-static bool may_spool(const struct elastic *e, const struct write *w, struct err *err)
-{
-    if (!elastic_is_log(w->call->parsed->index) ||
-        spool_bytes(e->spool) < e->search.options.spool_bytes / 2)
-        return true;
-    return err_set(err, ERR_FULL, "the log has its half of the spool");
-}
-
-/* Whether the write's documents go by the spool; else it is answered. */
-static bool goes_by(struct elastic *e, struct write *w)
-{
-    struct err err;
-    err_clear(&err);
-    if (w->kind == WRITE_FILTER)
-        err_set(&err, ERR_IO,
-                "elasticsearch is away: documents can be removed by a filter once it is back and "
-                "has what waits on disk");
-    else if (w->count > 0 && may_spool(e, w, &err))
-        return true;
-    list_remove(&w->link);
-    elastic_answer(w, &err);
-    return false;
-}
-
-static int add_records(const struct write *w, struct str *records)
-{
-    for (int i = 0; i < w->count; i++) {
-        size_t start = i ? w->ends[i - 1] : 0;
-        records[i] = str_n(w->ops.p + start, w->ends[i] - start);
-    }
-    return w->count;
-}
-
-/* Puts the documents of all these by, with one sync, and answers for them. */
-static void put_by(struct elastic *e, struct list *writes)
-{
-    struct err err;
-    int most = 0, count = 0;
-    list_each_safe (node, writes) {
-        struct write *w = list_entry(node, struct write, link);
-        if (goes_by(e, w))
-            most += w->count;
-    }
-    struct str *records = mem_zero((size_t)most + 1, sizeof *records);
-    list_each (node, writes)
-        count += add_records(list_entry(node, struct write, link), records + count);
-    bool ok = count == 0 || spool_append(e->spool, records, count, &err);
-    mem_free(records);
-    metric_set(e->spooled, (double)spool_records(e->spool));
-    while (!list_empty(writes)) {
-        struct write *w = list_entry(writes->next, struct write, link);
-        list_remove(&w->link);
-        w->changed += w->count;
-        elastic_answer(w, ok ? NULL : &err);
-    }
-}
-
 /* ---- answers to _bulk -------------------------------------------------- */
-
-/* What became of one document: {"index":{"status":201,…}} */
-struct outcome {
-    int status;
-    bool deleted;
-    struct str error;
-};
-
-static struct outcome outcome_of(struct str item)
-{
-    struct json_pick p;
-    struct str key, value;
-    struct outcome o = {0};
-    double status = 0;
-    if (!json_pick_open(&p, item, '{') || !json_pick_pair(&p, &key, &value))
-        return o;
-    json_pick_number(json_pick_get(value, "status"), &status);
-    o.status = (int)status;
-    o.deleted = str_eq_c(key, "delete");
-    o.error = json_pick_get(value, "error");
-    return o;
-}
-
-static bool is_type(const struct outcome *o, const char *type)
-{
-    struct buf text = {0};
-    bool is =
-        json_pick_text(json_pick_get(o->error, "type"), &text) && str_eq_c(buf_str(&text), type);
-    buf_free(&text);
-    return is;
-}
-
-/* 409: a newer one is there, or it is a line of the log that came before. */
-static bool is_taken(const struct outcome *o)
-{
-    return (o->status >= 200 && o->status < 300) || o->status == 409 ||
-           (o->deleted && o->status == 404 && !is_type(o, "index_not_found_exception"));
-}
-
-static bool is_lost_index(const struct outcome *o)
-{
-    return o->status == 404 && is_type(o, "index_not_found_exception");
-}
-
-static bool is_for_later(const struct outcome *o)
-{
-    return o->status == 429 || o->status >= 500 || o->status == 0;
-}
-
-static void describe(struct err *err, const struct outcome *o, struct str op)
-{
-    struct buf type = {0}, reason = {0}, id = {0};
-    struct str line = str_n(op.p, str_find(op, '\n'));
-    static const char *const actions[] = {"index", "create", "delete"};
-    for (int i = 0; i < 3 && id.n == 0; i++)
-        json_pick_text(json_pick_get(json_pick_get(line, actions[i]), "_id"), &id);
-    json_pick_text(json_pick_get(o->error, "type"), &type);
-    json_pick_text(json_pick_get(o->error, "reason"), &reason);
-    err_set(err, ERR_INVALID, "document \"%.80s\": %s: %s", id.n ? id.p : "",
-            type.n ? type.p : "refused", reason.n ? reason.p : "");
-    buf_free(&type);
-    buf_free(&reason);
-    buf_free(&id);
-}
 
 /* The alias is gone: it is made anew before the next bulk.  False when nobody declares it. */
 static bool forget_index(struct elastic *e, struct str op)
@@ -222,7 +79,7 @@ static void refuse(struct bulk *b, int i, const struct outcome *o)
 {
     struct write *w = b->ops[i].write;
     struct err err;
-    describe(&err, o, op_bytes(b, i));
+    outcome_describe(o, op_bytes(b, i), &err);
     metric_add(b->e->refused, 1);
     if (!w)
         log_error("search", "%s -- it is given up", err.message);
@@ -239,12 +96,12 @@ static void keep_op(struct bulk *b, int i)
 static void settle_op(struct bulk *b, int i, const struct outcome *o)
 {
     struct write *w = b->ops[i].write;
-    if (is_taken(o)) {
+    if (outcome_is_taken(o)) {
         if (w)
             w->changed += !(o->deleted && o->status == 404);
         return;
     }
-    if (is_for_later(o) || (is_lost_index(o) && forget_index(b->e, op_bytes(b, i))))
+    if (outcome_is_for_later(o) || (outcome_is_lost(o) && forget_index(b->e, op_bytes(b, i))))
         keep_op(b, i);
     else
         refuse(b, i, o);
@@ -297,7 +154,7 @@ static void end_writes(struct bulk *b, const struct err *err)
         list_remove(&w->link);
         elastic_answer(w, err);
     }
-    put_by(b->e, &b->writes);
+    elastic_put_by(b->e, &b->writes);
     bulk_free(b);
 }
 
@@ -313,7 +170,7 @@ static void end_replay(struct bulk *b)
         }
         buf_free(&b->body);
         b->body = rest;
-        pause_for(e);
+        elastic_pause(e);
         return;
     }
     e->replay = NULL;
@@ -418,60 +275,12 @@ static void send_writes(struct elastic *e)
     send_bulk(b);
 }
 
-static void on_filtered(void *arg, const struct elastic_reply *reply)
-{
-    struct write *w = arg;
-    struct elastic *e = w->e;
-    double deleted = 0;
-    if (reply->err.code == ERR_NONE)
-        json_pick_number(json_pick_get(reply->body, "deleted"), &deleted);
-    e->flying--;
-    w->changed = (int64_t)deleted;
-    elastic_answer(w, &reply->err);
-    elastic_pump(e);
-}
-
-static void on_refreshed(void *arg, const struct elastic_reply *reply)
-{
-    struct write *w = arg;
-    struct elastic *e = w->e;
-    struct buf body = {0}, name = {0};
-    struct json json = json_to(&body);
-    if (reply->err.code != ERR_NONE) {
-        on_filtered(w, reply);
-        return;
-    }
-    elastic_name(e, w->call->parsed->index, &name);
-    char *path = mem_printf("/%s/_delete_by_query?conflicts=proceed&refresh=true", name.p);
-    json_open(&json, '{');
-    json_key(&json, "query");
-    elastic_query(&json, w->call->parsed);
-    json_close(&json, '}');
-    elastic_ask(e, "POST", path, buf_str(&body), on_filtered, w);
-    mem_free(path);
-    buf_free(&body);
-    buf_free(&name);
-}
-
-/* What was put in before is to be found by the filter. */
-static void remove_by_filter(struct elastic *e, struct write *w)
-{
-    struct buf name = {0};
-    list_remove(&w->link);
-    elastic_name(e, w->call->parsed->index, &name);
-    char *path = mem_printf("/%s/_refresh", name.p);
-    e->flying++;
-    elastic_ask(e, "POST", path, STR(""), on_refreshed, w);
-    mem_free(path);
-    buf_free(&name);
-}
-
 static void on_ensured(void *arg, const struct elastic_reply *reply)
 {
     struct elastic *e = arg;
     e->busy = false;
     if (elastic_is_away(reply)) {
-        put_by(e, &e->writes);
+        elastic_put_by(e, &e->writes);
     } else if (reply->err.code != ERR_NONE && !list_empty(&e->writes)) {
         struct write *w = list_entry(e->writes.next, struct write, link);
         list_remove(&w->link);
@@ -488,7 +297,7 @@ static void pump_writes(struct elastic *e)
             e->busy = true;
             elastic_ensure(e, first->call->parsed->index, on_ensured, e);
         } else if (first->kind == WRITE_FILTER) {
-            remove_by_filter(e, first);
+            elastic_remove(e, first);
         } else {
             send_writes(e);
         }
@@ -525,7 +334,7 @@ static void on_seen(void *arg, const struct elastic_reply *reply)
     struct elastic *e = seeing->e;
     e->busy = false;
     if (elastic_is_away(reply)) {
-        pause_for(e);
+        elastic_pause(e);
     } else if (reply->err.code != ERR_NONE) {
         log_error("search", "%s", reply->err.message);
         __atomic_store_n(&seeing->index->state, INDEX_REFUSED, __ATOMIC_RELEASE);
@@ -537,7 +346,7 @@ static void on_seen(void *arg, const struct elastic_reply *reply)
 
 static void pump_spool(struct elastic *e)
 {
-    put_by(e, &e->writes);
+    elastic_put_by(e, &e->writes);
     if (!e->begun || e->busy || e->replaying || e->again.node.slot)
         return;
     struct search_index *unseen = find_unseen(e);
@@ -563,7 +372,7 @@ void elastic_pump(struct elastic *e)
 
 void elastic_close_bulks(struct elastic *e)
 {
-    put_by(e, &e->writes);
+    elastic_put_by(e, &e->writes);
     timer_stop(e->lane, &e->again);
     if (e->replay)
         bulk_free(e->replay);
