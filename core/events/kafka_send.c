@@ -10,7 +10,7 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 
-enum { FLUSH_MS = 1000 };
+enum { FLUSH_MS = 300 };
 
 /* librdkafka looks for messages over their time once a second, and reports within another. */
 static int64_t message_timeout_ms(const struct kafka *k)
