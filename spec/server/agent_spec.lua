@@ -62,8 +62,8 @@ for _, row in ipairs({ { "embedded", embedded }, { "on PostgreSQL and Redis", on
         set[#set + 1] = text
       end
       maru = server.start({ plugins_path = "plugins", plugins = { replay = { ["plugin.lua"] = REPLAY } }, set = set })
-      watcher = server.shell(("curl -sN %s/api/live/stream >%s/stream 2>/dev/null & echo $!"):format(maru.url, peer.dir))
-        :match("%d+")
+      local watch = "curl -sN %s/api/live/stream >%s/stream 2>/dev/null & echo $!"
+      watcher = server.shell(watch:format(maru.url, peer.dir)):match("%d+")
     end)
 
     teardown(function()
