@@ -359,6 +359,11 @@ static void write_driver(const struct driver_state *d, void *arg)
     json_time(w, "since", d->since_wall);
     json_key(w, "error");
     json_cstr(w, d->err.code ? d->err.message : NULL);
+    json_key(w, "latency_ms");
+    if (d->took_ns)
+        json_num(w, (double)(d->took_ns / 1000) / 1000);
+    else
+        json_null(w);
     json_close(w, '}');
 }
 

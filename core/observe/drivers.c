@@ -127,6 +127,17 @@ static bool set_level(struct driver_health *h, enum driver_level level, const st
     return changed;
 }
 
+/* Each answer counts for an eighth. */
+void driver_health_took(struct driver_health *h, int64_t ns)
+{
+    if (!h || ns <= 0)
+        return;
+    pthread_mutex_lock(&lock);
+    int64_t before = h->state.took_ns;
+    h->state.took_ns = before ? before + (ns - before) / 8 : ns;
+    pthread_mutex_unlock(&lock);
+}
+
 bool driver_health_up(struct driver_health *h)
 {
     return set_level(h, DRIVER_UP, NULL);

@@ -30,6 +30,7 @@ struct driver_state {
     enum driver_level level;
     int64_t since_wall; /* of the level; ns since 1970 */
     struct err err;     /* code ERR_NONE when it is up */
+    int64_t took_ns;    /* a question and its answer, smoothed; 0 = nobody says */
 };
 
 /* kind and driver are copied.  It counts as up until it says otherwise. */
@@ -42,6 +43,9 @@ void driver_health_address(struct driver_health *health, const char *url);
 bool driver_health_up(struct driver_health *health);
 bool driver_health_degraded(struct driver_health *health, const struct err *err);
 bool driver_health_down(struct driver_health *health, const struct err *err);
+
+/* How long a small question took that was answered: a probe, a heartbeat.  NULL is fine. */
+void driver_health_took(struct driver_health *health, int64_t ns);
 
 /* Calls back for each in the order of registration, under a lock: nothing of this header may be
  * called in there. */

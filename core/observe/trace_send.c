@@ -96,7 +96,10 @@ static enum verdict send_body(struct err *err)
     sender.retry_after = 0;
     curl_easy_setopt(sender.curl, CURLOPT_POSTFIELDS, sender.body.p);
     curl_easy_setopt(sender.curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)sender.body.n);
+    int64_t began = clock_steady_ns();
     CURLcode code = curl_easy_perform(sender.curl);
+    if (code == CURLE_OK)
+        driver_health_took(sender.health, clock_steady_ns() - began);
     if (code != CURLE_OK) {
         err_set(err, ERR_IO, "%s", *sender.why ? sender.why : curl_easy_strerror(code));
         return LATER;

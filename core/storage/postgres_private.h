@@ -27,6 +27,7 @@ struct postgres_probe {
     struct postgres *store;
     struct pgsql *db;
     bool asked, up;
+    int64_t asked_ns; /* steady clock */
     struct err err;
 };
 

@@ -33,6 +33,8 @@ static void on_probed(struct store_call *call)
     struct postgres_probe *probe = (struct postgres_probe *)call;
     struct postgres *pg = probe->store;
     probe->asked = false;
+    if (probe == &pg->probes[0] && call->err.code == ERR_NONE)
+        driver_health_took(pg->health, clock_steady_ns() - probe->asked_ns);
     if (call->err.code == ERR_CLOSED)
         return;
     probe->up = call->err.code == ERR_NONE || call->err.code == ERR_BUSY;
@@ -47,6 +49,7 @@ void postgres_probe_now(struct postgres *pg)
         if (!probe->db || probe->asked)
             continue;
         probe->asked = true;
+        probe->asked_ns = clock_steady_ns();
         probe->call = (struct store_call){.sql = STR("select 1"),
                                           .mode = STORE_EXEC,
                                           .timeout_ns = TIMEOUT_MS * NS_PER_MS,

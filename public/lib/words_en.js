@@ -196,6 +196,7 @@ export const en = {
   "drivers.degraded": "degraded",
   "drivers.down": "down",
   "drivers.all_up": "{n} up",
+  "drivers.latency": "A small question and its answer",
   "drivers.optional": "Requests go on without it.",
   "nodes.title": "Servers",
   "nodes.count": "{n} in all",

@@ -201,6 +201,7 @@ export const ko = {
   "drivers.degraded": "일부만 동작",
   "drivers.down": "응답 없음",
   "drivers.all_up": "{n}개 정상",
+  "drivers.latency": "짧은 질문과 그 답까지",
   "drivers.optional": "요청은 이것 없이 계속 처리됩니다.",
   "nodes.title": "서버",
   "nodes.count": "모두 {n}대",

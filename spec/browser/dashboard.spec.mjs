@@ -273,6 +273,7 @@ describe("dashboard", { timeout: 600000 }, () => {
     }
     if (stage.fake) {
       assert.match(await admin.locator("[data-driver=events]").innerText(), /kafka[\s\S]*down[\s\S]*Connection refused[\s\S]*go on without it/);
+      assert.match(await admin.locator("[data-driver=cache]").innerText(), /0\.4 ms/);
       assert.match(await admin.locator("[data-driver=store]").innerText(), /degraded[\s\S]*read-only/);
       assert.match(await admin.locator("[data-node=cron-1]").innerText(), /leads cron/);
       assert.match(await admin.locator("[data-node=jobs-2]").innerText(), /missing/);

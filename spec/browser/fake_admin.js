@@ -63,7 +63,7 @@ export function createAdmin() {
   const drivers = [
     { kind: "store", driver: "postgres", address: "postgresql://maru@db.internal:5432/maru", required: true, up: false, state: "degraded", since: later(-95),
       error: "read-only: the primary does not answer, reads come from db-replica.internal:5432" },
-    { kind: "cache", driver: "redis", address: "redis://cache.internal:6379", required: false, up: true, state: "up", since: later(-5400), error: null },
+    { kind: "cache", driver: "redis", address: "redis://cache.internal:6379", required: false, up: true, state: "up", since: later(-5400), error: null, latency_ms: 0.412 },
     { kind: "events", driver: "kafka", address: "kafka.internal:9092", required: false, up: false, state: "down", since: later(-20), error: "kafka.internal:9092: Connection refused" },
     { kind: "queue", driver: "postgres", address: "postgresql://maru@db.internal:5432/maru", required: true, up: true, state: "up", since: later(-5400), error: null },
   ];

@@ -232,6 +232,9 @@ for driver, support in pairs({ postgres = postgres, redis = redis }) do
       assert.equal("queue", other.drivers[1].kind)
       assert.equal("up", other.drivers[1].state)
       assert.is_nil(other.self)
+      local queue = nodes.front:admin("/drivers")[1]
+      assert.equal("queue", queue.kind)
+      assert.truthy(queue.latency_ms > 0)
       local own = named(nodes.front:admin("/nodes"), "front")
       assert.same({ true, false, "web" }, { own.self, own.leads, own.roles[1] })
       nodes.back:kill()

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "observe/drivers.h"
 #include "observe/log.h"
 
 enum { BEATS = 4, LISTEN_MS = 250, SCHEMA_LOCK = 7000 };
@@ -296,7 +297,10 @@ void *pg_beat_main(void *arg)
         struct err err = {0};
         bool ok = connected(pg, &err);
         if (ok && clock_ns() >= next) {
+            int64_t began = clock_steady_ns();
             ok = beat(pg, &err);
+            if (ok)
+                driver_health_took(pg->health, clock_steady_ns() - began);
             next = clock_ns() + pg->lease_ns / BEATS;
         }
         steady(pg, ok);

@@ -2,7 +2,9 @@
 #include "jobs/driver.h"
 #include "jobs/redis/record.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "observe/drivers.h"
 
 static redisReply *say(struct redis_record *rec, struct str card, struct err *err)
 {
@@ -21,7 +23,10 @@ bool redis_tell_cards(struct redis_record *rec, struct err *err)
     struct buf card = {0};
     struct shared_cards all = {0};
     shared_card(rec->jobs, &card);
+    int64_t began = clock_steady_ns();
     redisReply *reply = say(rec, card.n ? buf_str(&card) : STR("{}"), err);
+    if (reply)
+        driver_health_took(rec->health, clock_steady_ns() - began);
     buf_free(&card);
     for (size_t i = 0; reply && i < reply->elements; i++) {
         const redisReply *row = reply->element[i];

@@ -1,7 +1,7 @@
 /** The servers that share a queue, and the other servers this one uses. */
 import { html } from "../../lib/html.js";
 import { useNow, useResource } from "../../lib/hooks.js";
-import { ago, moment } from "../../lib/format.js";
+import { ago, decimal, moment } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 import { lang } from "../../lib/settings.js";
 import { Failure, Pill } from "../bits.js";
@@ -71,7 +71,7 @@ function Driver({ driver }) {
     <li class=${`driver driver-${driver.state}`} data-driver=${driver.kind}>
       <p class="driver-head"><b>${driver.kind}</b> <span class="muted">${driver.driver}</span>
         <${Pill} kind=${KINDS[driver.state]} title=${moment(driver.since, language)}>${t(`drivers.${driver.state}`)} · ${ago(driver.since, now, language)}</${Pill}></p>
-      ${driver.address && html`<p class="mono muted driver-address">${driver.address}</p>`}
+      ${(driver.address || driver.latency_ms) && html`<p class="mono muted driver-address">${driver.address}${driver.latency_ms ? html` <span title=${t("drivers.latency")}>${decimal(driver.latency_ms, language)} ms</span>` : ""}</p>`}
       ${driver.error && html`<p class=${driver.state === "down" ? "bad-text" : ""}>${driver.error}${driver.required ? "" : html` <span class="muted">${t("drivers.optional")}</span>`}</p>`}
     </li>`;
 }

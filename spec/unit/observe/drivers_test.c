@@ -33,6 +33,20 @@ static bool printed(const char *line)
     return found;
 }
 
+TEST(how_long_an_answer_takes_is_smoothed)
+{
+    struct driver_health *h = driver_health_register("latency", "x", false);
+    look("latency");
+    CHECK_EQ(seen.took_ns, 0);
+    driver_health_took(h, 800);
+    driver_health_took(h, 1600);
+    driver_health_took(h, 0);
+    look("latency");
+    CHECK_EQ(seen.took_ns, 900);
+    driver_health_unregister(h);
+    driver_health_took(NULL, 1);
+}
+
 TEST(a_driver_is_up_until_it_says_otherwise)
 {
     struct driver_health *h = driver_health_register("store", "postgres", true);
