@@ -124,12 +124,12 @@ function Swift:again()
     assert(server.wait_for(function()
       local client = socket.connect("127.0.0.1", port)
       return client and client:close()
-    end, 30), "Swift did not start: " .. (server.read_file(self.dir .. "/out") or ""))
+    end, 90), "Swift did not start: " .. (server.read_file(self.dir .. "/out") or ""))
   end
   assert(server.wait_for(function()
     return select(2, server.shell("curl -sf -o /dev/null -X OPTIONS " .. self.url)) == 0
       or server.shell("curl -s -o /dev/null -w '%{http_code}' " .. self.url):match("^[1-5]%d%d")
-  end, 30), "Swift did not start: " .. (server.read_file(self.dir .. "/out") or ""))
+  end, 90), "Swift did not start: " .. (server.read_file(self.dir .. "/out") or ""))
 end
 
 function Swift:kill()

@@ -1,0 +1,178 @@
+--- What happens to objects when their server fails, or maru does: nothing that was answered for is lost, what was there
+--- stays whole, nothing is left behind, and it heals by itself.
+local fault = require("spec.support.fault")
+local server = require("spec.support.server")
+local socket = require("socket")
+local swift = require("spec.support.swift")
+
+local PLUGIN = { ["plugin.lua"] = [==[
+local M = { name = "o", version = "1.0.0", limits = { task = "120s" } }
+local function reply(value, message, code)
+  if not value then return 200, { message = message, code = code } end
+  return 200, { value = value }
+end
+M.routes = {
+  ["POST /put"] = function(app, req)
+    local b = req:json()
+    return reply(app.objects:put(b.key, b.bytes))
+  end,
+  ["POST /get"] = function(app, req) return reply(app.objects:get(req:json().key)) end,
+  ["POST /stat"] = function(app, req) return reply(app.objects:stat(req:json().key)) end,
+  -- Pieces of a mebibyte; "writing" tells when so many are on their way.
+  ["POST /write"] = function(app, req)
+    local b = req:json()
+    local writer, message, code = app.objects:writer(b.key)
+    if not writer then return reply(nil, message, code) end
+    for i = 1, b.pieces do
+      local ok, why, what = writer:write(string.rep("x", 1048576))
+      if not ok then return reply(nil, why, what) end
+      if i == b.tell then app.log:info("so far") app.sleep(b.pause) end
+    end
+    return reply(writer:close())
+  end,
+}
+return M
+]==] }
+
+local function post(node, path, body)
+  local answer = node:post(path, body)
+  assert.equal(200, answer.status, answer.error or answer.body)
+  return answer.json
+end
+
+--- A request whose answer goes to a file, meanwhile.
+local function begin(node, path, json)
+  local out = node.dir .. "/answer"
+  server.shell(("rm -f %s; (curl -s -m 100 -o %s.new -H 'content-type: application/json' -d '%s' %s%s; mv %s.new %s)"
+    .. " >/dev/null 2>&1 &"):format(out, out, json, node.url, path, out, out))
+  return function()
+    return server.wait_for(function()
+      return server.read_file(out)
+    end, 60)
+  end
+end
+
+local function told(node)
+  assert.truthy(server.wait_for(function()
+    return node:logs():find('"so far"', 1, true)
+  end, 40), node:logs())
+end
+
+local function restarted(node, pid)
+  assert.truthy(server.wait_for(function()
+    return node:server_pid() ~= pid and node:get("/readyz").status == 200
+  end, 40))
+end
+
+describe("objects in S3", function()
+  local s3, proxy, node, set
+
+  setup(function()
+    s3 = swift.start()
+    proxy = fault.proxy(s3.ports[4])
+    set = { "objects.driver=s3", "objects.url=http://127.0.0.1:" .. proxy.port, "objects.bucket=" .. s3.bucket,
+      "objects.key=" .. s3.id, "objects.timeout=4s", "objects.upload_ttl=1s" }
+    node = server.start({ plugins = { o = PLUGIN }, set = set, env = { MARU_OBJECTS_SECRET = s3.secret } })
+    assert(post(node, "/put", { key = "kept", bytes = "old" }).value)
+  end)
+  teardown(function()
+    if node then node:stop() end
+    if proxy then proxy:stop() end
+    if s3 then s3:stop() end
+  end)
+
+  local function heals(began)
+    assert.truthy(server.wait_for(function()
+      return post(node, "/put", { key = "healed", bytes = "x" }).value
+    end, 40))
+    print(("# healed after %.1f s"):format(socket.gettime() - began))
+    assert.falsy(node:get("/readyz").body:find('"kind":"objects"', 1, true))
+    assert.equal("old", post(node, "/get", { key = "kept" }).value)
+  end
+
+  it("say so when it refuses or hangs, and heal", function()
+    for _, how in ipairs({ "refuse", "freeze" }) do
+      proxy[how](proxy)
+      local answer = post(node, "/put", { key = "unsure", bytes = "new" }) -- it may arrive after all
+      assert.truthy(answer.code == "io" or answer.code == "timeout", answer.message)
+      local ready = node:get("/readyz")
+      assert.equal(200, ready.status)
+      assert.truthy(ready.body:find('"kind":"objects"', 1, true), ready.body)
+      local began = socket.gettime()
+      proxy:heal()
+      heals(began)
+    end
+    proxy:slow(20)
+    assert.truthy(post(node, "/put", { key = "slow", bytes = "x" }).value)
+    proxy:heal()
+  end)
+
+  it("leave what was there when it is killed in the middle of an upload", function()
+    local answer = begin(node, "/write", '{"key":"kept","pieces":20,"tell":12,"pause":1}')
+    told(node)
+    s3:kill()
+    local text = answer()
+    assert.truthy(text and text:find('"code":"', 1, true), text)
+    local began = socket.gettime()
+    s3:again()
+    heals(began)
+  end)
+
+  it("leave no parts behind when maru is killed in the middle of an upload", function()
+    local before = #node:logs()
+    begin(node, "/write", '{"key":"kept","pieces":20,"tell":12,"pause":60}')
+    assert.truthy(server.wait_for(function()
+      return node:logs():find('"so far"', before, true)
+    end, 40))
+    local pid = node:server_pid()
+    node:signal("KILL", pid)
+    socket.sleep(1.5) -- older than objects.upload_ttl
+    restarted(node, pid)
+    assert.equal("old", post(node, "/get", { key = "kept" }).value)
+    assert.truthy(server.wait_for(function()
+      return node:logs():find("%d unfinished uploads of o were aborted")
+    end, 20), node:logs())
+  end)
+end)
+
+describe("moods of S3", function()
+  it("are waited out, or explained", function()
+    local dir = server.make_dir()
+    local pid = server.shell(("node spec/support/s3_moody.mjs >%s/port 2>&1 & echo $!"):format(dir)):match("%d+")
+    finally(function() server.shell(("kill -9 %s; rm -rf %s"):format(pid, dir)) end)
+    local port = server.wait_for(function() return (server.read_file(dir .. "/port") or ""):match("^(%d+)\n") end, 20)
+    local node = server.start({ plugins = { o = PLUGIN }, set = { "objects.driver=s3", "objects.bucket=b",
+      "objects.key=k", "objects.secret=s", "objects.url=http://127.0.0.1:" .. port } })
+    finally(function()
+      node:stop()
+      server.shell(("kill -9 %s; rm -rf %s"):format(pid, dir))
+    end)
+    for _, key in ipairs({ "busy", "broken" }) do
+      local answer = post(node, "/put", { key = key, bytes = "x" })
+      assert.truthy(answer.value, answer.message)
+      assert.equal("3", answer.value.etag)
+    end
+    local answer = post(node, "/put", { key = "skew", bytes = "x" })
+    assert.equal("forbidden", answer.code)
+    assert.truthy(answer.message:find("clock is off by %d+ s ahead"), answer.message)
+  end)
+end)
+
+describe("objects in a folder", function()
+  it("are whole, and nothing else is there, after maru was killed in the middle of an upload", function()
+    local node = server.start({ plugins = { o = PLUGIN } })
+    finally(function() node:stop() end)
+    assert(post(node, "/put", { key = "kept", bytes = "old" }).value)
+    begin(node, "/write", '{"key":"kept","pieces":4,"tell":2,"pause":60}')
+    told(node)
+    local function files()
+      return tonumber(server.shell(("find %s/state/objects -type f | wc -l"):format(node.dir)):match("%d+"))
+    end
+    assert.equal(2, files())
+    local pid = node:server_pid()
+    node:signal("KILL", pid)
+    restarted(node, pid)
+    assert.equal("old", post(node, "/get", { key = "kept" }).value)
+    assert.equal(1, files())
+  end)
+end)
