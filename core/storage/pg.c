@@ -105,15 +105,29 @@ void pgsql_close_lane(struct lane *lane)
 {
     pthread_mutex_lock(&all_lock);
     list_each (link, &all) {
-        struct pgsql_lane *pool = list_entry(link, struct pgsql, link)->lanes[lane->index];
+        struct pgsql *db = list_entry(link, struct pgsql, link);
+        struct pgsql_lane *pool = db->lanes[lane->index];
+        db->ended[lane->index] = true;
         if (pool)
             end_pool(pool);
     }
     pthread_mutex_unlock(&all_lock);
 }
 
+static void on_refused(struct lane_message *message)
+{
+    struct store_call *call = (struct store_call *)message;
+    call->done(call);
+}
+
 void pgsql_run(struct pgsql *db, struct store_call *call)
 {
+    if (db->ended[call->lane->index]) {
+        err_set(&call->err, ERR_CLOSED, "%s: the server is stopping", db->what);
+        call->message.fn = on_refused;
+        lane_post(call->lane, &call->message);
+        return;
+    }
     struct pgsql_lane *pool = pgpool_of(db, call->lane);
     struct pgsql_work *work = pgwork_new(pool, call);
     call->rows = NULL;

@@ -128,6 +128,10 @@ static void on_ready(struct pgsql_session *s)
 
 void pgsql_copy(struct pgsql *db, struct store_call *call, struct str data)
 {
+    if (db->ended[call->lane->index]) {
+        pgsql_run(db, call); /* which refuses it */
+        return;
+    }
     struct pgsql_copying *c = mem_zero(1, sizeof *c);
     c->call = call;
     c->data = data;

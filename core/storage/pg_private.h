@@ -129,6 +129,7 @@ struct pgsql {
     pthread_cond_t quiet;
     int running;                           /* under lock: threads that connect */
     struct pgsql_lane *lanes[PGSQL_LANES]; /* each its lane's own */
+    bool ended[PGSQL_LANES];               /* … as well: pgsql_close_lane() was there */
 };
 
 /* pg_connect.c: connects on a thread.  arrived runs on the lane, with c NULL and err when it

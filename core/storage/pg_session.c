@@ -2,8 +2,21 @@
 #include "base/clock.h"
 #include "storage/pg_private.h"
 
+static void on_refused(void *arg)
+{
+    struct pgsql_session *s = arg;
+    s->ready(s);
+}
+
 void pgsql_take(struct pgsql *db, struct pgsql_session *s, struct lane *lane)
 {
+    if (db->ended[lane->index]) {
+        list_init(&s->link);
+        s->conn = NULL;
+        err_set(&s->err, ERR_CLOSED, "%s: the server is stopping", db->what);
+        lane_call(lane, on_refused, s);
+        return;
+    }
     struct pgsql_lane *pool = pgpool_of(db, lane);
     s->pool = pool;
     s->conn = NULL;

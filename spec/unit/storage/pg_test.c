@@ -476,6 +476,18 @@ TEST(a_server_that_stands_still_is_given_up)
     bench_end(&b);
 }
 
+TEST(a_lane_that_was_closed_is_refused)
+{
+    struct bench b = bench_of((struct pgsql_options){0});
+    lane_call_wait(b.lane, close_lane, b.lane);
+    CHECK_EQ(ask(&b, STORE_EXEC, "select 1", NULL, 0).err.code, ERR_CLOSED);
+    struct asked a = {.call = {.sql = STR("copy x from stdin")}, .copy = STR("1")};
+    start(&b, &a);
+    await(&b);
+    CHECK_EQ(a.call.err.code, ERR_CLOSED);
+    bench_end(&b);
+}
+
 /* -- sessions -- */
 
 struct story {                    /* of a transaction, on the lane */
