@@ -321,10 +321,12 @@ TEST(more_than_the_limit_is_refused)
 
 TEST(what_is_tried_again_or_leads_elsewhere_is_not_seen)
 {
-    struct peer peer = {
-        .pieces = {"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nContent-Length: 4\r\n\r\nbusy", "",
-                   "HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 4\r\n\r\ngone", "",
-                   HEAD "here"}};
+    struct peer peer = {.pieces = {"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\nConnection: "
+                                   "close\r\nContent-Length: 4\r\n\r\nbusy",
+                                   "",
+                                   "HTTP/1.1 302 Found\r\nLocation: /there\r\nConnection: "
+                                   "close\r\nContent-Length: 4\r\n\r\ngone",
+                                   "", HEAD "here"}};
     struct run run = {.options = {.retries = 1, .redirects = 1, .backoff_ns = NS_PER_MS}};
     stream(&run, &peer);
     CHECK_EQ(run.code, FETCH_OK);
