@@ -48,6 +48,7 @@ struct redis_client {
     enum redis_state state;
     bool fresh; /* no attempt has failed yet */
     bool in_callback;
+    bool spared;    /* the first call had more time, see redis_client.c */
     struct err why; /* it is down */
     SSL_CTX *tls;   /* or NULL */
     struct redis_socket *socket;
@@ -72,6 +73,7 @@ bool redis_tls_open(struct redis_client *c, struct err *err); /* reads certifica
 void redis_connect(struct redis_client *c);                   /* from the name on */
 void redis_disconnect(struct redis_client *c);                /* no-op when there is none */
 void redis_flush(struct redis_client *c);
+void redis_catch_up(struct redis_client *c); /* sends and reads what there is; may break */
 /* redis_send.c */
 struct redis_call *redis_call_new(struct redis_client *c, redis_answer_fn *fn, void *arg);
 struct redis_call *redis_call_take(struct redis_client *c); /* the first */

@@ -186,6 +186,13 @@ static void read_all(struct redis_client *c)
     }
 }
 
+void redis_catch_up(struct redis_client *c)
+{
+    redis_flush(c);
+    if (c->socket)
+        read_all(c);
+}
+
 /* -- the beginning -- */
 
 static void shake(struct redis_socket *s)

@@ -261,6 +261,27 @@ TEST(a_frozen_server_is_given_up_and_found_again)
     leave(g);
 }
 
+/* A handler that holds its lane for longer than the patience with an answer. */
+static void send_and_hold(void *arg)
+{
+    struct sent *s = arg;
+    send_on_lane(s);
+    usleep(ANSWER_MS * 1200);
+}
+
+TEST(a_lane_that_was_busy_does_not_blame_the_server)
+{
+    struct guest *g = enter_server();
+    for (int i = 0; i < 2; i++) {
+        struct sent s = {.g = g, .words = {W("GET"), W("a")}, .count = 2};
+        lane_call_wait(g->lane, send_and_hold, &s);
+        await(&g->answers, i + 1);
+    }
+    CHECK_EQ(atomic_load(&g->errors), 0);
+    CHECK_EQ(atomic_load(&g->downs), 0);
+    leave(g);
+}
+
 TEST(a_silent_server_is_noticed_by_an_idle_connection)
 {
     struct guest *g = enter_server();
