@@ -119,12 +119,13 @@ static int l_send(lua_State *L)
     return task_wait(task, cancel_call, call);
 }
 
-/*** @return string from, as configured, or "" */
+/*** @return string from, as configured, or ""; boolean whether a server is */
 static int l_sender(lua_State *L)
 {
     const struct mail_server *server = vm_host(vm_of(L))->mail;
     lua_pushstring(L, server ? server->from : "");
-    return 1;
+    lua_pushboolean(L, server && *server->url);
+    return 2;
 }
 
 int bind_mail(lua_State *L)

@@ -25,15 +25,17 @@ export function maru(...words) {
 /**
  * @param {Record<string, string>} settings       configuration keys and values
  * @param {(plugins: string) => void} prepare     fills the folder of plugins before the start
+ * @param {string} [config]                      text of maru.lua
  */
-export async function serve(settings, prepare) {
+export async function serve(settings, prepare, config) {
   assert.ok(existsSync(BINARY), `${BINARY} is built`);
   const dir = mkdtempSync(path.join(tmpdir(), "maru-browser-"));
   mkdirSync(`${dir}/plugins`);
   prepare(`${dir}/plugins`);
   const set = { "state.dir": `${dir}/state`, "http.listen": "127.0.0.1:0", "https.listen": "", "plugins.path": `${dir}/plugins`,
     "log.file": `${dir}/log`, ...settings };
-  const child = spawn(BINARY, ["serve", ...Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`])],
+  if (config) writeFileSync(`${dir}/maru.lua`, config);
+  const child = spawn(BINARY, ["serve", ...(config ? ["-c", `${dir}/maru.lua`] : []), ...Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`])],
     { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.on("data", (piece) => { output += piece; });

@@ -194,7 +194,11 @@ return function(raw, info)
 
   --- Sends one mail; the id, and who was refused.
   function mail:send(message) -- luacheck: no self
-    local ok, out = pcall(read, tools, message, raw.sender())
+    local sender, configured = raw.sender()
+    if sender == "" and not configured then
+      sender = "nobody@localhost" -- what is missing is said at the end, by what sends
+    end
+    local ok, out = pcall(read, tools, message, sender)
     local files
     if ok then
       for _, to in ipairs(out.to) do

@@ -88,8 +88,8 @@ function page(ctx) {
                 <td>${notice.deliveries.map((one) => html`<div key=${one.id} title=${one.message}>
                   ${one.channel} <span class=${one.state === "failed" ? "bad-text" : "muted"}>${say[one.state]}</span>
                   ${one.message && html`<span class="muted"> ${one.message}</span>`}</div>`)}</td>
-                <td>${say[notice.state]}</td>
-                <td class="muted">${ctx.format.ago(notice.last_at, now, lang)}</td>
+                <td style="white-space:nowrap">${say[notice.state]}</td>
+                <td class="muted" style="white-space:nowrap">${ctx.format.ago(notice.last_at, now, lang)}</td>
                 <td>${notice.state === "said" && html`
                   <button class="button" onClick=${() => acknowledge(notice.id)}>${say.ack}</button>`}</td>
               </tr>`)}</tbody>
