@@ -165,14 +165,20 @@ function M.start()
     self.ports[i] = server.free_port()
   end
   self.url = "http://127.0.0.1:" .. self.ports[4]
-  configure(self)
-  self:again()
-  local made, why
-  server.wait_for(function()
-    made, why = make_bucket(self)
-    return made
-  end, 60)
-  assert(made, ("Swift made no bucket: %s\n%s"):format(why, server.read_file(self.dir .. "/out")))
+  local ok, why = pcall(function()
+    configure(self)
+    self:again()
+    local made, why
+    server.wait_for(function()
+      made, why = make_bucket(self)
+      return made
+    end, 60)
+    assert(made, ("Swift made no bucket: %s\n%s"):format(why, server.read_file(self.dir .. "/out")))
+  end)
+  if not ok then -- half of it would run on
+    self:stop()
+    error(why, 0)
+  end
   return self
 end
 
