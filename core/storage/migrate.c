@@ -2,7 +2,7 @@
 
 #include <sodium.h>
 
-static bool is_marker(struct str line, struct str *section)
+bool migration_marker(struct str line, struct str *section)
 {
     struct str text = str_trim(line);
     if (!str_starts(text, STR("--")) || text.p[text.n - 1] != ':')
@@ -19,7 +19,7 @@ void migration_section(struct str text, const char *driver, struct buf *out)
         size_t end = str_find(text, '\n');
         struct str line = {text.p, end};
         struct str section;
-        bool marker = is_marker(line, &section);
+        bool marker = migration_marker(line, &section);
         if (marker)
             ours = str_eq_c(section, "all") || str_eq_c(section, driver);
         if (ours && !marker)

@@ -43,6 +43,9 @@ void migration_section(struct str text, const char *driver, struct buf *out);
 
 /* -- for drivers -- */
 
+/* Whether a line begins a section: "sqlite", "postgres" or "all". */
+bool migration_marker(struct str line, struct str *section);
+
 struct migration_file {
     const struct migration *migration;
     int64_t number;

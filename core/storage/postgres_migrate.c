@@ -103,8 +103,10 @@ static bool record(struct migrating *m, const struct migration_file *file, struc
 
 static bool apply(struct migrating *m, const struct migration_file *file, struct err *err)
 {
-    struct buf text = {0};
-    migration_section(file->migration->text, "postgres", &text);
+    struct buf spelled = {0}, text = {0};
+    postgres_types(file->migration->text, &spelled);
+    migration_section(buf_str(&spelled), "postgres", &text);
+    buf_free(&spelled);
     bool ok = (m->dry_run || pgsql_exec_wait(m->c, "begin", err)) &&
               run_text(m, file, text.p ? text.p : "", err) && record(m, file, err) &&
               (m->dry_run || pgsql_exec_wait(m->c, "commit", err));

@@ -60,6 +60,9 @@ void postgres_tx_begin(struct store *store, struct store_tx *tx);
 void postgres_tx_run(struct store_tx *tx, struct store_call *call);
 void postgres_tx_end(struct store_tx *tx, bool commit);
 
+/* postgres_types.c: appends a migration's text with the types of both databases' parts ("integer
+ * primary key", "real", "blob") as PostgreSQL spells them; lines stay where they are. */
+void postgres_types(struct str text, struct buf *out);
 /* postgres_migrate.c */
 bool postgres_migrate(struct store *store, const char *plugin, const struct migration *migrations,
                       int count, bool dry_run, struct err *err);

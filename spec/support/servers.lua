@@ -32,8 +32,8 @@ function M.settings(dir)
   local output = run(at.postgres, "create database " .. name)
   assert(not output:find("ERROR") or output:find("already exists"), output)
   local database = at.postgres:gsub("/postgres$", "/" .. name)
-  return { "series.driver=postgres", "series.url=" .. database, "cache.driver=redis",
-    "cache.url=" .. at.redis, "cache.prefix=" .. name .. ":" }
+  return { "store.driver=postgres", "store.url=" .. database, "series.driver=postgres", "cache.driver=redis",
+    "cache.url=" .. at.redis, "cache.prefix=" .. name .. ":", "channels.driver=redis" }
 end
 
 --- Removes what a maru kept there.
