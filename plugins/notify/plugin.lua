@@ -60,16 +60,19 @@ end } }
 M.start = rules.check
 
 M.routes = {
-  ["GET /api/notify"] = { auth = "admin", summary = "Rules, and what was said by them", function(app)
-    local shown = {}
-    for i, rule in ipairs(app.config.rules) do
-      shown[i] = rule
-    end
-    return 200, { rules = app.json.array(shown), zone = app.config.zone,
-      notices = app.json.array(rules.newest(app, 100)) }
-  end },
+  ["GET /api/notify"] = { auth = "admin", summary = "Rules, and what was said by them",
+    answers = { [200] = { rules = { type = "array", items = "any" }, zone = "string",
+      notices = { type = "array", items = "any" } } },
+    function(app)
+      local shown = {}
+      for i, rule in ipairs(app.config.rules) do
+        shown[i] = rule
+      end
+      return 200, { rules = app.json.array(shown), zone = app.config.zone,
+        notices = app.json.array(rules.newest(app, 100)) }
+    end },
   ["POST /api/notify/{id}/acknowledge"] = { auth = "admin", summary = "Nobody else is told",
-    path = { id = "integer(1,)" },
+    path = { id = "integer(1,)" }, answers = { [200] = { id = "integer" }, [409] = "It waits for nobody" },
     function(app, req)
       local done = assert(app.store:all("update notices set state = 'acknowledged', acknowledged_at = $2 where id = $1"
         .. " and state = 'said' returning id", req.params.id, app.now()))

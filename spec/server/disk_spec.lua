@@ -42,7 +42,7 @@ describe("a disk that", function()
   local maru, entered
 
   before_each(function()
-    maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env() })
+    maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env(), set = { "store.driver=sqlite" } })
     entered = {}
   end)
   after_each(function()

@@ -517,7 +517,7 @@ local EDGES = {
 describe("kill -9 of a server with jobs", function()
   for name, edge in pairs(EDGES) do
     it("goes on from " .. name, function()
-      local maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env() })
+      local maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env(), set = { "store.driver=sqlite" } })
       finally(function()
         maru:stop()
       end)
@@ -539,7 +539,7 @@ describe("kill -9 of a server with jobs", function()
     math.randomseed(SEED)
     local model, clients = new_model(), {}
     local counts = { time = 0, call = 0 }
-    local maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env() })
+    local maru = server.start({ plugins = { ledger = LEDGER }, env = disk.env(), set = { "store.driver=sqlite" } })
     finally(function()
       maru:stop()
     end)

@@ -204,6 +204,14 @@ local function named(nodes, name)
   end
 end
 
+local function of_queue(drivers)
+  for _, driver in ipairs(drivers) do
+    if driver.kind == "queue" then
+      return driver
+    end
+  end
+end
+
 for driver, support in pairs({ postgres = postgres, redis = redis }) do
   describe("the nodes of a queue in " .. driver, function()
     it("are known to each other with roles, drivers and who leads, also when one is missing", function()
@@ -229,12 +237,9 @@ for driver, support in pairs({ postgres = postgres, redis = redis }) do
       assert.truthy(other, nodes.front:logs())
       assert.same({ "jobs", "cron" }, other.roles)
       assert.equal(2, other.lanes.job)
-      assert.equal("queue", other.drivers[1].kind)
-      assert.equal("up", other.drivers[1].state)
+      assert.equal("up", of_queue(other.drivers).state)
       assert.is_nil(other.self)
-      local queue = nodes.front:admin("/drivers")[1]
-      assert.equal("queue", queue.kind)
-      assert.truthy(queue.latency_ms > 0)
+      assert.truthy(of_queue(nodes.front:admin("/drivers")).latency_ms > 0)
       local own = named(nodes.front:admin("/nodes"), "front")
       assert.same({ true, false, "web" }, { own.self, own.leads, own.roles[1] })
       nodes.back:kill()

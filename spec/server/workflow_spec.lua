@@ -206,7 +206,8 @@ local maru
 
 local function start_server(set)
   maru = server.start({ plugins = { flow = { ["plugin.lua"] = PLUGIN, ["migrations/0001_log.sql"] = MIGRATION } },
-    set = set or {} })
+    -- tx.workflows:start needs the queue and the plugin's tables in one database.
+    set = set or { "store.driver=sqlite" } })
 end
 
 local function post(path, body)

@@ -13,7 +13,7 @@ M.routes = {
   end,
 }
 M.jobs = { note = { queue = "good", function(app, job)
-  return app.store:exec("insert or ignore into notes(id) values ($1)", job.id)
+  return app.store:exec("insert into notes(id) values ($1) on conflict do nothing", job.id)
 end } }
 return M
 ]], ["migrations/0001_notes.sql"] = "create table notes (id integer primary key);\n" }

@@ -7,7 +7,7 @@ local M = { name = "ledger", version = "1.0.0" }
 M.jobs = {
   enter = { retries = 20, backoff = "50ms", function(app, job)
     assert(app.store:exec([=[insert into entries(n) values ($1)
-      on conflict (n) do update set times = times + 1]=], job.args.n))
+      on conflict (n) do update set times = entries.times + 1]=], job.args.n))
   end },
 }
 M.routes = {

@@ -1,7 +1,7 @@
 /* Types that both databases' parts of a migration declare. */
-#include "test.h"
 #include "storage/migrate.h"
 #include "storage/postgres_private.h"
+#include "test.h"
 
 static char *spelled(const char *text)
 {
