@@ -105,8 +105,9 @@ static inline void pg_server_start(struct pg_server *s)
         snprintf(log, sizeof log, "%s/log", s->dir);
         if (!freopen(log, "a", stderr))
             _exit(124);
-        execl("/usr/lib/postgresql/15/bin/postgres", "postgres", "-D", data, "-p", port, "-k",
-              s->dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", (char *)NULL);
+        execl("/usr/lib/postgresql/15/bin/postgres", "/usr/lib/postgresql/15/bin/postgres", "-D",
+              data, "-p", port, "-k", s->dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
+              (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < 1000; i++) {

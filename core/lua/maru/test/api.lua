@@ -82,6 +82,7 @@ local function add_plugin(test, context, busted, state)
 
   function test:app() -- luacheck: no self
     state.ensure()
+    state.in_flight() -- what the test itself does by it cannot stand still and be reloaded at once
     if not state.app then
       state.app, context.declared = context.make_app(state.settings[name] or {})
     end
