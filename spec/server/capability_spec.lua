@@ -67,7 +67,7 @@ describe("a reload that widens what a plugin may reach", function()
     local row = maru:admin("/plugins")[1]
     assert.truthy(row.last_error.message:find("two.example", 1, true))
     assert.same({ net = { "one.example:443" }, fs = {}, env = {}, exec = {}, exports = {}, jobs = {}, events = {},
-      on = {}, model = {} }, row.allow)
+      on = {}, model = {}, mail = {} }, row.allow)
   end)
 
   it("is accepted with --allow, which the audit table remembers", function()
