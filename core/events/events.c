@@ -439,6 +439,7 @@ void events_close(struct events *events)
     while (events->writing || events->trimming)
         pthread_cond_wait(&events->quiet, &events->lock);
     pthread_mutex_unlock(&events->lock);
+    trim_stop(events); /* a start that failed has not asked for the end */
     groups_free(events);
     dispose(events);
 }

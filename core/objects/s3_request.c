@@ -328,11 +328,15 @@ static void cancel_lane(void *arg)
 
 void s3_cancel_all(struct s3 *s3)
 {
+    struct lane *lanes[S3_LANES];
     pthread_mutex_lock(&s3->lock);
     s3->closing = true;
+    memcpy(lanes, s3->lanes, sizeof lanes);
+    pthread_mutex_unlock(&s3->lock);
     for (int i = 0; i < S3_LANES; i++)
-        if (s3->lanes[i])
-            lane_call(s3->lanes[i], cancel_lane, &s3->requests[i]);
+        if (lanes[i])
+            lane_call_wait(lanes[i], cancel_lane, &s3->requests[i]);
+    pthread_mutex_lock(&s3->lock);
     while (s3->under_way)
         pthread_cond_wait(&s3->quiet, &s3->lock);
     pthread_mutex_unlock(&s3->lock);

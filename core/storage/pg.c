@@ -74,6 +74,28 @@ struct pgsql_lane *pgpool_of(struct pgsql *db, struct lane *lane)
     return pool;
 }
 
+static void finish_late(struct pgsql_connecting *connecting)
+{
+    PQfinish(connecting->c);
+}
+
+/* One whose message is on its way finds no pool any more; on a lane that has ended it never comes.
+ */
+static void drop_connecting(struct pgsql_lane *pool, bool over)
+{
+    list_each_safe (link, &pool->connecting) {
+        struct pgsql_connecting *c = list_entry(link, struct pgsql_connecting, link);
+        if (pg_connecting_drop(c))
+            continue;
+        c->arrived = finish_late;
+        if (over) {
+            finish_late(c);
+            mem_free(c);
+        }
+    }
+    pool->waking = pool->waking && !over;
+}
+
 static void end_pool(struct pgsql_lane *pool)
 {
     struct err err;
@@ -96,8 +118,7 @@ static void end_pool(struct pgsql_lane *pool)
     pgstatements_free(pool);
     buf_free(&pool->scratch);
     pool->db->lanes[pool->lane->index] = NULL;
-    list_each_safe (link, &pool->connecting)
-        pg_connecting_drop(list_entry(link, struct pgsql_connecting, link));
+    drop_connecting(pool, lane_current() != pool->lane);
     pgpool_free(pool);
 }
 

@@ -135,11 +135,6 @@ static void on_connected(struct pgsql_connecting *connecting)
 {
     struct pgsql_lane *pool = connecting->arg;
     pool->connecting_count--;
-    if (pool->closed) {
-        PQfinish(connecting->c);
-        pgpool_free(pool);
-        return;
-    }
     if (connecting->c) {
         struct pgsql_conn *conn = pgconn_create(pool, connecting->c);
         list_push_back(&pool->conns, &conn->link);

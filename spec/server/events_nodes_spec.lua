@@ -28,6 +28,8 @@ return M
   ["migrations/0001_heard.sql"] = "create table heard(n integer);",
 }
 
+local WARM = 100000 -- numbers from here on only show who takes part
+
 --- How often each number was handled by these servers, how many numbers, and how many handled each of them.
 local function heard(nodes)
   local seen, count, each = {}, 0, {}
@@ -35,8 +37,10 @@ local function heard(nodes)
     local list = node:get("/heard").json
     each[i] = #list
     for _, n in ipairs(list) do
-      count = count + (seen[n] and 0 or 1)
-      seen[n] = (seen[n] or 0) + 1
+      if n < WARM then
+        count = count + (seen[n] and 0 or 1)
+        seen[n] = (seen[n] or 0) + 1
+      end
     end
   end
   return seen, count, each
@@ -60,6 +64,14 @@ describe("servers on one Kafka", function()
     end
     local web, one, other = start("web"), start("web,jobs,cron"), start("web,jobs,cron")
     assert.same({}, web:admin("/events").groups)
+    -- An event that is under way while another joins may be handled again.
+    local warm = WARM
+    assert.truthy(server.wait_for(function()
+      web:post("/emit", { from = warm, to = warm + 19 })
+      warm = warm + 20
+      local _, _, each = heard({ one, other })
+      return each[1] > 0 and each[2] > 0
+    end, 40))
     web:post("/emit", { from = 1, to = 200 })
     assert.truthy(server.wait_for(function()
       local _, count = heard({ one, other })

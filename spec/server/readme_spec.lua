@@ -53,6 +53,6 @@ describe("the README's plugin", function()
     server.write_file(maru:plugin_path("guestbook"), (text:gsub("string%(1,280%)", "string(1,3)")))
     assert(server.wait_for(function()
       return maru:post("/api/v1/lines", { text = "four" }).status == 422
-    end, 5))
+    end, 30), maru:logs())
   end)
 end)

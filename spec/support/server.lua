@@ -127,7 +127,7 @@ local function command_line(self, options)
   set("https.listen=" .. (options.https and "127.0.0.1:0" or ""))
   set("log.file=" .. self.dir .. "/log")
   set("plugins.path=" .. self.plugins_path)
-  for _, text in ipairs(servers.settings(self.dir)) do
+  for _, text in ipairs(servers.settings(self.dir, options.set or {})) do
     set(text)
   end
   for _, text in ipairs(options.set or {}) do

@@ -1,7 +1,7 @@
 --- The drivers that all specs run on when the environment says so: scripts/test runs them once on the embedded
 --- defaults and once on real servers.
 ---
----   luajit spec/support/servers_run.lua start FILE      starts PostgreSQL and Redis, writes what stop needs to know
+---   luajit spec/support/servers_run.lua start FILE  starts PostgreSQL and Redis, writes what stop needs to know
 ---   MARU_SERVERS=FILE busted …                      spec/support/server.lua then gives every maru a database and
 ---                                                   a prefix of its own there
 ---   luajit spec/support/servers_run.lua stop FILE
@@ -22,8 +22,18 @@ local function known()
   return path and path ~= "" and assert(dofile(path)) or nil
 end
 
---- What a maru that keeps its things in `dir` is to be told: --set options. @return string[]
-function M.settings(dir)
+-- Whether the spec says itself what a kind of driver is: then nothing of it is set here.
+local function names(set, kind)
+  for _, text in ipairs(set) do
+    if text:find(kind .. ".", 1, true) == 1 then
+      return true
+    end
+  end
+  return false
+end
+
+--- What a maru that keeps its things in `dir` is to be told beside the spec's own `set`. @return string[] --set options
+function M.settings(dir, set)
   local at = known()
   if not at then
     return {}
@@ -31,9 +41,16 @@ function M.settings(dir)
   local name = dir:match("[^/]+$"):gsub("[^%w]", "_"):lower()
   local output = run(at.postgres, "create database " .. name)
   assert(not output:find("ERROR") or output:find("already exists"), output)
-  local database = at.postgres:gsub("/postgres$", "/" .. name)
-  return { "store.driver=postgres", "store.url=" .. database, "series.driver=postgres", "cache.driver=redis",
-    "cache.url=" .. at.redis, "cache.prefix=" .. name .. ":", "channels.driver=redis" }
+  local database, settings = at.postgres:gsub("/postgres$", "/" .. name), {}
+  for kind, of in pairs({ store = { "driver=postgres", "url=" .. database },
+    series = { "driver=postgres", "url=" .. database },
+    cache = { "driver=redis", "url=" .. at.redis, "prefix=" .. name .. ":" },
+    channels = { "driver=redis", "url=" .. at.redis } }) do
+    for _, text in ipairs(names(set, kind) and {} or of) do
+      settings[#settings + 1] = kind .. "." .. text
+    end
+  end
+  return settings
 end
 
 --- Removes what a maru kept there.

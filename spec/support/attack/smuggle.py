@@ -123,8 +123,9 @@ def heads(data):
     return [status for status in found if status != 100]
 
 
-def exchange(address, data, pause=0.0):
-    """Sends in one piece, or byte by byte with a pause; @return (bytes that came, whether the server closed)"""
+def exchange(address, data, pause=0.0, answers=1):
+    """Sends in one piece, or byte by byte with a pause; the answers wanted are waited for, then a moment for more.
+    @return (bytes that came, whether the server closed)"""
     sock = socket.create_connection(address, timeout=5)
     came, closed = b"", False
     try:
@@ -137,19 +138,27 @@ def exchange(address, data, pause=0.0):
     except OSError:
         closed = True
     sock.settimeout(0.3)
-    try:
-        while True:
+    till = time.monotonic() + 5
+    while True:
+        try:
             piece = sock.recv(65536)
-            if not piece:
-                closed = True
+        except ConnectionError:
+            piece = b""
+        except socket.timeout:
+            if len(heads(came)) >= answers or time.monotonic() > till:
                 break
-            came += piece
-    except ConnectionError:
-        closed = True
-    except socket.timeout:
-        pass
+            continue
+        if not piece:
+            closed = True
+            break
+        came += piece
     sock.close()
     return came, closed
+
+
+def wanted(want):
+    """@return how many answers are to come"""
+    return want.startswith("200") + (want.endswith("refused") or want.endswith("+"))
 
 
 def judge(statuses, closed, want):
@@ -172,7 +181,7 @@ def run(address, hits):
             if slow and len(data) > 1000:
                 continue
             before = hits()
-            came, closed = exchange(address, data, 0.0003 if slow else 0)
+            came, closed = exchange(address, data, 0.0003 if slow else 0, wanted(want))
             statuses, ran = heads(came), hits() - before
             wrong = judge(statuses, closed, want)
             if ran != (1 if want.endswith("+") else 0):
