@@ -3,6 +3,7 @@
  * DuckDB has no rights on tables, and a name may be a file or a function that reads one.  So a
  * question is parsed by DuckDB itself, and every table and every call in it has to be among
  * those that are allowed; what this file does not know is refused. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 
@@ -92,12 +93,32 @@ static bool check_function(struct tree *t, struct str object)
     return ok;
 }
 
+/* Behind FROM stands what gives rows, and there a word may be another thing than in front of it:
+ * DuckDB's histogram(…) is then a macro that looks into any table, or file, that its text names. */
+static bool check_table_function(struct tree *t, struct str object)
+{
+    static const char *const fine[] = {"generate_series", "json_each", "range", "unnest"};
+    struct str function = json_pick_get(object, "function");
+    struct buf name = {0};
+    bool ok = false;
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        ok = ok || is_text(function, "function_name", fine[i]);
+    json_pick_text(json_pick_get(function, "function_name"), &name);
+    buf_add_char(&name, '\0');
+    if (!ok)
+        refuse(t, object, "\"%.80s\" is not among the functions that give rows", name.p);
+    buf_free(&name);
+    return ok;
+}
+
 static bool check_object(struct tree *t, struct str object)
 {
     static const char *const no[] = {"SHOW_REF", "COLUMN_DATA", "PIVOT", "DELIM_GET",
                                      "BOUND_TABLE_REF"};
     if (is_text(object, "type", "BASE_TABLE"))
         return check_table(t, object);
+    if (is_text(object, "type", "TABLE_FUNCTION"))
+        return check_table_function(t, object);
     for (size_t i = 0; i < sizeof no / sizeof *no; i++)
         if (is_text(object, "type", no[i]))
             return refuse(t, object, "%s is not for questions", no[i]);
@@ -132,8 +153,17 @@ static bool walk(struct tree *t, struct str value)
     return true;
 }
 
+/* What a name that is found nowhere else could be is a file: its dot, its path, its pattern. */
+static bool is_plain(const char *name)
+{
+    for (; *name; name++)
+        if (!isalnum((unsigned char)*name) && *name != '_' && *name != ' ' && !(*name & 0x80))
+            return false;
+    return true;
+}
+
 /* Wherever it stands, a name counts for the whole question; so none may be what would be found
- * without it: a table (they have "__") or a view of the catalogue. */
+ * without it: a table (they have "__"), a view of the catalogue, or a file. */
 static bool take_cte(struct tree *t, struct str entry)
 {
     size_t from = t->names.n;
@@ -141,7 +171,7 @@ static bool take_cte(struct tree *t, struct str entry)
         return true;
     buf_add_char(&t->names, '\0');
     const char *name = t->names.p + from;
-    if (strstr(name, "__") || sql_is_reserved(str_c(name)))
+    if (strstr(name, "__") || sql_is_reserved(str_c(name)) || !is_plain(name))
         return err_set(t->err, ERR_FORBIDDEN, "\"%.80s\" is no name for a part of a question",
                        name);
     return true;
