@@ -4,6 +4,7 @@
  * store.url knows it and nobody else does; the server is sent only its SCRAM verifier.  A login
  * without password makes roles without: they get in where the login does (trust, certificates).
  */
+#include <poll.h>
 #include <sodium.h>
 
 #include "base/clock.h"
@@ -11,7 +12,7 @@
 #include "observe/log.h"
 #include "storage/postgres_private.h"
 
-enum { PASSWORD_BYTES = 32 };
+enum { PASSWORD_BYTES = 32, DIGEST_BYTES = 6 };
 
 static char *derive(const char *login_password, const char *role)
 {
@@ -27,6 +28,35 @@ static char *derive(const char *login_password, const char *role)
     return mem_strdup(hex);
 }
 
+/* PostgreSQL cuts names, so what is too long ends in a digest of all of it instead: two plugins are
+ * never one. */
+static void make_name(char out[POSTGRES_NAME_BYTES + 1], const char *front, const char *name)
+{
+    char whole[256];
+    unsigned char digest[crypto_generichash_BYTES_MIN];
+    int n = snprintf(whole, sizeof whole, "%s_%s", front, name);
+    if (n <= POSTGRES_NAME_BYTES) {
+        memcpy(out, whole, (size_t)n + 1);
+        return;
+    }
+    crypto_generichash(digest, sizeof digest, (const unsigned char *)whole, strlen(whole), NULL, 0);
+    size_t kept = POSTGRES_NAME_BYTES - 2 * DIGEST_BYTES - 1;
+    memcpy(out, whole, kept);
+    out[kept] = '_';
+    sodium_bin2hex(out + kept + 1, 2 * DIGEST_BYTES + 1, digest, DIGEST_BYTES);
+}
+
+static void name_role(struct postgres_plugin *p, const char *login)
+{
+    make_name(p->role, login, p->name);
+}
+
+/* maru_series is the host's (series/postgres.sql); no plugin's name has a dash. */
+static void name_schema(struct postgres_plugin *p)
+{
+    make_name(p->schema, "maru", strcmp(p->name, "series") ? p->name : "series-plugin");
+}
+
 static bool run_format(PGconn *c, struct err *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static bool run_format(PGconn *c, struct err *err, const char *format, ...)
@@ -39,39 +69,52 @@ static bool run_format(PGconn *c, struct err *err, const char *format, ...)
     return pgsql_exec_wait(c, sql, err);
 }
 
-/* "t" of a statement's one value. */
-static bool is_so(PGconn *c, const char *sql, const char *value, struct err *err)
+/* "t" of a statement's one answer; up to three values. */
+static bool is_so(PGconn *c, const char *sql, const char *const *values, int count, struct err *err)
 {
-    PGresult *r = pgsql_query_wait(c, sql, value ? 1 : 0, &value, err);
+    PGresult *r = pgsql_query_wait(c, sql, count, values, err);
     bool so = r && PQntuples(r) == 1 && !strcmp(PQgetvalue(r, 0, 0), "t");
     PQclear(r);
     return so;
 }
 
+/* A role of that name that somebody else made is not taken: it may be anybody. */
 static bool make_role(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
-    static const char there[] = "select count(*) > 0 from pg_roles where rolname = $1";
-    bool exists = is_so(c, there, p->role, err);
+    static const char there[] = "select count(*) > 0 from pg_catalog.pg_roles where rolname = $1";
+    static const char ours[] =
+        "select pg_catalog.shobj_description(r.oid, 'pg_authid') is not distinct from $2 or exists"
+        " (select 1 from pg_catalog.pg_namespace n where n.nspname = $3 and n.nspowner = r.oid)"
+        " from pg_catalog.pg_roles r where rolname = $1 and not rolsuper";
+    char mark[96];
+    const char *values[] = {p->role, mark, p->schema};
+    snprintf(mark, sizeof mark, "plugin %s of maru", p->name);
+    bool exists = is_so(c, there, values, 1, err);
+    if (exists && !is_so(c, ours, values, 3, err) && !err->code)
+        return err_set(err, ERR_CONFLICT,
+                       "the role \"%s\" is there, and not maru's: rename it, or the plugin",
+                       p->role);
     if (err->code || (!exists && !run_format(c, err, "create role \"%s\" noinherit", p->role)))
         return false;
     char *verifier = *p->password ? PQencryptPasswordConn(c, p->password, p->role, NULL) : NULL;
     bool ok =
+        run_format(c, err, "comment on role \"%s\" is '%s'", p->role, mark) &&
         run_format(c, err, "alter role \"%s\" login nocreatedb nocreaterole password %s%s%s",
                    p->role, verifier ? "'" : "", verifier ? verifier : "null", verifier ? "'" : "");
     PQfreemem(verifier);
     return ok && run_format(c, err, "grant \"%s\" to current_user", p->role);
 }
 
-static bool can_make_roles(PGconn *c)
+static bool can_make_roles(PGconn *c, struct err *err)
 {
-    struct err err = {0};
     return is_so(c, "select rolcreaterole or rolsuper from pg_roles where rolname = current_user",
-                 NULL, &err);
+                 NULL, 0, err);
 }
 
 static bool has_schema(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
-    return is_so(c, "select count(*) > 0 from pg_namespace where nspname = $1", p->schema, err);
+    const char *name = p->schema;
+    return is_so(c, "select count(*) > 0 from pg_namespace where nspname = $1", &name, 1, err);
 }
 
 static bool make_schema(struct postgres_plugin *p, PGconn *c, struct err *err)
@@ -82,6 +125,31 @@ static bool make_schema(struct postgres_plugin *p, PGconn *c, struct err *err)
     return run_format(c, err, "create schema \"%s\"%s%s%s", p->schema,
                       p->own_role ? " authorization \"" : "", p->own_role ? p->role : "",
                       p->own_role ? "\"" : "");
+}
+
+/* Why libpq did not get in: the server's SQLSTATE stands in the message, which is in any language.
+ * 28: who it is; 42501: not to this database.  Everything else may pass. */
+static bool is_refused(struct postgres_plugin *p)
+{
+    const char *keys[] = {"dbname", "user", "password", "connect_timeout", NULL};
+    const char *values[] = {p->store->url, p->role, p->password, "5", NULL};
+    int64_t until = clock_steady_ns() + PGSQL_CONNECT_S * NS_PER_SECOND;
+    PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+    PGconn *c = PQconnectStartParams(keys, values, 1);
+    PQsetErrorVerbosity(c, PQERRORS_SQLSTATE);
+    while (PQstatus(c) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
+           state != PGRES_POLLING_FAILED && clock_steady_ns() < until) {
+        struct pollfd fd = {.fd = PQsocket(c),
+                            .events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        if (poll(&fd, 1, 100) != 0)
+            state = PQconnectPoll(c);
+    }
+    const char *message = PQerrorMessage(c);
+    bool refused =
+        PQstatus(c) == CONNECTION_BAD &&
+        (strstr(message, ":  28") || strstr(message, ":  42501") || PQconnectionNeedsPassword(c));
+    PQfinish(c);
+    return refused;
 }
 
 /* Whether the server lets the role in (pg_hba.conf may not). */
@@ -124,19 +192,37 @@ static bool make_outbox(struct postgres_plugin *p, PGconn *c, struct err *err)
                        p->schema, p->role));
 }
 
+/* False with *err when it is not known whether the plugin may have a role: then it does not run,
+ * for without one its statements would be the login's. */
+static bool choose_role(struct postgres_plugin *p, PGconn *c, struct err *err)
+{
+    p->own_role = can_make_roles(c, err);
+    if (!p->own_role) {
+        if (!err->code)
+            warn(p->store, "the login may not make any");
+        return !err->code;
+    }
+    if (!make_role(p, c, err))
+        return err_wrap(err, "the role of %s", p->name);
+    if (try_login(p, err))
+        return true;
+    if (!is_refused(p))
+        return err_wrap(err, "the role of %s", p->name);
+    warn(p->store, err->message);
+    err_clear(err);
+    p->own_role = false;
+    return true;
+}
+
 /* Two nodes may do this at the same time. */
 static bool set_up(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
-    struct err why = {0};
     if (!pgsql_exec_wait(c, "select pg_advisory_lock(hashtextextended('maru store', 0))", err))
         return false;
-    snprintf(p->role, sizeof p->role, "%.31s_%.31s", PQuser(c), p->name);
+    name_role(p, PQuser(c));
     mem_free(p->password);
     p->password = derive(PQpass(c), p->role);
-    p->own_role = can_make_roles(c) && make_role(p, c, &why) && try_login(p, &why);
-    if (!p->own_role)
-        warn(p->store, why.code ? why.message : "the login may not make any");
-    return make_schema(p, c, err) && make_outbox(p, c, err);
+    return choose_role(p, c, err) && make_schema(p, c, err) && make_outbox(p, c, err);
 }
 
 bool postgres_plugin_ready(struct postgres_plugin *p, struct err *err)
@@ -178,7 +264,7 @@ static void guess(struct postgres_plugin *p, struct pgsql_login *login)
     }
     pthread_mutex_lock(&p->lock);
     if (user && !p->ready) {
-        snprintf(p->role, sizeof p->role, "%.31s_%.31s", user, p->name);
+        name_role(p, user);
         mem_free(p->password);
         p->password = derive(password, p->role);
         login->user = p->role;
@@ -220,7 +306,7 @@ static struct postgres_plugin *create(struct postgres *store, const char *name, 
     p->store = store;
     pthread_mutex_init(&p->lock, NULL);
     snprintf(p->name, sizeof p->name, "%s", name);
-    snprintf(p->schema, sizeof p->schema, "maru_%.58s", name);
+    name_schema(p);
     p->primary = identity(p, store->url, false, err);
     if (p->primary && store->read_url)
         p->replica = identity(p, store->read_url, true, err);

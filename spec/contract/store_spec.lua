@@ -551,6 +551,75 @@ describe("a store in PostgreSQL whose login may not make roles", function()
   end)
 end)
 
+describe("a store in PostgreSQL and the roles of its plugins", function()
+  local database, maru
+  local function small(name)
+    return { ["plugin.lua"] = ([[
+return { name = "%s", version = "1.0.0", routes = { ["GET /%s"] = function(app)
+  return 200, app.store:one("select current_user as role, word from words")
+end } }]]):format(name, name), ["migrations/0001_words.sql"] = ("create table words(word text);"
+      .. " insert into words values ('%s');"):format(name) }
+  end
+  local function start(plugins, extra)
+    database = postgres.start(extra)
+    return { plugins = plugins, set = { "store.driver=postgres", "store.url=" .. database.url, "lanes.web=1",
+      "lanes.job=1" } }
+  end
+  after_each(function()
+    if maru then
+      maru:stop()
+      maru = nil
+    end
+    database:drop()
+  end)
+
+  it("are two for two names that begin alike, and no schema is the host's", function()
+    local long = ("a"):rep(40)
+    local options = start({ [long .. "_east"] = small(long .. "_east"), [long .. "_west"] = small(long .. "_west"),
+      series = small("series") })
+    options.set[#options.set + 1] = "series.driver=postgres"
+    maru = server.start(options)
+    local east, west = maru:get("/" .. long .. "_east").json, maru:get("/" .. long .. "_west").json
+    assert.equal(long .. "_east", east.word)
+    assert.equal(long .. "_west", west.word)
+    assert.is_not.equal(east.role, west.role)
+    assert.same({ role = "maru_series", word = "series" }, maru:get("/series").json)
+    assert.equal("0", database:sql("select count(*) from pg_namespace where nspname = 'maru_series'"
+      .. " and nspowner = (select oid from pg_roles where rolname = 'maru_series')"))
+  end)
+
+  it("are not those that somebody else made", function()
+    local options = start({ admin = small("admin") })
+    database:sql("create role maru_admin login superuser")
+    local log
+    maru, log = server.try_start(options)
+    assert.is_nil(maru, "it runs as a superuser")
+    assert.matches("the role \"maru_admin\" is there, and not maru's", log, 1, true)
+  end)
+
+  it("are not done without because the server is full for a moment", function()
+    local options = start({ small = small("small") },
+      "-c max_connections=8 -c superuser_reserved_connections=5 -c max_wal_senders=0")
+    database:sql("create role plain login")
+    for n = 1, 2 do
+      server.shell(("psql -X -q '%s' -c 'select pg_sleep(600)' >/dev/null 2>&1 &")
+        :format((database.url:gsub("maru@", "plain@"))))
+      assert.is_truthy(server.wait_for(function()
+        return database:sql("select count(*) from pg_stat_activity where usename = 'plain'") == tostring(n)
+      end, 10))
+    end
+    local log
+    maru, log = server.try_start(options)
+    assert.is_nil(maru, "it runs with the login's rights")
+    assert.matches("remaining connection slots are reserved", log, 1, true)
+    assert.equal("0", database:sql("select count(*) from pg_namespace where nspname = 'maru_small'"))
+    database.extra = ""
+    database:restart()
+    maru = server.start(options)
+    assert.same({ role = "maru_small", word = "small" }, maru:get("/small").json)
+  end)
+end)
+
 describe("a store in PostgreSQL whose server is not there", function()
   it("says so, and that is all that happens", function()
     local url = "postgresql://maru:secret@127.0.0.1:" .. server.free_port() .. "/x"
