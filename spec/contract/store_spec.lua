@@ -333,6 +333,12 @@ return {
     for i, sql in ipairs { "select * from things", "select * from maru_s.things", 'select * from "maru_s".things',
       [=[select * from U&"maru\005fs".things]=], "delete from maru_s.things",
       "select set_config('role', 'none', false)", "set role none", "reset role",
+      [=[select "set_config"('search_path', 'maru_s', false)]=],
+      "select (array[1])[(select count(*) from maru_s.things)]",
+      "select $$'$$, (select count(*) from maru_s.things), $$'$$", "select $a$'$a$, pg_notify('maru', 'w'), $a$'$a$",
+      [=[select E'\'', (select count(*) from maru_s.things), '']=],
+      "select /* /* */ ' */ count(*) from maru_s.things --' from things", "select pg_notify('maru', 'c 1 1')",
+      "update pg_settings set setting = 'maru_s' where name = 'search_path'", "select pg_advisory_lock(7001)",
       "select query_to_xml('select * from maru' || '_s.things', true, true, '')" } do
       codes[i] = select(3, app.store:all(sql)) or "allowed"
     end
