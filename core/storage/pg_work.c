@@ -89,7 +89,8 @@ static void send_run(struct pgsql_work *work)
     }
     if (pg_params_fill(conn->pool, work->stmt, work->call->params, &work->err))
         pgconn_send_rows(conn, work);
-    send_end(work);
+    if (!conn->lost) /* else the work may wait for another one by now */
+        send_end(work);
 }
 
 static void finish_on(struct pgsql_work *work)
