@@ -25,7 +25,8 @@ struct postgres_tx {
     bool taken;     /* asked for a connection, and not given it back */
     bool open;      /* begun was called */
     bool ending, commit;
-    bool over; /* rolled back for being idle */
+    bool over;    /* rolled back for being idle */
+    bool telling; /* `told` is on its way: nothing else happens */
 };
 
 static void finish(struct postgres_tx *s);
@@ -59,6 +60,9 @@ static void on_told(struct lane_message *message)
 
 static void tell_last(struct postgres_tx *s)
 {
+    if (s->telling)
+        return;
+    s->telling = true;
     timer_stop(s->tx->lane, &s->timer);
     give_back(s);
     s->told.fn = on_told;
