@@ -163,6 +163,14 @@ void pgpool_reconnect(struct pgsql_lane *pool)
     list_push_back(&pool->connecting, &c->link);
 }
 
+/* It was sent, no answer came, and what it does stays done. */
+static bool is_unknown(const struct pgsql_work *work)
+{
+    if (work->plain)
+        return !strcmp(work->plain, "commit");
+    return work->phase == WORK_RUN && !work->stmt->reads && !work->session;
+}
+
 /* What a lost connection does to a call: it is run again when that changes nothing. */
 static void lose_work(struct pgsql_work *work, const struct err *why)
 {
@@ -187,10 +195,11 @@ static void lose_work(struct pgsql_work *work, const struct err *why)
     }
     if (!over) {
         work->err = *why;
-        if (why->code == ERR_IO && stmt && !stmt->reads && !unsent && !work->session)
-            err_wrap(&work->err, "it is not known whether the statement was done");
-        if (why->code == ERR_SQL)
+        if (why->code == ERR_SQL || (is_unknown(work) && why->code == ERR_TIMEOUT))
             work->err.code = ERR_IO;
+        if (work->err.code == ERR_IO && is_unknown(work))
+            err_wrap(&work->err, "it is not known whether the %s was done",
+                     stmt ? "statement" : "commit");
     }
     if (work->session)
         work->session->work = NULL;
@@ -203,6 +212,8 @@ void pgconn_lost(struct pgsql_conn *conn, const struct err *why)
     if (conn->lost)
         return;
     conn->lost = true;
+    if (pool->reserved == conn)
+        pool->reserved = NULL;
     list_remove(&conn->link);
     pool->conn_count--;
     while (!list_empty(&conn->works))
@@ -247,7 +258,7 @@ static struct pgsql_conn *least_busy(struct pgsql_lane *pool, bool for_session)
     list_each (link, &pool->conns) {
         struct pgsql_conn *conn = list_entry(link, struct pgsql_conn, link);
         if (conn->session || conn->cancelling || conn->open || conn->work_count >= PGSQL_DEPTH ||
-            (conn->reserved && !for_session))
+            (conn == pool->reserved && !for_session))
             continue;
         if (!best || conn->work_count < best->work_count)
             best = conn;
@@ -255,6 +266,7 @@ static struct pgsql_conn *least_busy(struct pgsql_lane *pool, bool for_session)
     return best;
 }
 
+/* One at most is kept free for who waits, and none when nobody does. */
 static void give_sessions(struct pgsql_lane *pool)
 {
     int most = pool->db->connections > 1 ? pool->db->connections - 1 : 1;
@@ -264,15 +276,17 @@ static void give_sessions(struct pgsql_lane *pool)
         if (!conn)
             return;
         if (!pgconn_is_free(conn)) {
-            conn->reserved = pool->conn_count >= pool->db->connections;
+            if (!pool->reserved && pool->conn_count >= pool->db->connections)
+                pool->reserved = conn;
             return;
         }
-        conn->reserved = false;
+        pool->reserved = NULL;
         conn->session = s;
         s->conn = conn;
         pool->session_count++;
         pg_session_grant(s);
     }
+    pool->reserved = NULL;
 }
 
 /* False: nothing can take it now. */

@@ -83,7 +83,6 @@ struct pgsql_conn {
     struct pgsql_work *open; /* has more to send: nothing may follow */
     struct pgsql_session *session;
     struct pgsql_copying *copying; /* pg_copy.c: not in pipeline mode meanwhile */
-    bool reserved;                 /* for a session, once it is idle */
     bool cancelling;               /* a cancel is under way: nothing new */
     bool demoted;       /* the server only reads now: the next connection finds who leads */
     bool was_cancelled; /* … since nothing was under way here */
@@ -97,6 +96,7 @@ struct pgsql_lane {
     struct lane *lane;
     struct list conns, queue, takers, connecting;
     struct list finished, granted; /* works and sessions whose owners are to be told */
+    struct pgsql_conn *reserved;   /* takes nothing new: for the first of takers, or NULL */
     struct lane_message wake;
     int conn_count, connecting_count, session_count, queued;
     struct map *statements; /* by text */

@@ -460,6 +460,7 @@ TEST(a_server_that_stands_still_is_given_up)
 {
     struct bench b = bench_of((struct pgsql_options){.timeout_ns = 200 * NS_PER_MS});
     run(&b, "create table f(a int)");
+    run(&b, "insert into f values (1)");
     char pids[256], command[600];
     snprintf(pids, sizeof pids, "%s",
              pg_server_sql(&server, "select string_agg(pid::text, ' ') from pg_stat_activity"
@@ -469,10 +470,41 @@ TEST(a_server_that_stands_still_is_given_up)
     struct asked a = {.call = {.sql = STR("insert into f values (1)"), .mode = STORE_EXEC}};
     start(&b, &a);
     await(&b);
-    CHECK_EQ(a.call.err.code, ERR_TIMEOUT);
+    CHECK_EQ(a.call.err.code, ERR_IO); /* the server may do it once it goes on */
+    CHECK(strstr(a.call.err.message, "it is not known whether the statement was done"));
     snprintf(command, sizeof command, "kill -CONT %s", pids);
     CHECK(system(command) == 0);
     run(&b, "drop table f");
+    bench_end(&b);
+}
+
+/* Asks and then holds its lane until the connection has been made and waits in the mailbox. */
+static void ask_and_close(void *arg)
+{
+    struct asked *a = arg;
+    pgsql_run(a->bench->db, &a->call);
+    while (strcmp(pg_server_sql(&server, "select count(*) from pg_stat_activity where"
+                                         " application_name = 'maru test' and state = 'idle'"),
+                  "1") != 0)
+        usleep(10000);
+    usleep(100000);
+    pgsql_close_lane(a->bench->lane);
+}
+
+TEST(a_connection_that_comes_when_its_lane_is_closed_is_closed_too)
+{
+    struct bench b = bench_of((struct pgsql_options){0});
+    while (strcmp(pg_server_sql(&server, "select count(*) from pg_stat_activity where"
+                                         " application_name = 'maru test'"),
+                  "0") != 0)
+        usleep(10000);
+    struct asked a = {.bench = &b, .call = {.sql = STR("select 1"), .mode = STORE_EXEC}};
+    a.call.done = on_done;
+    a.call.lane = b.lane;
+    b.left = 1;
+    lane_call(b.lane, ask_and_close, &a);
+    await(&b);
+    CHECK_EQ(a.call.err.code, ERR_CLOSED);
     bench_end(&b);
 }
 
@@ -538,6 +570,66 @@ static void tell(void *arg)
     struct story *s = arg;
     s->session.ready = on_session;
     pgsql_take(s->bench->db, &s->session, s->bench->lane);
+}
+
+/* How many statements of the bench wait for a lock. */
+static void await_waiting(const char *n)
+{
+    while (strcmp(pg_server_sql(&server, "select count(*) from pg_locks where not granted"), n) !=
+           0)
+        usleep(10000);
+}
+
+static void hold(PGconn *c, const char *sql)
+{
+    PQclear(PQexec(c, sql));
+}
+
+static void await_left(struct bench *b, int left)
+{
+    pthread_mutex_lock(&b->lock);
+    while (b->left > left)
+        pthread_cond_wait(&b->cond, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* A session waits for one of two connections, and the other one is free first: both go on. */
+TEST(a_connection_that_was_kept_for_a_session_takes_statements_again)
+{
+    static const char *const steps[] = {"select pg_advisory_xact_lock(3)", "commit", NULL};
+    struct bench b = bench_of((struct pgsql_options){.connections = 2});
+    struct asked calls[4] = {{.call.sql = STR("select pg_advisory_xact_lock(1)")},
+                             {.call.sql = STR("select 'behind it'")},
+                             {.call.sql = STR("select pg_advisory_xact_lock(2)")},
+                             {.call = {.sql = STR("select 1"), .timeout_ns = 3 * NS_PER_SECOND}}};
+    struct story s = {.bench = &b, .steps = steps};
+    PGconn *c = pg_server_connect(&server);
+    hold(c, "select pg_advisory_lock(1), pg_advisory_lock(2), pg_advisory_lock(3)");
+    start(&b, &calls[0]);
+    await_waiting("1");
+    start(&b, &calls[1]); /* so that a second connection is made */
+    while (strcmp(pg_server_sql(&server, "select count(*) from pg_stat_activity where"
+                                         " application_name = 'maru test' and state = 'idle'"),
+                  "1") != 0)
+        usleep(10000);
+    usleep(100000);
+    start(&b, &calls[2]);
+    await_waiting("2");
+    b.left++;
+    lane_call_wait(b.lane, tell, &s); /* it will have the second one */
+    hold(c, "select pg_advisory_unlock(1)");
+    await_waiting("2"); /* calls[2], and the session's step on the first one */
+    hold(c, "select pg_advisory_unlock(2)");
+    await_left(&b, 1);
+    start(&b, &calls[3]);
+    await_left(&b, 1);
+    CHECK_EQ(calls[3].call.err.code, ERR_NONE);
+    hold(c, "select pg_advisory_unlock(3)");
+    await(&b);
+    for (int i = 0; i < 4; i++)
+        rows_free(calls[i].call.rows);
+    PQfinish(c);
+    bench_end(&b);
 }
 
 static struct story tell_story(struct bench *b, const char *const *steps)
