@@ -316,6 +316,48 @@ describe("etc/kubernetes", function()
 end)
 
 describe("the Dockerfile", function()
+  --- Files below `dir` that a COPY of it takes; a subset of Docker's rules that .dockerignore keeps to.
+  local function copied(dir, ignored)
+    local found = {}
+    for path in server.shell("cd " .. dir .. " && find . -type f | sed 's|^./||'"):gmatch("[^\n]+") do
+      local left_out = false
+      for _, pattern in ipairs(ignored) do
+        local plain = pattern:gsub("^%*%*/", ""):gsub("%p", "%%%0"):gsub("%%%*", "[^/]*")
+        local front = pattern:find("^%*%*/") and "/" or "^/"
+        left_out = left_out or ("/" .. path .. "/"):find(front .. plain .. "/") ~= nil
+      end
+      if not left_out then
+        found[#found + 1] = path
+      end
+    end
+    table.sort(found)
+    return found
+  end
+
+  it("takes no secret into the image, nor what this machine built", function()
+    local ignored, dir = {}, server.make_dir()
+    finally(function()
+      server.shell("rm -rf " .. dir)
+    end)
+    for line in (server.read_file(".dockerignore") or ""):gmatch("[^\n]+") do
+      assert.is_nil(line:find("^!"), "this test does not know exceptions")
+      if not line:find("^#") then
+        ignored[#ignored + 1] = line
+      end
+    end
+    local made = { "build/release/CMakeCache.txt", "node_modules/preact/package.json", "state/admin.token",
+      ".git/config", "etc/kubernetes/secrets.yaml", "core/main.o" }
+    local kept = { "core/main.c", "etc/kubernetes/secrets.example.yaml", "etc/secrets.sh", "plugins/p/state.lua" }
+    for _, paths in ipairs({ made, kept }) do
+      for _, path in ipairs(paths) do
+        server.shell("mkdir -p " .. dir .. "/" .. path:match("^(.*)/"))
+        server.write_file(dir .. "/" .. path, "x")
+      end
+    end
+    assert.equal(0, select(2, server.shell("etc/secrets.sh " .. dir .. "/etc/secrets")))
+    assert.same(kept, copied(dir, ignored))
+  end)
+
   it("installs every library that the program links", function()
     local image = server.read_file("Dockerfile")
     local runs = image:match("\nFROM [^\n]+\nRUN (.-)\nCOPY")
