@@ -7,7 +7,8 @@ local server = require("spec.support.server")
 local PLUGIN = [[
 local M = { name = "asker", version = "1.0.0" }
 M.allow = { model = true }
-M.config = { token = { type = "string", default = "", secret = true } }
+M.config = { token = { type = "string", default = "", secret = true },
+  hooks = { type = "array", items = "string", default = {}, secret = true } }
 M.model = { rules = function(app, request, reason)
   if request.system == "be wrong" then
     return nil, "no rule fits", "no_rule"
@@ -261,7 +262,8 @@ describe("a provider that speaks OpenAI's protocol", function()
 
   setup(function()
     peer = openai.start()
-    maru = start({ "model.redact=keys,email,phone", "plugins.asker.token=hush-hush-1", "model.providers=["
+    maru = start({ "model.redact=keys,email,phone", "plugins.asker.token=hush-hush-1",
+      'plugins.asker.hooks=["hook-one-1", "hook-two-2"]', "model.providers=["
       .. peer:provider("plain", { name = "main", silence = "0.5s", timeout = "2s", rest = "0s",
         price = { input = 2, output = 8 } }) .. "," .. peer:provider("plain", { name = "old", output = "json_object",
         rest = "0s" }) .. "," .. peer:provider("plain", { name = "bare", output = "text", rest = "0s" }) .. "]" })
@@ -487,6 +489,22 @@ describe("a provider that speaks OpenAI's protocol", function()
       .. "12,345 viewers", text)
     text = ask("echo", { messages = "card 1234-5678-1234-5678 id A-77", redact = { "card", "A%-%d+" } }).answer.text
     assert.equal("card [card] id [redacted]", text)
+    assert.equal("[secret], [secret]", ask("echo", { messages = "hook-two-2, hook-one-1" }).answer.text)
+  end)
+
+  it("keeps words that only look like the end of a key's beginning", function()
+    assert.equal("task-oriented, risk-adjusted, [key]", ask("echo", { messages = "task-oriented, risk-adjusted, "
+      .. "sk-abcdefghijkl" }).answer.text)
+  end)
+
+  it("is asked long texts without a blank, and the lane is not held by looking for secrets in them", function()
+    for _, piece in ipairs({ "a", "a@", "eyJ", "-----BEGIN PRIVATE KEY-----" }) do
+      local text = piece:rep(math.floor(200000 / #piece))
+      assert.equal(text, ask("echo", { messages = text }).answer.text, piece)
+    end
+    assert.equal("x [key] y [email] [key]", ask("echo", { messages = "x eyJhbGci.eyJzdWIi.c2ln_-x y "
+      .. "very.long+tag@mail.example.co.kr -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"
+      }).answer.text)
   end)
 
   it("gets its key from the environment or a file, which nobody sees", function()

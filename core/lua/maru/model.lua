@@ -1,6 +1,7 @@
 --- app.model: language models as the operator configured them, and rules where there is none.
 local attempts = require "maru.model_attempt"
 local model_redact = require "maru.model_redact"
+local hidden = require "maru.secrets"
 local requests = require "maru.model_request"
 local sessions = require "maru.model_session"
 local units = require "maru.units"
@@ -106,7 +107,7 @@ return function(raw, info)
 
   --- Made at the first use: the plugin's settings are complete by then.
   local function host_for(request)
-    secrets = secrets or model_redact.secrets_of(info)
+    secrets = secrets or hidden.of(info)
     local redact = common
     if not redact or request and request.redact then
       local names = {}
