@@ -20,9 +20,12 @@ struct client_defaults {
 struct fetch_options client_read_options(lua_State *L, struct vm *vm, struct fetch_header *headers,
                                          const struct client_defaults *defaults, const char *usage);
 /* Adds the trace's headers to `headers`, which the options have, and says in the span of the wait
- * that follows what is asked.  text lives as long as the options are used. */
+ * that follows what is asked.  text lives as long as the options are used; shown is the URL without
+ * what nobody is to see. */
 void client_trace(struct task *task, struct trace_headers *text, struct fetch_options *options,
-                  struct fetch_header *headers);
+                  struct fetch_header *headers, struct str shown);
+/* options.shown, or the URL. */
+struct str client_shown(lua_State *L, const struct fetch_options *options, const char *usage);
 /* Pushes { name = value }; those that came several times are one list. */
 void client_push_headers(lua_State *L, const struct fetch_result *result);
 

@@ -168,9 +168,14 @@ struct fetch_options client_read_options(lua_State *L, struct vm *vm, struct fet
     return options;
 }
 
+struct str client_shown(lua_State *L, const struct fetch_options *options, const char *usage)
+{
+    return opt_string(L, 2, "shown", options->url, usage);
+}
+
 /* A query may hold secrets: what stands before it is shown, without a user's password. */
 void client_trace(struct task *task, struct trace_headers *text, struct fetch_options *options,
-                  struct fetch_header *headers)
+                  struct fetch_header *headers, struct str shown)
 {
     struct span *span = task_wait_span(task);
     struct buf url = {0};
@@ -178,7 +183,7 @@ void client_trace(struct task *task, struct trace_headers *text, struct fetch_op
         trace_headers(task, text, headers, options->header_count, FETCH_HEADERS);
     if (!span)
         return;
-    address_mask(str_n(options->url.p, str_find(options->url, '?')), &url);
+    address_mask(str_n(shown.p, str_find(shown, '?')), &url);
     span_text(span, "http.request.method", options->method);
     span_text(span, "url.full", buf_str(&url));
     buf_free(&url);
@@ -197,7 +202,7 @@ static int l_request(lua_State *L)
     struct vm *vm = task_vm(task);
     struct err err = {0};
     struct fetch_options options = client_read_options(L, vm, headers, &defaults, USAGE);
-    client_trace(task, &trace, &options, headers);
+    client_trace(task, &trace, &options, headers, client_shown(L, &options, USAGE));
     bind_part(L, vm_host(vm)->clients, "app.http:request", "an HTTP client");
     if (!vm_take(vm, CAP_CONNECTIONS, &err))
         return push_error(L, &err);

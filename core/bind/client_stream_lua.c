@@ -193,7 +193,7 @@ int client_stream(lua_State *L)
     struct client_defaults defaults = {task_left_ns(task), 30 * NS_PER_SECOND, "64M"};
     struct trace_headers trace;
     struct fetch_options options = client_read_options(L, task_vm(task), headers, &defaults, USAGE);
-    client_trace(task, &trace, &options, headers);
+    client_trace(task, &trace, &options, headers, client_shown(L, &options, USAGE));
     return client_stream_open(L, task, &options);
 }
 

@@ -214,7 +214,7 @@ static int l_open(lua_State *L)
         .timeout_ns = opt_duration(L, 4, "timeout", 30 * NS_PER_SECOND, WHO),
         .silence_ns = opt_duration(L, 4, "silence", 0, WHO),
     };
-    client_trace(task, &trace, &options, headers);
+    client_trace(task, &trace, &options, headers, options.url);
     h->sent = true;
     return client_stream_open(L, task, &options);
 }

@@ -12,7 +12,8 @@ local PLUGIN = {
   ["plugin.lua"] = [==[
 local M = { name = "t", version = "1.0.0" }
 M.allow = { net = { "config:peer" } }
-M.config = { peer = { type = "string", default = "http://127.0.0.1:1", help = "who is asked" } }
+M.config = { peer = { type = "string", default = "http://127.0.0.1:1", help = "who is asked" },
+  hooks = { type = "array", items = "string", default = {}, secret = true, help = "addresses nobody is to know" } }
 M.routes = {
   ["POST /go"] = function(app, req)
     app.trace:set("order", 7)
@@ -27,6 +28,9 @@ M.routes = {
   ["GET /out"] = function(app, req)
     local answer = app.http:get(req.query.url)
     return 200, { sent = app.json.decode(answer.body) }
+  end,
+  ["GET /hook"] = function(app)
+    return 200, { status = app.http:get(app.config.hooks[1]).status }
   end,
   ["GET /tx"] = function(app)
     local ok, message = app.store:tx(function(tx)
@@ -172,6 +176,21 @@ describe("a trace", function()
     assert.equal(sent.parent, "00-" .. trace .. "-" .. named(spans, "app.http:request").spanId .. "-01")
     assert.equal("200", named(spans, "app.http:request").attributes["http.response.status_code"])
     assert.falsy(named(spans, "app.http:request").attributes["url.full"]:find("?", 1, true))
+  end)
+
+  it("has no address that the plugin's configuration calls a secret", function()
+    local port = server.free_port()
+    local hook = "http://127.0.0.1:" .. port .. "/plain/T0/B0/hush-hush"
+    local other = server.start({ plugins = { t = PLUGIN }, set = { "trace.url=" .. collector.url, "trace.ratio=1",
+      "http.listen=127.0.0.1:" .. port, "plugins.t.peer=http://127.0.0.1:" .. port,
+      'plugins.t.hooks=["' .. hook .. '"]' } })
+    local trace = ("d"):rep(32)
+    assert.equal(404, other:request("/hook", { headers = { traceparent = "00-" .. trace .. "-00f067aa0ba902b7-01" } })
+      .json.status)
+    -- The peer's own spans are of the request that it got.
+    local spans = collector:wait(3, of(trace))
+    other:stop()
+    assert.equal("***", named(spans, "app.http:request").attributes["url.full"])
   end)
 
   it("is not kept where the caller said so, and the caller's id goes on", function()

@@ -1,6 +1,7 @@
 --- app.http: requests to other hosts, over the raw primitive of bind/client_lua.c.
 
 local body_stream = require "maru.client_stream"
+local hidden = require "maru.secrets"
 
 local METHODS = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD" }
 local USAGE = "app.http:request(url, [options])"
@@ -51,6 +52,16 @@ end
 
 return function(raw, info)
   local http = {}
+  local secrets
+
+  --- The URL as traces have it: the address of a webhook is a secret itself.
+  local function shown(url)
+    secrets = secrets or hidden.of(info)
+    for _, secret in ipairs(secrets) do
+      url = hidden.replace(url, secret, "***")
+    end
+    return url
+  end
 
   local known = { method = true, headers = true, query = true, body = true, json = true, form = true, timeout = true,
     silence = true, retries = true, backoff = true, max_bytes = true, redirects = true }
@@ -70,7 +81,9 @@ return function(raw, info)
       silence = options.silence, retries = options.retries, backoff = options.backoff, max_bytes = options.max_bytes,
       redirects = options.redirects }
     set_body(usage, request, headers, options, info.raw.json)
-    return with_query(url, options.query), request
+    url = with_query(url, options.query)
+    request.shown = type(url) == "string" and shown(url) or nil
+    return url, request
   end
 
   function http:request(url, options)
