@@ -29,6 +29,8 @@ struct held {
     struct held **handle;        /* the userdata, NULL when there is none */
     struct task *task;
     struct model *model;
+    struct lane *lane;
+    struct timer late; /* runs while it waits in line */
     int provider;
     bool waiting, sent;
 };
@@ -124,6 +126,7 @@ static void give_up(void *arg)
         *h->handle = NULL;
     h->handle = NULL;
     h->waiting = false;
+    timer_stop(h->lane, &h->late);
     if (h->ticket)
         model_abandon(h->ticket, h->sent);
     h->ticket = NULL;
@@ -145,11 +148,28 @@ static void on_entered(void *arg)
 {
     struct held *h = arg;
     h->waiting = false;
+    timer_stop(h->lane, &h->late);
     task_wake_with(h->task, push_ticket, h);
 }
 
-/* enter(provider, tokens_in, tokens_out, embeds) -> ticket | nil, message, code  (waits for room)
- */
+static int push_late(lua_State *L, void *arg)
+{
+    (void)arg;
+    lua_pushnil(L);
+    lua_pushliteral(L, "the provider had no room within the time allowed");
+    lua_pushliteral(L, "timeout");
+    return 3;
+}
+
+static void on_late(struct timer *timer)
+{
+    struct held *h = (struct held *)((char *)timer - offsetof(struct held, late));
+    give_up(h);
+    task_wake_with(h->task, push_late, h);
+}
+
+/* enter(provider, tokens_in, tokens_out, embeds, seconds) -> ticket | nil, message, code  (waits
+ * for room, at most so long) */
 static int l_enter(lua_State *L)
 {
     struct model *model = check_model(L);
@@ -159,10 +179,15 @@ static int l_enter(lua_State *L)
         .tokens_out = args_integer(L, 3, 0, TOKENS_MOST, WHO, "tokens_out"),
         .embeds = lua_toboolean(L, 4),
     };
+    double seconds = args_number(L, 5, 0, 86400, WHO, "seconds");
     struct held *h = task_alloc(task, sizeof *h);
     struct err err = {0};
     bool at_once;
-    *h = (struct held){.task = task, .model = model, .provider = check_provider(L, model)};
+    *h = (struct held){.lane = task_lane(task),
+                       .late.fire = on_late,
+                       .task = task,
+                       .model = model,
+                       .provider = check_provider(L, model)};
     h->ticket = model_enter(model, h->provider, vm_plugin(vm_of(L)), &estimate, task_lane(task),
                             on_entered, h, &at_once, &err);
     if (!h->ticket) {
@@ -175,6 +200,7 @@ static int l_enter(lua_State *L)
     if (at_once)
         return push_ticket(L, h);
     h->waiting = true;
+    timer_start(h->lane, &h->late, (int64_t)(seconds * NS_PER_SECOND));
     return task_wait(task, give_up, h);
 }
 

@@ -546,6 +546,19 @@ describe("a provider that speaks OpenAI's protocol", function()
     end
   end)
 
+  it("keeps nobody in its line for longer than the request may take", function()
+    local other = start({ "model.providers=[" .. peer:provider("frozen-first", { concurrency = 1, timeout = "3s",
+      retries = 0 }) .. "]" })
+    peer:requests()
+    server.shell(("curl -s -d '{\"messages\":\"first\"}' %s/chat >/dev/null 2>&1 &"):format(other.url))
+    assert.truthy(server.wait_for(function()
+      return #peer:requests() > 0
+    end))
+    local answer = other:post("/chat", { messages = "second", timeout = 0.2 }).json.answer
+    other:stop()
+    assert.same({ code = "timeout", message = "the provider had no room within the time allowed" }, answer.reason)
+  end)
+
   it("is limited in what it is asked at a time", function()
     local other = start({ "model.providers=[" .. peer:provider("slow", { concurrency = 1 }) .. "]" })
     peer:requests()

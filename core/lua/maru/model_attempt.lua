@@ -10,6 +10,7 @@ local find, lower = string.find, string.lower
 
 local M = {}
 
+local DAY = 86400
 local TOKENS_OUT = 1024 -- set aside where a request has no max_tokens
 local ERROR_BYTES = 64 * 1024
 -- Failures on the way there: the request never arrived, or its answer did not.
@@ -62,8 +63,13 @@ local function fail(attempt, failure, came)
   return nil, failure
 end
 
+--- The task itself is at its end, whatever the provider does.
+local function is_stopped(message, code)
+  return code == "cancelled" or message == "the task's time limit has passed"
+end
+
 local function network(message, code)
-  if code == "cancelled" or message == "the task's time limit has passed" then
+  if is_stopped(message, code) then
     return { message = message, code = code, stopped = true } -- says nothing of the provider
   end
   return { message = message or "the connection ended", code = code or "protocol", retry = RETRIED[code or "protocol"],
@@ -89,12 +95,17 @@ end
 --- embeds.
 function M.open(host, index, options)
   local attempt = { host = host, index = index, embeds = options.embeds, guess = requests.guess_tokens(options.body) }
-  local ticket, message, code = host.raw.enter(index, attempt.guess, options.tokens_out or TOKENS_OUT, options.embeds)
+  local left = options.deadline - host.app.now()
+  if left <= 0.001 then
+    return nil, { message = "no answer within the time allowed", code = "timeout" }
+  end
+  local ticket, message, code = host.raw.enter(index, attempt.guess, options.tokens_out or TOKENS_OUT, options.embeds,
+    math.min(left, DAY))
   if not ticket then
-    return nil, { message = message, code = code }
+    return nil, { message = message, code = code, stopped = is_stopped(message, code) }
   end
   attempt.ticket = ticket
-  local left = options.deadline - host.app.now()
+  left = options.deadline - host.app.now()
   if left <= 0.001 then
     return fail(attempt, { message = "no answer within the time allowed", code = "timeout" })
   end
