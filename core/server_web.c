@@ -71,15 +71,23 @@ static bool may_open(void *arg, struct http_request *request, const struct http_
     return http_socket_may_open(request, route, open);
 }
 
-/* Who may pass a route that asks for somebody: the operator, until a plugin knows users. */
+/* Who may pass a route that asks for somebody: the operator, until a plugin knows users.  A cookie
+ * goes along with what a page of another port of this host asks for, so what may change something
+ * looks at who asks, as the admin API does. */
 static bool authorize(void *arg, struct http_request *request, const struct http_route *route,
                       bool *answered)
 {
     struct server *s = arg;
+    struct str method = request_method(request);
     (void)route;
-    (void)answered;
     if (!request_is_admin(request) || !admin_is_allowed(s->admin, request))
         return false;
+    bool looks = str_eq_c(method, "GET") || str_eq_c(method, "HEAD");
+    if (!looks && !request_is_local(request) && !admin_same_origin(request)) {
+        respond_problemf(request, 403, "forbidden", "the request comes from another origin");
+        *answered = true;
+        return false;
+    }
     request_set_subject(request, STR("operator"));
     return true;
 }

@@ -83,3 +83,5 @@ enum admin_role { ADMIN_NOBODY, ADMIN_VIEWER, ADMIN_OPERATOR };
 enum admin_role admin_role(const struct admin *admin, const struct http_request *request);
 /* Whether it comes from an operator. */
 bool admin_is_allowed(const struct admin *admin, const struct http_request *request);
+/* False when a page of another origin asks, as browsers say; programs say nothing. */
+bool admin_same_origin(const struct http_request *request);

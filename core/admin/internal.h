@@ -102,7 +102,6 @@ void admin_view_nodes(struct admin_call *call);
 
 /* auth.c */
 bool admin_token_load(struct admin *admin, struct err *err);
-bool admin_same_origin(const struct http_request *request);
 void admin_login(struct http_request *request, void *arg); /* a route of its own */
 
 /* audit.c */

@@ -7,6 +7,7 @@ local M = { name = "good", version = "1.2.0" }
 M.routes = {
   ["GET /good"] = { summary = "Good news", query = { q = "string?" }, function() return 200, {} end },
   ["GET /secret"] = { auth = "admin", function() return 200, { secret = true } end },
+  ["POST /secret"] = { auth = "admin", function() return 200, { changed = true } end },
 }
 M.pages = { { path = "/good", title = { ko = "좋음", en = "Good" }, module = "page.js" } }
 return M
@@ -57,6 +58,18 @@ describe("the admin port", function()
     assert.equal(403, get("/admin/v1/reload", headers, "POST").status)
     headers.origin = admin
     assert.equal(200, get("/admin/v1/reload", headers, "POST").status)
+  end)
+
+  it("refuses them for plugins' routes as well: a cookie goes along from any port of this host", function()
+    local headers = { cookie = get("/admin/login?token=" .. token).headers["set-cookie"]:match("^[^;]+"),
+      origin = "http://127.0.0.1:1" }
+    local answer = get("/secret", headers, "POST")
+    assert.same({ 403, "forbidden" }, { answer.status, answer.json.code })
+    assert.equal(200, get("/secret", headers).status)
+    headers.origin = admin
+    assert.equal(200, get("/secret", headers, "POST").status)
+    headers.origin = nil
+    assert.equal(200, get("/secret", headers, "POST").status)
   end)
 
   it("lets a viewer look and change nothing", function()
@@ -121,7 +134,7 @@ describe("the admin API", function()
     assert.equal("1.2.0", good.version)
     assert.equal("serving", good.state)
     assert.equal(12, #good.generation)
-    assert.equal(2, good.routes)
+    assert.equal(3, good.routes)
     assert.is_true(good.requests >= 1)
     assert.is_true(good.memory_bytes > 1000)
     assert.equal(cjson.null, good.last_error)
