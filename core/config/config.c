@@ -75,12 +75,18 @@ static void clear_items(struct entry *entry)
     entry->item_count = 0;
 }
 
+struct str config_list_item(struct str *rest)
+{
+    bool marked = rest->n > 0 && memchr(rest->p, LIST_MARK, rest->n);
+    return str_trim(str_split(rest, marked ? LIST_MARK : ','));
+}
+
 static void split_items(struct entry *entry)
 {
     struct str rest = str_c(entry->text);
     clear_items(entry);
     while (rest.n > 0) {
-        struct str item = str_trim(str_split(&rest, ','));
+        struct str item = config_list_item(&rest);
         if (item.n == 0)
             continue;
         size_t n = (size_t)entry->item_count;

@@ -140,16 +140,15 @@ static bool plain_text(lua_State *L, struct buf *out, struct err *err)
                    luaL_typename(L, -1));
 }
 
-/* An array of text at the top, as a comma-separated list. */
+/* An array of text at the top, a mark behind each. */
 static bool list_text(lua_State *L, struct buf *out, struct err *err)
 {
     int length = (int)lua_objlen(L, -1);
     for (int i = 1; i <= length; i++) {
         lua_rawgeti(L, -1, i);
-        if (i > 1)
-            buf_add_char(out, ',');
         if (!plain_text(L, out, err))
             return false;
+        buf_add_char(out, LIST_MARK);
         lua_pop(L, 1);
     }
     return true;

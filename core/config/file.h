@@ -41,7 +41,11 @@ struct giver {
  * line, or file and key. */
 bool config_file(struct config *config, const char *path, struct err *err);
 
-/* config.c.  text is what --set would give. */
+/* config.c.  The next item of a list's text.  What --set and the environment say is cut at commas;
+ * the file has a mark behind each item, so that items may have commas. */
+enum { LIST_MARK = '\x1f' };
+struct str config_list_item(struct str *rest);
+/* text is what --set would give. */
 bool config_assign(struct config *config, const char *name, struct str text, const struct giver *by,
                    struct err *err);
 void config_assign_plugin(struct config *config, struct str plugin, struct str key, struct str json,

@@ -35,7 +35,7 @@ static void print_value(const struct config_key *key, struct str text, struct bu
         buf_add_c(out, "{");
         while (rest.n > 0) {
             buf_add_char(out, ' ');
-            config_print_text(str_trim(str_split(&rest, ',')), out);
+            config_print_text(config_list_item(&rest), out);
             buf_add_c(out, rest.n > 0 ? "," : " ");
         }
         buf_add_c(out, "}");
@@ -48,6 +48,19 @@ static void print_value(const struct config_key *key, struct str text, struct bu
     }
 }
 
+/* What is set, without secrets; a list of options may have a password, too. */
+static void show(const struct entry *entry, struct buf *out)
+{
+    if (entry->key->type == CONFIG_SECRET && *entry->text)
+        buf_add_c(out, "***");
+    else if (entry->key->type != CONFIG_LIST)
+        address_mask(str_c(entry->text), out);
+    for (int i = 0; i < entry->item_count; i++) {
+        address_mask(str_c(entry->items[i]), out);
+        buf_add_char(out, LIST_MARK);
+    }
+}
+
 static void print_set(const struct entry *entry, struct buf *out)
 {
     struct buf shown = {0};
@@ -57,10 +70,7 @@ static void print_set(const struct entry *entry, struct buf *out)
         buf_printf(out, ", -- %s\n\n", entry->origin);
         return;
     }
-    if (entry->key->type == CONFIG_SECRET && *entry->text)
-        buf_add_c(&shown, "***");
-    else
-        address_mask(str_c(entry->text), &shown); /* a list of options may have a password, too */
+    show(entry, &shown);
     buf_printf(out, "  [\"%s\"] = ", entry->key->name);
     print_value(entry->key, buf_str(&shown), out);
     buf_printf(out, ", -- %s\n\n", entry->origin);

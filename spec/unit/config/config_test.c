@@ -62,6 +62,29 @@ TEST(nested_and_dotted_keys_say_the_same)
     config_free(config);
 }
 
+TEST(an_item_of_a_list_may_have_commas_in_the_file)
+{
+    struct err err = {0};
+    struct buf out = {0};
+    const char *const *items;
+    write_file("return { model = { redact = { \"[%d,]+\" } }, events = { kafka = {\n"
+               "\"debug=broker,topic\", \"sasl.password=file:/x\", \"a=b\" } } }");
+    struct config *config = config_load(path, NULL, 0, &err);
+    unlink(path);
+    CHECK_STR(err.message, "");
+    REQUIRE(config);
+    CHECK_EQ(config_list(config, "model.redact", &items), 1);
+    CHECK_STR(items[0], "[%d,]+");
+    CHECK_EQ(config_list(config, "events.kafka", &items), 3);
+    CHECK_STR(items[0], "debug=broker,topic");
+    CHECK_STR(items[2], "a=b");
+    config_print(config, &out);
+    CHECK(strstr(out.p, "[\"model.redact\"] = { \"[%d,]+\" }, --"));
+    CHECK(strstr(out.p, "{ \"debug=broker,topic\", \"sasl.password=***\", \"a=b\" }, --"));
+    buf_free(&out);
+    config_free(config);
+}
+
 TEST(a_set_wins_over_the_environment_and_that_over_the_file)
 {
     struct err err = {0};
