@@ -1,5 +1,7 @@
 --- app.model whatever answers: the plugin's rules, or a server that speaks OpenAI's protocol (a stand-in, see
 --- spec/support/openai.py). Each case drives a real maru with one and the same plugin.
+package.path = "core/lua/?.lua;" .. package.path
+
 local cjson = require("cjson")
 local openai = require("spec.support.openai")
 local server = require("spec.support.server")
@@ -253,6 +255,21 @@ for _, row in ipairs({ { "rules", rules_driver }, { "openai", openai_driver } })
   end)
 end
 
+describe("a schema", function()
+  it("has multiples of fractions", function()
+    local json_schema = require("maru.json_schema")
+    local function wrong(value, unit)
+      return json_schema.check({ null = {} }, { type = "number", multipleOf = unit }, value)
+    end
+    for value, unit in pairs({ [0.3] = 0.1, [19.99] = 0.01, [4.35] = 0.05, [-0.7] = 0.1, [0] = 0.1, [1e15] = 1 }) do
+      assert.is_nil(wrong(value, unit), value .. " of " .. unit)
+    end
+    for value, unit in pairs({ [0.35] = 0.1, [7] = 2, [0.015] = 0.01, [-5] = 3 }) do
+      assert.same({ ("the answer must be a multiple of %s"):format(unit) }, wrong(value, unit), tostring(value))
+    end
+  end)
+end)
+
 describe("a provider that speaks OpenAI's protocol", function()
   local peer, maru
 
@@ -335,13 +352,14 @@ describe("a provider that speaks OpenAI's protocol", function()
     assert.is_true(last.result.cost > 0)
     assert.is_true(ask("no-usage").answer.usage.estimated)
     assert.is_true(ask("null-usage").answer.usage.estimated)
+    assert.is_true(ask("odd-usage").answer.usage.estimated)
     assert.is_nil(ask("plain").answer.usage.estimated)
     _, last = stream("continuous")
     assert.equal(2, last.result.usage.output)
   end)
 
   for model, code in pairs({ cut = "protocol", reset = "protocol", error = "unavailable", frozen = "timeout",
-    garbage = "protocol" }) do
+    garbage = "protocol", ["odd-piece"] = "protocol" }) do
     it("whose stream ends by " .. model .. " behind its first words is an error", function()
       local text, last = stream(model)
       assert.equal(model == "garbage" and "by rule: protocol" or "he", text)
@@ -393,7 +411,7 @@ describe("a provider that speaks OpenAI's protocol", function()
 
   for model, wanted in pairs({ ["always-500"] = { "unavailable", "status 500" },
     ["llama-503"] = { "unavailable", "Loading model" }, ["error-200"] = { "unavailable", "went wrong" },
-    ["no-json"] = { "protocol", "not JSON" } }) do
+    ["no-json"] = { "protocol", "not JSON" }, ["odd-calls"] = { "protocol", "not as the protocol" } }) do
     it("is asked three times when it answers " .. model, function()
       peer:requests()
       local reason = ask(model).answer.reason

@@ -83,6 +83,7 @@ STREAMS = {
     "frozen": [ROLE, chunk({"content": "he"}), 30],
     "frozen-first": [30],
     "slow-first": [0.6, *PLAIN],
+    "odd-piece": [ROLE, chunk({"content": "he"}), chunk({"tool_calls": [True]})],
     "garbage": [ROLE, b"data: {nonsense\n\n"],
 }
 
@@ -158,6 +159,10 @@ def whole(name, body):
         return 200, {}, said("abcdef", usage=Ellipsis)
     if name == "null-usage":
         return 200, {}, said("abcdef", usage=None)
+    if name == "odd-usage":
+        return 200, {}, said("abcdef", usage={"prompt_tokens": 1e300, "completion_tokens": -4})
+    if name == "odd-calls":
+        return 200, {}, answer({"role": "assistant", "content": None, "tool_calls": 7})
     if name == "cached":
         return 200, {}, said("hi", usage=dict(USAGE, prompt_tokens_details={"cached_tokens": 8}))
     if name == "parts":

@@ -78,6 +78,12 @@ local function characters(text)
   return count
 end
 
+--- 0.3 is three times 0.1, although in binary it is a little less.
+local function is_multiple(value, unit)
+  local times = value / unit
+  return math.abs(times - floor(times + 0.5)) <= 1e-9 * math.max(1, math.abs(times))
+end
+
 local function check_range(state, schema, value, path)
   if schema.minimum and value < schema.minimum then
     fail(state, path, "must be at least %s", schema.minimum)
@@ -87,7 +93,7 @@ local function check_range(state, schema, value, path)
     fail(state, path, "must be over %s", schema.exclusiveMinimum)
   elseif schema.exclusiveMaximum and value >= schema.exclusiveMaximum then
     fail(state, path, "must be below %s", schema.exclusiveMaximum)
-  elseif schema.multipleOf and value % schema.multipleOf ~= 0 then
+  elseif schema.multipleOf and not is_multiple(value, schema.multipleOf) then
     fail(state, path, "must be a multiple of %s", schema.multipleOf)
   end
 end

@@ -228,7 +228,9 @@ return function(raw, info)
     local usage, cost = attempts.done(attempt, said, "")
     local vectors = {}
     for i, item in ipairs(type(answer.data) == "table" and answer.data or {}) do
-      vectors[(tonumber(item.index) or i - 1) + 1] = item.embedding
+      if type(item) == "table" and type(item.embedding) == "table" then
+        vectors[(tonumber(item.index) or i - 1) + 1] = item.embedding
+      end
     end
     if #vectors ~= #texts then
       return nil, { code = "protocol", message = #vectors .. " vectors came for " .. #texts .. " texts" }

@@ -2,6 +2,8 @@
 
 local concat, find, match, lower = table.concat, string.find, string.match, string.lower
 
+local MOST_TOKENS = 1e9 -- of one answer; more is no count
+
 local M = {}
 
 local function text_or(value, otherwise)
@@ -181,7 +183,7 @@ local function calls_of(self)
 end
 
 local function whole(value)
-  return type(value) == "number" and value >= 0 and math.floor(value) or nil
+  return type(value) == "number" and value >= 0 and value <= MOST_TOKENS and math.floor(value) or nil
 end
 
 --- { input, output, total, cached }, or nil where the provider said nothing.

@@ -122,6 +122,16 @@ function M.open(host, index, options)
   return attempt
 end
 
+--- What is in a decoded answer or chunk goes into state. Its text, or nil, failure.
+function M.take(attempt, state, body, text)
+  local ok, given = pcall(state.take, state, body)
+  if not ok then -- a number where a list belongs, and the like
+    return fail(attempt, { message = "the answer is not as the protocol has it", code = "protocol", retry = true,
+      down = true }, text)
+  end
+  return given
+end
+
 --- The whole answer as JSON, or nil, failure.
 function M.whole(attempt)
   local text, message, code = read_all(attempt.handle)
@@ -198,7 +208,7 @@ function M.chunk(attempt)
   elseif answers.error_of(attempt.host.json, body) then
     return fail(attempt, refused(attempt, 200, nil, body, data), came(attempt))
   end
-  return attempt.state:take(body)
+  return M.take(attempt, attempt.state, body, came(attempt))
 end
 
 --- Ends a good attempt: counts it on disk. usage nil: a guess.

@@ -174,7 +174,10 @@ local function ask(self)
     return after_failure(self, failure)
   end
   local state = answers.begin(host.json)
-  state:take(whole)
+  local taken, wrong = attempts.take(attempt, state, whole, "")
+  if not taken then
+    return after_failure(self, wrong)
+  end
   answered(self, attempt, state:result())
 end
 
