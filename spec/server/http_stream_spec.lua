@@ -1,6 +1,7 @@
 --- app.http:stream in the real program: bodies that are read as they come, and server-sent events.
 package.path = "core/lua/?.lua;" .. package.path
 
+local client_stream = require("maru.client_stream")
 local event_stream = require("maru.event_stream")
 local server = require("spec.support.server")
 
@@ -17,6 +18,53 @@ local function parse(bytes, size)
   end
   return events
 end
+
+describe("a body", function()
+  --- What app.http:stream gives where these pieces come.
+  local function body(pieces)
+    local raw = { read = function() return table.remove(pieces, 1) end }
+    return client_stream(raw, 200, {}, "http://x/")
+  end
+
+  local function cut(text, size)
+    local pieces = {}
+    for i = 1, #text, size do
+      pieces[#pieces + 1] = text:sub(i, i + size - 1)
+    end
+    return pieces
+  end
+
+  it("has the same lines in pieces of any size, and its rest may be read as it is", function()
+    local text = "one\r\n\ntwo\n\r\n three\r\nlast\r"
+    for size = 1, #text do
+      local lines, stream = {}, body(cut(text, size))
+      for line in stream:lines() do
+        lines[#lines + 1] = line
+      end
+      assert.same({ "one", "", "two", "", " three", "last\r" }, lines, "in pieces of " .. size)
+      assert.is_nil(stream:line())
+      stream = body(cut(text, size))
+      assert.equal("one", stream:line())
+      local rest, piece = {}, stream:read()
+      while piece do
+        rest[#rest + 1], piece = piece, stream:read()
+      end
+      assert.equal("\ntwo\n\r\n three\r\nlast\r", table.concat(rest))
+    end
+    local stream = body({ "head\ndata: a\n\n", "data: b\n\n" })
+    assert.equal("head", stream:line())
+    assert.equal("a", stream:event().data)
+    assert.equal("b", stream:event().data)
+  end)
+
+  it("does not move what is left for each of its lines", function() -- that would not end within the hour
+    local count = 0
+    for line in body({ ("a\n"):rep(2000000) }):lines() do
+      count = count + #line
+    end
+    assert.equal(2000000, count)
+  end)
+end)
 
 describe("an event stream", function()
   local cases = {

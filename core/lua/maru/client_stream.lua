@@ -20,9 +20,9 @@ end
 
 --- What lines and events had left over comes first.
 function Body:read()
-  local rest = self.rest
-  if rest and rest ~= "" then
-    self.rest = ""
+  local rest = self.rest and sub(self.rest, self.at) or ""
+  if rest ~= "" then
+    self.rest = nil
     return rest
   end
   return read(self)
@@ -33,14 +33,18 @@ local function fail(self, message, code)
   return nil, message, code
 end
 
---- Reads until the rest has a line's end; returns its place, or nil.
+--- Reads until the rest, which begins at self.at, has a line's end; returns its place, or nil.
 local function line_end(self)
-  local parts, size = { self.rest or "" }, #(self.rest or "")
-  local stop = find(parts[1], "\n", 1, true)
+  local stop = self.rest and find(self.rest, "\n", self.at, true)
+  if stop then
+    return stop
+  end
+  local parts = { self.rest and sub(self.rest, self.at) or "" }
+  local size = #parts[1]
   while not stop do
     local bytes, message, code = read(self)
     if not bytes then
-      self.rest = concat(parts)
+      self.rest, self.at = concat(parts), 1
       return nil, message, code
     end
     local at = find(bytes, "\n", 1, true)
@@ -50,21 +54,21 @@ local function line_end(self)
       return fail(self, "a line is over " .. LINE_BYTES .. " bytes", "too_large")
     end
   end
-  self.rest = concat(parts)
+  self.rest, self.at = concat(parts), 1
   return stop
 end
 
 --- Next line without its end (LF or CRLF); the last one may have none.
 function Body:line()
   local stop, message, code = line_end(self)
-  local rest = self.rest
+  local rest, from = self.rest, self.at
   if stop then
-    self.rest = sub(rest, stop + 1)
-    return sub(rest, 1, stop - (sub(rest, stop - 1, stop - 1) == "\r" and 2 or 1))
+    self.at = stop + 1
+    return sub(rest, from, stop - (stop > from and sub(rest, stop - 1, stop - 1) == "\r" and 2 or 1))
   elseif message or rest == "" then
     return nil, message, code
   end
-  self.rest = ""
+  self.rest = nil
   return rest
 end
 
@@ -74,8 +78,10 @@ function Body:event()
   if not parser then
     parser = event_stream()
     self.parser = parser
-    if self.rest and self.rest ~= "" then
-      parser:feed(self:read())
+    local rest = self.rest and sub(self.rest, self.at) or ""
+    if rest ~= "" then
+      self.rest = nil
+      parser:feed(rest)
     end
   end
   while true do
