@@ -19,6 +19,7 @@ struct sent {
     s3_done_fn *done;
     void *arg;
     char *what; /* for errors: "PUT plugin/key" */
+    bool posted;
     struct err refused;
     struct lane_message message; /* of one that was not sent */
 };
@@ -119,11 +120,11 @@ static void explain_skew(struct s3_answer *a)
             by);
 }
 
-/* Some answers say 200 and fail in their body. */
+/* Some answers to POST say 200 and fail in their body; what GET brings is an object's own text. */
 static void judge(const struct sent *s, struct s3_answer *a)
 {
     bool failed = a->status > 299 || a->status < 200;
-    struct str error = failed || a->body.n < 4096 ? xml_find(a->body, "Error") : STR("");
+    struct str error = failed || s->posted ? xml_find(a->body, "Error") : STR("");
     if (!failed && !error.n)
         return;
     a->code = xml_find(error, "Code");
@@ -299,6 +300,7 @@ void s3_send(struct s3 *s3, struct lane *lane, const struct s3_request *request,
     s->s3 = s3;
     s->done = done;
     s->arg = arg;
+    s->posted = strcmp(request->method, "POST") == 0;
     s->what = mem_printf("%s %s/%.*s", request->method, request->plugin ? request->plugin : "",
                          (int)request->key.n, request->key.p ? request->key.p : "");
     if (is_closing(s3))

@@ -189,6 +189,15 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal("application/octet-stream", call("/stat", { key = "empty" }).value.type)
     end)
 
+    it("brings back bytes that look like a server's own words", function()
+      local text = '<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>'
+      assert.truthy(call("/put", { key = "error.xml", bytes = text }).value)
+      local got = call("/get", { key = "error.xml" })
+      assert.equal(#text, got.n, got.message)
+      assert.equal(#text, call("/read", { key = "error.xml" }).n)
+      call("/delete", { key = "error.xml" })
+    end)
+
     it("replaces as a whole, and says by the etag that the bytes are others", function()
       local first = call("/put", { key = "etag", bytes = "one" }).value
       local second = call("/put", { key = "etag", bytes = "two" }).value
