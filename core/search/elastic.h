@@ -58,7 +58,8 @@ typedef void elastic_reply_fn(void *arg, const struct elastic_reply *reply);
 void elastic_ask(struct elastic *e, const char *method, const char *path, struct str body,
                  elastic_reply_fn *done, void *arg);
 void elastic_drop_asks(struct elastic *e);
-/* Whether another try may do: no answer, 429, 5xx, wrong credentials. */
+/* Whether another try may do: no answer, or none of Elasticsearch's, 429, 5xx, wrong credentials.
+ */
 bool elastic_is_away(const struct elastic_reply *reply);
 
 /* -- elastic_index.c: aliases, mappings, templates -- */
@@ -88,6 +89,7 @@ struct write {
     struct buf ops; /* for _bulk; each ends at its end */
     size_t *ends;
     int count;
+    bool alone; /* not with others: all of them were refused together */
     int64_t changed;
     struct err err; /* of a document that was refused */
 };
@@ -117,5 +119,32 @@ void elastic_pause(struct elastic *e); /* elastic_pump() after a while, each tim
 void elastic_remove(struct elastic *e, struct write *w); /* takes it out of the list */
 
 /* -- elastic_bulk.c.  Lane. -- */
+struct op {
+    size_t start, end;   /* in body */
+    struct write *write; /* whose; NULL from the spool */
+};
+
+struct bulk {
+    struct elastic *e;
+    struct list writes; /* answered together */
+    struct buf body;
+    struct op *ops;
+    int count;
+    int sent; /* of them, from the front: in the request */
+    int most; /* … are sent at once; 0 = all */
+    int kept; /* of them, at the front: not taken */
+    bool visible, replays;
+};
+
+struct bulk *bulk_create(struct elastic *e);
+void bulk_free(struct bulk *b);
+struct str bulk_op(const struct bulk *b, int i);
+void bulk_send(struct bulk *b);
+/* Keeps of the ops what is to be sent again; false when the answer says nothing of them. */
+bool bulk_settle(struct bulk *b, struct str answer);
 void elastic_pump(struct elastic *e);        /* whatever can be done next */
 void elastic_close_bulks(struct elastic *e); /* what waits goes to the spool */
+
+/* -- elastic_replay.c.  Lane. -- */
+void elastic_replayed(struct bulk *b, const struct elastic_reply *reply);
+void elastic_pump_spool(struct elastic *e); /* what can be done next while it holds anything */

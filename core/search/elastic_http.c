@@ -64,16 +64,30 @@ static void read_error(struct elastic_reply *reply)
     buf_free(&reason);
 }
 
+/* A proxy's word that there is no such page, or no such method, says nothing about a document. */
+static void doubt(struct elastic_reply *reply)
+{
+    if (elastic_is_away(reply) || reply->status == 413)
+        return;
+    err_set(&reply->err, ERR_IO,
+            "what answers %d at search.url is no Elasticsearch: X-Elastic-Product is missing",
+            reply->status);
+    reply->status = 0;
+}
+
 static void read_answer(struct elastic_reply *reply, const struct fetch_result *result)
 {
     static const struct json_events nothing;
     struct err err;
+    bool known = str_eq_c(header_of(result, "x-elastic-product"), "Elasticsearch");
     reply->status = result->status;
     if (result->body.n > 0 && json_read(result->body, JSON_DEPTH_MAX, &nothing, NULL, &err))
         reply->body = result->body;
-    if (result->status < 200 || result->status > 299)
+    if (result->status < 200 || result->status > 299) {
         read_error(reply);
-    else if (!str_eq_c(header_of(result, "x-elastic-product"), "Elasticsearch"))
+        if (!known)
+            doubt(reply);
+    } else if (!known)
         err_set(&reply->err, ERR_IO,
                 "what answers at search.url is no Elasticsearch: X-Elastic-Product is missing");
     else if (result->body.n > 0 && reply->body.n == 0)

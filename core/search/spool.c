@@ -26,8 +26,9 @@ struct spool {
     int64_t most_bytes, records; /* records: behind the head */
     struct segment *segments;    /* oldest first */
     int count, cap;
-    int fd;     /* of the last segment, for appending; -1 = the next append makes one */
-    int64_t at; /* the head, in the first segment */
+    int fd;        /* of the last segment, for appending; -1 = the next append makes one */
+    int64_t at;    /* the head, in the first segment */
+    uint64_t gone; /* the newest segment that was, or that the file "head" names */
     /* what spool_read() gave last */
     int64_t read_end, read_records;
     int read_fd; /* of the first segment */
@@ -148,6 +149,7 @@ static void drop_first(struct spool *spool)
     }
     unlink(path);
     mem_free(path);
+    spool->gone = spool->segments[0].number;
     spool->count--;
     memmove(spool->segments, spool->segments + 1, (size_t)spool->count * sizeof *spool->segments);
     spool->at = 0;
@@ -180,6 +182,8 @@ static void find_head(struct spool *spool)
             drop_first(spool);
         if (spool->count > 0 && spool->segments[0].number == number)
             spool->at = at;
+        if (number > spool->gone)
+            spool->gone = number;
     }
     buf_free(&text);
     mem_free(path);
@@ -258,7 +262,8 @@ static bool sync_dir(const struct spool *spool, struct err *err)
 
 static bool next_segment(struct spool *spool, struct err *err)
 {
-    uint64_t number = spool->count ? spool->segments[spool->count - 1].number + 1 : 1;
+    /* After a crash the file "head" may name one that is gone: no record stands before that. */
+    uint64_t number = (spool->count ? spool->segments[spool->count - 1].number : spool->gone) + 1;
     char *path;
     do { /* one that could not be removed is not written to */
         path = path_of(spool, number);
@@ -346,9 +351,12 @@ int spool_read(struct spool *spool, size_t max_bytes, int most, struct buf *out,
     if (spool->read_fd < 0) {
         char *path = path_of(spool, spool->segments[0].number);
         spool->read_fd = open(path, O_RDONLY | O_CLOEXEC);
+        int sys = errno;
         if (spool->read_fd < 0)
-            log_error("search", "spool: %s: %s", path, strerror(errno));
+            log_error("search", "spool: %s: %s", path, strerror(sys));
         mem_free(path);
+        if (spool->read_fd < 0 && sys != ENOENT) /* too many files are open: a later look may do */
+            return 0;
     }
     spool->read_end = spool->at;
     while (n < most && out->n - begin < max_bytes) {

@@ -31,7 +31,7 @@ int64_t spool_records(const struct spool *spool); /* of this process and those f
 bool spool_append(struct spool *spool, const struct str *records, int count, struct err *err);
 
 /* Appends the oldest records to *out, at least one and at most about max_bytes of them, their ends
- * to ends[0 … most-1]; how many, 0 when there is none. */
+ * to ends[0 … most-1]; how many, 0 when there is none, or none can be read now. */
 int spool_read(struct spool *spool, size_t max_bytes, int most, struct buf *out, size_t *ends);
 /* Those that spool_read() gave last are done with. */
 void spool_advance(struct spool *spool);

@@ -6,7 +6,7 @@
 // stand: external versions, require_alias, refresh=wait_for, search_after, _delete_by_query, and what the analysis
 // components named below do. What it does not know it answers with 400, as Elasticsearch would.
 //
-//   node elastic.mjs [PORT [CERT KEY]]   prints its port; POST /_stand_in {"mode": "ok"|"storm"|"partial"|"lost"} changes it
+//   node elastic.mjs [PORT [CERT KEY]]   prints its port; POST /_stand_in {"mode": "ok"|"storm"|"partial"|"lost"|…} changes it
 import http from "node:http"
 import https from "node:https"
 import fs from "node:fs"
@@ -365,8 +365,15 @@ function respond(request, response, text) {
     "application/vnd.elasticsearch+json;compatible-with=8", "X-Elastic-Product": "Elasticsearch" }
   if (mode === "other") delete headers["X-Elastic-Product"]
   let status = 200, body
+  const told = url.pathname === "/_stand_in"
+  // Before it stands a proxy: that has nobody behind it, or that takes requests of 20 kB (nginx: 1 MiB).
+  const refused = mode === "nobody" ? 404 : mode === "small" && text.length > 20000 ? 413 : 0
+  if (refused && !told) {
+    response.writeHead(refused, { "content-type": "text/html" }).end("<html><body>nginx</body></html>")
+    return
+  }
   try {
-    if (url.pathname === "/_stand_in") body = control(text ? JSON.parse(text) : {})
+    if (told) body = control(text ? JSON.parse(text) : {})
     else {
       const type = request.headers["content-type"]
       seen.types[type] = (seen.types[type] ?? 0) + 1

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -200,5 +201,59 @@ TEST(a_write_that_fails_leaves_what_was_before)
     spool = reopen(spool, 1 << 20);
     check_all(spool, 1, 30);
     spool_close(spool);
+    fresh();
+}
+
+TEST(records_stay_while_their_file_cannot_be_opened)
+{
+    size_t ends[20];
+    struct buf out = {0};
+    struct rlimit real, none;
+    fresh();
+    struct spool *spool = reopen(NULL, 1 << 20);
+    CHECK(add(spool, 1, 10));
+    spool = reopen(spool, 1 << 20);
+    CHECK(add(spool, 11, 10));
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &real), 0);
+    none = real;
+    none.rlim_cur = 0;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int n = spool_read(spool, 1 << 20, 20, &out, ends);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &real), 0);
+    CHECK_EQ(n, 0);
+    CHECK_EQ(spool_records(spool), 20);
+    check_all(spool, 1, 20);
+    spool_close(spool);
+    buf_free(&out);
+    fresh();
+}
+
+/* What a crash leaves between a segment's end and the word of it. */
+TEST(an_old_head_skips_nothing_that_came_after_it)
+{
+    char path[512], old[64] = "";
+    size_t ends[20];
+    struct buf out = {0};
+    fresh();
+    struct spool *spool = reopen(NULL, 1 << 20);
+    CHECK(add(spool, 1, 20));
+    CHECK_EQ(spool_read(spool, 1 << 20, 10, &out, ends), 10);
+    spool_advance(spool);
+    snprintf(path, sizeof path, "%s/head", dir);
+    int fd = open(path, O_RDONLY);
+    ssize_t bytes = read(fd, old, sizeof old);
+    close(fd);
+    check_all(spool, 11, 20);
+    spool_close(spool);
+    fd = open(path, O_WRONLY | O_TRUNC);
+    CHECK_EQ(write(fd, old, (size_t)bytes), bytes);
+    close(fd);
+    spool = reopen(NULL, 1 << 20);
+    CHECK(spool_is_empty(spool));
+    CHECK(add(spool, 21, 20));
+    spool = reopen(spool, 1 << 20);
+    check_all(spool, 21, 40);
+    spool_close(spool);
+    buf_free(&out);
     fresh();
 }
