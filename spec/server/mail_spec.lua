@@ -9,6 +9,7 @@ M.allow = { mail = { "*@example.com", "*@example.org" } }
 M.routes = {
   ["POST /send"] = function(app, req)
     local mail = req:json()
+    if mail.base64 then mail.subject, mail.base64 = app.crypto.unbase64(mail.base64), nil end
     for _, file in ipairs(mail.attachments or {}) do
       if file.base64 then file.data, file.base64 = app.crypto.unbase64(file.base64), nil end
     end
@@ -104,6 +105,23 @@ describe("app.mail", function()
     assert.falsy(raw:find("c@example.com", 1, true), "bcc is nobody's to see")
     for line in raw:gmatch("[^\r\n]+") do
       assert.truthy(#line <= 998)
+    end
+  end)
+
+  it("sends a subject that is no UTF-8", function()
+    for _, bytes in ipairs({ "a" .. ("\128"):rep(200), ("\128"):rep(200), ("\255"):rep(200) }) do
+      local answer = send(node, { to = "a@example.com", base64 = require("mime").b64(bytes), text = "text" })
+      assert.truthy(answer.sent, answer.message or answer.raised)
+      count = count + 1
+      assert.truthy(server.wait_for(function()
+        return server.read_file(("%s/mails/%d.json"):format(post.dir, count))
+      end, 10))
+      local raw = server.read_file(("%s/mails/%d.eml"):format(post.dir, count))
+      local found = ""
+      for word in raw:match("\nSubject: (.-)\r?\n%u"):gmatch("=%?UTF%-8%?B%?(.-)%?=") do
+        found = found .. require("mime").unb64(word)
+      end
+      assert.equal(bytes, found)
     end
   end)
 

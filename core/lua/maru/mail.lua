@@ -40,8 +40,11 @@ local function encoded(raw, text)
   local parts, at = {}, 1
   while at <= #text do
     local last = math.min(at + WORD - 1, #text)
-    while last < #text and text:byte(last + 1) >= 0x80 and text:byte(last + 1) < 0xC0 do
-      last = last - 1
+    for _ = 1, 3 do -- what is no UTF-8 may have no letter's beginning at all
+      local next_byte = text:byte(last + 1)
+      if next_byte and next_byte >= 0x80 and next_byte < 0xC0 then
+        last = last - 1
+      end
     end
     parts[#parts + 1] = "=?UTF-8?B?" .. raw.base64(text:sub(at, last)) .. "?="
     at = last + 1
