@@ -46,8 +46,8 @@ local function record(app, delivery, state, attempt, message)
 end
 
 function M.run(app, job)
-  local row = app.store:one("select d.id, d.channel, d.state, n.title, n.lines, n.level, n.event, n.count"
-    .. " from deliveries d join notices n on n.id = d.notice where d.id = $1", job.args.delivery)
+  local row = assert(app.store:all("select d.id, d.channel, d.state, n.title, n.lines, n.level, n.event, n.count"
+    .. " from deliveries d join notices n on n.id = d.notice where d.id = $1", job.args.delivery))[1]
   if not row or row.state ~= "waiting" then
     return
   end

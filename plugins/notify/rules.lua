@@ -4,6 +4,7 @@ local quiet = require("quiet")
 local M = {}
 
 local LINES = 200 -- of one notice; more are counted
+local TITLE, LINE = 600, 4000 -- bytes; what is behind them is not said
 
 --- What the declaration cannot say; a wrong one keeps the old generation serving.
 function M.check(app)
@@ -68,6 +69,19 @@ local function one_line(text)
   return (text:gsub("[%c]+", " "))
 end
 
+--- At most so many bytes, no letter of them cut, and no zero byte, which no database takes.
+local function short(text, most)
+  text = text:gsub("%z", " ")
+  if #text <= most then
+    return text
+  end
+  local last = most
+  while last > most - 3 and text:byte(last + 1) >= 0x80 and text:byte(last + 1) < 0xC0 do
+    last = last - 1
+  end
+  return text:sub(1, last) .. "…"
+end
+
 local function add(app, tx, rule, event, title, line)
   local now = app.now()
   local waiting = assert(tx:all("select id, count, lines from notices where rule = $1 and event = $2"
@@ -96,9 +110,9 @@ function M.hear(app, event)
   end
   local data = type(event.data) == "table" and event.data or {}
   local title = one_line(event.title or rule.title and fill(rule.title, data) or event.event)
-  local line = event.text or rule.text and fill(rule.text, data) or app.json.encode(data)
+  local line = short(event.text or rule.text and fill(rule.text, data) or app.json.encode(data), LINE)
   assert(app.store:tx(function(tx)
-    add(app, tx, rule, event, title:sub(1, 600), line)
+    add(app, tx, rule, event, short(title, TITLE), line)
     return true
   end))
   return 1

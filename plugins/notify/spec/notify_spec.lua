@@ -7,6 +7,7 @@ test:config({
     { name = "surges", event = "pulse.surge", channels = { "log" }, title = "{channel} surged",
       text = "{channel}: {viewers}", group = 60 },
     { name = "nightly", event = "night.*", channels = { "log" }, quiet = "22:00-08:00", title = "At night" },
+    { name = "long", event = "long", channels = { "log" }, title = "{name}" },
     { name = "urgent", event = "down", channels = { "log" }, title = "{name.of} is down",
       escalate = { { after = 300, channels = { "second" } }, { after = 600, channels = { "third" } } } },
   },
@@ -52,6 +53,13 @@ describe("notify", function()
     assert.same({ "log sent" }, channels(notice))
     send("pulse.surge", { channel = "나", viewers = 1 })
     assert.equal(1, shown("나 surged").count)
+  end)
+
+  it("cuts long titles and lines between letters", function()
+    assert.equal(1, send("long", { name = "a" .. ("가"):rep(300), log = ("x"):rep(100000) }))
+    local notice = shown("a" .. ("가"):rep(199) .. "…")
+    assert.truthy(notice)
+    assert.truthy(#notice.lines <= 4003)
   end)
 
   it("waits for the end of quiet hours", function()

@@ -1,4 +1,5 @@
 --- What the parts reckon by themselves.
+local deliver = require("deliver")
 local quiet = require("quiet")
 local slack = require("slack")
 
@@ -50,5 +51,17 @@ describe("a message for Slack", function()
     assert.truthy(message.blocks[50].elements[1].text:find("+32", 1, true), message.blocks[50].elements[1].text)
     local _, letters = message.text:gsub("[^\128-\191]", "")
     assert.is_true(letters <= 4000)
+  end)
+end)
+
+describe("a delivery", function()
+  it("is tried again when the database did not answer", function()
+    local function away()
+      return nil, "the database is away", "io"
+    end
+    local app = { store = { one = away, all = away } }
+    assert.has_error(function()
+      deliver.run(app, { args = { delivery = 1 }, attempt = 1, max_attempts = 9 })
+    end, "the database is away")
   end)
 end)
