@@ -71,9 +71,10 @@ static bool move_row(struct sqlite_conn *conn, const struct group *g, int64_t of
     return rc == SQLITE_DONE;
 }
 
+/* Without rows all that was there went by its retention. */
 static int64_t end_of(const struct group_batch *b)
 {
-    return b->rows.offsets[b->rows.count - 1] + 1;
+    return b->rows.count ? b->rows.offsets[b->rows.count - 1] + 1 : b->rows.first;
 }
 
 static bool record(struct sqlite_conn *conn, struct event_batch *batch, struct err *err)
@@ -115,16 +116,20 @@ static bool move_work(struct sqlite_conn *conn, struct sqlite_write *w)
     return move_row(conn, b->group, end_of(b), &w->err);
 }
 
-static void on_over(struct event_batch *batch)
+static void move(struct group_batch *b)
 {
-    struct group_batch *b = (struct group_batch *)batch;
-    if (batch->err.code || batch->recorded) {
-        finish(b->group, batch->err.code ? &batch->err : NULL);
-        return;
-    }
     b->write.work = move_work;
     b->write.done = on_moved;
     sqlite_write(b->group->events->db, &b->write, b->group->events->options.lane);
+}
+
+static void on_over(struct event_batch *batch)
+{
+    struct group_batch *b = (struct group_batch *)batch;
+    if (batch->err.code || batch->recorded)
+        finish(b->group, batch->err.code ? &batch->err : NULL);
+    else
+        move(b);
 }
 
 /* Behind what is there already, its retention took events that were not handed over. */
@@ -142,6 +147,11 @@ static void on_read(struct sqlite_read *r)
     struct group *g = b->group;
     struct table_rows *rows = &b->rows;
     struct err none = {.code = ERR_NOT_FOUND, .message = "its events are not there"};
+    if (!r->err.code && rows->count == 0 && rows->first > rows->after + 1) {
+        note_lost(g, rows->after + 1, rows->first);
+        move(b);
+        return;
+    }
     if (r->err.code || rows->count == 0) {
         finish(g, r->err.code ? &r->err : &none);
         return;

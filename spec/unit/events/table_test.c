@@ -388,3 +388,23 @@ TEST(what_is_over_its_retention_or_the_topics_bytes_goes_oldest_first)
     CHECK(atomic_load(&s.in_order));
     stream_fini(&s);
 }
+
+TEST(a_group_that_comes_when_all_is_over_its_retention_stands_behind_it)
+{
+    struct stream s = {.options = {.retention_ns = 1}};
+    struct err err = {0};
+    REQUIRE(stream_init(&s));
+    for (int i = 0; i < 5; i++)
+        emit(&s, "t", "1", &err);
+    for (int i = 0; i < 20000 && number(s.f.store, "SELECT count(*) FROM maru_event"); i++)
+        usleep(1000);
+    follow(&s, "t", true);
+    int64_t offset = 0;
+    for (int i = 0; i < 2000 && offset != 5; i++) {
+        offset = number(s.f.store, "SELECT max(offset) FROM maru_event_group");
+        usleep(1000);
+    }
+    CHECK_EQ(offset, 5);
+    CHECK_EQ(atomic_load(&s.delivered), 0);
+    stream_fini(&s);
+}
