@@ -35,6 +35,7 @@ enum {
     EVENT_KEY_BYTES = 200,        /* longest key */
     EVENT_DATA_BYTES = 768 << 10, /* longest data, as JSON: it must fit into a job's arguments */
     EVENT_HEADERS_BYTES = 32 << 10,
+    EVENT_ARGS_BYTES = 1 << 20, /* of a job: what others put into Kafka may be larger */
     EVENT_READ_MOST = 1000,     /* events of one read */
     EVENT_READ_BYTES = 8 << 20, /* and what they have together; at least one is read */
     EVENT_WAITING = 50000,      /* emits under way; over it ERR_BUSY */

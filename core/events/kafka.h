@@ -95,7 +95,7 @@ struct heard {
     int64_t *ends; /* of its partitions when this process began to hear it: there a group that is
                     * new begins.  Partitions that come later begin at their beginning. */
     int were;      /* how many there were */
-    struct metric *consumed, *lag;
+    struct metric *consumed, *lag, *lost;
 };
 struct place { /* a partition that is ours */
     struct heard *heard;

@@ -140,6 +140,32 @@ static void go_back(struct listener *l)
     l->retry_at = clock_steady_ns() + AGAIN_MS * NS_PER_MS;
 }
 
+/* What somebody else put there may be more than a job takes: it would hold up all behind it. */
+static void pass_over(struct listener *l, const struct heard *h, const rd_kafka_message_t *m)
+{
+    metric_add(h->lost, 1);
+    log_error(
+        "events",
+        "%s cannot be handed event %lld of partition %d of %s, of %zu bytes: it is over %d as JSON",
+        l->plugin, (long long)m->offset, (int)m->partition, h->topic, m->len, EVENT_ARGS_BYTES);
+}
+
+/* Prints the message as a job's arguments, if it is ours to hand over. */
+static bool collect(struct listener *l, struct heard *h, const rd_kafka_message_t *m)
+{
+    const struct place *p;
+    size_t begin = l->text.n;
+    if (strcmp(rd_kafka_topic_name(m->rkt), h->name) != 0 ||
+        !(p = listener_place(l, h, m->partition)) || m->offset < p->next)
+        return false;
+    kafka_print(&l->text, str_c(h->topic), m);
+    if (l->text.n - begin <= EVENT_ARGS_BYTES)
+        return true;
+    l->text.n = begin;
+    pass_over(l, h, m);
+    return false;
+}
+
 /* Hands over what was polled, topic by topic: messages[from …] of one topic at a time. */
 static bool hand_all(struct listener *l, rd_kafka_message_t **messages, int count)
 {
@@ -148,12 +174,8 @@ static bool hand_all(struct listener *l, rd_kafka_message_t **messages, int coun
         int n = 0;
         buf_clear(&l->text);
         for (int m = 0; m < count; m++) {
-            struct place *p;
-            if (strcmp(rd_kafka_topic_name(messages[m]->rkt), h->name) != 0 ||
-                !(p = listener_place(l, h, messages[m]->partition)) ||
-                messages[m]->offset < p->next)
+            if (!collect(l, h, messages[m]))
                 continue;
-            kafka_print(&l->text, str_c(h->topic), messages[m]);
             l->partitions[n] = messages[m]->partition;
             l->offsets[n] = messages[m]->offset;
             l->ends[n++] = l->text.n;
@@ -332,6 +354,9 @@ static struct heard heard_of(struct listener *l, const struct event_follow *f)
     h.consumed = metrics_counter("maru_events_consumed_total",
                                  "Events handed over to plugins as jobs.", labels.p);
     h.lag = metrics_gauge("maru_events_lag", "Events that were not handed over yet.", labels.p);
+    h.lost = metrics_counter("maru_events_missed_total",
+                             "Events that were never handed over: too old, or too large for a job.",
+                             labels.p);
     buf_free(&labels);
     return h;
 }

@@ -250,9 +250,9 @@ static void make_metrics(struct group *g)
     g->consumed = metrics_counter("maru_events_consumed_total",
                                   "Events handed over to plugins as jobs.", labels.p);
     g->lag = metrics_gauge("maru_events_lag", "Events that were not handed over yet.", labels.p);
-    g->lost =
-        metrics_counter("maru_events_missed_total",
-                        "Events over their retention before they were handed over.", labels.p);
+    g->lost = metrics_counter(
+        "maru_events_missed_total",
+        "Events that were never handed over: too old, or too large for a job.", labels.p);
     buf_free(&labels);
 }
 

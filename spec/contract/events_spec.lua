@@ -367,6 +367,14 @@ return M
       local list = wait_heard(maru, "shop.made", before + 2)
       assert.same({ n = "from outside" }, list[before + 1].event.data)
       assert.same({ "no json", "foreign" }, { list[before + 2].event.data, list[before + 2].event.key })
+      local file = server.make_dir() .. "/large"
+      server.shell("head -c 300000 /dev/zero | tr '\\0' '\\001' >" .. file)
+      kcat:kcat("-P -t shop.made -k foreign " .. file)
+      kcat:kcat("-P -t shop.made -k foreign", "behind what no job takes")
+      server.shell("rm -r " .. file:match("^(.*)/"))
+      list = wait_heard(maru, "shop.made", before + 3)
+      assert.equal("behind what no job takes", list[before + 3].event.data)
+      assert.truthy(maru:get("/metrics").body:find('maru_events_missed_total{plugin="ear",topic="shop.made"} 1', 1, true))
     end)
 
     it("refuses what is too large, and a cursor that is none", function()
