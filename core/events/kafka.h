@@ -62,8 +62,8 @@ bool kafka_outbox_make(struct kafka *k, struct err *err);
 bool kafka_outbox_record(struct events *events, struct sqlite_conn *conn, struct op *first,
                          struct err *err);
 void kafka_outbox_recorded(struct events *events, struct op *op);
-void kafka_outbox_turn(struct kafka *k);                         /* between two polls */
-void kafka_outbox_reported(struct kafka *k, void *row, bool ok); /* a row's report */
+void kafka_outbox_turn(struct kafka *k); /* between two polls */
+void kafka_outbox_reported(struct kafka *k, void *row, rd_kafka_resp_err_t code); /* its report */
 void kafka_outbox_free(struct kafka *k);
 /* kafka_send.c: hands a row to the producer; NO_ERROR or why not. */
 rd_kafka_resp_err_t kafka_produce(struct kafka *k, const struct event_what *what, int64_t at_wall,

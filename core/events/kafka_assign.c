@@ -83,6 +83,21 @@ static bool begin_new(struct listener *l, const struct heard *h, rd_kafka_topic_
     return true;
 }
 
+/* Behind what was handed over here, if the topic is still the one it was: made anew, its offsets
+ * begin again, and what comes below ours would be passed over. */
+static bool begin_behind(struct listener *l, int64_t handed, rd_kafka_topic_partition_t *p)
+{
+    int64_t low, high;
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(l->rk, p->topic, p->partition, &low, &high, KAFKA_ASK_MS);
+    if (!code && handed < high)
+        p->offset = handed + 1;
+    else if (!code)
+        log_warn("kafka", "%s: partition %d of %s ends at %lld, before what was handed over (%lld)",
+                 l->group, (int)p->partition, p->topic, (long long)high, (long long)handed);
+    return !code;
+}
+
 static bool begin_at(struct listener *l, rd_kafka_topic_partition_t *p, bool *fresh)
 {
     const struct heard *h = listener_heard(l, p->topic);
@@ -92,9 +107,8 @@ static bool begin_at(struct listener *l, rd_kafka_topic_partition_t *p, bool *fr
         return false;
     if (*fresh)
         return begin_new(l, h, p);
-    if (handed_read(l, h, p->partition, &handed) && handed + 1 > p->offset)
-        p->offset = handed + 1;
-    return true;
+    return !handed_read(l, h, p->partition, &handed) || handed < p->offset ||
+           begin_behind(l, handed, p);
 }
 
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t code,

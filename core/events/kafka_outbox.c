@@ -15,7 +15,9 @@ struct row {
 };
 struct outbox {
     struct row rows[OUTBOX_ROWS];
-    int count, left; /* left: reports to come */
+    int count, left;         /* left: reports to come */
+    rd_kafka_resp_err_t why; /* one of them was not taken */
+    bool troubled;           /* that was said */
 };
 
 bool kafka_outbox_make(struct kafka *k, struct err *err)
@@ -141,17 +143,30 @@ static void again(struct kafka *k)
     k->outbox_at = clock_steady_ns() + OUTBOX_AGAIN_MS * NS_PER_MS;
 }
 
+/* Said once, until all are taken again. */
+static void tell(struct outbox *out, int left)
+{
+    if (left && !out->troubled)
+        log_error("events",
+                  "outbox: Kafka does not take %d of %d events, they wait and are sent again: %s",
+                  left, out->count, rd_kafka_err2str(out->why));
+    else if (!left && out->troubled)
+        log_info("events", "outbox: Kafka takes all that waited");
+    out->troubled = left > 0;
+}
+
 /* All reports are there. */
 static void finish(struct kafka *k)
 {
     struct outbox *out = k->out;
     struct err err = {0};
-    bool all = true;
+    int left = 0;
     if (!sqlite_work_wait(k->events->db, delete_sent, out, &err))
         log_error("events", "outbox: %s", err.message);
     for (int i = 0; i < out->count; i++)
-        all = all && out->rows[i].sent;
-    if (!all || err.code)
+        left += !out->rows[i].sent;
+    tell(out, left);
+    if (left || err.code)
         again(k);
     else if (out->count == OUTBOX_ROWS)
         atomic_store(&k->outbox, true);
@@ -171,8 +186,9 @@ static void begin(struct kafka *k)
     }
     for (int i = 0; i < out->count; i++) {
         void *mark = (void *)((uintptr_t)&out->rows[i] | OUTBOX_MARK);
-        out->left += kafka_produce(k, &out->rows[i].what, out->rows[i].at_wall, mark) ==
-                     RD_KAFKA_RESP_ERR_NO_ERROR;
+        rd_kafka_resp_err_t code = kafka_produce(k, &out->rows[i].what, out->rows[i].at_wall, mark);
+        out->left += code == RD_KAFKA_RESP_ERR_NO_ERROR;
+        out->why = code ? code : out->why;
     }
     if (out->count && !out->left)
         finish(k);
@@ -186,10 +202,11 @@ void kafka_outbox_turn(struct kafka *k)
         begin(k);
 }
 
-void kafka_outbox_reported(struct kafka *k, void *arg, bool ok)
+void kafka_outbox_reported(struct kafka *k, void *arg, rd_kafka_resp_err_t code)
 {
     struct row *row = arg;
-    row->sent = ok;
+    row->sent = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    k->out->why = code ? code : k->out->why;
     k->out->left--;
 }
 

@@ -53,7 +53,7 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *m, void *arg)
     uintptr_t mark = (uintptr_t)m->_private;
     (void)rk;
     if (mark & OUTBOX_MARK)
-        kafka_outbox_reported(k, (void *)(mark & ~(uintptr_t)OUTBOX_MARK), !m->err);
+        kafka_outbox_reported(k, (void *)(mark & ~(uintptr_t)OUTBOX_MARK), m->err);
     else
         report(k, m->_private, m);
 }

@@ -377,6 +377,31 @@ return M
       assert.truthy(maru:get("/metrics").body:find('maru_events_missed_total{plugin="ear",topic="shop.made"} 1', 1, true))
     end)
 
+    it("hears a topic that was made anew, whose offsets begin again", function()
+      if not cluster.cluster then
+        return -- nobody else makes topics
+      end
+      local before = #heard(maru, "shop.made")
+      maru:stop(true)
+      server.shell(("sqlite3 %s/state/maru.db 'update maru_event_handed set offset = offset + 1000'"):format(maru.dir))
+      assert.truthy(maru:restart())
+      for i = 1, 20 do
+        assert.truthy(emit("shop.made", { n = "anew" }, { key = "anew" .. i }).offset) -- of every partition
+      end
+      assert.truthy(wait_heard(maru, "shop.made", before + 20))
+    end)
+
+    it("says that its server does not take an event of a transaction, and sends it again", function()
+      if not cluster.cluster then
+        return -- it is in the same commit
+      end
+      local before = #heard(maru, "shop.kept")
+      cluster.cluster:order("error 0 10 1") -- too large
+      assert.is_true(maru:post("/tx", { text = "late" }).json.ok)
+      assert.equal("late", wait_heard(maru, "shop.kept", before + 1)[before + 1].event.data.text)
+      assert.truthy(maru:logs():find("outbox: Kafka does not take 1 of 1 events", 1, true), maru:logs())
+    end)
+
     it("refuses what is too large, and a cursor that is none", function()
       local got = emit("shop.kept_only", { text = ("x"):rep(800 * 1024) })
       assert.equal("limit", got.code)
