@@ -19,6 +19,7 @@
 #include "observe/log.h"
 #include "reload/watch.h"
 #include "server_parts.h"
+#include "storage/carry.h"
 #include "supervisor.h"
 
 enum { DRAIN_CHECK_MS = 10 };
@@ -75,15 +76,23 @@ static void on_jobs_stopped(void *arg)
     reload_stop(s->reload, time_left(s), on_plugins_stopped, s);
 }
 
+static void stop_jobs(struct server *s)
+{
+    if (s->carry)
+        carry_stop(s->carry);
+    jobs_stop(s->jobs, time_left(s), s->control, on_jobs_stopped, s);
+}
+
 static void on_drain_check(struct timer *timer)
 {
     struct server *s = list_entry(timer, struct server, drain_check);
-    bool asks =
-        (!cron_is_quiet(s->cron) || !events_is_quiet(s->events)) && clock_ns() < s->record_until;
+    bool asks = (!cron_is_quiet(s->cron) || !events_is_quiet(s->events) ||
+                 (s->carry && !carry_is_quiet(s->carry))) &&
+                clock_ns() < s->record_until;
     if ((web_connections(s) || asks) && time_left(s))
         timer_start(s->control, timer, DRAIN_CHECK_MS * NS_PER_MS);
     else if (s->working)
-        jobs_stop(s->jobs, time_left(s), s->control, on_jobs_stopped, s);
+        stop_jobs(s);
     else
         on_jobs_stopped(s);
 }

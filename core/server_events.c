@@ -206,6 +206,7 @@ bool events_part_start(struct server *s, struct err *err)
         .node = s->node.name,
         .consumes = s->node.jobs,
         .store = s->store,
+        .carry = s->carry,
         .lane = s->control,
         .deliver = deliver,
         .unfinished = unfinished,

@@ -41,6 +41,7 @@ struct server {
     struct pool *pool, *loader;
     struct store *store;        /* the host's own tables, in SQLite */
     struct store *plugin_store; /* the plugins': the same, or PostgreSQL */
+    struct carry *carry;        /* what the plugins' transactions bring along; NULL: the same */
     struct series_store *series;
     struct objects *objects;
     struct mail_server mail;

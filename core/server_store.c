@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "server_parts.h"
+#include "storage/carry.h"
 #include "storage/pg.h"
 #include "storage/postgres.h"
 #include "storage/sqlite.h"
@@ -25,9 +26,15 @@ bool plugin_store_start(struct server *s, struct err *err)
         .control = s->control,
     };
     s->plugin_store = postgres_open(&options, err);
-    if (s->plugin_store)
+    if (!s->plugin_store)
+        return false;
+    struct carry_options carry = {.store = s->plugin_store, .local = s->store, .lane = s->control};
+    s->carry = carry_open(&carry, err);
+    if (s->carry)
         postgres_start(s->plugin_store);
-    return s->plugin_store != NULL;
+    else
+        store_close(s->plugin_store);
+    return s->carry != NULL;
 }
 
 static void close_lane(void *lane)
@@ -39,11 +46,15 @@ static void close_lane(void *lane)
 void plugin_store_stop(struct server *s)
 {
     bool own = s->plugin_store != s->store;
-    if (own)
+    if (own) {
+        carry_stop(s->carry);
         postgres_stop(s->plugin_store);
+    }
     for (int i = 0; i < s->lane_count; i++)
         lane_call_wait(s->lanes[i], close_lane, s->lanes[i]);
     pgsql_close_lane(s->control);
-    if (own)
+    if (own) {
         store_close(s->plugin_store);
+        carry_close(s->carry);
+    }
 }

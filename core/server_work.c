@@ -17,6 +17,7 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "server_parts.h"
+#include "storage/carry.h"
 #include "supervisor.h"
 
 /* Its store failed; the supervisor tells in words. */
@@ -43,7 +44,7 @@ bool jobs_part_start(struct server *s, struct err *err)
                 .visibility_ns = config_ns(s->config, "celery.visibility_timeout"),
             },
         .store = s->store,
-        .elsewhere = s->plugin_store != s->store ? s->plugin_store : NULL,
+        .carry = s->carry,
         .lane = s->control,
         .flight_path = flight,
         .run = s->guest ? s->guest->run_job : jobs_run_task,
@@ -286,9 +287,9 @@ void work_swapped(void *server, const struct set *set, struct generation *const 
     search_follow(s, set);
     events_follow_set(s, set);
     mem_free(list);
-    for (int i = 0; !s->working && i < set->count; i++)
-        jobs_take_elsewhere(s->jobs, set->generations[i]->name);
     if (!s->working)
         jobs_start(s->jobs);
+    for (int i = 0; s->carry && i < set->count; i++)
+        carry_follow(s->carry, set->generations[i]->name);
     s->working = true;
 }

@@ -7,7 +7,6 @@
 #include "bind/bind.h"
 #include "bind/store_lua.h"
 #include "events/events.h"
-#include "storage/sqlite.h"
 #include "vm/args.h"
 #include "vm/capability.h"
 #include "vm/host.h"
@@ -168,9 +167,6 @@ static int l_emit_tx(lua_State *L)
     struct task *task = task_check(L, "tx.events:emit");
     lua_settop(L, 5);
     struct store_tx *tx = store_tx_check(L, 1, "tx.events:emit");
-    if (!store_sqlite(tx->store))
-        return args_error(L, "tx.events:emit(topic, data, [options]): a transaction takes events"
-                             " along with store.driver = \"sqlite\" only; emit them behind it");
     return start(L, task, tx, 2);
 }
 

@@ -198,8 +198,8 @@ bool events_emit_tx(struct events *events, struct event_emit *emit, struct store
                     void (*ran)(struct event_emit *emit), const struct event_what *what,
                     struct err *err)
 {
-    if (!store_tx_is_local(tx, "tx.events:emit", err))
-        return false;
+    if (events->options.carry && !store_sqlite(tx->store))
+        return carry_event(events, emit, tx, ran, what, err);
     struct op *op = begin(events, emit, what, err);
     if (!op)
         return false;
@@ -397,6 +397,7 @@ struct events *events_open(const struct events_options *options, struct err *err
     events->emit_seconds =
         metrics_histogram("maru_events_emit_seconds", "From an emit to its being kept.", "");
     events->errors = metrics_counter("maru_events_errors_total", "Emits that failed.", "");
+    events_carry(events);
     bool ok = events->driver ||
               err_set(err, ERR_INVALID, "events.driver is \"table\" or \"kafka\", not \"%s\"",
                       options->driver);

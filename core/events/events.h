@@ -13,7 +13,8 @@
  *
  * An event of a transaction of the store's, and a dead letter, is written in
  * that commit of the embedded database: into the table, or with Kafka into an
- * outbox from where it is sent, at least once.
+ * outbox from where it is sent, at least once.  Of a transaction of another
+ * server it is brought into such a commit (storage/carry.h).
  *
  * Threads: any, unless a comment says control lane.
  */
@@ -77,6 +78,7 @@ struct events_options {
     const char *node;
     bool consumes;       /* this process hands events over (role jobs) */
     struct store *store; /* the embedded database; outlives the events */
+    struct carry *carry; /* where plugins' tables are elsewhere (storage/carry.h); or NULL */
     struct lane *lane;   /* control lane */
     /* Control lane.  Keeps the jobs of a batch, then calls batch->over. */
     void (*deliver)(struct event_batch *batch, void *arg);
@@ -118,8 +120,9 @@ struct event_emit {
  * ERR_CLOSED. */
 bool events_emit(struct events *events, struct event_emit *emit, const struct event_what *what,
                  struct err *err);
-/* The same inside an open transaction of the embedded database: `ran` once it is in there, then,
- * when that has ended, `done` with err set if it was rolled back. */
+/* The same inside an open transaction of the store's: `ran` once it is in there, then, when that
+ * has ended, `done` with err set if it was rolled back.  In a transaction that is not of the
+ * embedded database it has no offset yet. */
 bool events_emit_tx(struct events *events, struct event_emit *emit, struct store_tx *tx,
                     void (*ran)(struct event_emit *emit), const struct event_what *what,
                     struct err *err);

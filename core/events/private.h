@@ -122,6 +122,13 @@ struct events {
 struct topic *topic_of(struct events *events, struct str name); /* lock held; made when missing */
 void events_queue(struct events *events, struct op *op);        /* table.c: the next commit */
 
+/* carried.c: a transaction of another server. */
+void events_carry(struct events *events); /* while opening */
+/* As events_emit_tx(). */
+bool carry_event(struct events *events, struct event_emit *emit, struct store_tx *tx,
+                 void (*ran)(struct event_emit *emit), const struct event_what *what,
+                 struct err *err);
+
 /* table.c: any driver; the rows of topics, events and groups. */
 bool table_make(struct events *events, struct err *err);
 bool table_write(struct events *events, struct sqlite_conn *conn, struct op *first,

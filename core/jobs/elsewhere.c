@@ -1,280 +1,303 @@
 #include "jobs/elsewhere.h"
 
-#include <stdio.h>
-
-#include "base/clock.h"
 #include "base/mem.h"
-#include "base/rand.h"
 #include "jobs/driver.h"
 #include "observe/log.h"
 
-enum { COLUMNS = 17 };
+enum { ID_BLOCK = 1 << 20 };
+_Static_assert((int)ID_BLOCK >= (int)JOBS_PUSH_COUNT, "every push finds ids in a block");
 
-/* The comment makes the text nobody's but ours: store_call.host. */
-static const char insert_sql[] =
-    "/* maru */ insert into maru_job_outbox(home, id, kind, args, queue, priority, retries,"
-    " timeout_ns, run_at, uniq, uniq_queued, uniq_replace, uniq_period, key, expires_ns,"
-    " result_ttl_ns, trace) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-    " $15, $16, $17)";
-static const char delete_sql[] =
-    "/* maru */ delete from maru_job_outbox where home = $1 and id = $2";
+static const char noun_name[] = "job";
 
-/* A push on its way: a step there, a commit here, and the row's end there. */
+/* A push whose row was not brought yet. */
 struct elsewhere {
-    struct list link; /* jobs->elsewhere, under its lock, until its row is gone */
-    struct store_call call;
-    struct store_follower follower;
-    struct sqlite_write forget;
+    struct carry_put put;
     struct jobs *jobs;
-    struct push_op *op; /* NULL once it was answered */
-    struct store *store;
-    char *plugin;
-    char *text; /* of the values */
-    int64_t first_id;
-    int count;
-    struct value values[];
+    struct push_op *op;
+    struct carry_row *row; /* being brought */
 };
 
-static struct value int_value(int64_t n)
+/* -- ids --------------------------------------------------------------------------------------- */
+
+struct reserving {
+    struct sqlite_write write;
+    struct jobs *jobs;
+    int64_t first;
+};
+
+static bool reserve_work(struct sqlite_conn *conn, struct sqlite_write *w)
 {
-    return (struct value){.type = VALUE_INT, .i = n};
+    return record_next_id(list_entry(w, struct reserving, write)->jobs, conn, &w->err);
 }
 
-static struct value text_value(struct str s)
+static bool reserve_now(struct sqlite_conn *conn, void *arg, struct err *err)
 {
-    return (struct value){.type = VALUE_TEXT, .s = s.p ? s : STR("")};
+    return record_next_id(arg, conn, err);
 }
 
-static void fill_row(struct value *v, const struct jobs *jobs, int64_t id,
-                     const struct job_spec *spec, struct str args)
+/* Lock held. */
+static int64_t take_block(struct jobs *jobs)
 {
-    const struct value row[COLUMNS] = {text_value(str_c(jobs->home)),
-                                       int_value(id),
-                                       text_value(spec->kind),
-                                       text_value(args),
-                                       text_value(spec->queue),
-                                       int_value(spec->priority),
-                                       int_value(spec->retries),
-                                       int_value(spec->timeout_ns),
-                                       int_value(spec->run_at_wall),
-                                       text_value(spec->unique),
-                                       int_value(spec->unique_queued),
-                                       int_value(spec->unique_replace),
-                                       int_value(spec->unique_period_ns),
-                                       text_value(spec->key),
-                                       int_value(spec->expires_ns),
-                                       int_value(spec->result_ttl_ns),
-                                       text_value(spec->trace)};
-    memcpy(v, row, sizeof row);
+    int64_t first = jobs->next_id;
+    jobs->next_id += ID_BLOCK;
+    return first;
 }
 
-static bool make_tables(struct sqlite_conn *conn, void *arg, struct err *err)
+static void give_block(struct jobs *jobs, int64_t first)
 {
-    struct jobs *jobs = arg;
-    static const char tables[] =
-        "CREATE TABLE IF NOT EXISTS maru_job_home(home TEXT PRIMARY KEY);"
-        "CREATE TABLE IF NOT EXISTS maru_job_taken(id INTEGER PRIMARY KEY)";
-    if (!sqlite_exec(conn, tables, err))
-        return false;
-    sqlite3_stmt *s = sqlite_prepared(conn, "SELECT home FROM maru_job_home", err);
-    bool there = s && sqlite_step(conn, s, err) == SQLITE_ROW;
-    if (there)
-        snprintf(jobs->home, sizeof jobs->home, "%s", (const char *)sqlite3_column_text(s, 0));
-    sqlite3_reset(s);
-    if (there || !s)
-        return there;
-    rand_uuid7(jobs->home);
-    if (!(s = sqlite_prepared(conn, "INSERT INTO maru_job_home VALUES(?1)", err)))
-        return false;
-    sqlite3_bind_text(s, 1, jobs->home, -1, SQLITE_STATIC);
-    int rc = sqlite_step(conn, s, err);
-    sqlite3_reset(s);
-    return rc == SQLITE_DONE;
+    jobs->kept_next = first;
+    jobs->kept_limit = first + ID_BLOCK;
 }
 
-bool elsewhere_open(struct jobs *jobs, struct err *err)
+static void on_reserved(struct sqlite_write *w)
 {
-    return sqlite_work_wait(jobs->db, make_tables, jobs, err);
+    struct reserving *r = list_entry(w, struct reserving, write);
+    jobs_lock(r->jobs);
+    r->jobs->reserving = false;
+    if (!w->err.code)
+        give_block(r->jobs, r->first);
+    jobs_unlock(r->jobs);
+    mem_free(r);
 }
 
-/* What was not ended is taken by the next process. */
-void elsewhere_close(struct jobs *jobs)
+int64_t elsewhere_id(struct jobs *jobs, int count, struct err *err)
 {
-    list_each_safe (link, &jobs->elsewhere) {
-        struct elsewhere *e = list_entry(link, struct elsewhere, link);
-        list_remove(link);
-        mem_free(e->plugin);
-        mem_free(e->text);
-        mem_free(e);
+    struct reserving *r = NULL;
+    int64_t id = 0;
+    jobs_lock(jobs);
+    if (jobs->kept_limit - jobs->kept_next >= count) {
+        id = jobs->kept_next;
+        jobs->kept_next += count;
     }
+    if (!jobs->reserving && jobs->kept_limit - jobs->kept_next < ID_BLOCK / 2 && !jobs->closed) {
+        jobs->reserving = true;
+        r = mem_zero(1, sizeof *r);
+        r->jobs = jobs;
+        r->first = take_block(jobs);
+    }
+    jobs_unlock(jobs);
+    if (r) {
+        r->write = (struct sqlite_write){.work = reserve_work, .done = on_reserved};
+        sqlite_write(jobs->db, &r->write, NULL);
+    }
+    if (!id)
+        err_set(err, ERR_BUSY, "jobs: no ids lie ready, try again");
+    return id;
 }
 
-static void forget_all(struct elsewhere *e)
+/* -- into the transaction ---------------------------------------------------------------------- */
+
+static void fill_body(struct buf *body, const struct push_op *op, const struct job_spec *spec,
+                      const struct str *args)
+{
+    carry_int(body, op->first->id);
+    carry_text(body, spec->kind);
+    carry_text(body, spec->queue);
+    carry_int(body, spec->priority);
+    carry_int(body, spec->retries);
+    carry_int(body, spec->timeout_ns);
+    carry_int(body, spec->run_at_wall);
+    carry_text(body, spec->unique);
+    carry_int(body, spec->unique_queued);
+    carry_int(body, spec->unique_period_ns);
+    carry_text(body, spec->key);
+    carry_int(body, spec->expires_ns);
+    carry_int(body, spec->result_ttl_ns);
+    carry_text(body, spec->trace);
+    carry_int(body, op->count);
+    for (int i = 0; i < op->count; i++)
+        carry_text(body, args[i]);
+}
+
+static void forget(struct elsewhere *e)
 {
     jobs_lock(e->jobs);
-    list_remove(&e->link);
+    map_remove(e->jobs->elsewhere, str_c(e->put.id));
     jobs_unlock(e->jobs);
-    mem_free(e->plugin);
-    mem_free(e->text);
     mem_free(e);
 }
 
-static bool change_taken(struct sqlite_conn *conn, const char *sql, int64_t first, int count,
-                         struct err *err)
+static void on_inserted(struct carry_put *put)
 {
-    sqlite3_stmt *s = sqlite_prepared(conn, sql, err);
-    int rc = s ? SQLITE_DONE : SQLITE_ERROR;
-    for (int i = 0; s && i < count && rc == SQLITE_DONE; i++) {
-        sqlite3_bind_int64(s, 1, first + i);
-        rc = sqlite_step(conn, s, err);
-        sqlite3_reset(s);
-    }
-    return rc == SQLITE_DONE;
-}
-
-static bool forget_work(struct sqlite_conn *conn, struct sqlite_write *w)
-{
-    struct elsewhere *e = list_entry(w, struct elsewhere, forget);
-    return change_taken(conn, "DELETE FROM maru_job_taken WHERE id = ?1", e->first_id, e->count,
-                        &w->err);
-}
-
-static void on_forgotten(struct sqlite_write *w)
-{
-    forget_all(list_entry(w, struct elsewhere, forget));
-}
-
-/* The rows are gone there; or they are not, and the ids here say that they were taken. */
-static void on_deleted(struct store_call *call)
-{
-    struct elsewhere *e = list_entry(call, struct elsewhere, call);
-    if (call->err.code) {
-        forget_all(e);
-        return;
-    }
-    e->forget = (struct sqlite_write){.work = forget_work, .done = on_forgotten};
-    sqlite_write(e->jobs->db, &e->forget, call->lane);
-}
-
-static void delete_rows(struct elsewhere *e)
-{
-    struct lane *lane = e->call.lane;
-    for (int i = 0; i < e->count; i++) {
-        e->values[2 * i] = text_value(str_c(e->jobs->home));
-        e->values[2 * i + 1] = int_value(e->first_id + i);
-    }
-    e->call = (struct store_call){.plugin = e->plugin,
-                                  .sql = str_c(delete_sql),
-                                  .mode = STORE_MANY,
-                                  .host = true,
-                                  .params = e->values,
-                                  .param_count = 2,
-                                  .param_rows = e->count,
-                                  .done = on_deleted};
-    store_run(e->store, &e->call, lane);
-}
-
-static struct push_op *op_of(struct sqlite_write *w)
-{
-    return (struct push_op *)(void *)((char *)w - offsetof(struct push_op, write));
-}
-
-static bool take_work(struct sqlite_conn *conn, struct sqlite_write *w)
-{
-    struct push_op *op = op_of(w);
-    return change_taken(conn, "INSERT INTO maru_job_taken VALUES(?1)", op->elsewhere->first_id,
-                        op->count, &w->err) &&
-           push_tx_work(conn, w);
-}
-
-static void on_taken(struct sqlite_write *w)
-{
-    struct push_op *op = op_of(w);
-    struct elsewhere *e = op->elsewhere;
-    struct err err = w->err;
-    bool taken = op->published;
-    e->op = NULL;
-    push_answer(op->jobs, op, taken ? NULL : &err);
-    if (taken)
-        delete_rows(e);
-    else
-        forget_all(e);
-}
-
-static void on_tx_end(struct store_follower *follower, bool committed)
-{
-    struct elsewhere *e = list_entry(follower, struct elsewhere, follower);
-    struct push_op *op = e->op;
-    struct err err = op->push->err;
-    if (committed && !err.code) {
-        op->write = (struct sqlite_write){
-            .work = take_work, .committed = push_tx_committed, .done = on_taken};
-        sqlite_write(e->jobs->db, &op->write, e->call.lane);
-        return;
-    }
-    if (!err.code)
-        err_set(&err, ERR_CANCELLED, "jobs: the transaction was rolled back");
-    push_answer(e->jobs, op, &err);
-    forget_all(e);
-}
-
-static void on_inserted(struct store_call *call)
-{
-    struct elsewhere *e = list_entry(call, struct elsewhere, call);
-    struct push_op *op = e->op;
-    if (!op)
-        return;
-    if (call->err.code)
-        op->push->err = call->err;
+    struct push_op *op = list_entry(put, struct elsewhere, put)->op;
+    if (put->call.err.code)
+        op->push->err = put->call.err;
     op->ran(op->push);
 }
 
-/* Whoever pushes may be gone before the statement is sent. */
-static void keep_text(struct elsewhere *e)
+/* Kept: it is answered when its row has been brought. */
+static void on_tx_end(struct carry_put *put, bool kept)
 {
-    size_t count = (size_t)e->count * COLUMNS, bytes = 0;
-    for (size_t i = 0; i < count; i++)
-        bytes += e->values[i].type == VALUE_TEXT ? e->values[i].s.n : 0;
-    char *at = e->text = mem_alloc(bytes + 1);
-    for (size_t i = 0; i < count; i++) {
-        if (e->values[i].type != VALUE_TEXT)
-            continue;
-        e->values[i].s.p = memcpy(at, e->values[i].s.p, e->values[i].s.n);
-        at += e->values[i].s.n;
-    }
+    struct elsewhere *e = list_entry(put, struct elsewhere, put);
+    struct err err = e->op->push->err;
+    if (kept)
+        return;
+    if (!err.code)
+        err_set(&err, ERR_CANCELLED, "jobs: the transaction was rolled back");
+    push_answer(e->jobs, e->op, &err);
+    forget(e);
 }
 
 bool elsewhere_push(struct jobs *jobs, struct push_op *op, struct store_tx *tx,
                     const struct job_spec *spec, const struct str *args, struct err *err)
 {
-    if (op->replaces || op->first->id == 0)
-        return err_set(err, ERR_BUSY,
-                       op->replaces ? "jobs: unique replace is not for store:tx in PostgreSQL"
-                                    : "jobs: no ids lie ready, the jobs' server is out of reach");
-    size_t values = (size_t)op->count * COLUMNS;
-    struct elsewhere *e = mem_zero(1, sizeof *e + values * sizeof *e->values);
+    struct buf body = {0};
+    struct elsewhere *e = mem_zero(1, sizeof *e);
     e->jobs = jobs;
     e->op = op;
-    e->store = tx->store;
-    e->plugin = mem_strdup(tx->plugin);
-    e->first_id = op->first->id;
-    e->count = op->count;
-    op->elsewhere = e;
-    for (int i = 0; i < op->count; i++)
-        fill_row(e->values + (size_t)i * COLUMNS, jobs, e->first_id + i, spec, args[i]);
-    keep_text(e);
+    e->put.ran = on_inserted;
+    e->put.ended = on_tx_end;
+    fill_body(&body, op, spec, args);
+    if (!carry_insert(jobs->options.carry, &e->put, tx, noun_name, &body, err)) {
+        mem_free(e);
+        return false;
+    }
     jobs_lock(jobs);
-    list_push_back(&jobs->elsewhere, &e->link);
+    map_set(jobs->elsewhere, str_c(e->put.id), e);
     jobs_unlock(jobs);
-    e->follower.ended = on_tx_end;
-    store_tx_follow(tx, &e->follower);
-    e->call = (struct store_call){.sql = str_c(insert_sql),
-                                  .mode = STORE_MANY,
-                                  .host = true,
-                                  .params = e->values,
-                                  .param_count = COLUMNS,
-                                  .param_rows = op->count,
-                                  .done = on_inserted};
-    store_tx_run(tx, &e->call);
     return true;
+}
+
+/* -- out of it: this process pushed it --------------------------------------------------------- */
+
+static struct elsewhere *of_write(struct sqlite_write *w)
+{
+    struct push_op *op = (struct push_op *)(void *)((char *)w - offsetof(struct push_op, write));
+    return op->elsewhere;
+}
+
+static void on_ran(struct sqlite_write *w)
+{
+    carry_ran(of_write(w)->row, w->err.code ? &w->err : NULL);
+}
+
+/* Rolled back: its row comes again. */
+static void on_taken(struct sqlite_write *w)
+{
+    struct elsewhere *e = of_write(w);
+    struct carry_row *row = e->row;
+    if (e->op->published) {
+        push_answer(e->jobs, e->op, NULL);
+        forget(e);
+    }
+    carry_done(row);
+}
+
+static void take(struct elsewhere *e, struct carry_row *row)
+{
+    struct push_op *op = e->op;
+    e->row = row;
+    op->elsewhere = e;
+    op->write = (struct sqlite_write){
+        .work = push_tx_work, .ran = on_ran, .committed = push_tx_committed, .done = on_taken};
+    store_tx_work(row->tx, &op->write);
+}
+
+/* -- another process did ------------------------------------------------------------------------
+ */
+
+struct bringing {
+    struct jobs_push push; /* first */
+    struct carry_row *row;
+};
+
+static void on_push_ran(struct jobs_push *push)
+{
+    carry_ran(((struct bringing *)push)->row, push->err.code ? &push->err : NULL);
+}
+
+static void on_pushed(struct jobs_push *push)
+{
+    struct carry_row *row = ((struct bringing *)push)->row;
+    mem_free(push);
+    carry_done(row);
+}
+
+static void read_spec(struct str *body, struct job_spec *spec)
+{
+    spec->id = carry_next_int(body);
+    spec->kind = carry_next(body);
+    spec->queue = carry_next(body);
+    spec->priority = (int)carry_next_int(body);
+    spec->retries = (int)carry_next_int(body);
+    spec->timeout_ns = carry_next_int(body);
+    spec->run_at_wall = carry_next_int(body);
+    spec->unique = carry_next(body);
+    spec->unique_queued = carry_next_int(body) != 0;
+    spec->unique_period_ns = carry_next_int(body);
+    spec->key = carry_next(body);
+    spec->expires_ns = carry_next_int(body);
+    spec->result_ttl_ns = carry_next_int(body);
+    spec->trace = carry_next(body);
+}
+
+static void make(struct jobs *jobs, struct carry_row *row)
+{
+    struct job_spec spec = {.id = 0};
+    struct str body = row->body;
+    struct err err = {0};
+    read_spec(&body, &spec);
+    int64_t count = carry_next_int(&body);
+    if (count < 1 || count > JOBS_PUSH_COUNT)
+        count = 0;
+    if (!row->own && !jobs->driver->shared) /* an id of another queue */
+        spec.id = 0;
+    struct str *args = mem_zero((size_t)count + 1, sizeof *args);
+    for (int64_t i = 0; i < count; i++)
+        args[i] = carry_next(&body);
+    struct bringing *b = mem_zero(1, sizeof *b);
+    b->push = (struct jobs_push){.done = on_pushed, .lane = jobs->options.lane};
+    b->row = row;
+    bool begun = jobs_push_tx(jobs, &b->push, row->tx, on_push_ran, &spec, args, (int)count, &err);
+    mem_free(args);
+    if (begun)
+        return;
+    mem_free(b);
+    carry_ran(row, &err);
+    carry_done(row);
+}
+
+static void bring(struct carry_row *row, void *arg)
+{
+    struct jobs *jobs = arg;
+    jobs_lock(jobs);
+    struct elsewhere *e = map_get(jobs->elsewhere, row->id);
+    jobs_unlock(jobs);
+    if (e)
+        take(e, row);
+    else
+        make(jobs, row);
+}
+
+/* -- life -------------------------------------------------------------------------------------- */
+
+bool elsewhere_open(struct jobs *jobs, struct err *err)
+{
+    struct carry_noun noun = {.name = noun_name, .bring = bring, .arg = jobs};
+    carry_add(jobs->options.carry, &noun);
+    workflow_carry(jobs);
+    if (jobs->driver->shared)
+        return true;
+    jobs_lock(jobs);
+    int64_t first = take_block(jobs);
+    jobs_unlock(jobs);
+    if (!sqlite_work_wait(jobs->db, reserve_now, jobs, err))
+        return false;
+    jobs_lock(jobs);
+    give_block(jobs, first);
+    jobs_unlock(jobs);
+    return true;
+}
+
+/* What was not brought is brought by the next process. */
+void elsewhere_close(struct jobs *jobs)
+{
+    size_t at = 0;
+    struct str name;
+    void *value;
+    while (map_next(jobs->elsewhere, &at, &name, &value)) {
+        push_free(((struct elsewhere *)value)->op);
+        mem_free(value);
+    }
+    map_destroy(jobs->elsewhere);
 }

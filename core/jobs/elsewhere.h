@@ -1,21 +1,23 @@
-/* elsewhere.h -- tx.jobs:push where plugins' tables are in another server (store.driver postgres).
+/* elsewhere.h -- tx.jobs:push where plugins' tables are in another server (store.driver postgres):
+ * the push is a row of that transaction, and brought over as storage/carry.h says.
  *
- * What is pushed inside its transaction is a row of maru_job_outbox there, in the plugin's schema,
- * with this state.dir's home.  Once the transaction is committed the job is taken into the queue as
- * if it had been pushed in a transaction of the embedded SQLite, together with its id in
- * maru_job_taken; then the row goes, then the id.  What a process before this one left is taken by
- * jobs_take_elsewhere(), unless its id says that it was: so every row becomes one job, whichever of
- * the two dies in between.
+ * This process keeps what was prepared, with its unique key, and takes it into the queue when its
+ * row is brought; of a row that another process left it makes the push anew.  Ids of an own record
+ * come from a block that is on disk as given, so that a process after this one gives none of them
+ * again.
  *
- * Threads: elsewhere_open() while starting, the others the lane of the transaction.
+ * Threads: elsewhere_open() while starting, elsewhere_push() the lane of the transaction, what is
+ * brought the control lane.
  */
 #pragma once
 
 #include "jobs/private.h"
 
-/* Tables, and the home.  Blocks. */
+/* Behind the recovery.  Blocks. */
 bool elsewhere_open(struct jobs *jobs, struct err *err);
 void elsewhere_close(struct jobs *jobs);
+/* Ids for a push there; 0 with *err: there is none at hand.  Takes the lock. */
+int64_t elsewhere_id(struct jobs *jobs, int count, struct err *err);
 /* The prepared push as a step of the transaction.  False with *err: nothing was begun. */
 bool elsewhere_push(struct jobs *jobs, struct push_op *op, struct store_tx *tx,
                     const struct job_spec *spec, const struct str *args, struct err *err);

@@ -230,6 +230,7 @@ static void destroy(struct jobs *jobs)
     flow_maps_free(jobs);
     names_free(jobs);
     uniques_free(jobs);
+    elsewhere_close(jobs);
     history_free(&jobs->history);
     fold_free(&jobs->fold);
     index_free(&jobs->index);
@@ -249,14 +250,14 @@ struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
 {
     struct jobs *jobs = create(options);
     jobs->db = store_sqlite(options->store);
-    list_init(&jobs->elsewhere);
+    jobs->elsewhere = map_create();
     jobs->suspects_free = jobs->driver && jobs->driver->shared;
     if (!jobs->driver)
         err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", options->driver);
     else if (!jobs->db)
         err_set(err, ERR_INVALID, "jobs: the queue needs the embedded store");
     else if ((jobs->flight = flight_open(options->flight_path, err)) &&
-             (!options->elsewhere || elsewhere_open(jobs, err)) && jobs->driver->open(jobs, err))
+             jobs->driver->open(jobs, err) && (!options->carry || elsewhere_open(jobs, err)))
         return jobs;
     if (jobs->record)
         jobs->driver->close(jobs);
@@ -321,7 +322,6 @@ void jobs_close(struct jobs *jobs)
                   (long long)jobs->count[PLACE_FINISHING]);
     pthread_mutex_unlock(&jobs->lock);
     jobs->driver->close(jobs);
-    elsewhere_close(jobs);
     batch_refuse(jobs, &refused);
     destroy(jobs);
 }

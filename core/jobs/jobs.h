@@ -48,7 +48,7 @@ struct jobs_options {
         int64_t visibility_ns;
     } celery;
     struct store *store;     /* its driver is SQLite; outlives the jobs */
-    struct store *elsewhere; /* where plugins' tables are if not there; or NULL */
+    struct carry *carry;     /* where plugins' tables are elsewhere; or NULL */
     struct lane *lane;       /* control lane: delays and upkeep */
     const char *flight_path; /* state.dir/jobs.flight */
     /* Worker lane.  Starts the job; jobs_finish() exactly once, on that lane,
@@ -158,6 +158,7 @@ void jobs_print_cards(struct jobs *jobs, struct buf *out);
 
 /* What to push.  Zero and empty mean the kind's own value. */
 struct job_spec {
+    int64_t id; /* of the first, which was given it before; 0 = a new one */
     struct str kind;
     struct str queue;
     int priority; /* one more than enum job_priority: 1 high, 2 normal, 3 low */
@@ -206,9 +207,6 @@ bool jobs_push(struct jobs *jobs, struct jobs_push *push, const struct job_spec 
 bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx,
                   void (*ran)(struct jobs_push *push), const struct job_spec *spec,
                   const struct str *args, int count, struct err *err);
-/* Control lane: what transactions of this plugin pushed in options.elsewhere before this process,
- * and nobody took, is taken now. */
-void jobs_take_elsewhere(struct jobs *jobs, const char *plugin);
 /* A batch: jobs of any kinds that are counted together, and when all of them have ended
  * one more of kind done_kind, whose args are done_args (a JSON object, or empty) with
  * "batch": {"id", "total", "succeeded", "failed"} added.  Dead, cancelled and expired ones

@@ -52,6 +52,7 @@
 #include "jobs/index.h"
 #include "jobs/jobs.h"
 #include "jobs/rates.h"
+#include "storage/carry.h"
 #include "storage/sqlite.h"
 
 struct jobs_driver;
@@ -250,7 +251,7 @@ struct push_op {
     uint8_t round;    /* redis/push.c */
     bool published;
     void (*ran)(struct jobs_push *push);
-    struct elsewhere *elsewhere; /* the store:tx is another server's; or NULL */
+    struct elsewhere *elsewhere; /* the store:tx was another server's; or NULL */
     struct sqlite_write write;   /* inside a store:tx */
 };
 struct update_op { /* another attempt later; row: other work under the same id */
@@ -361,13 +362,12 @@ struct jobs {
     struct sqlite *db;
     struct flight *flight;
     struct workflows *workflows; /* NULL with a shared driver */
-    char home[40];               /* a UUID that this state.dir got once; "" without elsewhere */
     /* before jobs_start() */
     struct worker *workers[JOBS_WORKERS];
     int worker_count, slots;
 
     pthread_mutex_t lock;  /* all below */
-    struct list elsewhere; /* elsewhere.c: pushes whose rows there are not gone */
+    struct map *elsewhere; /* elsewhere.c: pushes whose rows were not brought, by their ids */
     struct index index;
     struct index crowds;  /* struct crowd by id: batches with unfinished members */
     struct index watched; /* lists of change_op by the id of the job whose end they wait for */
@@ -394,7 +394,9 @@ struct jobs {
         expiring; /* extra->expiry of what waits, by the wall time it must have started by */
     int64_t count[PLACE_COUNT];
     struct worker *to_post;
-    int64_t next_id, id_limit; /* id_limit: of a shared record's ids that lie ready */
+    int64_t next_id, id_limit;     /* id_limit: of a shared record's ids that lie ready */
+    int64_t kept_next, kept_limit; /* elsewhere.c: ids that are on disk as given */
+    bool reserving;                /* another block of them is being written */
     uint64_t fence;
     bool started, stopping, closed;
     bool held;         /* nothing is claimed but by jobs_claim() */
@@ -717,6 +719,7 @@ bool workflow_open_sqlite(struct jobs *jobs, struct sqlite_conn *conn,
 bool workflow_recover(struct jobs *jobs, struct sqlite_conn *conn, struct err *err);
 bool workflow_defers(struct jobs *jobs, struct job *job); /* lock held: its end is decided later */
 void workflow_recovered(struct jobs *jobs);               /* lock held: all jobs have a place */
+void workflow_carry(struct jobs *jobs);                   /* there is options.carry */
 void workflow_close(struct jobs *jobs);
 bool workflow_pending(const struct jobs *jobs);                    /* lock held */
 int64_t workflow_due_wall(const struct jobs *jobs);                /* lock held; 0 = no wait ends */

@@ -86,7 +86,9 @@ static void admit_shared(struct jobs *jobs, struct push_op *op, const struct job
     op->unique_period_ns = spec->unique_period_ns;
     op->replace = spec->unique_replace;
     bool ids = op->in_tx || !jobs->driver->numbers;
-    if (ids && jobs->next_id + op->count <= jobs->id_limit) {
+    if (spec->id)
+        op->first->id = spec->id;
+    else if (ids && jobs->next_id + op->count <= jobs->id_limit) {
         op->first->id = jobs->next_id;
         jobs->next_id += op->count;
     }
@@ -132,8 +134,8 @@ static bool admit(struct jobs *jobs, struct push_op *op, const struct job_spec *
         return false;
     if (op->replaces)
         return true;
-    first->id = jobs->next_id;
-    jobs->next_id += op->count;
+    first->id = spec->id ? spec->id : jobs->next_id;
+    jobs->next_id += spec->id ? 0 : op->count;
     jobs->pushing += op->count;
     return true;
 }

@@ -63,12 +63,15 @@ bool jobs_push_tx(struct jobs *jobs, struct jobs_push *push, struct store_tx *tx
                        "jobs: a push inside a transaction is not there with jobs.driver \"%s\"",
                        jobs->driver->name);
     bool local = store_sqlite(tx->store) != NULL;
-    struct push_op *op = push_prepare(jobs, push, false, spec, args, count, err);
+    struct job_spec own = *spec;
+    if (!local && !jobs->driver->shared && !(own.id = elsewhere_id(jobs, count, err)))
+        return false;
+    struct push_op *op = push_prepare(jobs, push, false, &own, args, count, err);
     if (!op)
         return false;
     op->ran = ran;
-    if (!local) {
-        bool begun = elsewhere_push(jobs, op, tx, spec, args, err);
+    if (!local && op->first->id) {
+        bool begun = elsewhere_push(jobs, op, tx, &own, args, err);
         if (!begun)
             take_back(jobs, op);
         return begun;

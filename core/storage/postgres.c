@@ -58,6 +58,10 @@ static void run_read(struct postgres_plugin *p, struct store_call *call)
 
 static void run(struct store *store, struct store_call *call)
 {
+    if (call->host && !call->plugin && call->lane) { /* about any plugin's tables */
+        pgsql_run(((struct postgres *)store)->host, call);
+        return;
+    }
     struct postgres_plugin *p =
         postgres_plugin_of((struct postgres *)store, call->plugin, &call->err);
     bool reads = p && (call->replica || p->replica) && pgsql_reads(call->sql);

@@ -177,19 +177,17 @@ static void warn(struct postgres *store, const char *why)
                  why);
 }
 
-/* Rows of tx.jobs:push (jobs/elsewhere.h); the login's, so that a migration cannot change it. */
+/* What transactions bring along (carry.h); the login's, so that a plugin can only add to it. */
 static bool make_outbox(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
-    return run_format(c, err,
-                      "create table if not exists \"%s\".maru_job_outbox(home text, id bigint,"
-                      " kind text, args text, queue text, priority int, retries int,"
-                      " timeout_ns bigint, run_at bigint, uniq text, uniq_queued int,"
-                      " uniq_replace int, uniq_period bigint, key text, expires_ns bigint,"
-                      " result_ttl_ns bigint, trace text, primary key (home, id))",
-                      p->schema) &&
+    return run_format(
+               c, err,
+               "create table if not exists \"%s\".maru_outbox(seq bigint generated always as"
+               " identity primary key, id text not null, home text not null, noun text not"
+               " null, body text not null, at timestamptz not null default now(), taker text)",
+               p->schema) &&
            (!p->own_role ||
-            run_format(c, err, "grant select, insert, delete on \"%s\".maru_job_outbox to \"%s\"",
-                       p->schema, p->role));
+            run_format(c, err, "grant insert on \"%s\".maru_outbox to \"%s\"", p->schema, p->role));
 }
 
 /* False with *err when it is not known whether the plugin may have a role: then it does not run,

@@ -74,7 +74,7 @@ struct store_call {
     int param_count;
     int64_t param_rows;
     int64_t max_rows, max_bytes, timeout_ns;
-    bool host;    /* a statement of the host's own about the plugin's tables (jobs/elsewhere.h) */
+    bool host;    /* the host's own, about the plugin's tables (carry.h); without plugin: any's */
     bool replica; /* it only reads, and may be answered by a replica that is a little behind */
     void (*done)(struct store_call *call); /* on the lane; the call is its owner's again */
     /* result */

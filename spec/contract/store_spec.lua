@@ -300,6 +300,73 @@ end
 function H.push_once(app)
   return app.store:tx(function(tx) return tx.jobs:push("note", { name = "kept" }) end)
 end
+local function wait_for(app, fn)
+  for _ = 1, 500 do
+    local value = fn()
+    if value then return value end
+    app.sleep(0.02)
+  end
+end
+local function heard(app, mark)
+  local list = {}
+  for _, event in ipairs(app.events:read(app.name .. ".heard", { limit = 1000 }) or {}) do
+    if event.data.mark == mark then list[#list + 1] = event.data.n end
+  end
+  return list
+end
+function H.tx_emits(app)
+  local mark = "emitted at " .. app.now()
+  local topic = app.name .. ".heard"
+  local kept = app.store:tx(function(tx)
+    assert(tx.events:emit(topic, { mark = mark, n = 1 }))
+    return assert(tx.events:emit(topic, { mark = mark, n = 2 }, { key = "단어" }))
+  end)
+  app.store:tx(function(tx)
+    tx.events:emit(topic, { mark = mark, n = 3 })
+    return nil, "no", "conflict"
+  end)
+  wait_for(app, function() return #heard(app, mark) == 2 end)
+  return { kept = kept ~= nil, heard = heard(app, mark) }
+end
+function H.tx_starts(app)
+  clean(app)
+  app.store:exec("insert into counters(name, n) values ('kept', 0), ('lost', 0)")
+  local key = "started at " .. app.now()
+  local function start(name)
+    return app.store:tx(function(tx)
+      local id, message, code = tx.workflows:start("walk", { name = name }, { key = key })
+      if not id then return nil, message, code end
+      if name == "lost" then return nil, "no", "conflict" end
+      return id
+    end)
+  end
+  local conflict = select(3, start("lost"))
+  local id = start("kept")
+  wait_for(app, function() return (app.workflows:get(id) or {}).state == "waiting" end)
+  local duplicate = select(3, start("kept"))
+  app.workflows:signal(id, "go")
+  wait_for(app, function() return app.workflows:get(id).state == "done" end)
+  return { id = type(id), state = app.workflows:get(id).state, conflict = conflict, duplicate = duplicate,
+    runs = #app.workflows:list({ key = key }),
+    counters = app.store:all("select name, n from counters order by name") }
+end
+--- What a transaction brings along, all of it: found again by its name.
+function H.bring(app)
+  app.store:exec("insert into counters(name, n) values ('brought', 0) on conflict (name) do nothing")
+  local mark = "brought at " .. app.now()
+  local job, run = app.store:tx(function(tx)
+    local job = assert(tx.jobs:push("note", { name = "brought", mark = mark }))
+    assert(tx.events:emit(app.name .. ".heard", { mark = mark, n = 1 }))
+    return job, assert(tx.workflows:start("walk", { name = "brought" }, { key = mark }))
+  end)
+  return { job = job, run = run, mark = mark }
+end
+function H.brought(app, query)
+  local job = app.store:all("select id from things where name = $1", query.mark)
+  local runs = app.workflows:list({ key = query.mark })
+  return { jobs = #job, job = job[1] and job[1].id, events = #heard(app, query.mark), runs = #runs,
+    run = runs[1] and runs[1].id, state = runs[1] and runs[1].state }
+end
 function H.slow(app)
   return pack(app.store:all("with recursive r(n) as (select 1 union all select n + 1 from r)"
     .. " select count(*) as n from r"))
@@ -312,11 +379,21 @@ local function plugin(name)
 local H = require("handlers")
 local M = { name = "%s", version = "1.0.0", limits = { task = "40s", memory = "256M" } }
 M.jobs = { note = function(app, job)
+  if job.args.mark then
+    assert(app.store:exec("insert into things(id, name) values ($1, $2)", job.id, job.args.mark))
+  end
   assert(app.store:exec("update counters set n = n + 1 where name = $1", job.args.name))
 end }
+M.workflows = { walk = { start = "first", steps = {
+  first = { function(app, run)
+    assert(app.store:exec("update counters set n = n + 1 where name = $1", run.input.name))
+    return run:wait("go", { next = "last" })
+  end },
+  last = { function() end },
+} } }
 M.routes = {
   ["GET /%s/{case}"] = function(app, req)
-    return 200, { answer = H[req.params.case](app) }
+    return 200, { answer = H[req.params.case](app, req.query) }
   end,
 }
 return M
@@ -361,6 +438,9 @@ local DRIVERS = {
       ["select $1"] = "without a column or a cast a value is text in PostgreSQL: write $1::int, cast($1 as integer)",
       ["a write that returns more rows than fit"] = "the error comes, and the write was done; in SQLite it is undone",
       ["order without order by"] = "SQLite's is that of the table; PostgreSQL's is any",
+      ["tx.events:emit"] = "answers true: the event has its place behind the commit",
+      ["tx.workflows:start with a key"] = "two in one moment may both get an id; the second run is not there then",
+      ["what one tx.jobs:push_many gives"] = "at most 16 MB",
       ["store:tx"] = "the function may run more than once in PostgreSQL; other transactions run beside it",
     },
     open = function()
@@ -403,6 +483,9 @@ local CASES = {
   tx_deferred_constraint = { code = "constraint", there = 0 },
   tx_sees_its_own_writes = { inside = 1 },
   tx_left_alone = { ok = false },
+  tx_emits = { kept = true, heard = { 1, 2 } },
+  tx_starts = { id = "number", state = "done", conflict = "conflict", duplicate = "duplicate",
+    runs = 1, counters = { { name = "kept", n = 1 }, { name = "lost", n = 0 } } },
   tx_pushes = { id = "number", many = 2, counters = { { name = "kept", n = 3 }, { name = "lost", n = 0 } } },
 }
 local REFUSED = {
@@ -478,32 +561,97 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     if driver.name == "postgres" then
-      it("takes what was pushed in a transaction into the queue once, whoever died in between", function()
-        ask("tx_pushes")
-        local function rows()
-          return tonumber(backend.database:sql("select count(*) from maru_s.maru_job_outbox"))
-        end
-        local function counted(n)
-          return server.wait_for(function()
-            return backend.database:sql("select n from maru_s.counters where name = 'kept'") == tostring(n)
-          end, 10)
-        end
-        assert.is_truthy(server.wait_for(function() return rows() == 0 end, 10))
-        -- A row that stays although its job was taken, and one whose job was not.
-        backend.database:sql("revoke delete on maru_s.maru_job_outbox from maru_s")
-        ask("push_once")
-        assert.is_truthy(counted(4))
+      local function sql(text)
+        return backend.database:sql(text)
+      end
+      local function rows()
+        return tonumber(sql("select count(*) from maru_s.maru_outbox"))
+      end
+      local function gone()
+        return server.wait_for(function() return rows() == 0 end, 15)
+      end
+      -- Nobody can claim a row ("update"), or let go of one ("delete"), until it is let.
+      local function forbid(what)
+        sql("create function maru_s.no() returns trigger language plpgsql as"
+          .. " 'begin raise exception ''not now''; end'; create trigger no before " .. what
+          .. " on maru_s.maru_outbox for each row execute function maru_s.no()")
+      end
+      local function allow()
+        sql("drop function maru_s.no() cascade")
+      end
+      local function brought(node, one)
+        local seen
+        server.wait_for(function()
+          local answer = node:get("/s/brought?mark=" .. one.mark:gsub(" ", "%%20"))
+          seen = answer.status == 200 and answer.json.answer or {}
+          return seen.jobs == 1 and seen.events == 1 and seen.state == "waiting"
+        end, 15)
+        return seen
+      end
+      local function once(one)
+        return { jobs = 1, job = one.job, events = 1, runs = 1, run = one.run, state = "waiting" }
+      end
+
+      it("brings over what a transaction brought along once, when it is killed before", function()
+        forbid("update")
+        local one = ask("bring")
         maru:kill()
-        backend.database:sql("grant delete on maru_s.maru_job_outbox to maru_s;"
-          .. " insert into maru_s.maru_job_outbox select home, id + 1000000, kind, args, queue, priority, retries,"
-          .. " timeout_ns, run_at, uniq, uniq_queued, uniq_replace, uniq_period, key, expires_ns, result_ttl_ns, trace"
-          .. " from maru_s.maru_job_outbox")
-        assert.equal(2, rows())
+        assert.equal(3, rows())
+        allow()
         assert.is_true(maru:restart())
-        assert.is_truthy(server.wait_for(function() return rows() == 0 end, 10))
-        assert.is_truthy(counted(5))
-        ask("push_once")
-        assert.is_truthy(counted(6))
+        assert.same(once(one), brought(maru, one))
+        assert.is_truthy(gone())
+        local two = ask("bring")
+        assert.is_true(two.job > one.job and two.run > one.run)
+        assert.same(once(two), brought(maru, two))
+      end)
+
+      it("brings it over once, when it is killed behind that", function()
+        forbid("delete")
+        local one = ask("bring")
+        assert.same(once(one), brought(maru, one))
+        maru:kill()
+        assert.equal(3, rows())
+        assert.is_true(maru:restart())
+        allow()
+        assert.is_truthy(gone())
+        assert.same(once(one), brought(maru, one))
+      end)
+
+      it("tries again while it serves", function()
+        forbid("update")
+        local one = ask("bring")
+        assert.is_truthy(server.wait_for(function()
+          return maru:logs():find("what its transactions brought along waits", 1, true)
+        end, 10))
+        assert.equal(3, rows())
+        allow()
+        assert.same(once(one), brought(maru, one))
+        assert.is_truthy(gone())
+      end)
+
+      it("leaves what a node has claimed to that node, and the rest of it to any", function()
+        local other = server.start({ plugins = PLUGINS, set = backend.set })
+        finally(function() other:stop() end)
+        forbid("update")
+        local one = ask("bring")
+        maru:kill()
+        allow()
+        sql("update maru_s.maru_outbox set taker = 'a node that is away' where noun = 'event';"
+          .. " update maru_s.maru_outbox set at = at - interval '1 hour'")
+        assert.is_truthy(server.wait_for(function() return rows() == 1 end, 15))
+        local there
+        assert.is_truthy(server.wait_for(function()
+          there = other:get("/s/brought?mark=" .. one.mark:gsub(" ", "%%20")).json.answer
+          return there.jobs == 1 and there.state == "waiting"
+        end, 15))
+        assert.same({ 1, 0, 1 }, { there.jobs, there.events, there.runs })
+        sql("update maru_s.maru_outbox set taker = null")
+        assert.is_truthy(gone())
+        assert.is_true(maru:restart())
+        assert.equal(1, other:get("/s/brought?mark=" .. one.mark:gsub(" ", "%%20")).json.answer.events)
+        local here = ask("brought?mark=" .. one.mark:gsub(" ", "%%20"))
+        assert.same({ 1, 0, 0 }, { here.jobs, here.events, here.runs })
       end)
     end
 

@@ -206,8 +206,7 @@ local maru
 
 local function start_server(set)
   maru = server.start({ plugins = { flow = { ["plugin.lua"] = PLUGIN, ["migrations/0001_log.sql"] = MIGRATION } },
-    -- tx.workflows:start needs the queue and the plugin's tables in one database.
-    set = set or { "store.driver=sqlite" } })
+    set = set })
 end
 
 local function post(path, body)

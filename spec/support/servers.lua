@@ -11,7 +11,7 @@
 local M = {}
 
 local function run(url, sql)
-  local pipe = assert(io.popen(("psql -X -q -At -d '%s' -c '%s' 2>&1"):format(url, sql)))
+  local pipe = assert(io.popen(("psql -X -q -At -F ' ' -d '%s' -c '%s' 2>&1"):format(url, (sql:gsub("'", "'\\''")))))
   local output = pipe:read("*a")
   pipe:close()
   return output
@@ -51,6 +51,16 @@ function M.settings(dir, set)
     end
   end
   return settings
+end
+
+--- What a plugin's tables there hold, a line for each row; nil where they are in SQLite. @return string|nil
+function M.query(dir, plugin, sql)
+  local at = known()
+  if not at then
+    return nil
+  end
+  local database = at.postgres:gsub("/postgres$", "/" .. dir:match("[^/]+$"):gsub("[^%w]", "_"):lower())
+  return run(database .. "?options=-csearch_path%3Dmaru_" .. plugin, sql)
 end
 
 --- Removes what a maru kept there.

@@ -37,10 +37,25 @@ void wf_change_answer(struct wf_change *c, const struct err *err)
 
 /* -- on the writer thread ------------------------------------------------------------------- */
 
+/* 1: there is the run that has this id; 0, or -1. */
+static int was_started(struct wf *f, struct wf_change *c)
+{
+    struct wf_run run;
+    if (!c->id)
+        return 0;
+    int is = wf_load(f, c->id, &run);
+    wf_run_free(&run);
+    c->change->id = c->id;
+    return is;
+}
+
 static bool apply_start(struct wf *f, struct wf_change *c)
 {
     const struct workflow_decl *decl = wf_find(f->set, c->plugin, c->name);
-    struct wf_run run = {.shape = c->shape, .created_at = f->now};
+    struct wf_run run = {.id = c->id, .shape = c->shape, .created_at = f->now};
+    int was = was_started(f, c);
+    if (was)
+        return was > 0;
     if (c->shape == WORKFLOW_GRAPH && !decl) {
         err_set(&c->err, ERR_NOT_FOUND, "there is no workflow %.*s", (int)c->name.n, c->name.p);
         return true;
@@ -155,6 +170,8 @@ bool wf_apply(struct wf *f, struct wf_change *c)
         return apply_cancel(f, c);
     case WF_RETRY:
         return apply_retry(f, c);
+    case WF_NUMBER:
+        return f->store->number(f, &c->change->id);
     }
     return true;
 }
@@ -278,13 +295,22 @@ bool workflow_start(struct jobs *jobs, struct workflow_change *change,
 {
     if ((!jobs->workflows && !shared_has(jobs, "workflows", err)) || !wf_check_start(start, err))
         return false;
-    struct wf_change *c = change_create(change, WF_START, 0);
+    struct wf_change *c = change_create(change, WF_START, start->id);
     c->shape = start->shape;
     keep(c, &c->plugin, start->plugin);
     keep(c, &c->name, start->name);
     keep(c, &c->key, start->key);
     keep(c, &c->data, start->input);
     keep_members(c, start);
+    if (hand_over(jobs, c, err))
+        return true;
+    wf_change_free(c);
+    return false;
+}
+
+bool wf_number(struct jobs *jobs, struct workflow_change *change, struct err *err)
+{
+    struct wf_change *c = change_create(change, WF_NUMBER, 0);
     if (hand_over(jobs, c, err))
         return true;
     wf_change_free(c);

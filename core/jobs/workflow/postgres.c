@@ -170,6 +170,19 @@ static bool save(struct wf *f, const struct wf_run *run)
     return true;
 }
 
+#define NEXT_RUN "nextval(pg_get_serial_sequence('maru.workflow', 'id'))"
+
+static bool number(struct wf *f, int64_t *id)
+{
+    struct pg_args a = {0};
+    PGresult *r;
+    if (wfp_row(f, "SELECT " NEXT_RUN, &a, &r) != 1)
+        return false;
+    *id = pg_get_int(r, 0, 0);
+    PQclear(r);
+    return true;
+}
+
 static int insert(struct wf *f, struct wf_run *run, struct str key)
 {
     struct pg_args a = {0};
@@ -179,9 +192,11 @@ static int insert(struct wf *f, struct wf_run *run, struct str key)
     pg_int(&a, run->shape);
     pg_int(&a, run->version);
     wfp_str(&a, key);
+    pg_int(&a, run->id);
     int is = wfp_row(f,
-                     "INSERT INTO maru.workflow(plugin, name, shape, version, uniq, state,"
-                     " created_at) VALUES($1, $2, $3::smallint, $4::int, $5, 1, maru.now())"
+                     "INSERT INTO maru.workflow(id, plugin, name, shape, version, uniq, state,"
+                     " created_at) OVERRIDING SYSTEM VALUE VALUES(CASE WHEN $6::bigint > 0 THEN $6"
+                     " ELSE " NEXT_RUN " END, $1, $2, $3::smallint, $4::int, $5, 1, maru.now())"
                      " ON CONFLICT (plugin, name, uniq) WHERE state = 1 AND uniq IS NOT NULL"
                      " DO NOTHING RETURNING id",
                      &a, &r);
@@ -369,6 +384,7 @@ const struct wf_store wf_postgres = {
     .flush = flush,
     .load = load,
     .save = save,
+    .number = number,
     .insert = insert,
     .blocked = blocked,
     .remove = wfp_remove,

@@ -33,7 +33,7 @@ struct wf_set {
 };
 
 /* What a caller wants, with copies of its texts behind it. */
-enum wf_change_type { WF_START, WF_SIGNAL, WF_CANCEL, WF_RETRY };
+enum wf_change_type { WF_START, WF_SIGNAL, WF_CANCEL, WF_RETRY, WF_NUMBER };
 struct wf_change {
     struct wf_change *next;
     struct workflow_change *change;
@@ -188,6 +188,12 @@ bool wf_list_ended(struct wf *f, struct wf_run *run, const struct wf_step *step,
 
 /* workflow/change.c */
 bool wf_apply(struct wf *f, struct wf_change *c);
+/* An id for a run to come: change->id with `done`.  False with *err, and no `done`. */
+bool wf_number(struct jobs *jobs, struct workflow_change *change, struct err *err);
+/* workflow/carried.c: as workflow_start_tx(), in a transaction of another server. */
+bool wf_carry_start(struct jobs *jobs, struct workflow_change *change, struct store_tx *tx,
+                    void (*ran)(struct workflow_change *change), const struct workflow_start *start,
+                    struct err *err);
 bool wf_check_start(const struct workflow_start *start, struct err *err);
 void wf_change_answer(struct wf_change *c, const struct err *err); /* frees c */
 void wf_change_free(struct wf_change *c);

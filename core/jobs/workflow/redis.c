@@ -260,15 +260,22 @@ static int taken(struct wf *f, int64_t but)
     return f->err->code ? -1 : id && id != but;
 }
 
+static bool number(struct wf *f, int64_t *id)
+{
+    redisReply *reply = wfr_ask(f, "INCR %swf:next", wfr_of(f)->rec->prefix);
+    *id = redis_int(reply);
+    if (reply)
+        freeReplyObject(reply);
+    return !f->err->code;
+}
+
 static int insert(struct wf *f, struct wf_run *run, struct str key)
 {
     struct wfr *w = wfr_of(f);
     w->key = key_of(w, str_c(run->plugin), str_c(run->name), key);
     int is = taken(f, 0);
-    redisReply *reply = is == 0 ? wfr_ask(f, "INCR %swf:next", w->rec->prefix) : NULL;
-    run->id = w->run = redis_int(reply);
-    if (reply)
-        freeReplyObject(reply);
+    if (is == 0 && (run->id || number(f, &run->id)))
+        w->run = run->id;
     if (is || f->err->code) {
         w->run = 0;
         return is < 0 || f->err->code ? -1 : 0;
@@ -396,6 +403,7 @@ const struct wf_store wf_redis = {
     .begin = begin,
     .load = load,
     .save = save,
+    .number = number,
     .insert = insert,
     .blocked = blocked,
     .remove = remove_run,

@@ -132,17 +132,33 @@ static bool save(struct wf *f, const struct wf_run *run)
                     (int64_t)run->version);
 }
 
+/* Behind all there are, and behind all that number() gave. */
+#define NEXT_RUN                                                                                   \
+    "max(coalesce((SELECT max(id) FROM maru_workflow), 0) + 1,"                                    \
+    " coalesce((SELECT value FROM maru_job_meta WHERE key = 'next_run'), 1))"
+
+static bool number(struct wf *f, int64_t *id)
+{
+    sqlite3_stmt *s = wfs_query(f, "SELECT " NEXT_RUN, "");
+    if (wfs_found(f, s) != 1)
+        return false;
+    *id = sqlite3_column_int64(s, 0);
+    sqlite3_reset(s);
+    return wfs_exec(f, "INSERT OR REPLACE INTO maru_job_meta(key, value) VALUES('next_run', ?1)",
+                    "i", *id + 1);
+}
+
 static int insert(struct wf *f, struct wf_run *run, struct str key)
 {
     struct sqlite_conn *conn = f->record;
     if (!wfs_exec(
             f,
             "INSERT INTO maru_workflow(plugin, name, shape, version, uniq, state,"
-            " created_at, finished_at, steps, active, waiting)"
-            " VALUES(?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 0, 0, 0)"
+            " created_at, finished_at, steps, active, waiting, id)"
+            " VALUES(?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 0, 0, 0, coalesce(nullif(?7, 0), " NEXT_RUN "))"
             " ON CONFLICT(plugin, name, uniq) WHERE state = 1 AND uniq IS NOT NULL DO NOTHING",
-            "ssiisi", str_c(run->plugin), str_c(run->name), (int64_t)run->shape,
-            (int64_t)run->version, wfs_nullable(key), run->created_at))
+            "ssiisii", str_c(run->plugin), str_c(run->name), (int64_t)run->shape,
+            (int64_t)run->version, wfs_nullable(key), run->created_at, run->id))
         return -1;
     run->id = sqlite3_last_insert_rowid(conn->db);
     return sqlite3_changes(conn->db) == 1;
@@ -220,6 +236,7 @@ const struct wf_store wf_sqlite = {
     .flush = flush,
     .load = load,
     .save = save,
+    .number = number,
     .insert = insert,
     .blocked = blocked,
     .remove = remove_run,

@@ -142,7 +142,10 @@ struct wf_store {
     /* Runs.  save() writes all but plugin, name, shape, created_at. */
     int (*load)(struct wf *f, int64_t id, struct wf_run *run);
     bool (*save)(struct wf *f, const struct wf_run *run);
-    /* Gives run->id.  key: no other RUNNING run of this plugin and name has it (empty: none): 0. */
+    /* An id that no run has or will be given. */
+    bool (*number)(struct wf *f, int64_t *id);
+    /* Gives run->id, unless it has one of number().  key: no other RUNNING run of this plugin and
+     * name has it (empty: none): 0. */
     int (*insert)(struct wf *f, struct wf_run *run, struct str key);
     /* 1: a step of it is CANCELLED, or another run has its key now. */
     int (*blocked)(struct wf *f, int64_t run);

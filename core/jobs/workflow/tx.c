@@ -12,6 +12,7 @@ struct wf_tx {
     struct jobs *jobs;
     struct workflow_change *change;
     void (*ran)(struct workflow_change *change);
+    int64_t id; /* 0: a new one */
     char *plugin, *name, *key, *input;
     bool committed;
 };
@@ -24,7 +25,8 @@ static struct wf_tx *tx_of(struct sqlite_write *w)
 /* 1, 0: the key is taken, or -1. */
 static int insert(struct wf *f, const struct wf_tx *t, const struct workflow_decl *decl)
 {
-    struct wf_run run = {.plugin = t->plugin,
+    struct wf_run run = {.id = t->id,
+                         .plugin = t->plugin,
                          .name = t->name,
                          .shape = WORKFLOW_GRAPH,
                          .created_at = f->now,
@@ -102,17 +104,20 @@ bool workflow_start_tx(struct jobs *jobs, struct workflow_change *change, struct
                        void (*ran)(struct workflow_change *change),
                        const struct workflow_start *start, struct err *err)
 {
+    if (jobs->options.carry && !store_sqlite(tx->store))
+        return wf_carry_start(jobs, change, tx, ran, start, err);
     if (jobs->driver->shared)
         return err_set(err, ERR_INVALID,
                        "workflows: a run begins with a transaction where jobs.driver = \"sqlite\","
                        " not \"%s\": push a job in it that starts the run",
                        jobs->driver->name);
-    if (!store_tx_is_local(tx, "tx.workflows:start", err) || !wf_check_start(start, err))
+    if (!wf_check_start(start, err))
         return false;
     struct wf_tx *t = mem_zero(1, sizeof *t);
     t->jobs = jobs;
     t->change = change;
     t->ran = ran;
+    t->id = start->id;
     t->plugin = str_dup(start->plugin);
     t->name = str_dup(start->name);
     t->key = str_dup(start->key);

@@ -59,6 +59,7 @@ struct workflow_member {
     int64_t timeout_ns, delay_ns;
 };
 struct workflow_start {
+    int64_t id;        /* of a graph: the run's, which was given it before; 0 = a new one */
     struct str plugin; /* whose it is */
     struct str name;   /* a graph's; of other shapes a word for lists, may be empty */
     enum workflow_shape shape;
@@ -81,13 +82,16 @@ struct workflow_change {
 };
 
 /* Starts a run; everything is copied.  False with *err and no `done`: ERR_INVALID, ERR_LIMIT,
- * ERR_NOT_FOUND (no such workflow), ERR_CLOSED.  ERR_EXISTS, the key, comes with `done`. */
+ * ERR_NOT_FOUND (no such workflow), ERR_CLOSED.  ERR_EXISTS, the key, comes with `done`.  One
+ * whose id there is a run of has been started. */
 bool workflow_start(struct jobs *jobs, struct workflow_change *change,
                     const struct workflow_start *start, struct err *err);
 /* A graph's run inside an open transaction: `ran` once its rows are in it (change->err: ERR_EXISTS,
  * ERR_NOT_FOUND; change->id), then, when the transaction has ended, `done`, with err set if it was
- * rolled back.  The first step follows the commit, also after a crash.  False with *err and
- * neither: ERR_INVALID (the record is shared), ERR_LIMIT.  Lane of the transaction. */
+ * rolled back.  The first step follows the commit, also after a crash.  Where the transaction is
+ * another server's (storage/carry.h), whether the key is free is seen when it is asked and once
+ * more behind the commit.  False with *err and neither: ERR_INVALID (the transaction is SQLite's,
+ * the record is shared), ERR_LIMIT, ERR_NOT_FOUND.  Lane of the transaction. */
 bool workflow_start_tx(struct jobs *jobs, struct workflow_change *change, struct store_tx *tx,
                        void (*ran)(struct workflow_change *change),
                        const struct workflow_start *start, struct err *err);

@@ -426,12 +426,14 @@ Tx.jobs = {}
 function Tx.jobs:push(name, args, options) end           --- (waits) as app.jobs:push
 function Tx.jobs:push_many(name, list, options) end      --- (waits) as app.jobs:push_many
 
----@class maru.TxEvents   events that exist only if the transaction commits; with store.driver = "sqlite"
+---@class maru.TxEvents   events that exist only if the transaction commits
 Tx.events = {}
---- (waits) As app.events:emit. With Kafka it is sent after the commit, at least once, and true comes instead of an offset.
+--- (waits) As app.events:emit. With Kafka it is sent after the commit, at least once; with PostgreSQL it is appended after
+--- the commit. Then true comes instead of an offset.
 function Tx.events:emit(topic, data, options) end
 
----@class maru.TxWorkflows   runs that exist only if the transaction commits; with jobs.driver = "sqlite" only
+---@class maru.TxWorkflows   runs that exist only if the transaction commits; with store.driver = "sqlite" and another
+--- jobs.driver it is refused
 Tx.workflows = {}
 function Tx.workflows:start(name, input, options) end    --- (waits) as app.workflows:start; its first step follows the commit
 
