@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "http/chunks.h"
 #include "http/frames.h"
+#include "http/router.h"
 
 struct http_lane;
 struct http_port;
@@ -55,9 +56,8 @@ struct http_conn {
     size_t taken;        /* bytes taken since the last sweep */
     int64_t patience_ns;
     struct http_request *request; /* of HTTP/1.1: the one that is being answered */
-    int refused;                  /* status the guard chose; the request that follows is ours */
-    const char *refused_code, *refused_detail;
-    int64_t refused_limit; /* bytes, named in the answer; 0 = none */
+    struct http_refusal refusal;  /* of the guard; status not 0: the request that follows is ours */
+    struct list unwelcome;        /* of HTTP/2: requests whose bodies are to end (arrival.c) */
     char client[48];
     uint8_t client_n;
 };
@@ -80,7 +80,15 @@ void conn_sweep(struct http_lane *lane); /* phases that took too long */
 struct str conn_client(struct http_conn *conn);
 /* ---- HTTP/2 (http2.c) ---- */
 void http2_calm(struct http_conn *conn, const char *why); /* GOAWAY, then closes; why is static */
+void http2_end_body(struct http_conn *conn, uint32_t stream); /* as if the client had */
 uint64_t http2_errors(const struct http_lane *lane); /* that the library answered, all clients' */
+/* ---- before a body (arrival.c) ---- */
+/* Whether the body of a request may come; body_bytes: -1 when it does not say. */
+bool arrival_admit(struct http_conn *conn, struct str method, struct str target, int64_t body_bytes,
+                   struct http_refusal *out);
+void arrival_http2(h2o_req_t *req, size_t *content_length); /* its head has been read */
+const struct http_refusal *arrival_refused(h2o_req_t *req); /* or NULL */
+void arrival_end_unwelcome(struct http_conn *conn);
 /* ---- */
 void conn_linger(struct http_conn *conn);      /* while open: duplicates the socket */
 void conn_linger_here(struct http_conn *conn); /* from the close callback */

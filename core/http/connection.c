@@ -97,6 +97,7 @@ void conn_accept(struct http_port *port)
     list_init(&conn->mark);
     list_init(&conn->fail);
     list_init(&conn->waiting);
+    list_init(&conn->unwelcome);
     if (!accept_handle(conn, port))
         return;
     conn->sock = h2o_uv_socket_create(&conn->stream, on_handle_closed);

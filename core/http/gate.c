@@ -14,17 +14,17 @@ static bool refuse(struct http_request *r, int status, const char *code, const c
     return true;
 }
 
-/* What the guard found before the library did; see connection.c. */
+/* What was found before the library had the request; see guard.c, arrival.c. */
 static bool answer_refused(struct http_request *r)
 {
-    struct http_conn *conn = r->conn;
-    if (conn->refused == 0)
+    const struct http_refusal *refusal = r->refusal;
+    if (!refusal)
         return false;
     r->req->http1_is_persistent = 0;
     char limit[64] = "";
-    if (conn->refused_limit > 0)
-        snprintf(limit, sizeof limit, "; the limit is %lld bytes", (long long)conn->refused_limit);
-    respond_problemf(r, conn->refused, conn->refused_code, "%s%s", conn->refused_detail, limit);
+    if (refusal->limit > 0)
+        snprintf(limit, sizeof limit, "; the limit is %lld bytes", (long long)refusal->limit);
+    respond_problemf(r, refusal->status, refusal->code, "%s%s", refusal->detail, limit);
     return true;
 }
 

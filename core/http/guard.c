@@ -7,7 +7,7 @@
  * reader: on HTTP/1.1 it holds a head back until it is whole and well formed.
  * What is refused is replaced by a small valid request, which the library
  * carries to us like any other and which is then answered with the refusal
- * (conn->refused): no state of the library is touched.  The library takes its
+ * (conn->refusal): no state of the library is touched.  The library takes its
  * reader off the socket while it answers, so the guard is put back before the
  * next batch is read (conn_guard, from uv_prepare).  The library never has more
  * than one request: what stands behind it waits in conn->ahead, and comes to the
@@ -15,8 +15,7 @@
  * chunks.h, which leaves no two ways to read it. */
 
 /* Puts a request of ours in place of what was read; see DESIGN. */
-static void refuse(struct http_conn *conn, int status, const char *code, const char *detail,
-                   int64_t limit)
+static void refuse(struct http_conn *conn, const struct http_refusal *refusal)
 {
     static const char text[] = "GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\npad: ";
     h2o_buffer_t **input = &conn->sock->input;
@@ -29,30 +28,8 @@ static void refuse(struct http_conn *conn, int status, const char *code, const c
     (*input)->size = sizeof text - 1 + pad + 4;
     conn->request_end = (*input)->size;
     conn->chunked = false;
-    conn->refused = status;
-    conn->refused_code = code;
-    conn->refused_detail = detail;
-    conn->refused_limit = limit;
+    conn->refusal = *refusal;
     conn_linger(conn);
-}
-
-/* The body limit of the route a head is for. */
-static int64_t body_limit(struct http_conn *conn, const struct head *head)
-{
-    struct http_lane *lane = conn->lane;
-    const struct http_app *app = &lane->server->options.app;
-    int64_t limit = lane->server->options.limits.body_bytes;
-    const struct http_set *set = app->acquire(app->arg, lane->lane);
-    if (!set)
-        return limit;
-    struct router_match match;
-    struct str path = str_n(head->target.p, str_find(head->target, '?'));
-    if (set->router &&
-        router_match(set->router, head->method, path, conn->admin, &match) == ROUTER_FOUND &&
-        match.route->max_body > 0)
-        limit = match.route->max_body;
-    app->release(app->arg, lane->lane, set);
-    return limit;
 }
 
 /* HTTP/2 without TLS, where it is allowed: true when the input begins it. */
@@ -82,10 +59,10 @@ static bool guard_holds(struct http_conn *conn)
         conn->scanned = input.n;
         return true;
     case HEAD_REFUSED:
-        refuse(conn, head.status, head.code, head.detail,
-               head.status == 431   ? limits->header_bytes
-               : head.status == 414 ? limits->uri_bytes
-                                    : 0);
+        refuse(conn, &(struct http_refusal){head.status, head.code, head.detail,
+                                            head.status == 431   ? limits->header_bytes
+                                            : head.status == 414 ? limits->uri_bytes
+                                                                 : 0});
         return false;
     case HEAD_WHOLE:
         break;
@@ -93,9 +70,10 @@ static bool guard_holds(struct http_conn *conn)
     conn->chunked = head.chunked;
     conn->chunks = (struct chunks){0};
     conn->request_end = head.bytes + (size_t)(head.content_length > 0 ? head.content_length : 0);
-    int64_t limit = head.content_length > 0 ? body_limit(conn, &head) : INT64_MAX;
-    if (head.content_length > limit)
-        refuse(conn, 413, "body_too_large", "the request's body is too large for its route", limit);
+    struct http_refusal refusal = {0};
+    if ((head.content_length > 0 || head.chunked) &&
+        !arrival_admit(conn, head.method, head.target, head.content_length, &refusal))
+        refuse(conn, &refusal);
     return false;
 }
 
@@ -178,7 +156,8 @@ static void guarded_read(h2o_socket_t *sock, const char *error)
 
 void guard_time_out(struct http_conn *conn)
 {
-    refuse(conn, 408, "timeout", "the request's headers did not arrive in time", 0);
+    refuse(conn, &(struct http_refusal){408, "timeout",
+                                        "the request's headers did not arrive in time", 0});
     conn->phase = CONN_BODY;
     conn->sock->bytes_read = 0;
     guarded_read(conn->sock, NULL);
@@ -220,6 +199,9 @@ static void watched_read(h2o_socket_t *sock, const char *error)
         if (!conn->sock)
             return;
         watch(conn, before);
+        arrival_end_unwelcome(conn);
+        if (!conn->sock)
+            return;
         why = frames_errors(&conn->frames, http2_errors(lane) - errors, now, limits);
     }
     if (why)

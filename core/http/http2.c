@@ -10,16 +10,19 @@
 
 enum {
     FRAME_BYTES = 9,
+    TYPE_DATA = 0,
     TYPE_PRIORITY = 2,
     TYPE_PUSH_PROMISE = 5,
+    FLAG_END_STREAM = 1,
     IDLE_STREAMS = 16, /* that the library lets a client give a priority to */
     LAST_STREAM = 0x7fffffff,
 };
 
-static void put_frame(h2o_buffer_t **to, int type, uint32_t stream, const char *payload, size_t n)
+static void put_frame(h2o_buffer_t **to, int type, int flags, uint32_t stream, const char *payload,
+                      size_t n)
 {
     char *at = h2o_buffer_reserve(to, FRAME_BYTES + n).base;
-    char head[FRAME_BYTES] = {0, 0, (char)n, (char)type, 0};
+    char head[FRAME_BYTES] = {0, 0, (char)n, (char)type, (char)flags};
     for (int i = 0; i < 4; i++)
         head[5 + i] = (char)(stream >> (24 - 8 * i));
     memcpy(at, head, sizeof head);
@@ -52,10 +55,30 @@ void http2_calm(struct http_conn *conn, const char *why)
         return;
     }
     for (uint32_t i = 0; i <= IDLE_STREAMS; i++)
-        put_frame(&sock->input, TYPE_PRIORITY, LAST_STREAM - 2 * i, "\0\0\0\0\x10", 5);
-    put_frame(&sock->input, TYPE_PUSH_PROMISE, 1, "\0\0\0\2", 4);
+        put_frame(&sock->input, TYPE_PRIORITY, 0, LAST_STREAM - 2 * i, "\0\0\0\0\x10", 5);
+    put_frame(&sock->input, TYPE_PUSH_PROMISE, 0, 1, "\0\0\0\2", 4);
     conn_linger(conn);
     conn->read(sock, NULL);
+}
+
+/* What is there of the next frame waits meanwhile. */
+void http2_end_body(struct http_conn *conn, uint32_t stream)
+{
+    h2o_socket_t *sock = conn->sock;
+    h2o_buffer_t *rest = sock->input;
+    h2o_buffer_init(&sock->input, &h2o_socket_buffer_prototype);
+    put_frame(&sock->input, TYPE_DATA, FLAG_END_STREAM, stream, "", 0);
+    conn->read(sock, NULL);
+    if (conn->sock && sock->input->size == 0) {
+        h2o_buffer_dispose(&sock->input);
+        sock->input = rest;
+        return;
+    }
+    if (conn->sock && rest->size > 0) {
+        memcpy(h2o_buffer_reserve(&sock->input, rest->size).base, rest->bytes, rest->size);
+        sock->input->size += rest->size;
+    }
+    h2o_buffer_dispose(&rest);
 }
 
 uint64_t http2_errors(const struct http_lane *lane)

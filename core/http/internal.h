@@ -128,7 +128,8 @@ struct http_request {
     char made_id[REQUEST_ID_MADE + 1], made_trace[33];
     void (*cancel)(void *arg);
     void *cancel_arg;
-    struct flight *flight; /* which this request leads */
+    const struct http_refusal *refusal; /* of before its body came, or NULL */
+    struct flight *flight;              /* which this request leads */
     size_t own_headers;    /* answer headers that the gate had set before the handler */
     struct answer *answer; /* referenced while it is being sent */
     struct file *file;     /* likewise */

@@ -4,7 +4,7 @@
 
 #include "http/internal.h"
 
-/* DESIGN: four functions of the library are replaced here (a program's symbol
+/* DESIGN: five functions of the library are replaced here (a program's symbol
  * comes before a shared library's).  Where that is not possible its own are
  * used and everything works as before, slower.
  *
@@ -18,6 +18,9 @@
  * h2o_socket_read_start: behind "100 Continue", and when much output waited, the
  * library puts its own reader back in the midst of a body or of frames.  Here
  * the guard comes with it.
+ *
+ * h2o_hpack_parse_headers: the library tells us of a HTTP/2 request when its body is
+ * whole; here we see its head before that (arrival.c).
  *
  * h2o_mem_alloc_recycle, h2o_mem_free_recycle: the library keeps 16 free memory
  * chunks of 4 KiB per thread; a batch of HTTP/2 requests needs hundreds, and
@@ -107,6 +110,32 @@ void h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
     struct http_conn *conn = sock->on_close.data;
     if (conn->read && (conn->phase == CONN_BODY || conn->phase == CONN_HTTP2))
         conn_guard(conn);
+}
+
+struct st_h2o_hpack_header_table_t;
+typedef int parse_headers_fn(h2o_req_t *req, struct st_h2o_hpack_header_table_t *table,
+                             const uint8_t *src, size_t len, int *pseudo_headers,
+                             size_t *content_length, void **digests, const char **err_desc);
+parse_headers_fn h2o_hpack_parse_headers;
+static parse_headers_fn *library_parse_headers;
+
+static void find_parse_headers(void)
+{
+    void *found = dlsym(RTLD_NEXT, "h2o_hpack_parse_headers");
+    memcpy(&library_parse_headers, &found, sizeof found);
+}
+
+int h2o_hpack_parse_headers(h2o_req_t *req, struct st_h2o_hpack_header_table_t *table,
+                            const uint8_t *src, size_t len, int *pseudo_headers,
+                            size_t *content_length, void **digests, const char **err_desc)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_parse_headers);
+    int ret = library_parse_headers(req, table, src, len, pseudo_headers, content_length, digests,
+                                    err_desc);
+    if (ret == 0 && pseudo_headers) /* else these are trailers */
+        arrival_http2(req, content_length);
+    return ret;
 }
 
 void conn_unpark(struct http_conn *conn)

@@ -89,6 +89,9 @@ int request_on_h2o(h2o_handler_t *handler, h2o_req_t *req)
     if (!r->http2) {
         conn->request = r;
         conn->phase = CONN_BUSY;
+        r->refusal = conn->refusal.status ? &conn->refusal : NULL;
+    } else {
+        r->refusal = arrival_refused(req);
     }
     list_push_back(&lane->pending, &r->node);
     atomic_fetch_add_explicit(&lane->request_count, 1, memory_order_relaxed);

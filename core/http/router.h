@@ -16,6 +16,7 @@
 
 struct files;
 struct http_request;
+struct router_match;
 struct http_stats;
 struct router;
 
@@ -24,6 +25,18 @@ enum {
     ROUTER_PATTERN_BYTES = 512, /* longest pattern */
     ROUTER_SEGMENTS = 32,       /* deepest pattern and deepest path that can match */
     ROUTER_ROUTES = 20000,      /* routes of one set */
+};
+
+/* What is known of a request before its body has come. */
+struct http_arrival {
+    struct str query;                 /* behind '?', as it came */
+    const struct router_match *match; /* values are as they came */
+    int64_t body_bytes;               /* -1: it does not say */
+};
+struct http_refusal {
+    int status;
+    const char *code, *detail; /* static text */
+    int64_t limit;             /* bytes, named in the answer; 0 = none */
 };
 
 enum http_auth { HTTP_AUTH_NONE, HTTP_AUTH_USER, HTTP_AUTH_ADMIN };
@@ -50,6 +63,10 @@ struct http_route {
     int rate_burst;     /* at least 1 when rate is set */
     int64_t cache_ns;   /* GET answers are kept so long; 0 = not kept */
 
+    /* Asked before a body is received, so that nobody makes the server keep what it would refuse;
+     * on the lane, without waiting.  NULL = anybody may send one.  False with *refusal: answered
+     * with it, and on HTTP/1.1 the connection is closed. */
+    bool (*admit)(const struct http_arrival *arrival, void *arg, struct http_refusal *refusal);
     void (*c_handler)(struct http_request *request, void *arg); /* HTTP_ROUTE_C */
     void *arg;
 
