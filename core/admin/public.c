@@ -111,6 +111,13 @@ static void on_object(struct http_request *r, void *arg)
     objects_public(r, (void *)&a->parts->objects);
 }
 
+static bool admit_object(const struct http_arrival *arrival, void *arg,
+                         struct http_refusal *refusal)
+{
+    struct admin *a = arg;
+    return objects_admit(arrival, a->parts->objects, refusal);
+}
+
 static const struct {
     const char *pattern;
     void (*handler)(struct http_request *r, void *arg);
@@ -149,6 +156,7 @@ void public_routes(struct admin *a)
         a, &(struct http_route){.method = "PUT",
                                 .pattern = "/objects/{plugin}",
                                 .max_body = config_bytes(a->parts->config, "objects.upload_bytes"),
+                                .admit = admit_object,
                                 .c_handler = on_object,
                                 .arg = a});
 }

@@ -318,6 +318,35 @@ void objects_public(struct http_request *r, void *arg)
                      clock_wall_ns() / NS_PER_SECOND, store->ticket_key, &t->text, &err)) {
         refuse(r, &err);
         transfer_free(t);
+static struct http_refusal refusal_of(enum err_code code)
+{
+    return code == ERR_TIMEOUT ? (struct http_refusal){403, "expired", "its time is over", 0}
+           : code == ERR_FORBIDDEN
+               ? (struct http_refusal){403, "forbidden",
+                                       "the signature is not one of this address and method", 0}
+               : (struct http_refusal){400, "invalid", "this is no address that was given out", 0};
+}
+
+bool objects_admit(const struct http_arrival *a, struct objects *store, struct http_refusal *out)
+{
+    struct buf text = {0};
+    struct ticket ticket;
+    struct err err = {0};
+    if (!store) {
+        *out = (struct http_refusal){404, "not_found", "this server keeps no objects", 0};
+        return false;
+    }
+    bool ok = ticket_read(&ticket, a->match->values[0], true, a->query,
+                          clock_wall_ns() / NS_PER_SECOND, store->ticket_key, &text, &err);
+    if (!ok)
+        *out = refusal_of(err.code);
+    else if (ticket.max && a->body_bytes > ticket.max)
+        *out = (struct http_refusal){413, "limit", "the body is larger than this address takes",
+                                     ticket.max};
+    buf_free(&text);
+    return ok && (!ticket.max || a->body_bytes <= ticket.max);
+}
+
     } else if (writes)
         put(store, t);
     else

@@ -8,7 +8,15 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
+struct http_arrival;
+struct http_refusal;
 struct http_request;
+struct objects;
 
 /* A route's handler; arg is a struct objects *const *, which may be NULL. */
 void objects_public(struct http_request *request, void *arg);
+/* For that route's `admit`: whether the body of a PUT may come.  store may be NULL. */
+bool objects_admit(const struct http_arrival *arrival, struct objects *store,
+                   struct http_refusal *refusal);

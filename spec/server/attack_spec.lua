@@ -98,6 +98,17 @@ describe("HTTP attacks", function()
     assert.is_true(result.held < result.connections * 16 * MIB + spare)
   end)
 
+  it("takes no body for an address of an object that nobody gave out", function()
+    local result, report = run("unsigned_upload")
+    for _, status in ipairs(result.statuses) do
+      assert.equal(403, status)
+    end
+    assert.equal(200, result.beside, "another request of the same connection")
+    assert.is_true(result.sent_most < 32 * MIB, result.sent_most .. " bytes of one were taken")
+    assert.is_true(result.read < result.uploads * 4 * MIB, result.read .. " bytes were read")
+    assert.is_true(report.rss_peak - report.rss_before < 64 * MIB + spare)
+  end)
+
   it("lets clients go that do not read their answers", function()
     local result = run("slow_reader", 0.5)
     assert.is_true(result.closed, result.ended .. " of " .. result.connections .. " ended")

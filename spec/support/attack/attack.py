@@ -53,6 +53,10 @@ class Target:
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
 
+    def read_bytes(self):
+        with open("/proc/%d/io" % self.pid) as io:
+            return int(next(line for line in io if line.startswith("rchar")).split()[1])
+
     def cpu(self):
         with open("/proc/%d/stat" % self.pid) as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
@@ -334,6 +338,60 @@ def slow_body_expected(target):
 def slow_chunks(target):
     sockets = dial(target, b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", target.many(200))
     return lived(lives(sockets, 20, lambda at: b"1\r\nx\r\n"))
+
+
+UPLOAD = 64 << 20
+UNSIGNED = "/objects/target?key=k&expires=9999999999&signature=" + "0" * 64
+
+
+def upload(target, chunked):
+    """Goes on sending for as long as it is taken; @return bytes sent, status"""
+    sock = socket.create_connection(target.http, timeout=5)
+    length = "transfer-encoding: chunked" if chunked else "content-length: %d" % UPLOAD
+    sock.sendall(("PUT %s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" % (UNSIGNED, length)).encode())
+    piece, sent, answer = (b"10000\r\n" if chunked else b"") + b"x" * 65536, 0, b""
+    try:
+        while sent < UPLOAD:
+            sent += sock.send(piece)
+            while select.select([sock], [], [], 0)[0]:
+                more = sock.recv(65536)
+                answer += more
+                if not more:
+                    break
+    except OSError:
+        pass
+    sock.close()
+    return sent, int(answer[9:12] or 0)
+
+
+def upload_by_frames(target):
+    peer = Peer(target.https)
+    stream, sent = peer.next_stream(), 0
+    peer.send(frame(HEADERS, END_HEADERS, stream, request(UNSIGNED, "PUT", field("content-length", str(UPLOAD)))))
+    peer.wait(lambda: stream in peer.ended or stream in peer.resets)
+    status = peer.statuses.get(stream, 0)
+    while sent < UPLOAD and not peer.closed and not peer.goaway:
+        sent += peer.send(frame(DATA, 0, stream, b"x" * 16384), 5)
+    peer.close()
+    return sent, status
+
+
+@attack
+def unsigned_upload(target):
+    """bodies of 64 MiB to an address that nobody gave out: with a length, in chunks, by HTTP/2"""
+    read = target.read_bytes()
+    plain = [upload(target, i % 2 == 1) for i in range(target.many(8))]
+    frames = [upload_by_frames(target) for _ in range(target.many(4))]
+    all_of_them = plain + frames
+    peer = Peer(target.https)
+    stream = peer.next_stream()
+    peer.send(frame(HEADERS, END_HEADERS, stream, request(UNSIGNED, "PUT")) + frame(DATA, 0, stream, b"x" * 16384))
+    peer.wait(lambda: stream in peer.ended or stream in peer.resets)
+    beside = peer.get("/ok")
+    peer.close()
+    return {"statuses": [status for _, status in all_of_them] + [peer.statuses.get(stream, 0)], "beside": beside,
+            "sent_most": max(sent for sent, _ in all_of_them), "read": target.read_bytes() - read,
+            "uploads": len(all_of_them)}
 
 
 @attack
