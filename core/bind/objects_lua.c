@@ -16,7 +16,7 @@
 struct asked {
     struct object_call call; /* first */
     struct task *task;       /* NULL once nobody waits */
-    char *key, *type, *body, *plugin, *after, *delimiter;
+    char *key, *type, *sha256, *body, *plugin, *after, *delimiter;
     struct str *keys;
     struct buf key_text;
 };
@@ -91,6 +91,7 @@ static void on_done(struct object_call *call)
     object_call_free(call);
     mem_free(a->key);
     mem_free(a->type);
+    mem_free(a->sha256);
     mem_free(a->body);
     mem_free(a->after);
     mem_free(a->delimiter);
@@ -136,6 +137,7 @@ static int ask(lua_State *L, const char *who, const struct object_call *what)
     a->call.plugin = a->plugin;
     a->key = keep(&a->call.key, what->key);
     a->type = keep(&a->call.type, what->type);
+    a->sha256 = keep(&a->call.sha256, what->sha256);
     a->body = keep(&a->call.body, what->body);
     a->after = keep(&a->call.after, what->after);
     a->delimiter = keep(&a->call.delimiter, what->delimiter);
@@ -145,7 +147,7 @@ static int ask(lua_State *L, const char *who, const struct object_call *what)
     return task_wait(task, forget, a);
 }
 
-/*** (waits) key, bytes, type, if_absent
+/*** (waits) key, bytes, type, if_absent, sha256
  * @return table|nil info, string? message, string? code */
 static int l_put(lua_State *L)
 {
@@ -155,7 +157,8 @@ static int l_put(lua_State *L)
                                      .key = args_string(L, 1, usage, "key"),
                                      .body = args_string(L, 2, usage, "bytes"),
                                      .type = args_opt_string(L, 3, STR(""), usage, "type"),
-                                     .if_absent = lua_toboolean(L, 4)});
+                                     .if_absent = lua_toboolean(L, 4),
+                                     .sha256 = args_opt_string(L, 5, STR(""), usage, "sha256")});
 }
 
 /*** (waits) key, from, n

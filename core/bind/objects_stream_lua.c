@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "bind/bind.h"
 #include "bind/objects_lua.h"
+#include "objects/checksum.h"
 #include "vm/args.h"
 #include "vm/task.h"
 #include "vm/vm.h"
@@ -29,6 +30,7 @@ struct stream {
     bool ended;             /* close or end was asked for */
     struct stream **handle; /* the userdata, NULL when collected */
     char *plugin, *key, *type;
+    struct checksum *checksum;
     char *bytes;   /* being written */
     size_t passed; /* bytes since Lua was made to collect */
 };
@@ -53,6 +55,7 @@ static void stream_free(struct stream *s)
     mem_free(s->plugin);
     mem_free(s->key);
     mem_free(s->type);
+    checksum_free(s->checksum);
     mem_free(s->bytes);
     mem_free(s);
 }
@@ -270,16 +273,24 @@ static struct stream *create(lua_State *L, struct task *task, bool writes)
     return s;
 }
 
-/*** (waits) key, type, if_absent
+/*** (waits) key, type, if_absent, sha256
  * @return userdata|nil writer, string? message, string? code */
 int objects_writer(lua_State *L)
 {
     static const char usage[] = "app.objects:writer(key, [options])";
     struct str key = args_string(L, 1, usage, "key");
     struct str type = args_opt_string(L, 2, STR(""), usage, "type");
+    struct str sha256 = args_opt_string(L, 4, STR(""), usage, "sha256");
     struct objects *store = objects_of(L, "app.objects:writer");
     struct task *task = task_check(L, "app.objects:writer");
+    struct err err = {0};
+    if (sha256.n && !checksum_hex_check(sha256, &err))
+        return push_error(L, &err);
     struct stream *s = create(L, task, true);
+    if (sha256.n) {
+        s->checksum = s->up.checksum = checksum_create();
+        (void)checksum_expect_hex(s->checksum, sha256, &err);
+    }
     s->key = str_dup(key);
     s->type = str_dup(type);
     s->up.plugin = s->plugin;

@@ -1,6 +1,7 @@
 /* directory_write.c -- objects come and go: a file on the pool, then its row by the writer. */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "objects/checksum.h"
 #include "objects/directory_private.h"
 
 /* A file and the row it is to get; of a delete only the row. */
@@ -132,7 +133,8 @@ static void write_blob(struct pool_job *job)
     c->blob.fd = -1;
     bool ok = blob_create(&c->blob, path, &c->err) &&
               blob_write(&c->blob, c->call->body, &c->err) &&
-              blob_seal(&c->blob, path, c->call->info.etag, &c->err);
+              blob_seal(&c->blob, path, c->call->info.etag, &c->err) &&
+              checksum_same(c->call->sha256, c->call->info.etag, &c->err);
     blob_close(&c->blob);
     if (!ok)
         blob_remove(path, c->blob.id);

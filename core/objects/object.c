@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "objects/checksum.h"
 #include "objects/ticket.h"
 
 bool object_key_check(struct str key, struct err *err)
@@ -48,7 +49,8 @@ static bool check(const struct object_call *c, struct err *err)
                (c->delimiter.n == 0 || object_key_check(c->delimiter, err));
     if (c->op == OBJECT_DELETE_MANY)
         return check_keys(c, err);
-    if (!object_key_check(c->key, err) || !object_type_check(c->type, err))
+    if (!object_key_check(c->key, err) || !object_type_check(c->type, err) ||
+        (c->sha256.n && !checksum_hex_check(c->sha256, err)))
         return false;
     if (c->op == OBJECT_PUT && c->body.n > OBJECT_BODY_BYTES)
         return err_set(err, ERR_LIMIT,
@@ -146,6 +148,8 @@ void object_upload_write(struct object_upload *u, struct str bytes)
 {
     invariant(!u->busy && !u->ending && !u->err.code);
     u->busy = true;
+    if (u->checksum)
+        checksum_add(u->checksum, bytes);
     u->store->driver->upload_write(u, bytes);
 }
 
@@ -153,7 +157,7 @@ void object_upload_end(struct object_upload *u, bool commit)
 {
     invariant(!u->ending && !(commit && (u->busy || u->err.code)));
     u->ending = true;
-    u->commit = commit;
+    u->commit = commit && (!u->checksum || checksum_holds(u->checksum, &u->err));
     if (!u->busy)
         upload_finish(u);
 }

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "loop/lane.h"
 
+struct checksum;
 struct objects;
 
 enum {
@@ -57,6 +58,7 @@ struct object_call {
     struct str body;                        /* PUT */
     struct str type;                        /* PUT: media type; empty = application/octet-stream */
     bool if_absent;                         /* PUT: ERR_EXISTS when the key is there */
+    struct str sha256;                      /* PUT: ERR_CONFLICT of other bytes; hex, or empty */
     int64_t from, n;                        /* GET: a part of it, n = 0: up to its end */
     struct str after;                       /* LIST_KEYS: behind this key, or this prefix */
     struct str delimiter;                   /* LIST_KEYS: "/", or empty: see is_prefix */
@@ -89,6 +91,7 @@ struct object_upload {
     const char *plugin;
     struct str key, type;
     bool if_absent;
+    struct checksum *checksum;              /* ERR_CONFLICT of other bytes; borrowed; or NULL */
     void (*ready)(struct object_upload *u); /* u->err tells; after an error only end(u, false) */
     void (*ended)(struct object_upload *u); /* u->err, u->info (info.key is the caller's) */
     struct err err;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "http/request.h"
 #include "http/validate.h"
+#include "objects/checksum.h"
 #include "objects/ticket.h"
 
 enum { PIECE_BYTES = 256 << 10 };
@@ -18,6 +19,7 @@ struct transfer {
     };
     struct http_request *request; /* NULL once the client has gone or is answered */
     struct ticket ticket;
+    struct checksum *checksum; /* PUT: what the client says of its bytes, or NULL */
     char *plugin, *piece;
     struct buf text; /* of the ticket */
     int64_t left;    /* GET: bytes still to come */
@@ -27,6 +29,7 @@ struct transfer {
 
 static void transfer_free(struct transfer *t)
 {
+    checksum_free(t->checksum);
     mem_free(t->plugin);
     mem_free(t->piece);
     buf_free(&t->text);
@@ -257,7 +260,9 @@ static void on_ended(struct object_upload *u)
     if (r) {
         request_on_cancel(r, NULL, NULL);
         snprintf(etag, sizeof etag, "\"%s\"", u->info.etag);
-        if (u->err.code) {
+        if (t->checksum && u->err.code == ERR_CONFLICT) {
+            respond_problemf(r, 400, "checksum", "%s", u->err.message);
+        } else if (u->err.code) {
             refuse(r, &u->err);
         } else {
             respond_header(r, STR("etag"), str_c(etag));
@@ -280,11 +285,22 @@ static bool check_put(const struct transfer *t, struct str *type, struct err *er
     return object_type_check(*type, err);
 }
 
+static bool expect(struct transfer *t, struct err *err)
+{
+    struct str md5 = request_header(t->request, STR("content-md5"));
+    struct str sha = request_header(t->request, STR("x-amz-checksum-sha256"));
+    if (!md5.p && !sha.p)
+        return true;
+    t->checksum = t->up.checksum = checksum_create();
+    return (!md5.p || checksum_expect_base64(t->checksum, CHECKSUM_MD5, md5, err)) &&
+           (!sha.p || checksum_expect_base64(t->checksum, CHECKSUM_SHA256, sha, err));
+}
+
 static void put(struct objects *store, struct transfer *t)
 {
     struct err err = {0};
     struct str type;
-    if (!check_put(t, &type, &err)) {
+    if (!check_put(t, &type, &err) || !expect(t, &err)) {
         refuse(t->request, &err);
         transfer_free(t);
         return;
@@ -302,22 +318,6 @@ static void put(struct objects *store, struct transfer *t)
     object_upload_begin(store, &t->up, request_lane(t->request));
 }
 
-void objects_public(struct http_request *r, void *arg)
-{
-    struct objects *store = *(struct objects *const *)arg;
-    struct err err = {0};
-    bool writes = str_eq_c(request_method(r), "PUT");
-    if (!store) {
-        respond_problemf(r, 404, "not_found", "this server keeps no objects");
-        return;
-    }
-    struct transfer *t = mem_zero(1, sizeof *t);
-    t->request = r;
-    t->plugin = str_dup(request_param(r, "plugin"));
-    if (!ticket_read(&t->ticket, str_c(t->plugin), writes, request_query(r),
-                     clock_wall_ns() / NS_PER_SECOND, store->ticket_key, &t->text, &err)) {
-        refuse(r, &err);
-        transfer_free(t);
 static struct http_refusal refusal_of(enum err_code code)
 {
     return code == ERR_TIMEOUT ? (struct http_refusal){403, "expired", "its time is over", 0}
@@ -347,6 +347,22 @@ bool objects_admit(const struct http_arrival *a, struct objects *store, struct h
     return ok && (!ticket.max || a->body_bytes <= ticket.max);
 }
 
+void objects_public(struct http_request *r, void *arg)
+{
+    struct objects *store = *(struct objects *const *)arg;
+    struct err err = {0};
+    bool writes = str_eq_c(request_method(r), "PUT");
+    if (!store) {
+        respond_problemf(r, 404, "not_found", "this server keeps no objects");
+        return;
+    }
+    struct transfer *t = mem_zero(1, sizeof *t);
+    t->request = r;
+    t->plugin = str_dup(request_param(r, "plugin"));
+    if (!ticket_read(&t->ticket, str_c(t->plugin), writes, request_query(r),
+                     clock_wall_ns() / NS_PER_SECOND, store->ticket_key, &t->text, &err)) {
+        refuse(r, &err);
+        transfer_free(t);
     } else if (writes)
         put(store, t);
     else

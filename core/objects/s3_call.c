@@ -69,7 +69,8 @@ static void on_put(void *arg, const struct s3_answer *a)
 
 static void put(struct object_call *c, bool guarded)
 {
-    struct s3_request r = {.method = "PUT", .plugin = c->plugin, .key = c->key, .body = c->body};
+    struct s3_request r = {
+        .method = "PUT", .plugin = c->plugin, .key = c->key, .body = c->body, .sha256 = c->sha256};
     s3_add_header(&r, "content-type", c->type.n ? c->type : STR("application/octet-stream"));
     if (guarded)
         s3_add_header(&r, "if-none-match", STR("*"));

@@ -54,8 +54,11 @@ struct s3_request {
 
 struct s3_answer {
     int status; /* 0: there was none, and err says why */
+    struct str sha256; /* what the body's is to be, in hex; or empty */
     struct str body;
     const struct fetch_header *headers;
+    bool once;         /* not again when it fails, and soon over */
+    bool aside;        /* what it answers says nothing of how the server is */
     int header_count;
     struct err err;  /* for statuses over 299, too; ERR_NONE below */
     struct str code; /* of S3's error: NoSuchKey … */

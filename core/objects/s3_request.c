@@ -7,10 +7,12 @@
 #include "base/mem.h"
 #include "http/validate.h"
 #include "loop/lane.h"
+#include "objects/checksum.h"
 #include "objects/s3_private.h"
 #include "observe/log.h"
 
 enum { ANSWER_BYTES = 1 << 20 };
+#define S3_ONCE_NS (5 * NS_PER_SECOND)
 
 struct sent {
     struct list link; /* s3->requests of its lane */
@@ -270,22 +272,24 @@ static bool fetch(struct s3 *s3, struct lane *lane, struct sent *s, const struct
     for (; n < g.count - 1; n++) /* the URL says the host */
         headers[n] = (struct fetch_header){g.headers[n].name, g.headers[n].value};
     headers[n++] = (struct fetch_header){STR("authorization"), buf_str(&g.authorization)};
-    s->fetch =
-        http_fetch((*s3->clients)[lane->index],
-                   &(struct fetch_options){.method = str_c(r->method),
-                                           .url = buf_str(&g.url),
-                                           .body = r->body,
-                                           .body_lent = r->body_lent,
-                                           .headers = headers,
-                                           .header_count = n,
-                                           .allow = {entries, 1},
-                                           .timeout_ns = s3->timeout_ns,
-                                           .max_bytes = r->max_bytes ? r->max_bytes : ANSWER_BYTES,
-                                           .retries = S3_RETRIES,
-                                           .backoff_ns = 100 * NS_PER_MS,
-                                           .repeatable = strcmp(r->method, "POST") != 0,
-                                           .exact = true},
-                   on_result, s, err);
+    if (checksum_same(r->sha256, g.hash, err))
+        s->fetch = http_fetch(
+            (*s3->clients)[lane->index],
+            &(struct fetch_options){
+                .method = str_c(r->method),
+                .url = buf_str(&g.url),
+                .body = r->body,
+                .body_lent = r->body_lent,
+                .headers = headers,
+                .header_count = n,
+                .allow = {entries, 1},
+                .timeout_ns = r->once && s3->timeout_ns > S3_ONCE_NS ? S3_ONCE_NS : s3->timeout_ns,
+                .max_bytes = r->max_bytes ? r->max_bytes : ANSWER_BYTES,
+                .retries = r->once ? 0 : S3_RETRIES,
+                .backoff_ns = 100 * NS_PER_MS,
+                .repeatable = strcmp(r->method, "POST") != 0,
+                .exact = true},
+            on_result, s, err);
     buf_free(&g.path);
     buf_free(&g.url);
     buf_free(&g.authorization);

@@ -361,6 +361,31 @@ for _, driver in ipairs(DRIVERS) do
       server.shell("rm -rf " .. dir)
     end)
 
+    it("keeps nothing of bytes that are not those that were announced", function()
+      local sum = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" -- of "hello"
+      assert.equal(5, call("/put", { key = "sum", bytes = "hello", options = { sha256 = sum:upper() } }).value.size)
+      local wrong = call("/put", { key = "sum", bytes = "hullo", options = { sha256 = sum } })
+      assert.equal("conflict", wrong.code)
+      assert.truthy(wrong.message:find("other bytes than were announced", 1, true), wrong.message)
+      assert.equal("conflict", call("/write", { key = "sum", pieces = 2, options = { sha256 = sum } }).code)
+      assert.equal("68656c6c6f", call("/get", { key = "sum" }).hex)
+      assert.equal("invalid", call("/put", { key = "sum", bytes = "hello", options = { sha256 = "2cf2" } }).code)
+      assert.equal("invalid", call("/write", { key = "sum", pieces = 1, options = { sha256 = "2cf2" } }).code)
+
+      local md5, sha = "XUFAKrxLKna5cZ2REBfFkg==", "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="
+      local function put(bytes, header)
+        local url = call("/presign", { key = "sent", options = { method = "PUT", max_bytes = 100 } }).value
+        return (server.shell(("curl -s -o /dev/null -w '%%{http_code}' -X PUT -H '%s' -d '%s' '%s%s'")
+          :format(header, bytes, url:find("^/") and node.url or "", url)))
+      end
+      assert.equal("200", put("hello", "content-md5: " .. md5))
+      assert.equal("200", put("hello", "x-amz-checksum-sha256: " .. sha))
+      assert.equal("400", put("hullo", "content-md5: " .. md5))
+      assert.equal("400", put("hullo", "x-amz-checksum-sha256: " .. sha))
+      assert.equal("400", put("hello", "x-amz-checksum-sha256: " .. md5))
+      assert.equal("68656c6c6f", call("/get", { key = "sent" }).hex)
+    end)
+
     it("writes and reads in pieces", function()
       local info = call("/write", { key = "big", pieces = 300, options = { type = "text/plain" } }).value
       assert.equal(300 * 65536, info.size)

@@ -531,6 +531,7 @@ function app.series:parquet(table) end
 ---@class maru.ObjectOptions
 ---@field type? string
 ---@field if_absent? boolean   put, writer: nil, message, "exists" when the key is there
+---@field sha256? string       put, writer: hex; of other bytes nothing is kept: nil, message, "conflict"
 ---@field from? integer        get, reader: first byte, from 0
 ---@field n? integer           get, reader: at most so many bytes; 0 or none: up to the end
 ---@field after? string        list: keys behind this one
@@ -540,7 +541,7 @@ function app.series:parquet(table) end
 ---@class maru.Objects  blobs by key: files, exports, backups. Keys are this plugin's own: text of 1 to 900 bytes, "/" is a
 --- letter like others. An object is whole or not there; what put or close answered for is on disk.
 app.objects = {}
---- (waits) Keeps bytes (at most 64 MiB; more by a writer) under key. options: type, if_absent. @return maru.ObjectInfo|nil, string?, string?  code: "exists" "limit" "full" "invalid"
+--- (waits) Keeps bytes (at most 64 MiB; more by a writer) under key. options: type, if_absent, sha256. @return maru.ObjectInfo|nil, string?, string?  code: "exists" "conflict" "limit" "full" "invalid"
 function app.objects:put(key, bytes, options) end
 --- (waits) The bytes (at most 64 MiB; more by a reader or in parts). options: from, n. @return string|nil bytes, maru.ObjectInfo|string, string? code: "not_found" "limit" "corrupt"
 function app.objects:get(key, options) end
@@ -559,7 +560,7 @@ function app.objects:list(prefix, options) end
 ---@return string|nil url, string? message, string? code
 function app.objects:presign(key, options) end
 --- (waits) Writes piece by piece: writer:write(bytes), then writer:close(). It belongs to its task; what is not closed leaves nothing.
---- options: type, if_absent. @return maru.ObjectWriter|nil, string?, string?
+--- options: type, if_absent, sha256. @return maru.ObjectWriter|nil, string?, string?
 function app.objects:writer(key, options) end
 --- (waits) Reads piece by piece. options: from, n. @return maru.ObjectReader|nil, string?, string?
 function app.objects:reader(key, options) end

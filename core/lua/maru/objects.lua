@@ -15,7 +15,7 @@ local function check_options(options, known, usage)
   return options
 end
 
-local PUT, PART = { type = true, if_absent = true }, { from = true, n = true }
+local PUT, PART = { type = true, if_absent = true, sha256 = true }, { from = true, n = true }
 local LIST = { after = true, limit = true, delimiter = true }
 local PRESIGN = {
   method = true, expires = true, content_type = true, max_bytes = true, name = true, inline = true,
@@ -28,7 +28,7 @@ return function(raw)
   --- Keeps bytes under key, instead of what was there.
   function objects:put(key, bytes, options) -- luacheck: no self
     options = check_options(options, PUT, "app.objects:put(key, bytes, [options])")
-    return raw.put(key, bytes, options.type, options.if_absent == true)
+    return raw.put(key, bytes, options.type, options.if_absent == true, options.sha256)
   end
 
   --- The bytes, and what is known of them.
@@ -84,7 +84,7 @@ return function(raw)
   --- Writes an object piece by piece; it is there when close() has answered.
   function objects:writer(key, options) -- luacheck: no self
     options = check_options(options, PUT, "app.objects:writer(key, [options])")
-    return raw.writer(key, options.type, options.if_absent == true)
+    return raw.writer(key, options.type, options.if_absent == true, options.sha256)
   end
 
   local Reader = {}
