@@ -48,7 +48,7 @@ M.jobs = {
   say = { retries = 5, rules.say },
   escalate = { retries = 5, rules.escalate },
   -- Slack takes one message a second for each webhook.
-  deliver = { retries = 8, backoff = "5s", key = "channel", key_concurrency = 1, key_rate = "1/s", deliver.run },
+  deliver = { retries = 8, backoff = "5s", key = "way", key_concurrency = 1, key_rate = "1/s", deliver.run },
 }
 
 M.cron = { ["20 4 * * *"] = { id = "prune", function(app)

@@ -118,11 +118,21 @@ function M.hear(app, event)
   return 1
 end
 
-local function send(tx, notice, channels, step, now)
+--- What is limited together: a webhook, which several channels may share; else the channel.
+local function way(app, name)
+  for _, channel in ipairs(app.config.channels) do
+    if channel.name == name and channel.kind == "slack" then
+      return "webhook " .. (channel.webhook or 1)
+    end
+  end
+  return "channel " .. name
+end
+
+local function send(app, tx, notice, channels, step)
   for _, name in ipairs(channels) do
     local row = assert(tx:all("insert into deliveries(notice, channel, step, state, attempts, message, at)"
-      .. " values ($1, $2, $3, 'waiting', 0, '', $4) returning id", notice, name, step, now))[1]
-    assert(tx.jobs:push("deliver", { delivery = row.id, channel = name }))
+      .. " values ($1, $2, $3, 'waiting', 0, '', $4) returning id", notice, name, step, app.now()))[1]
+    assert(tx.jobs:push("deliver", { delivery = row.id, way = way(app, name) }))
   end
 end
 
@@ -140,7 +150,7 @@ function M.say(app, job)
       job.args.notice))[1]
     local rule = notice and named(app, notice.rule)
     if rule then
-      send(tx, job.args.notice, rule.channels, 0, app.now())
+      send(app, tx, job.args.notice, rule.channels, 0)
       plan_next(tx, job.args.notice, rule, 1)
     end
     return true
@@ -156,7 +166,7 @@ function M.escalate(app, job)
     local rule = notice and named(app, notice.rule)
     local mine = rule and (rule.escalate or {})[step]
     if mine then
-      send(tx, job.args.notice, mine.channels, step, app.now())
+      send(app, tx, job.args.notice, mine.channels, step)
       plan_next(tx, job.args.notice, rule, step + 1)
     end
     return true

@@ -21,13 +21,15 @@ return {
     webhooks = { "http://127.0.0.1:%d/services/ok", "http://127.0.0.1:%d/services/limited",
       "http://127.0.0.1:%d/services/gone", "http://127.0.0.1:%d/services/broken" },
     channels = {
-      { name = "ok", kind = "slack", webhook = 1 }, { name = "limited", kind = "slack", webhook = 2 },
+      { name = "ok", kind = "slack", webhook = 1 }, { name = "same", kind = "slack", webhook = 1 },
+      { name = "limited", kind = "slack", webhook = 2 },
       { name = "gone", kind = "slack", webhook = 3 }, { name = "broken", kind = "slack", webhook = 4 },
       { name = "post", kind = "mail", to = { "김 <kim@example.com>" } }, { name = "log", kind = "log" },
     },
     rules = {
       { name = "sales", event = "shop.sold", channels = { "ok", "post", "log" }, title = "{what} sold to <{who}>",
         text = "{what} & more" },
+      { name = "many", event = "many.*", channels = { "ok", "same" }, title = "{n} of many" },
       { name = "rest", event = "x.*", channels = { "limited", "gone", "broken" }, title = "{name}" },
     },
   },
@@ -112,5 +114,23 @@ describe("the plugin notify", function()
     end
     assert.truthy(at["/services/limited"][2] - at["/services/limited"][1] >= 1000)
     assert.equal(1, gone)
+  end)
+
+  it("posts to a webhook once in a second, whichever channels it is for", function()
+    for n = 1, 2 do
+      assert.equal(1, node:post("/call", { event = "many." .. n, data = { n = n } }).json.n)
+    end
+    local at
+    assert.truthy(server.wait_for(function()
+      at = {}
+      for _, message in ipairs(all_posted()) do
+        if message.body.text:find("of many", 1, true) then
+          at[#at + 1] = message.at
+        end
+      end
+      return #at == 4
+    end, 40))
+    table.sort(at)
+    assert.truthy(at[4] - at[1] > 2500, "four messages in " .. at[4] - at[1] .. " ms")
   end)
 end)
