@@ -236,6 +236,7 @@ static void on_plugins_loaded(const struct reload_result *result, void *arg)
         series_begin(s);
         node_begin(s);
         search_begin(s->search);
+        objects_upkeep_begin(s);
         return;
     }
     if (err.code)

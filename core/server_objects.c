@@ -40,7 +40,6 @@ static struct objects *s3_start(struct server *s, struct err *err)
                              .secret = credential(c, "objects.secret", "AWS_SECRET_ACCESS_KEY"),
                              .token = credential(c, "objects.token", "AWS_SESSION_TOKEN"),
                              .timeout_ns = config_ns(c, "objects.timeout"),
-                             .upload_ttl_ns = config_ns(c, "objects.upload_ttl"),
                              .clients = &s->clients},
         err);
 }
@@ -94,6 +93,23 @@ bool objects_start(struct server *s, struct err *err)
     }
     objects_set_tickets(s->objects, key, config_text(s->config, "objects.public_url"));
     return true;
+}
+
+static void each_plugin(void *arg, void (*each)(void *to, const char *plugin), void *to)
+{
+    struct server *s = arg;
+    const struct set *set = reload_current(s->reload);
+    for (int i = 0; set && i < set->count; i++)
+        each(to, set->generations[i]->name);
+}
+
+void objects_upkeep_begin(struct server *s)
+{
+    objects_begin(s->objects, s->lanes[0],
+                  &(struct object_upkeep){.every_ns = config_ns(s->config, "objects.sweep"),
+                                          .ttl_ns = config_ns(s->config, "objects.upload_ttl"),
+                                          .plugins = each_plugin,
+                                          .arg = s});
 }
 
 void objects_stop(struct server *s)

@@ -152,6 +152,7 @@ void mail_part_stop(struct server *s);
 /* server_objects.c */
 bool objects_start(struct server *s, struct err *err);
 void objects_stop(struct server *s);
+void objects_upkeep_begin(struct server *s); /* plugins serve; until plugins_stop() */
 
 /* server_node.c: what it says of itself to the others, once it is ready. */
 void node_begin(struct server *s);

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "bind/bind.h"
 #include "config/config.h"
+#include "objects/object.h"
 #include "observe/log.h"
 #include "reload/watch.h"
 #include "server_parts.h"
@@ -187,6 +188,7 @@ bool plugins_start(struct server *s, struct err *err)
 
 void plugins_stop(struct server *s)
 {
+    objects_end(s->objects); /* its sweeps ask the set who there is */
     reload_destroy(s->reload);
     admin_destroy(s->admin);
     develop_destroy(s->shown.develop);

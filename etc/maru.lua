@@ -206,8 +206,11 @@ return {
   -- s3: of one request, with its retries; one carries 8 MiB at least.
   -- ["objects.timeout"] = "1m",
 
-  -- s3: uploads in parts that nobody finished for so long are aborted.
+  -- Uploads that nobody finished for so long were given up: their parts and files are removed.
   -- ["objects.upload_ttl"] = "1d",
+
+  -- How often uploads that were given up are looked for; at the start, too.
+  -- ["objects.sweep"] = "1d",
 
   -- Where app.search keeps documents: fts (this server's own) or elasticsearch.
   -- ["search.driver"] = "fts",

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/rand.h"
 #include "base/sys.h"
 
@@ -166,8 +167,16 @@ bool blob_read(struct blob *b, int64_t at, size_t n, struct buf *out, struct err
     return true;
 }
 
-bool blob_each_unplaced(const char *dir, bool (*fn)(void *arg, const char *id, struct err *err),
-                        void *arg, struct err *err)
+static bool is_older(DIR *folder, const char *name, int64_t before)
+{
+    struct stat st;
+    return name[0] != '.' && fstatat(dirfd(folder), name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (int64_t)st.st_mtim.tv_sec * NS_PER_SECOND + st.st_mtim.tv_nsec < before;
+}
+
+bool blob_each_unplaced(const char *dir, int64_t before,
+                        bool (*fn)(void *arg, const char *id, struct err *err), void *arg,
+                        struct err *err)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/tmp", dir);
@@ -176,7 +185,7 @@ bool blob_each_unplaced(const char *dir, bool (*fn)(void *arg, const char *id, s
         return err_sys(err, errno, "%s", path);
     bool ok = true;
     for (struct dirent *e; ok && (e = readdir(folder));)
-        if (e->d_name[0] != '.')
+        if (is_older(folder, e->d_name, before))
             ok = fn(arg, e->d_name, err);
     closedir(folder);
     return ok;

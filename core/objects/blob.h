@@ -31,7 +31,8 @@ void blob_remove(const char *dir, const char *id); /* wherever it is */
 bool blob_open(struct blob *b, const char *dir, const char *id, struct err *err);
 /* At most n bytes from `at` are appended; fewer only at the end. */
 bool blob_read(struct blob *b, int64_t at, size_t n, struct buf *out, struct err *err);
-/* Calls fn for the id of each file in tmp/. */
-bool blob_each_unplaced(const char *dir, bool (*fn)(void *arg, const char *id, struct err *err),
-                        void *arg, struct err *err);
+/* Calls fn for the id of each file in tmp/ that was written to before `before` (wall, ns). */
+bool blob_each_unplaced(const char *dir, int64_t before,
+                        bool (*fn)(void *arg, const char *id, struct err *err), void *arg,
+                        struct err *err);
 void blob_hash_text(crypto_hash_sha256_state *hash, char text[BLOB_HASH_BYTES]);

@@ -123,7 +123,7 @@ static bool prepare(struct sqlite_conn *conn, void *arg, struct err *err)
     struct sweep sweep = {.dir = arg, .conn = conn};
     int rc = SQLITE_ERROR;
     if (!sqlite_exec(conn, schema, err) ||
-        !blob_each_unplaced(sweep.dir->path, sweep_one, &sweep, err))
+        !blob_each_unplaced(sweep.dir->path, INT64_MAX, sweep_one, &sweep, err))
         return false;
     sqlite3_stmt *s = sqlite_prepared(conn, "SELECT file FROM maru_object_gone", err);
     while (s && (rc = sqlite_step(conn, s, err)) == SQLITE_ROW)
@@ -174,6 +174,8 @@ static const struct objects_driver driver = {
     .download_next = directory_download_next,
     .download_part = directory_download_part,
     .download_close = directory_download_close,
+    .begin = directory_sweep_begin,
+    .end = directory_sweep_end,
     .close = directory_close,
 };
 

@@ -16,6 +16,7 @@ struct directory {
     pthread_mutex_t lock;
     pthread_cond_t quiet; /* under_way became 0 */
     int64_t under_way;    /* calls, streams, tidying */
+    struct timer sweep;   /* on objects.lane */
 };
 
 /* directory.c: pairs around everything that close has to wait for.  Any thread. */
@@ -23,6 +24,10 @@ void directory_begin(struct directory *d);
 void directory_over(struct directory *d);
 /* After a commit: a file to its place, one that lost its row away; either may be "". */
 void directory_tidy(struct directory *d, const char *place, const char *gone);
+
+/* directory_sweep.c: on objects.lane */
+void directory_sweep_begin(struct objects *store);
+void directory_sweep_end(struct objects *store);
 
 /* directory_write.c */
 void directory_put(struct directory *d, struct object_call *call);

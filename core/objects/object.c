@@ -280,10 +280,38 @@ void objects_set_tickets(struct objects *store, const unsigned char *key, const 
     store->public_url = mem_strdup(url);
 }
 
+static void begin_upkeep(void *arg)
+{
+    struct objects *store = arg;
+    store->driver->begin(store);
+}
+
+static void end_upkeep(void *arg)
+{
+    struct objects *store = arg;
+    store->driver->end(store);
+}
+
+void objects_begin(struct objects *store, struct lane *lane, const struct object_upkeep *upkeep)
+{
+    store->lane = lane;
+    store->begun = true;
+    store->upkeep = *upkeep;
+    lane_call_wait(lane, begin_upkeep, store);
+}
+
+void objects_end(struct objects *store)
+{
+    if (store->begun)
+        lane_call_wait(store->lane, end_upkeep, store);
+    store->begun = false;
+}
+
 void objects_close(struct objects *store)
 {
-    if (store)
-        mem_free(store->public_url);
-    if (store)
-        store->driver->close(store);
+    if (!store)
+        return;
+    objects_end(store);
+    mem_free(store->public_url);
+    store->driver->close(store);
 }

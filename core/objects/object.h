@@ -1,6 +1,6 @@
 /* object.h -- blobs by key: files of people, exports, backups; what is too big for a row.
  *
- * A driver (directory.h; S3 later) is a table of functions, as in storage/store.h.  A call is a
+ * A driver (directory.h, s3.h) is a table of functions, as in storage/store.h.  A call is a
  * struct of its caller's, handed to object_run() and given back by `done` on the caller's lane,
  * exactly once and never before object_run() returned.  What it points at is borrowed until then.
  *
@@ -164,11 +164,25 @@ struct objects_driver {
     void (*download_close)(struct object_download *d); /* nothing is under way */
     /* A URL of its server's own; NULL, or false: the host answers for it (public.h). */
     bool (*presign)(struct objects *store, const struct object_presign *p, struct buf *out);
+    /* Timers of its own on store->lane, on whose thread both are called; NULL = none. */
+    void (*begin)(struct objects *store);
+    void (*end)(struct objects *store); /* none of them runs any more */
     void (*close)(struct objects *store);
+};
+/* What is looked after by timers: what nobody finished, and whether the server is there. */
+struct object_upkeep {
+    int64_t every_ns; /* between sweeps */
+    int64_t ttl_ns;   /* what is older was given up */
+    /* Calls each(to, name) for every plugin that serves; on the lane. */
+    void (*plugins)(void *arg, void (*each)(void *to, const char *plugin), void *to);
+    void *arg;
 };
 enum { OBJECT_TICKET_KEY_BYTES = 32 };
 struct objects {
     const struct objects_driver *driver;
+    struct lane *lane; /* of the upkeep */
+    bool begun;        /* it */
+    struct object_upkeep upkeep;
     char *public_url;                                  /* before "/objects/…", or "" */
     unsigned char ticket_key[OBJECT_TICKET_KEY_BYTES]; /* of URLs that the host answers for */
 };
@@ -183,4 +197,8 @@ void object_download_answer(struct object_download *d); /* got, or closed */
 void object_derive_key(unsigned char key[OBJECT_TICKET_KEY_BYTES], struct str secret);
 /* For who opened it, before any call: url (copied) stands before the host's own URLs. */
 void objects_set_tickets(struct objects *store, const unsigned char *key, const char *url);
+/* Upkeep, from now on until objects_end(), which objects_close() does, too.  Neither is called on a
+ * lane that may be given. */
+void objects_begin(struct objects *store, struct lane *lane, const struct object_upkeep *upkeep);
+void objects_end(struct objects *store);
 void objects_close(struct objects *store); /* NULL is fine */

@@ -9,7 +9,6 @@ static void s3_close(struct objects *store)
 {
     struct s3 *s3 = (struct s3 *)store;
     s3_cancel_all(s3);
-    s3_sweep_free(s3);
     driver_health_unregister(s3->health);
     pthread_cond_destroy(&s3->quiet);
     pthread_mutex_destroy(&s3->lock);
@@ -24,6 +23,20 @@ static void s3_close(struct objects *store)
     mem_free(s3);
 }
 
+static void s3_objects_begin(struct objects *store)
+{
+    s3_sweep_begin((struct s3 *)store);
+    s3_probe_begin((struct s3 *)store);
+}
+
+static void s3_objects_end(struct objects *store)
+{
+    struct s3 *s3 = (struct s3 *)store;
+    s3->ended = true;
+    s3_sweep_end(s3);
+    s3_probe_end(s3);
+}
+
 static const struct objects_driver driver = {
     .name = "s3",
     .run = s3_run,
@@ -35,6 +48,8 @@ static const struct objects_driver driver = {
     .download_part = s3_download_part,
     .presign = s3_presign,
     .download_close = s3_download_close,
+    .begin = s3_objects_begin,
+    .end = s3_objects_end,
     .close = s3_close,
 };
 
@@ -99,7 +114,6 @@ struct objects *s3_open(const struct s3_options *o, struct err *err)
     s3->token = mem_strdup(o->token ? o->token : "");
     s3->clients = o->clients;
     s3->timeout_ns = o->timeout_ns;
-    s3->upload_ttl_ns = o->upload_ttl_ns;
     s3->health = driver_health_register("objects", "s3", false);
     driver_health_address(s3->health, s3->origin);
     return &s3->objects;

@@ -20,7 +20,6 @@ struct s3_options {
     const char *id, *secret, *token;     /* token: of a session, or NULL */
     bool path_style;                     /* https://host/bucket/key, not https://bucket.host/key */
     int64_t timeout_ns;                  /* of one request, with its retries */
-    int64_t upload_ttl_ns;               /* multipart uploads that are older are aborted */
     struct http_client **const *clients; /* by lane index, once lanes are there */
 };
 

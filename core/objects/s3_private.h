@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/list.h"
 #include "http/client.h"
@@ -33,9 +34,14 @@ struct s3 {
     /* lanes that have been seen; each list is its lane's own */
     struct lane *lanes[S3_LANES]; /* under lock */
     struct list requests[S3_LANES];
-    int64_t timeout_ns, upload_ttl_ns;
+    int64_t timeout_ns;
     struct driver_health *health;
-    struct swept *swept; /* under lock */
+    _Atomic int64_t heard_ns; /* steady: when it was last told how the server is */
+    atomic_bool down;         /* and what */
+    /* s3_sweep.c, s3_probe.c: on objects.lane */
+    struct timer sweep_timer, probe_timer;
+    bool ended;
+    int64_t probe_pause_ns, probe_sent_ns;
 };
 
 /* One request.  What it points at is borrowed while s3_send() runs, but for `arg`. */
@@ -48,17 +54,17 @@ struct s3_request {
     struct sigv4_pair headers[S3_PAIRS]; /* names in lower case */
     int header_count;
     struct str body;
+    struct str sha256; /* what the body's is to be, in hex; or empty */
     bool body_lent;    /* it stays until `done` */
     int64_t max_bytes; /* of the answer; 0 = 1 MiB */
+    bool once;         /* not again when it fails, and soon over */
+    bool aside;        /* what it answers says nothing of how the server is */
 };
 
 struct s3_answer {
     int status; /* 0: there was none, and err says why */
-    struct str sha256; /* what the body's is to be, in hex; or empty */
     struct str body;
     const struct fetch_header *headers;
-    bool once;         /* not again when it fails, and soon over */
-    bool aside;        /* what it answers says nothing of how the server is */
     int header_count;
     struct err err;  /* for statuses over 299, too; ERR_NONE below */
     struct str code; /* of S3's error: NoSuchKey … */
@@ -91,9 +97,11 @@ int64_t xml_time(struct str text); /* 2024-01-31T12:00:00.000Z: wall, ns; 0 = no
 void s3_call_failed(struct object_call *c, const struct s3_answer *a);
 void s3_list(struct object_call *c);
 void s3_delete_many(struct object_call *c);
-/* s3_sweep.c */
-void s3_sweep(struct s3 *s3, struct lane *lane, const char *plugin);
-void s3_sweep_free(struct s3 *s3);
+/* s3_sweep.c, s3_probe.c */
+void s3_sweep_begin(struct s3 *s3);
+void s3_sweep_end(struct s3 *s3);
+void s3_probe_begin(struct s3 *s3);
+void s3_probe_end(struct s3 *s3);
 void s3_run(struct objects *store, struct object_call *call);
 void s3_upload_begin(struct object_upload *u);
 void s3_upload_write(struct object_upload *u, struct str bytes);

@@ -21,7 +21,7 @@ struct sent {
     s3_done_fn *done;
     void *arg;
     char *what; /* for errors: "PUT plugin/key" */
-    bool posted;
+    bool bucket, aside, posted;
     struct err refused;
     struct lane_message message; /* of one that was not sent */
 };
@@ -140,12 +140,16 @@ static void judge(const struct sent *s, struct s3_answer *a)
 }
 
 /* What a server says of one object is no fault of the server. */
-static void tell_health(const struct s3 *s3, const struct s3_answer *a)
+static void tell_health(const struct sent *s, const struct s3_answer *a)
 {
-    bool down = a->status == 0 || a->status >= 500 || a->status == 403 || a->status == 401 ||
-                str_eq_c(a->code, "NoSuchBucket");
-    if (a->err.code == ERR_CLOSED || a->err.code == ERR_LIMIT)
+    struct s3 *s3 = s->s3;
+    bool lost = a->status == 404 && (s->bucket || str_eq_c(a->code, "NoSuchBucket"));
+    bool down = a->status == 0 || (a->status >= 500 && a->status != 501) || a->status == 403 ||
+                a->status == 401 || lost;
+    if (a->err.code == ERR_CLOSED || a->err.code == ERR_LIMIT || s->aside)
         return;
+    atomic_store(&s3->down, down);
+    atomic_store_explicit(&s3->heard_ns, clock_steady_ns(), memory_order_relaxed);
     if (down ? driver_health_down(s3->health, &a->err) : driver_health_up(s3->health))
         (down ? log_warn : log_info)("objects", "S3 %s%.400s", down ? "fails: " : "answers again",
                                      down ? a->err.message : "");
@@ -179,7 +183,7 @@ static void on_result(void *arg, const struct fetch_result *result)
         judge(s, &a);
     } else
         err_set(&a.err, fetch_error(result->code), "%.300s: %s", s->what, result->message);
-    tell_health(s->s3, &a);
+    tell_health(s, &a);
     s->done(s->arg, &a);
     sent_free(s);
 }
@@ -305,8 +309,12 @@ void s3_send(struct s3 *s3, struct lane *lane, const struct s3_request *request,
     s->done = done;
     s->arg = arg;
     s->posted = strcmp(request->method, "POST") == 0;
-    s->what = mem_printf("%s %s/%.*s", request->method, request->plugin ? request->plugin : "",
-                         (int)request->key.n, request->key.p ? request->key.p : "");
+    s->bucket = !request->plugin;
+    s->aside = request->aside;
+    s->what = request->plugin
+                  ? mem_printf("%s %s/%.*s", request->method, request->plugin, (int)request->key.n,
+                               request->key.p ? request->key.p : "")
+                  : mem_printf("%s of the bucket", request->method);
     if (is_closing(s3))
         err_set(&s->refused, ERR_CLOSED, "maru is stopping");
     else if (fetch(s3, lane, s, request, &s->refused)) {

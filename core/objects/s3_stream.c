@@ -140,7 +140,6 @@ void s3_upload_begin(struct object_upload *u)
     up->part_bytes = S3_PART_BYTES;
     u->state = up;
     s3_begin(up->s3);
-    s3_sweep(up->s3, u->lane, u->plugin);
     object_upload_answer(u);
 }
 
