@@ -1,5 +1,5 @@
---- A real server of the S3 protocol: OpenStack Swift with s3api from Debian, which verifies signatures. Four
---- processes and a memcached on loopback ports of their own, in a folder of its own.
+--- A real server of the S3 protocol: OpenStack Swift with s3api from Debian, which verifies signatures. One
+--- process (swift_serve.py) and a memcached on loopback ports of their own, in a folder of its own.
 ---
 ---   local swift = require("spec.support.swift")
 ---   local s3 = swift.start()
@@ -11,16 +11,6 @@ local socket = require("socket")
 local M = {}
 local Swift = {}
 Swift.__index = Swift
-
--- Swift reads what salts its hashes from /etc/swift/swift.conf alone; here it is told.
-local MAIN = [[
-import sys
-import swift.common.utils as utils
-utils.HASH_PATH_SUFFIX = b"maru"
-from swift.common.wsgi import run_wsgi
-conf, options = utils.parse_options()
-sys.exit(run_wsgi(conf, %q, **options))
-]]
 
 local BACK = [[
 [DEFAULT]
@@ -96,16 +86,11 @@ local function write(path, text)
 end
 
 local function configure(self)
-  local rings = {}
   for i, name in ipairs({ "account", "container", "object" }) do
-    local port = self.ports[i]
-    rings[#rings + 1] = ("cd %s && for a in 'create 4 1 1' 'add r1z1-127.0.0.1:%d/d1 1' rebalance; do"
-      .. " swift-ring-builder %s.builder $a; done"):format(self.dir, port, name)
-    write(("%s/%s.conf"):format(self.dir, name), BACK:format(port, self.dir, self.dir, name, name, name))
+    write(("%s/%s.conf"):format(self.dir, name), BACK:format(self.ports[i], self.dir, self.dir, name, name, name))
   end
   write(self.dir .. "/proxy.conf", PROXY:format(self.ports[4], self.dir, self.ports[5]))
-  local out, status = server.shell(table.concat(rings, "; ") .. "; mkdir -p " .. self.dir .. "/srv/d1")
-  assert(status == 0, out)
+  server.shell("mkdir -p " .. self.dir .. "/srv/d1")
 end
 
 --- Starts its processes on the folder as it is.
@@ -116,10 +101,7 @@ function Swift:again()
     self.pids[#self.pids + 1] = tonumber(out:match("%d+"))
   end
   launch(("memcached -u root -l 127.0.0.1 -p %d -U 0"):format(self.ports[5]))
-  for _, name in ipairs({ "account", "container", "object", "proxy" }) do
-    write(("%s/%s.py"):format(self.dir, name), MAIN:format(name .. "-server"))
-    launch(("/usr/bin/python3 %s/%s.py %s/%s.conf"):format(self.dir, name, self.dir, name))
-  end
+  launch(("/usr/bin/python3 spec/support/swift_serve.py %s %s"):format(self.dir, table.concat(self.ports, " ", 1, 4)))
   for _, port in ipairs(self.ports) do
     assert(server.wait_for(function()
       local client = socket.connect("127.0.0.1", port)
