@@ -207,6 +207,24 @@ describe("the pages about jobs", () => {
     }
   });
 
+  test("what is left while it scrolls hears of it no more", async () => {
+    for (const [where, shown, box] of [["", ".log-line", "[data-log]"], ["/jobs", "[data-job='900']", "[data-jobs]"]]) {
+      await go(where);
+      await page.locator(shown).first().waitFor();
+      /* The scroll's event comes with a frame; the page is left at once. */
+      const height = await page.locator(box).evaluate((e) => {
+        const room = e.scrollHeight - e.clientHeight;
+        e.scrollTop = e.scrollTop > 0 ? 0 : room;
+        location.hash = "#/operations/workers";
+        dispatchEvent(new Event("hashchange"));
+        return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(room))));
+      });
+      assert.ok(height > 0, `${box} has nothing to scroll`);
+      await page.locator("[data-operations=workers]").waitFor();
+    }
+    assert.deepEqual(page.troubles, []);
+  });
+
   test("asks nobody else, breaks no policy, raises nothing", async () => {
     assert.deepEqual(page.foreign, []);
     assert.deepEqual(await page.evaluate("window.__violations"), []);

@@ -29,6 +29,7 @@ export function List({ jobs, more, loadMore, onTop, may, act }) {
   const box = useRef(null);
   const [view, setView] = useState({ top: 0, height: 600 });
   const measure = () => {
+    if (!box.current) return; /* a scroll is told of with the next frame; the list may be gone by then */
     const { scrollTop, clientHeight } = box.current;
     setView((v) => (v.top === scrollTop && v.height === clientHeight ? v : { top: scrollTop, height: clientHeight }));
     onTop(scrollTop < ROW);

@@ -24,6 +24,7 @@ export function Log({ ctx }) {
     if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lines, follow, words]);
   const onScroll = () => {
+    if (!box.current) return; /* a scroll is told of with the next frame; the log may be gone by then */
     const { scrollTop, scrollHeight, clientHeight } = box.current;
     setFollow(scrollHeight - scrollTop - clientHeight < 24);
   };
