@@ -225,10 +225,9 @@ bool pg_connecting_drop(struct pgsql_connecting *c)
 {
     pthread_mutex_lock(&c->db->lock);
     bool runs = c->state == CONNECTING_RUNS;
-    if (runs) { /* else it stays on its owner's list, which is not freed before it arrives */
-        list_remove(&c->link);
+    list_remove(&c->link);
+    if (runs)
         c->state = CONNECTING_DROPPED;
-    }
     pthread_mutex_unlock(&c->db->lock);
     return runs;
 }
