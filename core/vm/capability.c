@@ -264,12 +264,13 @@ static bool is_accepted(const struct capability_list *accepted, const struct cap
 bool capability_widens(const struct capability_list *accepted, const struct capability_list *now,
                        struct buf *out)
 {
-    bool widens = false;
+    const char *said = NULL; /* of two that came different ways one is said */
     for (int i = 0; i < now->count; i++) {
-        if (is_accepted(accepted, &now->items[i]))
+        const char *text = now->items[i].text;
+        if (is_accepted(accepted, &now->items[i]) || (said && !strcmp(said, text)))
             continue;
-        buf_printf(out, "%s%s", widens ? ", " : "", now->items[i].text);
-        widens = true;
+        buf_printf(out, "%s%s", said ? ", " : "", text);
+        said = text;
     }
-    return widens;
+    return said != NULL;
 }

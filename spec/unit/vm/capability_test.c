@@ -119,6 +119,20 @@ static struct capability_list from_config(const char *entry, const char *source)
     return list;
 }
 
+TEST(an_address_of_two_settings_is_said_once)
+{
+    struct capability_list both = {0}, none = {0};
+    struct buf out = {0};
+    capability_add(&both, CAPABILITY_NET, STR("127.0.0.1:8080"), "config:web_base");
+    capability_add(&both, CAPABILITY_NET, STR("127.0.0.1:8080"), "config:open_base");
+    capability_add(&both, CAPABILITY_NET, STR("127.0.0.1:9090"), "config:open_base");
+    capability_sort(&both);
+    CHECK(capability_widens(&none, &both, &out));
+    CHECK(str_eq_c(buf_str(&out), "net 127.0.0.1:8080, net 127.0.0.1:9090"));
+    capability_list_free(&both);
+    buf_free(&out);
+}
+
 TEST(what_the_operator_configures_is_accepted_with_the_reference)
 {
     struct capability_list first = from_config("api.example.com:443", "default:base");
