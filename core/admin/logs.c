@@ -122,7 +122,9 @@ static void search_logs(struct admin_call *call)
     struct log_search *s = mem_zero(1, sizeof *s);
     struct err err = {0};
     if (!search || !search_has_log(search))
-        err_set(&err, ERR_NOT_FOUND, "the log is not searched: logs.search is false");
+        err_set(&err, ERR_NOT_FOUND,
+                "the log is not indexed: logs.search is false; set logs.search = true and restart, "
+                "then lines from there on are found");
     else
         write_request(call, &s->request, &err);
     if (err.code) {

@@ -208,6 +208,14 @@ describe("commands to a running server", function()
     assert.match("%-%-all takes? %-%-state", (maru:command_output("jobs cancel --all")))
   end)
 
+  it("say which setting the index of the log wants", function()
+    for _, words in ipairs({ "--search finch", "--since 1h" }) do
+      local output, status = maru:command_output("logs " .. words)
+      assert.equal(1, status)
+      assert.match("set logs%.search = true", output)
+    end
+  end)
+
   it("print the link that logs an operator in", function()
     local output, status = maru:command_output("admin-url")
     assert.equal(0, status, output)
