@@ -208,7 +208,7 @@ static void write_plugin(struct json *w, const struct reload *r, const struct ge
     } counts[] = {
         {"routes", g->decl->route_count}, {"jobs", g->decl->job_count},
         {"memory_bytes", u.memory_bytes}, {"tasks", u.tasks},
-        {"requests", u.started},          {"errors", u.errors},
+        {"requests", u.started},          {"faults", u.faults},
     };
     json_key(w, "name");
     json_cstr(w, g->name);
@@ -243,7 +243,7 @@ static void write_failed(struct json *w, const struct reload *r, const struct re
     json_cstr(w, "failed");
     json_time(w, "loaded_at", 0);
     static const char *const zeros[] = {"routes", "jobs",     "memory_bytes",
-                                        "tasks",  "requests", "errors"};
+                                        "tasks",  "requests", "faults"};
     for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++) {
         json_key(w, zeros[i]);
         json_int(w, 0);

@@ -81,7 +81,7 @@ static const struct cli_command commands[] = {
      "it changes, also by a restart; `maru reload NAME` takes it again at once. Migrations stay:\n"
      "an older plugin meets the database as it is.\n",
      "rollback NAME [HASH]", cmd_rollback},
-    {"plugins", "list what serves: generation, state, memory, errors",
+    {"plugins", "list what serves: generation, state, memory, faults",
      "  maru plugins                   a line for each\n"
      "  maru plugins show NAME         one with its kept generations and what happened to it\n"
      "  maru plugins release NAME      load one anew that was held back for being killed too "

@@ -30,7 +30,7 @@ static void print_notes(const struct flat *f, int row)
 static void print_all(const struct flat *f)
 {
     static const char *const columns[] = {
-        "name",     "version",      "generation",         "state", "tasks", "errors",
+        "name",     "version",      "generation",         "state", "tasks", "faults",
         "requests", "memory_bytes", "last_error.message", NULL};
     int rows = flat_print_table(f, "", columns);
     for (int i = 0; i < rows; i++)
@@ -41,7 +41,7 @@ static void print_one(const struct flat *f)
 {
     static const char *const keys[] = {
         "name",  "version",     "generation", "state",        "loaded_at",   "generations",
-        "tasks", "requests",    "errors",     "memory_bytes", "cpu_seconds", "last_error.message",
+        "tasks", "requests",    "faults",     "memory_bytes", "cpu_seconds", "last_error.message",
         "kills", "interpreted", NULL};
     static const char *const kept[] = {"hash", "version", "at", "serving", "failed", NULL};
     static const char *const events[] = {"at", "kind", "generation", "text", NULL};

@@ -126,7 +126,6 @@ struct generation_usage generation_usage(const struct generation *g)
         .ended = t.ended,
         .cancelled = t.cancelled,
         .faults = t.faults,
-        .errors = t.failed,
         .cpu_ns = t.cpu_ns,
         .p50 = vm_latency(&t, 0.5),
         .p99 = vm_latency(&t, 0.99),

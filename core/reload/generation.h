@@ -147,7 +147,7 @@ struct vm *generation_vm(struct generation *generation, struct lane *lane);
 
 /* Sums over its VMs, also those that were discarded.  Any thread that holds it. */
 struct generation_usage {
-    int64_t memory_bytes, tasks, started, ended, cancelled, faults, errors, cpu_ns;
+    int64_t memory_bytes, tasks, started, ended, cancelled, faults, cpu_ns;
     int64_t refused[CAP_COUNT];
     double p50, p99;           /* seconds from the start of a task to its end */
     double hold_p50, hold_p99; /* seconds that it holds a lane without waiting */

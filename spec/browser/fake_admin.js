@@ -43,7 +43,7 @@ export function createAdmin() {
     memory_bytes: [7340032, 2202009, 1887436, 3145728, 0][i],
     tasks: [2, 0, 1, 0, 0][i],
     requests: [18420, 0, 0, 933, 12][i],
-    errors: [0, 0, 3, 0, 1][i],
+    faults: [0, 0, 3, 0, 1][i],
     cpu_seconds: [48.2, 3.1, 2.9, 6.6, 0][i],
     last_error: name === "guestbook"
       ? { at: later(-240), message: "plugins/guestbook/plugin.lua:7: unexpected symbol near '='" } : null,

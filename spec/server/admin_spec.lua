@@ -218,3 +218,26 @@ describe("the admin API", function()
     assert.equal("Good news", maru:get("/api/openapi.json").json.paths["/good"].get.summary)
   end)
 end)
+
+describe("what the admin API counts as faults", function()
+  it("is what went wrong, not what a handler answers with 4xx", function()
+    local maru = server.start({ plugins = { shop = { ["plugin.lua"] = [[
+return { name = "shop", version = "1.0.0", routes = {
+  ["GET /absent"] = function(app) error(app.fail(404, "not_found", "no such thing")) end,
+  ["GET /busy"] = function(app) error(app.fail(503, "busy", "later")) end,
+  ["GET /broken"] = function() error("dry") end,
+} }
+]] } } })
+    finally(function() maru:stop() end)
+    for path, status in pairs({ absent = 404, busy = 503, broken = 500 }) do
+      assert.equal(status, maru:get("/" .. path).status)
+    end
+    local shop = maru:admin("/plugins")[1]
+    assert.equal(2, shop.faults)
+    assert.is_nil(shop.errors)
+    local metrics = server.shell(("curl -sS --unix-socket %s/state/admin.sock http://maru/metrics"):format(maru.dir))
+    assert.equal("2", metrics:match("\nmaru_plugin_faults_total{plugin=\"shop\"[^\n]*} (%d+)\n"))
+    assert.equal("3", metrics:match("\nmaru_plugin_tasks_failed_total{plugin=\"shop\"[^\n]*} (%d+)\n"))
+    assert.match("faults", (maru:command_output("plugins")))
+  end)
+end)

@@ -121,7 +121,7 @@ describe("a plugin that takes all it can", function()
       return row("bad").memory_bytes < 12 * 2 ^ 20
     end, 10), cjson.encode(row("bad")))
     assert.equal(0, row("good").kills)
-    assert.equal(0, row("good").errors)
+    assert.equal(0, row("good").faults)
     assert.is_true(row("bad").kills >= 5)
     if not SANITIZED then
       assert.truthy(server.wait_for(function()

@@ -10,7 +10,7 @@ import { Failure, Note, Num, Pill } from "../bits.js";
 import { Details, Notices, short } from "./plugin.js";
 
 const PILL = { serving: "ok", loading: "warn", ready: "warn", draining: "warn", failed: "bad", stopped: "idle", quarantined: "bad" };
-const COLUMNS = ["plugin", "state", "generation", "loaded", "requests", "errors", "p99", "memory", "cpu"];
+const COLUMNS = ["plugin", "state", "generation", "loaded", "requests", "faults", "p99", "memory", "cpu"];
 
 /** @param {{ctx: import("../../app.js").PageContext, every: number}} props */
 export function Plugins({ ctx, may, every }) {
@@ -62,7 +62,7 @@ function Row({ plugin: p, may, cpu, busy, reload, opened, open }) {
       <td data-label=${t("ops.generation")} class="mono" title=${p.generation}>${short(p.generation)}</td>
       <td data-label=${t("ops.loaded")} title=${moment(p.loaded_at, language)}>${ago(p.loaded_at, now, language)}</td>
       <td data-label=${t("ops.requests")} class="c-number"><${Num} value=${p.requests} text=${count(p.requests, language)} /></td>
-      <td data-label=${t("ops.errors")} class=${`c-number${p.errors > 0 ? " bad-text" : ""}`}><${Num} value=${p.errors} text=${count(p.errors, language)} /></td>
+      <td data-label=${t("ops.faults")} title=${t("ops.faults_are")} class=${`c-number${p.faults > 0 ? " bad-text" : ""}`}><${Num} value=${p.faults} text=${count(p.faults, language)} /></td>
       <td data-label=${t("ops.p99")} class="c-number" title=${t("ops.p50", { n: decimal(p.p50_ms, language) })}>${decimal(p.p99_ms, language)} ms</td>
       <td data-label=${t("ops.memory")} class="c-number">${bytes(p.memory_bytes, language)}</td>
       <td data-label=${t("ops.cpu")} class="c-number" title=${t("ops.cpu_total", { n: decimal(p.cpu_seconds, language) })}>${percent(cpu, language)}</td>
