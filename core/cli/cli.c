@@ -162,6 +162,15 @@ static const struct cli_command commands[] = {
      "  --limit N                      of read, 1 to 1000 (50)\n"
      "  --json                         the admin API's answer as it is\n",
      "events [topics | read TOPIC [AFTER] | replay TOPIC PLUGIN [AFTER]] [--json]", cmd_events},
+    {"drivers", "which servers behind drivers answer, since when, and what they said",
+     "Exits with 1 while one is down that this server is not ready without.  A driver that is\n"
+     "embedded reaches no server and is not listed.\n\n"
+     "  --json                 the admin API's answer as it is\n",
+     "drivers [--json]", cmd_drivers},
+    {"nodes", "the servers that share the queue: roles, lanes, drivers, who leads, who is missing",
+     "`leads` is where schedules fire; `drivers` names those that do not answer there.\n\n"
+     "  --json                 the admin API's answer as it is\n",
+     "nodes [--json]", cmd_nodes},
     {"new", "write a small working plugin and its spec",
      "Writes NAME/ into the first folder of plugins.path: plugin.lua, a migration, a spec that\n"
      "passes, and what editors and luacheck read. NAME is [a-z][a-z0-9_]*; what is there is never\n"

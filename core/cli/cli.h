@@ -55,6 +55,8 @@ int cmd_schedules(const struct cli_options *options);
 int cmd_logs(const struct cli_options *options);
 int cmd_workflows(const struct cli_options *options);
 int cmd_events(const struct cli_options *options);
+int cmd_drivers(const struct cli_options *options);
+int cmd_nodes(const struct cli_options *options);
 int cmd_test(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);
 int cmd_types(const struct cli_options *options);

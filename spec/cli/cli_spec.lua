@@ -1,4 +1,5 @@
 --- The commands: what they print, what they answer, what they refuse.
+local cjson = require("cjson")
 local server = require("spec.support.server")
 
 local GOOD = { ["plugin.lua"] = [[
@@ -216,6 +217,20 @@ describe("commands to a running server", function()
     end
   end)
 
+  it("list the servers of a queue, and say that no driver reaches another server", function()
+    local output, status = maru:command_output("nodes")
+    assert.equal(0, status)
+    assert.match("^name +state +roles", output)
+    assert.match(" ready +web,jobs,cron +%d+ +%d+ +yes ", output)
+    assert.is_true(cjson.decode((maru:command_output("nodes --json")))[1].self)
+    output, status = maru:command_output("drivers")
+    assert.equal(0, status)
+    assert.match("every driver is embedded", output)
+    assert.equal("[]\n", (maru:command_output("drivers --json")))
+    assert.equal(2, select(2, maru:command_output("drivers redis")))
+    assert.equal(2, select(2, maru:command_output("nodes all")))
+  end)
+
   it("print the link that logs an operator in", function()
     local output, status = maru:command_output("admin-url")
     assert.equal(0, status, output)
@@ -242,5 +257,40 @@ describe("commands to a running server", function()
     assert.not_equal(0, status)
     assert.truthy(output:find("127.0.0.1:" .. port, 1, true), output)
     server.shell("rm -rf " .. dir)
+  end)
+end)
+
+describe("maru drivers", function()
+  local function start(set)
+    local maru = server.start({ plugins = { good = GOOD }, set = set })
+    finally(function() maru:stop() end)
+    return maru
+  end
+
+  --- Until what it prints matches: a driver says what it found out when it has.
+  local function drivers(maru, pattern, words)
+    local output, status
+    assert.is_truthy(server.wait_for(function()
+      output, status = maru:command_output("drivers " .. (words or ""))
+      return output:find(pattern)
+    end, 60), output)
+    return status, output
+  end
+
+  it("names a cache that is away, without failing", function()
+    local maru = start({ "cache.driver=redis", "cache.url=redis://127.0.0.1:1/0" })
+    local status, output = drivers(maru, "cache +redis +d[eo]")
+    assert.equal(0, status, output)
+    assert.match("127%.0%.0%.1:1", output)
+    assert.match("cache redis d[eo]", (maru:command_output("nodes")))
+  end)
+
+  it("fails while a required one is down, also for whoever reads JSON", function()
+    local maru = start({ "store.driver=postgres", "store.url=postgres://nobody@127.0.0.1:1/none" })
+    local status, output = drivers(maru, "store +postgres +down +true")
+    assert.equal(1, status, output)
+    assert.match("store %(postgres%) is down, and this server is not ready without it", output)
+    status, output = drivers(maru, '"state":"down"', "--json")
+    assert.equal(1, status, output)
   end)
 end)
