@@ -1,6 +1,7 @@
 --- What every driver of app.cache has to do, through the real program.
 local cache = require("spec.support.cache")
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local server = require("spec.support.server")
 
 local NULL = cjson.null
@@ -18,30 +19,17 @@ local differs = {
   },
 }
 
-for _, driver in ipairs(cache.DRIVERS) do
+for _, driver in ipairs(cache.drivers(differs)) do
   describe("app.cache on " .. driver.name, function()
-    local stage, maru
+    local stage, case = contract.stage(driver, cache.OPTIONS)
+    local maru
 
     local function run(text, ...)
       return cache.run(maru, text, ...)
     end
 
-    local function case(name, body)
-      local reason = (differs[driver.name] or {})[name]
-      it(name .. (reason and " -- not here: " .. reason or ""), function()
-        if not reason then
-          body()
-        end
-      end)
-    end
-
     setup(function()
-      stage = cache.open(driver)
       maru = stage:node()
-    end)
-
-    teardown(function()
-      stage:close()
     end)
 
     case("keeps what JSON can hold, exactly", function()

@@ -1,6 +1,7 @@
 --- What every driver of app.channels has to do, through the real program.
 local cache = require("spec.support.cache")
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local server = require("spec.support.server")
 local websocket = require("spec.support.websocket")
 
@@ -54,9 +55,10 @@ local LISTEN = [[
   while not kept[name].ready do app.sleep(0.001) end
   return true]]
 
-for _, driver in ipairs(cache.DRIVERS) do
+for _, driver in ipairs(cache.drivers(differs)) do
   describe("app.channels on " .. driver.name, function()
-    local stage, maru, other
+    local stage, case = contract.stage(driver, cache.OPTIONS)
+    local maru, other
 
     local function run(node, text, ...)
       return cache.run(node, text, ...)
@@ -79,29 +81,15 @@ for _, driver in ipairs(cache.DRIVERS) do
     --- How many processes are subscribed to the topic in Redis.
     local function subscribed(topic, count)
       return server.wait_for(function()
-        return stage.db:call("PUBSUB", "NUMSUB", "maru:channel:" .. topic):match("%d+$") == tostring(count)
+        return stage.backend.db:call("PUBSUB", "NUMSUB", "maru:channel:" .. topic):match("%d+$") == tostring(count)
       end, 10)
     end
 
-    local function case(name, body)
-      local reason = (differs[driver.name] or {})[name]
-      it(name .. (reason and " -- not here: " .. reason or ""), function()
-        if not reason then
-          body()
-        end
-      end)
-    end
-
     setup(function()
-      stage = cache.open(driver)
       local set = { "lanes.web=1", "shutdown.grace=200ms" } -- listeners are tasks that do not end
       local options = { plugins = { room = { ["plugin.lua"] = ROOM } }, set = set }
       maru = stage:node(options)
       other = driver.name ~= "memory" and stage:node(options)
-    end)
-
-    teardown(function()
-      stage:close()
     end)
 
     case("who listens gets what is published from then on, in its order", function()
@@ -205,11 +193,11 @@ for _, driver in ipairs(cache.DRIVERS) do
     case("a lost connection is healed, and that messages were lost is told", function()
       run(other, LISTEN, "healed")
       assert.is_truthy(subscribed("healed", 1))
-      stage.db:kill()
+      stage.backend.db:kill()
       run(maru, LISTEN, "alone")
       assert.are.equal(1, publish(maru, "alone", "still here")) -- this node goes on by itself
       assert.are.same({ "still here" }, (got(maru, "alone", 1)))
-      stage.db:again()
+      stage.backend.db:again()
       assert.is_truthy(subscribed("healed", 1))
       local list, lost
       server.wait_for(function()
@@ -228,12 +216,12 @@ for _, driver in ipairs(cache.DRIVERS) do
         return tonumber(maru:get("/metrics").body:match("maru_channels_unsent_total (%d+)"))
       end
       local before = unsent()
-      stage.db:call("CLIENT", "PAUSE", "60000", "WRITE") -- answers to PUBLISH stop; connections stay
+      stage.backend.db:call("CLIENT", "PAUSE", "60000", "WRITE") -- answers to PUBLISH stop; connections stay
       publish(maru, "unsent", "lost")
       assert.is_truthy(server.wait_for(function()
         return unsent() > before
       end, 10))
-      stage.db:call("CLIENT", "UNPAUSE")
+      stage.backend.db:call("CLIENT", "UNPAUSE")
       local lost
       assert.is_truthy(server.wait_for(function()
         publish(maru, "unsent", "later")
@@ -243,14 +231,14 @@ for _, driver in ipairs(cache.DRIVERS) do
     end)
 
     case("a backlog for other nodes is bounded", function()
-      stage.db:call("CLIENT", "PAUSE", "60000", "WRITE")
+      stage.backend.db:call("CLIENT", "PAUSE", "60000", "WRITE")
       local code = run(maru, [[
         local text = ("x"):rep(1000000)
         for _ = 1, 40 do
           local sent, _, code = app.channels:publish("backlog", text)
           if not sent then return code end
         end]])
-      stage.db:call("CLIENT", "UNPAUSE")
+      stage.backend.db:call("CLIENT", "UNPAUSE")
       assert.are.equal("busy", code)
     end)
   end)

@@ -1,7 +1,7 @@
 --- What every driver of the event stream has to do, through the real program.
 ---
---- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, and where it
---- differs on purpose, each with a reason.
+--- A driver is a line of DRIVERS (spec/support/contract.lua).
+local contract = require("spec.support.contract")
 local kafka = require("spec.support.kafka")
 local server = require("spec.support.server")
 
@@ -99,16 +99,17 @@ return M
 local DRIVERS = {
   {
     name = "table",
-    open = function()
-      return { settings = {}, close = function() end }
-    end,
-    differs = {},
+    settings = { "events.driver=table" },
+    differs = {
+      ["other clients"] = "there are none: it is maru's own table",
+      ["events sent after their transaction"] = "they are in the same commit",
+    },
   },
   {
     name = "kafka",
     open = function()
       local cluster = kafka.start(1)
-      return { settings = { "events.url=" .. cluster.url,
+      return { settings = { "events.driver=kafka", "events.url=" .. cluster.url,
         "events.kafka=session.timeout.ms=6000,heartbeat.interval.ms=500" }, -- the cluster forgets who left by time only
         cluster = cluster, close = function() cluster:stop() end }
     end,
@@ -141,20 +142,12 @@ end
 
 for _, driver in ipairs(DRIVERS) do
   describe("events, driver " .. driver.name, function()
-    local maru, cluster
+    local stage, case = contract.stage(driver, { plugins = { shop = SOURCE, ear = LISTENER },
+      set = { "plugins.watch=false", "lanes.web=1", "lanes.job=1" } })
+    local maru
 
     setup(function()
-      cluster = driver.open()
-      local set = { "plugins.watch=false", "lanes.web=1", "lanes.job=1", "events.driver=" .. driver.name }
-      for _, text in ipairs(cluster.settings) do
-        set[#set + 1] = text
-      end
-      maru = server.start({ plugins = { shop = SOURCE, ear = LISTENER }, set = set })
-    end)
-
-    teardown(function()
-      maru:stop()
-      cluster.close()
+      maru = stage:node()
     end)
 
     local function emit(topic, data, options)
@@ -354,11 +347,8 @@ return M
       assert.truthy(text:find('maru_events_consumed_total{plugin="ear",topic="shop.mended"} 2', 1, true))
     end)
 
-    it("speaks Kafka as others do", function()
-      if not cluster.cluster then
-        return -- there are no others
-      end
-      local kcat = cluster.cluster
+    case("speaks Kafka as others do", "other clients", function()
+      local kcat = stage.backend.cluster
       emit("shop.seen", { n = 1 }, { key = "k", headers = { color = "red" } })
       local text = kcat:kcat("-C -t shop.seen -e -o beginning -q -f '%k|%s|%h\\n'")
       assert.equal('k|{"n":1}|plugin=shop,at=', text:match("^k|.-at="))
@@ -380,10 +370,7 @@ return M
       assert.truthy(maru:get("/metrics").body:find(missed, 1, true))
     end)
 
-    it("hears a topic that was made anew, whose offsets begin again", function()
-      if not cluster.cluster then
-        return -- nobody else makes topics
-      end
+    case("hears a topic that was made anew, whose offsets begin again", "other clients", function()
       local before = #heard(maru, "shop.made")
       maru:stop(true)
       server.shell(("sqlite3 %s/state/maru.db 'update maru_event_handed set offset = offset + 1000'"):format(maru.dir))
@@ -394,12 +381,10 @@ return M
       assert.truthy(wait_heard(maru, "shop.made", before + 20), maru:logs())
     end)
 
-    it("says that its server does not take an event of a transaction, and sends it again", function()
-      if not cluster.cluster then
-        return -- it is in the same commit
-      end
+    case("says that its server does not take an event of a transaction, and sends it again",
+      "events sent after their transaction", function()
       local before = #heard(maru, "shop.kept")
-      cluster.cluster:order("error 0 10 1") -- too large
+      stage.backend.cluster:order("error 0 10 1") -- too large
       assert.is_true(maru:post("/tx", { text = "late" }).json.ok)
       assert.equal("late", wait_heard(maru, "shop.kept", before + 1)[before + 1].event.data.text)
       assert.truthy(maru:logs():find("outbox: Kafka does not take 1 of 1 events", 1, true), maru:logs())

@@ -1,7 +1,7 @@
 --- What every driver of the queue has to do, through the real program.
 ---
---- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, and what it
---- does not do, each with a reason that the run shows.
+--- A driver is a line of DRIVERS (spec/support/contract.lua); `differs` is what it does not do.
+local contract = require("spec.support.contract")
 local postgres = require("spec.support.postgres")
 local redis = require("spec.support.redis")
 local server = require("spec.support.server")
@@ -111,10 +111,8 @@ local ONE_NODE = "one server alone has this record"
 local DRIVERS = {
   {
     name = "sqlite",
-    open = function()
-      return { settings = { "jobs.driver=sqlite" }, close = function() end }
-    end,
-    lacks = { nodes = ONE_NODE, ["shared batches"] = ONE_NODE, ["nodes and modes"] = ONE_NODE, owner = ONE_NODE,
+    settings = { "jobs.driver=sqlite" },
+    differs = { nodes = ONE_NODE, ["shared batches"] = ONE_NODE, ["nodes and modes"] = ONE_NODE, owner = ONE_NODE,
       limits = ONE_NODE, rates = ONE_NODE, ["keys over nodes"] = ONE_NODE, SQL = ONE_NODE,
       ["broken connections"] = "there are none",
       ["restart of its server"] = "there is no other server" },
@@ -152,7 +150,7 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = { ["broken connections"] = "spec/server/jobs_outage_spec.lua" },
+    differs = { ["broken connections"] = "spec/server/jobs_outage_spec.lua" },
   },
   {
     name = "redis",
@@ -186,16 +184,12 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = {
+    differs = {
       attempts = "a job has its last error only",
       SQL = "any client of Celery pushes: spec/server/celery_spec.lua",
     },
   },
 }
-
-local function start_node(backend)
-  return server.start({ plugins = { c = PLUGIN }, set = backend.settings })
-end
 
 local function push(node, kind, args, options)
   local answer = node:post("/push", { kind = kind, args = args, options = options })
@@ -244,28 +238,13 @@ end
 
 for _, driver in ipairs(DRIVERS) do
   describe("jobs kept by " .. driver.name, function()
+    local stage, case = contract.stage(driver, { plugins = { c = PLUGIN } })
     local backend, node
 
     lazy_setup(function()
-      backend = driver.open()
-      node = start_node(backend)
+      node = stage:node()
+      backend = stage.backend
     end)
-    lazy_teardown(function()
-      if node then
-        node:stop()
-      end
-      if backend then
-        backend.close()
-      end
-    end)
-
-    local function feature(name, needs, check)
-      if driver.lacks[needs] then
-        pending(name .. ": " .. driver.lacks[needs])
-      else
-        it(name, check)
-      end
-    end
 
     it("run with their arguments and keep the result", function()
       local args = { text = "단어 \"x\" \\ \n \0 🎉", list = { 1, 2, 3 }, deep = { a = { b = false } }, n = 1.5 }
@@ -331,7 +310,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(2, wait_state(node, id, "dead").attempt)
     end)
 
-    feature("keep what was wrong in each attempt, and where", "attempts", function()
+    case("keep what was wrong in each attempt, and where", "attempts", function()
       local id = push(node, "hopeless")
       local job = wait_state(node, id, "dead")
       assert.equal(2, #job.attempts)
@@ -386,7 +365,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal("duplicate", (select(3, push(node, "echo", {}, korean))))
     end)
 
-    feature("give a key of scope queued back when they start", "unique modes", function()
+    it("give a key of scope queued back when they start", function()
       local unique = { key = "queued", scope = "queued" }
       local gate = push(node, "single", { s = 0.5 })
       wait_state(node, gate, "running")
@@ -400,7 +379,7 @@ for _, driver in ipairs(DRIVERS) do
       wait_states(node, { id, third }, "done")
     end)
 
-    feature("hold a key for a time, whatever becomes of them", "unique modes", function()
+    it("hold a key for a time, whatever becomes of them", function()
       local function try(unique)
         return push(node, "echo", {}, { unique = unique })
       end
@@ -416,7 +395,7 @@ for _, driver in ipairs(DRIVERS) do
       end, 10))
     end)
 
-    feature("that wait are replaced, those that run are not", "unique modes", function()
+    it("that wait are replaced, those that run are not", function()
       local unique = { key = "replaced", replace = true }
       local id = push(node, "echo", { n = 1 }, { unique = unique, delay = "1h" })
       assert.equal(id, push(node, "echo", { n = 2 }, { unique = unique, delay = "2h", queue = "elsewhere" }))
@@ -441,7 +420,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(1, overlap(wait_states(node, ids, "done")))
     end)
 
-    feature("say why they wait", "why", function()
+    it("say why they wait", function()
       local function why(id)
         return (node:admin("/jobs/" .. ("%d"):format(id)).why or {})[1] or {}
       end
@@ -454,7 +433,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.same({ code = "kind_full", running = 1, limit = 1 }, full)
     end)
 
-    feature("say whose rate is used up, and do not ask for them on and on", "why", function()
+    it("say whose rate is used up, and do not ask for them on and on", function()
       local waiting = {}
       local function used_up(code, kind, args, options)
         wait_state(node, push(node, kind, args, options), "done")
@@ -482,7 +461,7 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("that did not start in time never run", "expiry", function()
+    it("that did not start in time never run", function()
       local gate = push(node, "span", { s = 0.4 }, { queue = "narrow" })
       wait_state(node, gate, "running")
       assert.is_nil(node:admin("/queues/narrow/pause", "POST", {}).status)
@@ -496,7 +475,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(2, wait_state(node, push(node, "second"), "done").result)
     end)
 
-    feature("of one key run one at a time, beside those of other keys", "keys", function()
+    it("of one key run one at a time, beside those of other keys", function()
       local mine, all = {}, {}
       for i = 1, 4 do
         mine[i] = push(node, "keyed", { s = 0.25, owner = "a" })
@@ -521,15 +500,13 @@ for _, driver in ipairs(DRIVERS) do
       wait_state(node, id, "cancelled")
     end)
 
-    feature("of a paused queue wait until it is resumed", "pause", function()
+    it("of a paused queue wait until it is resumed", function()
       wait_state(node, push(node, "echo", {}, { queue = "side" }), "done")
       assert.is_nil(node:admin("/queues/side/pause", "POST", {}).status)
       local id = push(node, "echo", {}, { queue = "side" })
       wait_state(node, push(node, "echo"), "done")
       assert.equal("ready", get(node, id).state)
-      if not driver.lacks.why then
-        assert.equal("paused", node:admin("/jobs/" .. ("%d"):format(id)).why[1].code)
-      end
+      assert.equal("paused", node:admin("/jobs/" .. ("%d"):format(id)).why[1].code)
       assert.is_nil(node:admin("/queues/side/resume", "POST", {}).status)
       wait_state(node, id, "done")
     end)
@@ -557,7 +534,7 @@ for _, driver in ipairs(DRIVERS) do
       return n
     end
 
-    feature("of a batch are counted together, and one more follows the last of them", "batches", function()
+    it("of a batch are counted together, and one more follows the last of them", function()
       local later = { delay = "1h", queue = "crowd" }
       local text = "}\", \"$batch\" 단어"
       local answer = node:post("/batch", { description = "three\nkinds",
@@ -589,7 +566,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_nil(node:get("/batches/999999999").json.batch)
     end)
 
-    feature("that follow a batch have the key of their kind, and its place is free when they end", "batches", function()
+    it("that follow a batch have the key of their kind, and its place is free when they end", function()
       local done = { "keyed", { owner = "crowd", s = 30 } }
       local job = wait_batch(node, node:post("/batch", { kind = "nothing", n = 2, done = done }).json.id).done_job
       wait_state(node, job, "running")
@@ -601,9 +578,9 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("of a batch are counted once, whichever nodes end them and die", "shared batches", function()
+    case("of a batch are counted once, whichever nodes end them and die", "shared batches", function()
       local n = tonumber(os.getenv("BATCH_MEMBERS")) or 1500
-      local other = start_node(backend)
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -619,7 +596,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(1, followed(other, id))
     end)
 
-    feature("pushed in a transaction are there with its rows, or neither is", "transactions", function()
+    it("pushed in a transaction are there with its rows, or neither is", function()
       assert.is_true(node:post("/together", { text = "kept" }).json.ok)
       assert.is_false(node:post("/together", { text = "lost", fail = true }).json.ok)
       assert.is_true(node:post("/together", { text = "too" }).json.ok)
@@ -636,7 +613,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.same({ "kept", "too" }, texts)
     end)
 
-    feature("pushed in a transaction run once, whatever dies between its commit and theirs", "restart of its server",
+    case("pushed in a transaction run once, whatever dies between its commit and theirs", "restart of its server",
       function()
         local function times(text)
           local n = 0
@@ -711,10 +688,10 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal("cancelled", wait(later, "20s").got.state)
     end)
 
-    feature("that another node ends are waited for, too", "nodes", function()
+    case("that another node ends are waited for, too", "nodes", function()
       local id = push(node, "span", { s = 50 })
       wait_state(node, id, "running")
-      local other = start_node(backend)
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -760,15 +737,15 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_true(node:restart())
       local again = wait_state(node, running, "done", 30)
       assert.equal("long", again.result.tag)
-      if not driver.lacks.attempts then
+      if not driver.differs.attempts then
         assert.equal(1, #again.attempts)
         assert.matches("the process died while this ran: ", again.attempts[1].error)
       end
       wait_state(node, waiting, "done", 30)
     end)
 
-    feature("that run on a node which dies go to another within the lease", "nodes", function()
-      local other = start_node(backend)
+    case("that run on a node which dies go to another within the lease", "nodes", function()
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -783,7 +760,7 @@ for _, driver in ipairs(DRIVERS) do
       end, 20))
       other:kill()
       for _, job in ipairs(wait_states(node, ids, "done", 40)) do
-        local lost = not driver.lacks.attempts and job.attempts[1]
+        local lost = not driver.differs.attempts and job.attempts[1]
         if lost then
           assert.equal(1, lost.attempt)
           assert.matches("the lease of its node ran out", lost.error)
@@ -791,11 +768,11 @@ for _, driver in ipairs(DRIVERS) do
           taken = taken + 1
         end
       end
-      assert.is_true(driver.lacks.attempts ~= nil or taken > 0, "no takeover is in a log")
+      assert.is_true(driver.differs.attempts ~= nil or taken > 0, "no takeover is in a log")
     end)
 
-    feature("of a node that stood still past its lease end once, elsewhere", "owner", function()
-      local other = start_node(backend)
+    case("of a node that stood still past its lease end once, elsewhere", "owner", function()
+      local other = stage:node()
       finally(function()
         other:signal("CONT", other:server_pid())
         other:stop()
@@ -814,8 +791,8 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(job.finished_at, get(awake, id).finished_at)
     end)
 
-    feature("hold their limits and cancels over all nodes", "limits", function()
-      local other = start_node(backend)
+    case("hold their limits and cancels over all nodes", "limits", function()
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -844,8 +821,8 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("start no faster than their rate over all nodes", "rates", function()
-      local other = start_node(backend)
+    case("start no faster than their rate over all nodes", "rates", function()
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -860,7 +837,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_true(last - first > 0.8, "ten of 4/s took " .. last - first .. " s")
     end)
 
-    feature("neither get lost nor come twice nor count a crash when connections break", "broken connections", function()
+    case("neither get lost nor come twice nor count a crash when connections break", "broken connections", function()
       local stop = backend.shaker()
       local ok, fault = pcall(function()
         local ids = {}
@@ -896,8 +873,8 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("hold the limits and rates of keys over all nodes", "keys over nodes", function()
-      local other = start_node(backend)
+    case("hold the limits and rates of keys over all nodes", "keys over nodes", function()
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -921,8 +898,8 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_true(overlap(wait_states(node, ids, "done")) > 1)
     end)
 
-    feature("have their unique keys once over all nodes that push at the same time", "nodes and modes", function()
-      local other = start_node(backend)
+    case("have their unique keys once over all nodes that push at the same time", "nodes and modes", function()
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -965,10 +942,10 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("of a queue paused on one node wait on all, even on a later one", "nodes", function()
+    case("of a queue paused on one node wait on all, even on a later one", "nodes", function()
       wait_state(node, push(node, "echo", {}, { queue = "aisle" }), "done")
       assert.is_nil(node:admin("/queues/aisle/pause", "POST", {}).status)
-      local other = start_node(backend)
+      local other = stage:node()
       finally(function()
         node:admin("/queues/aisle/resume", "POST", {})
         other:stop()
@@ -988,7 +965,7 @@ for _, driver in ipairs(DRIVERS) do
       wait_state(node, id, "done")
     end)
 
-    feature("survive the restart of their server, fast and by force", "restart of its server", function()
+    case("survive the restart of their server, fast and by force", "restart of its server", function()
       for _, how in ipairs({ "fast", "immediate" }) do
         local running = push(node, "span", { s = 1 })
         wait_state(node, running, "running")
@@ -1011,7 +988,7 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("are refused in time by a server that stands still", "SQL", function()
+    case("are refused in time by a server that stands still", "SQL", function()
       push(node, "echo")
       local thaw = backend.freeze()
       local id, message, code = push(node, "echo", {}, { unique = "frozen" })
@@ -1024,7 +1001,7 @@ for _, driver in ipairs(DRIVERS) do
       end, 20))
     end)
 
-    feature("can be pushed by any client of the database", "SQL", function()
+    case("can be pushed by any client of the database", "SQL", function()
       local id = backend.push("c.echo", '{"a": [1, 2]}')
       assert.same({ a = { 1, 2 } }, wait_state(node, id, "done").result.args)
       assert.is_truthy(server.wait_for(function()

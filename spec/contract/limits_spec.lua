@@ -1,5 +1,6 @@
 --- What every driver of routes' rate limits has to do, through the real program. They follow cache.driver.
 local cache = require("spec.support.cache")
+local contract = require("spec.support.contract")
 local server = require("spec.support.server")
 
 local ONE = "its limits are one process's own"
@@ -30,9 +31,10 @@ M.routes = {
 return M
 ]]
 
-for _, driver in ipairs(cache.DRIVERS) do
+for _, driver in ipairs(cache.drivers(differs)) do
   describe("rate limits on " .. driver.name, function()
-    local stage, maru, other
+    local stage, case = contract.stage(driver, cache.OPTIONS)
+    local maru, other
 
     local function statuses(node, path, count)
       local list = {}
@@ -59,24 +61,10 @@ for _, driver in ipairs(cache.DRIVERS) do
       return seen["200"]
     end
 
-    local function case(name, body)
-      local reason = (differs[driver.name] or {})[name]
-      it(name .. (reason and " -- not here: " .. reason or ""), function()
-        if not reason then
-          body()
-        end
-      end)
-    end
-
     setup(function()
-      stage = cache.open(driver)
       local options = { plugins = { limited = { ["plugin.lua"] = LIMITED } } }
       maru = stage:node(options)
       other = driver.name ~= "memory" and stage:node(options)
-    end)
-
-    teardown(function()
-      stage:close()
     end)
 
     case("so many pass, and the next is told when to come again", function()
@@ -107,7 +95,7 @@ for _, driver in ipairs(cache.DRIVERS) do
       assert.are.equal(3, passed({ other }, "/flood", 3))
       assert.are.equal(429, maru:get("/flood").status)
       local function asked()
-        return tonumber(stage.db:call("INFO", "commandstats"):match("cmdstat_evalsha:calls=(%d+)"))
+        return tonumber(stage.backend.db:call("INFO", "commandstats"):match("cmdstat_evalsha:calls=(%d+)"))
       end
       local before = asked()
       assert.are.same({ 429, 429, 429 }, statuses(maru, "/flood", 3))
@@ -118,18 +106,18 @@ for _, driver in ipairs(cache.DRIVERS) do
       local options = { plugins = { limited = { ["plugin.lua"] = LIMITED } }, set = { "cache.timeout=60s" } }
       local patient = stage:node(options)
       assert.are.equal(200, patient:get("/kept").status)
-      stage.db:call("CLIENT", "PAUSE", "300000", "WRITE")
+      stage.backend.db:call("CLIENT", "PAUSE", "300000", "WRITE")
       assert.are.same({ 200, 200, 200 }, statuses(patient, "/kept", 3))
       assert.are.equal(200, patient:get("/free").status)
-      stage.db:call("CLIENT", "UNPAUSE")
+      stage.backend.db:call("CLIENT", "UNPAUSE")
       patient:stop()
     end)
 
     case("while Redis is away each node's own limit holds", function()
-      stage.db:kill()
+      stage.backend.db:kill()
       assert.are.same({ 200, 200, 200, 200, 429 }, statuses(maru, "/away", 5))
       assert.are.same({ 200, 200, 200, 200, 429 }, statuses(other, "/away", 5))
-      stage.db:again()
+      stage.backend.db:again()
     end)
   end)
 end

@@ -1,6 +1,7 @@
 --- What every driver of the locks of app.cache has to do, through the real program.
 local cache = require("spec.support.cache")
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local server = require("spec.support.server")
 
 local NULL = cjson.null
@@ -24,30 +25,17 @@ M.routes = { ["GET /holder"] = function() return 200, { v = %d } end }
 return M
 ]]
 
-for _, driver in ipairs(cache.DRIVERS) do
+for _, driver in ipairs(cache.drivers(differs)) do
   describe("locks on " .. driver.name, function()
-    local stage, maru
+    local stage, case = contract.stage(driver, cache.OPTIONS)
+    local maru
 
     local function run(text, ...)
       return cache.run(maru, text, ...)
     end
 
-    local function case(name, body)
-      local reason = (differs[driver.name] or {})[name]
-      it(name .. (reason and " -- not here: " .. reason or ""), function()
-        if not reason then
-          body()
-        end
-      end)
-    end
-
     setup(function()
-      stage = cache.open(driver)
       maru = stage:node()
-    end)
-
-    teardown(function()
-      stage:close()
     end)
 
     case("one holder until it is given back", function()
@@ -156,11 +144,11 @@ for _, driver in ipairs(cache.DRIVERS) do
 
     case("a lock without a time of its own is renewed", function()
       run([[app.cache:lock("lease")]])
-      local lease = tonumber(stage.db:call("PTTL", "maru:lock:one:lease"))
+      local lease = tonumber(stage.backend.db:call("PTTL", "maru:lock:one:lease"))
       assert.is_true(lease > 0 and lease <= 30000)
-      stage.db:call("PEXPIRE", "maru:lock:one:lease", "15000")
+      stage.backend.db:call("PEXPIRE", "maru:lock:one:lease", "15000")
       assert.is_truthy(server.wait_for(function()
-        return tonumber(stage.db:call("PTTL", "maru:lock:one:lease")) > 15000
+        return tonumber(stage.backend.db:call("PTTL", "maru:lock:one:lease")) > 15000
       end, 15))
     end)
 
@@ -175,7 +163,7 @@ for _, driver in ipairs(cache.DRIVERS) do
 
     case("fences grow after everything in the server was lost", function()
       local _, before = run([[return app.cache:lock("lost", "1m")]])
-      stage.db:call("FLUSHALL")
+      stage.backend.db:call("FLUSHALL")
       local token, after = run([[return app.cache:lock("lost", "1m")]])
       assert.are.equal("string", type(token))
       assert.is_true(after > before)

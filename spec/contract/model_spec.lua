@@ -3,6 +3,7 @@
 package.path = "core/lua/?.lua;" .. package.path
 
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local openai = require("spec.support.openai")
 local server = require("spec.support.server")
 
@@ -76,55 +77,43 @@ local SCHEMA = { type = "object", properties = { a = { type = "integer" } }, req
   additionalProperties = false }
 local TOOL = { f = { description = "doubles", parameters = SCHEMA } }
 
--- What differs on purpose, and why.
-local differs = {
-  rules = {
-    ["runs tools"] = "rules are code of the plugin's own and call what they need",
-    ["embeds texts"] = "there is no vector that a rule could give",
-    ["counts tokens and cost"] = "a rule's answer costs nothing",
-    ["keeps answers"] = "a rule's answer is not worth keeping",
+local DRIVERS = {
+  {
+    name = "rules",
+    differs = {
+      ["runs tools"] = "rules are code of the plugin's own and call what they need",
+      ["embeds texts"] = "there is no vector that a rule could give",
+      ["counts tokens and cost"] = "a rule's answer costs nothing",
+      ["keeps answers"] = "a rule's answer is not worth keeping",
+    },
   },
-  openai = {},
+  {
+    name = "openai",
+    open = function()
+      local peer = openai.start()
+      return { peer = peer, close = function() peer:stop() end, settings = { "model.providers=["
+        .. peer:provider("plain", { name = "main", embed_model = "embed", retries = 2,
+          price = { input = 2, output = 8, cached = 1, embed = 0.5 } }) .. "]" } }
+    end,
+  },
 }
 
-local function rules_driver()
-  return { set = {}, stop = function() end }
-end
-
-local function openai_driver()
-  local peer = openai.start()
-  return { peer = peer, stop = function() peer:stop() end, set = { "model.providers=["
-    .. peer:provider("plain", { name = "main", embed_model = "embed", retries = 2,
-      price = { input = 2, output = 8, cached = 1, embed = 0.5 } }) .. "]" } }
-end
-
-for _, row in ipairs({ { "rules", rules_driver }, { "openai", openai_driver } }) do
-  local name, make = row[1], row[2]
+for _, driver in ipairs(DRIVERS) do
+  local name = driver.name
 
   describe("app.model by " .. name, function()
-    local driver, maru
+    local stage, case = contract.stage(driver,
+      { plugins = { asker = { ["plugin.lua"] = PLUGIN }, meek = { ["plugin.lua"] = FORBIDDEN } } })
+    local maru
 
     setup(function()
-      driver = make()
-      maru = server.start({ set = driver.set,
-        plugins = { asker = { ["plugin.lua"] = PLUGIN }, meek = { ["plugin.lua"] = FORBIDDEN } } })
-    end)
-
-    teardown(function()
-      maru:stop()
-      driver:stop()
+      maru = stage:node()
     end)
 
     local function post(path, body)
       local answer = maru:post(path, body)
       assert.equal(200, answer.status, tostring(answer.body) .. maru:logs())
       return answer.json
-    end
-
-    local function case(what, fn)
-      if not differs[name][what] then
-        it(what, fn)
-      end
     end
 
     case("answers with text, labelled with who said it", function()
@@ -233,7 +222,7 @@ for _, row in ipairs({ { "rules", rules_driver }, { "openai", openai_driver } })
 
     case("keeps answers", function()
       local request = { messages = "keep me", temperature = 0 }
-      driver.peer:requests()
+      stage.backend.peer:requests()
       assert.is_false(post("/chat", request).answer.cached)
       local again = post("/chat", request).answer
       assert.is_true(again.cached)
@@ -242,7 +231,7 @@ for _, row in ipairs({ { "rules", rules_driver }, { "openai", openai_driver } })
       local parts = post("/stream", request).parts
       assert.equal("hi", parts[1].delta)
       assert.is_true(parts[2].result.cached)
-      assert.equal(1, #driver.peer:requests())
+      assert.equal(1, #stage.backend.peer:requests())
       request.max_tokens = 5
       assert.is_false(post("/chat", request).answer.cached)
       request.cache = false

@@ -1,7 +1,7 @@
 --- What every driver of app.objects has to do, through the real program.
 ---
---- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, what it does
---- otherwise on purpose.
+--- A driver is a line of DRIVERS (spec/support/contract.lua).
+local contract = require("spec.support.contract")
 local server = require("spec.support.server")
 local swift = require("spec.support.swift")
 
@@ -104,16 +104,10 @@ local shared -- one Swift for all that need it
 local DRIVERS = {
   {
     name = "directory",
-    open = function()
-      return {
-        settings = {},
-        close = function() end,
-        corrupt = function(node)
-          local file = server.shell(LARGE:format(node.dir)):match("^[^\n]+")
-          local _, status = server.shell("printf X | dd bs=1 seek=7 conv=notrunc status=none of=" .. file)
-          assert.equal(0, status)
-        end,
-      }
+    corrupt = function(node)
+      local file = server.shell(LARGE:format(node.dir)):match("^[^\n]+")
+      local _, status = server.shell("printf X | dd bs=1 seek=7 conv=notrunc status=none of=" .. file)
+      assert.equal(0, status)
     end,
     differs = {},
   },
@@ -126,7 +120,6 @@ local DRIVERS = {
         settings = { "objects.driver=s3", "objects.url=" .. s3.url, "objects.bucket=" .. s3.bucket },
         s3 = s3,
         env = { AWS_ACCESS_KEY_ID = s3.id, AWS_SECRET_ACCESS_KEY = s3.secret },
-        close = function() end,
       }
     end,
     differs = {
@@ -144,7 +137,8 @@ end)
 
 for _, driver in ipairs(DRIVERS) do
   describe("app.objects, " .. driver.name, function()
-    local backend, node
+    local stage = contract.stage(driver, { plugins = { o = PLUGIN, other = OTHER } })
+    local node
 
     local all_of_them = it
     local function it(name, test) -- luacheck: ignore
@@ -162,12 +156,7 @@ for _, driver in ipairs(DRIVERS) do
     end
 
     setup(function()
-      backend = driver.open()
-      node = server.start({ plugins = { o = PLUGIN, other = OTHER }, set = backend.settings, env = backend.env })
-    end)
-    teardown(function()
-      if node then node:stop() end
-      if backend then backend.close() end
+      node = stage:node()
     end)
 
     it("keeps bytes of every kind under keys of every kind", function()
@@ -435,7 +424,7 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("does not give out bytes that are not those that were put", function()
-      if not backend.corrupt then
+      if not driver.corrupt then
         return pending("the server's own business")
       end
       call("/put", { key = "bad", size = 200000 })
@@ -446,7 +435,7 @@ for _, driver in ipairs(DRIVERS) do
         local _, count = server.shell(LARGE:format(node.dir)):gsub("\n", "")
         return count == 1
       end, 10))
-      backend.corrupt(node)
+      driver.corrupt(node)
       assert.equal("corrupt", call("/get", { key = "bad" }).code)
       assert.equal("corrupt", call("/read", { key = "bad" }).code)
       assert.equal(200000, call("/put", { key = "bad", size = 200000 }).value.size)

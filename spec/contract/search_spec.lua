@@ -1,8 +1,9 @@
 --- What every driver of app.search has to do, through the real program.
 ---
---- A driver is a line of DRIVERS: how to start what it needs, what to tell the server, and where it differs on
---- purpose, each with a reason that the run shows.
+--- A driver is a line of DRIVERS (spec/support/contract.lua). What `differs` names is no case: no two drivers need to
+--- agree in it, and the run shows it.
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local elastic = require("spec.support.elastic")
 local server = require("spec.support.server")
 
@@ -46,9 +47,7 @@ local DOCS = {
 local DRIVERS = {
   {
     name = "fts",
-    open = function()
-      return { settings = { "search.driver=fts" }, close = function() end }
-    end,
+    settings = { "search.driver=fts" },
     differs = {},
   },
   {
@@ -73,7 +72,9 @@ local DRIVERS = {
 
 for _, driver in ipairs(DRIVERS) do
   describe("app.search on " .. driver.name, function()
-    local maru, backend
+    local stage = contract.stage(driver,
+      { plugins = { shop = { ["plugin.lua"] = PLUGIN }, other = { ["plugin.lua"] = OTHER } } })
+    local maru
 
     local function call(method, ...)
       local args = { ... }
@@ -115,17 +116,11 @@ for _, driver in ipairs(DRIVERS) do
     end
 
     setup(function()
-      backend = driver.open()
-      maru = server.start({ plugins = { shop = { ["plugin.lua"] = PLUGIN }, other = { ["plugin.lua"] = OTHER } },
-        set = backend.settings })
+      maru = stage:node()
       for key, why in pairs(driver.differs) do
         print(("# %s differs in %s: %s"):format(driver.name, key, why))
       end
       assert.equal(5, ask("index", "reviews", DOCS, { visible = true }))
-    end)
-    teardown(function()
-      maru:stop()
-      backend.close()
     end)
 
     it("finds Korean words inside of words, whatever stands behind them", function()

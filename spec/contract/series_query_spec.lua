@@ -1,6 +1,7 @@
 --- Questions in SQL that an operator writes: the same answers and the same refusals from DuckDB, from
 --- PostgreSQL, and (for app.store) from SQLite; never more than the plugin's own, never without end.
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local duckdb = require("spec.support.duckdb")
 local postgres = require("spec.support.postgres")
 local server = require("spec.support.server")
@@ -48,9 +49,7 @@ return { name = "other", version = "1.0.0", series = { secret = { keys = { "k" }
 ]==], ["migrations/0001_hidden.sql"] = "create table hidden(k text);" }
 
 local DRIVERS = {
-  { name = "duckdb", open = function()
-    return { settings = {}, close = function() end }
-  end },
+  { name = "duckdb" },
   { name = "postgres", open = function()
     local database = postgres.start()
     return { database = database, settings = { "series.driver=postgres", "series.url=" .. database.url },
@@ -59,13 +58,15 @@ local DRIVERS = {
 }
 
 local STORES = {
-  { name = "SQLite", open = DRIVERS[1].open },
+  { name = "SQLite" },
   { name = "PostgreSQL", open = function()
     local database = postgres.start()
     return { settings = { "store.driver=postgres", "store.url=" .. database.url, "series.driver=postgres" },
       close = function() database:drop() end }
   end },
 }
+
+local OPTIONS = { plugins = { m = PLUGIN, other = OTHER } }
 
 -- What reaches further than the plugin's own tables, changes something, or waits.
 local REFUSED = {
@@ -128,21 +129,13 @@ end
 
 for _, driver in ipairs(DRIVERS) do
   describe("a question in SQL to " .. driver.name, function()
-    local backend, node
+    local stage = contract.stage(driver, OPTIONS)
+    local node
 
     lazy_setup(function()
-      backend = driver.open()
-      node = server.start({ plugins = { m = PLUGIN, other = OTHER }, set = backend.settings })
+      node = stage:node()
       assert.equal(200, node:post("/fill", {}).status)
       assert.equal(200, node:post("/hide", {}).status)
-    end)
-    lazy_teardown(function()
-      if node then
-        node:stop()
-      end
-      if backend then
-        backend.close()
-      end
     end)
 
     it("is answered with its columns in order, their types, and NULL", function()
@@ -214,7 +207,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.same(before, rows(node, "select count(*) from views"))
       assert.same({ { 0 } }, rows(node, "select count(*) from other_one"))
       if driver.name == "postgres" then
-        assert.equal("1", backend.database:sql("select count(*) from maru_series.other__secret"))
+        assert.equal("1", stage.backend.database:sql("select count(*) from maru_series.other__secret"))
       end
     end)
 
@@ -263,20 +256,12 @@ end
 
 for _, driver in ipairs(STORES) do
   describe("a question in SQL to the store in " .. driver.name, function()
-    local backend, node
+    local stage = contract.stage(driver, OPTIONS)
+    local node
 
     lazy_setup(function()
-      backend = driver.open()
-      node = server.start({ plugins = { m = PLUGIN, other = OTHER }, set = backend.settings })
+      node = stage:node()
       assert.equal(200, node:post("/fill", {}).status)
-    end)
-    lazy_teardown(function()
-      if node then
-        node:stop()
-      end
-      if backend then
-        backend.close()
-      end
     end)
 
     it("is answered with its columns in order, and types that its values have", function()

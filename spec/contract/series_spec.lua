@@ -1,8 +1,8 @@
 --- What every driver of series has to do, through the real program, and that two of them answer alike.
 ---
---- A driver is a line of DRIVERS. What one does differently on purpose stands in its `differs`, with the
---- reason that the run shows.
+--- A driver is a line of DRIVERS (spec/support/contract.lua).
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local duckdb = require("spec.support.duckdb")
 local http = require("socket.http")
 local postgres = require("spec.support.postgres")
@@ -99,9 +99,6 @@ local DAY = 86400
 local DRIVERS = {
   {
     name = "duckdb",
-    open = function()
-      return { settings = {}, close = function() end }
-    end,
     differs = {
       nodes = "one process has the file",
       partitions = "a file has none",
@@ -139,15 +136,7 @@ local function append(node, name, rows)
   assert.equal(#rows, n, message)
 end
 
-local function start_node(backend, more)
-  local set = { "series.upkeep=1d" }
-  for _, list in ipairs({ backend.settings, more or {} }) do
-    for _, text in ipairs(list) do
-      set[#set + 1] = text
-    end
-  end
-  return server.start({ plugins = { m = { ["plugin.lua"] = plugin(TWO) } }, set = set })
-end
+local OPTIONS = { plugins = { m = { ["plugin.lua"] = plugin(TWO) } }, set = { "series.upkeep=1d" } }
 
 local A = { platform = "soop", channel = "ㄱ" }
 local B = { platform = "chzzk", channel = "b'\"\\" }
@@ -158,28 +147,13 @@ end
 
 for _, driver in ipairs(DRIVERS) do
   describe("series kept by " .. driver.name, function()
+    local stage, case = contract.stage(driver, OPTIONS)
     local backend, node
 
     lazy_setup(function()
-      backend = driver.open()
-      node = start_node(backend)
+      node = stage:node()
+      backend = stage.backend
     end)
-    lazy_teardown(function()
-      if node then
-        node:stop()
-      end
-      if backend then
-        backend.close()
-      end
-    end)
-
-    local function feature(name, needs, check)
-      if driver.differs[needs] then
-        pending(name .. ": " .. driver.differs[needs])
-      else
-        it(name, check)
-      end
-    end
 
     it("keep points in time order, then in order of arrival", function()
       append(node, "views", {
@@ -305,12 +279,12 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(4, call(node, "stats", "brief").lines)
     end)
 
-    feature("take instants before 4713 BC", "years before 4713 BC", function()
+    case("take instants before 4713 BC", "years before 4713 BC", function()
       append(node, "level", { { at = -2.2e11, v = 1 } })
       assert.equal(1, call(node, "stats", "level", { to = -2.1e11 }).points)
     end)
 
-    feature("add up to infinity", "sums over 1e308", function()
+    case("add up to infinity", "sums over 1e308", function()
       append(node, "kept", { { at = NOW, k = "huge", v = 1.5e308 }, { at = NOW, k = "huge", v = 1.5e308 } })
       local answer = ask(node, json({ op = "downsample", name = "kept", text = "v",
         with = { step = 60, agg = "sum", where = { k = "huge" } } }))
@@ -328,7 +302,7 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("drop what is older than the retention, and only that", function()
-      local other = start_node(backend, { "series.upkeep=200ms" })
+      local other = stage:node({ set = { "series.upkeep=200ms" } })
       append(other, "brief", { { at = NOW - 5 * DAY, k = "old", v = 1 }, { at = NOW - 47 * 3600, k = "young", v = 2 },
         { at = NOW - 49 * 3600 - 60, k = "just over", v = 3 } })
       append(other, "kept", { { at = NOW - 5000 * DAY, k = "kept", v = 1 } })
@@ -391,8 +365,8 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal(0, select(2, node:command_output("reload m")))
     end)
 
-    feature("are written by several servers at once, whoever makes the partitions", "nodes", function()
-      local nodes, pids = { start_node(backend), start_node(backend), start_node(backend) }, {}
+    case("are written by several servers at once, whoever makes the partitions", "nodes", function()
+      local nodes, pids = { stage:node(), stage:node(), stage:node() }, {}
       for i, each in ipairs(nodes) do
         local body = cjson.encode({ name = "brief", tasks = 6, batches = 10, rows = 5, from = NOW - 30 * 3600,
           step = 400,
@@ -414,7 +388,7 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("lie in partitions that are there before their time", "partitions", function()
+    case("lie in partitions that are there before their time", "partitions", function()
       local database = backend.database
       local function parts(name)
         return tonumber(database:sql(("select cardinality(maru_series.parts('m__%s'))"):format(name)))
@@ -426,7 +400,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal("2", database:sql("select count(*) from only maru_series.\"m__brief#rest\" where v in (3, 4)"))
     end)
 
-    feature("do not wait for who reads when old ones are dropped", "partitions", function()
+    case("do not wait for who reads when old ones are dropped", "partitions", function()
       local database = backend.database
       append(node, "brief", { { at = NOW - 47 * 3600, k = "held", v = 1 } })
       local reader = server.shell((
@@ -444,17 +418,17 @@ for _, driver in ipairs(DRIVERS) do
       server.shell("kill " .. reader)
     end)
 
-    feature("get the functions of a newer maru", "partitions", function()
+    case("get the functions of a newer maru", "partitions", function()
       local database = backend.database
       database:sql("comment on schema maru_series is 'series of maru, version 1';"
         .. " drop function maru_series.try_lock_tables")
-      local other = start_node(backend)
+      local other = stage:node()
       append(other, "brief", { { at = NOW, k = "after", v = 1 } })
       other:stop()
       assert.equal("1", database:sql("select count(*) from pg_proc where proname = 'try_lock_tables'"))
     end)
 
-    feature("move to their partition when it is made after them", "partitions", function()
+    case("move to their partition when it is made after them", "partitions", function()
       local database = backend.database
       local at = NOW + 4000 * DAY
       database:sql(("select maru_series.make_parts('m__brief', '{%d000000}')"):format(at))
@@ -468,20 +442,14 @@ end
 
 describe("series of two drivers", function()
   local SEED = tonumber(os.getenv("SERIES_SEED")) or os.time()
-  local backends, nodes = {}, {}
+  local stages, nodes = {}, {}
+  for i, driver in ipairs(DRIVERS) do
+    stages[i] = contract.stage(driver, OPTIONS)
+  end
 
   lazy_setup(function()
-    for i, driver in ipairs(DRIVERS) do
-      backends[i] = driver.open()
-      nodes[i] = start_node(backends[i])
-    end
-  end)
-  lazy_teardown(function()
-    for i = 1, #DRIVERS do
-      if nodes[i] then
-        nodes[i]:stop()
-      end
-      backends[i].close()
+    for i, stage in ipairs(stages) do
+      nodes[i] = stage:node()
     end
   end)
 

@@ -1,7 +1,8 @@
 --- What every driver of the store has to do, through the real program.
 ---
---- A driver is a line of DRIVERS. A case is a handler of the plugin below and what it answers, the same
---- with each. Where a driver answers otherwise on purpose, `differs` says how, and why.
+--- A driver is a line of DRIVERS (spec/support/contract.lua). A case is a handler of the plugin below and what it
+--- answers, the same with each. Where a driver answers otherwise on purpose, `differs` says how, and why.
+local contract = require("spec.support.contract")
 local postgres = require("spec.support.postgres")
 local server = require("spec.support.server")
 
@@ -428,7 +429,7 @@ for name, text in pairs(MIGRATIONS) do
 end
 
 local DRIVERS = {
-  { name = "sqlite", differs = {}, open = function() return { set = {}, close = function() end } end },
+  { name = "sqlite" },
   {
     name = "postgres",
     -- What no case asks, because it is not the same on purpose:
@@ -447,7 +448,7 @@ local DRIVERS = {
       local database = postgres.start()
       return {
         database = database,
-        set = { "store.driver=postgres", "store.url=" .. database.url },
+        settings = { "store.driver=postgres", "store.url=" .. database.url },
         close = function() database:drop() end,
       }
     end,
@@ -505,19 +506,11 @@ end
 
 for _, driver in ipairs(DRIVERS) do
   describe("a store in " .. driver.name, function()
-    local backend, maru
+    local stage = contract.stage(driver, { plugins = PLUGINS })
+    local maru
 
     lazy_setup(function()
-      backend = driver.open()
-      maru = server.start({ plugins = PLUGINS, set = backend.set })
-    end)
-    lazy_teardown(function()
-      if maru then
-        maru:stop()
-      end
-      if backend then
-        backend.close()
-      end
+      maru = stage:node()
     end)
 
     local function ask(case, of)
@@ -562,7 +555,7 @@ for _, driver in ipairs(DRIVERS) do
 
     if driver.name == "postgres" then
       local function sql(text)
-        return backend.database:sql(text)
+        return stage.backend.database:sql(text)
       end
       local function rows()
         return tonumber(sql("select count(*) from maru_s.maru_outbox"))
@@ -631,7 +624,7 @@ for _, driver in ipairs(DRIVERS) do
       end)
 
       it("leaves what a node has claimed to that node, and the rest of it to any", function()
-        local other = server.start({ plugins = PLUGINS, set = backend.set })
+        local other = stage:node()
         finally(function() other:stop() end)
         forbid("update")
         local one = ask("bring")

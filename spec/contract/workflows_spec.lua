@@ -1,6 +1,7 @@
 --- What runs of workflows do on every driver of the queue, through the real program; on several nodes where
 --- the record is shared. What concerns one server alone is in spec/server/workflow_spec.lua.
 local cjson = require("cjson")
+local contract = require("spec.support.contract")
 local postgres = require("spec.support.postgres")
 local redis = require("spec.support.redis")
 local server = require("spec.support.server")
@@ -11,7 +12,7 @@ local MEMBERS = tonumber(os.getenv("WORKFLOW_MEMBERS") or "60")
 local ROUNDS = tonumber(os.getenv("WORKFLOW_ROUNDS") or "1")
 
 -- Each begin of a handler leaves a line with its time in its node's own database.
-local PLUGIN = [==[
+local PLUGIN = { ["plugin.lua"] = [==[
 local M = { name = "flow", version = "1.0.0" }
 
 local function note(app, run, n, step)
@@ -185,17 +186,16 @@ M.routes = {
   end,
 }
 return M
-]==]
-
-local MIGRATION = "create table flow_log(id integer primary key, run integer, n integer, step text, at real);\n"
+]==],
+  ["migrations/0001_log.sql"] = "create table flow_log(id integer primary key, run integer, n integer, step text,"
+    .. " at real);",
+}
 
 local DRIVERS = {
   {
     name = "sqlite",
-    open = function()
-      return { settings = { "jobs.driver=sqlite" }, close = function() end }
-    end,
-    lacks = { nodes = "one server alone has this record", ["restart of its server"] = "there is no other server",
+    settings = { "jobs.driver=sqlite" },
+    differs = { nodes = "one server alone has this record", ["restart of its server"] = "there is no other server",
       ["undeclared runs"] = "the one server's own plugins are known when it starts",
       ["other servers"] = "one server alone has this record" },
   },
@@ -222,7 +222,7 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = { ["undeclared runs"] = "its queries choose by name" },
+    differs = { ["undeclared runs"] = "its queries choose by name" },
   },
   {
     name = "redis",
@@ -250,20 +250,9 @@ local DRIVERS = {
         end,
       }
     end,
-    lacks = { ["other servers"] = "no maru that keeps jobs in Redis was without workflows" },
+    differs = { ["other servers"] = "no maru that keeps jobs in Redis was without workflows" },
   },
 }
-
-local function start_node(backend, more)
-  local set = {}
-  for _, lines in ipairs({ backend.settings, more or {} }) do
-    for _, line in ipairs(lines) do
-      set[#set + 1] = line
-    end
-  end
-  return server.start({ plugins = { flow = { ["plugin.lua"] = PLUGIN, ["migrations/0001_log.sql"] = MIGRATION } },
-    set = set })
-end
 
 local function post(node, path, body)
   local answer = node:post(path, body or {})
@@ -314,28 +303,13 @@ end
 
 for _, driver in ipairs(DRIVERS) do
   describe("runs of workflows kept by " .. driver.name, function()
+    local stage, case = contract.stage(driver, { plugins = { flow = PLUGIN } })
     local backend, node
 
     lazy_setup(function()
-      backend = driver.open()
-      node = start_node(backend)
+      node = stage:node()
+      backend = stage.backend
     end)
-    lazy_teardown(function()
-      if node then
-        node:stop()
-      end
-      if backend then
-        backend.close()
-      end
-    end)
-
-    local function feature(name, needs, check)
-      if driver.lacks[needs] then
-        pending(name .. ": " .. driver.lacks[needs])
-      else
-        it(name, check)
-      end
-    end
 
     it("checkpoint a graph's state after every step, with branches, a join and a loop", function()
       local id = post(node, "/start/walk", {}).id
@@ -501,7 +475,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.matches("workflow%.signal", cjson.encode(node:admin("/audit")))
     end)
 
-    feature("go on though many stand before them that no node declares any more", "undeclared runs", function()
+    case("go on though many stand before them that no node declares any more", "undeclared runs", function()
       backend.leave_undeclared()
       local id = post(node, "/start/ask", { input = { of = "me", timeout = "200ms" } }).id
       assert.same({ asked = "me", late = "approval" }, wait_state(node, id, "done").data)
@@ -511,14 +485,14 @@ for _, driver in ipairs(DRIVERS) do
       assert.matches("its job was cancelled", wait_state(node, id, "failed").error)
     end)
 
-    feature("go on behind a step that a server ended which knows none of them", "other servers", function()
+    case("go on behind a step that a server ended which knows none of them", "other servers", function()
       local id = post(node, "/later", {}).id
       backend.finish(run_of(node, id).steps[1].job, "41")
       assert.equal(43, wait_state(node, id, "done").result)
     end)
 
-    feature("are told by any node, and wait on whichever is there", "nodes", function()
-      local other = start_node(backend)
+    case("are told by any node, and wait on whichever is there", "nodes", function()
+      local other = stage:node()
       finally(function()
         other:stop()
       end)
@@ -599,9 +573,9 @@ for _, driver in ipairs(DRIVERS) do
       end
     end
 
-    feature("end each step once though one of two nodes is killed in the middle", "nodes", function()
+    case("end each step once though one of two nodes is killed in the middle", "nodes", function()
       for _ = 1, ROUNDS do
-        local other = start_node(backend)
+        local other = stage:node()
         local ok, message = pcall(check_steps, { node, other }, function()
           other:kill()
         end)
@@ -610,15 +584,15 @@ for _, driver in ipairs(DRIVERS) do
       end
     end)
 
-    feature("end each step once though the record's server crashes in the middle", "restart of its server", function()
+    case("end each step once though the record's server crashes in the middle", "restart of its server", function()
       check_steps({ node }, backend.restart)
     end)
 
-    feature("are forgotten by any node when they are old, and what waits stays", "nodes", function()
+    case("are forgotten by any node when they are old, and what waits stays", "nodes", function()
       local done, waiting = post(node, "/chain").id, post(node, "/start/ask", { input = { of = "me" } }).id
       wait_state(node, done, "done")
       wait_state(node, waiting, "waiting")
-      local other = start_node(backend, { "workflows.ttl=1s" })
+      local other = stage:node({ set = { "workflows.ttl=1s" } })
       finally(function()
         other:stop()
       end)

@@ -1,14 +1,11 @@
---- What the specs of the cache, its locks and the channels share: a plugin that runs Lua text, and a
---- line for each driver.
+--- What the specs of the cache, its locks, limits and the channels share beside spec/support/contract.lua: a line for
+--- each driver, and a plugin that runs Lua text.
 ---
 ---   local cache = require("spec.support.cache")
----   for _, driver in ipairs(cache.DRIVERS) do
----     local stage = cache.open(driver)           -- what the driver needs, and no server yet
----     local maru = stage:node()                  -- a server on it; another one shares it if the driver does
----     cache.run(maru, "return app.cache:get(...)", "key")   -- every value that the text returned; nil is cjson.null
----     stage:close()
+---   for _, driver in ipairs(cache.drivers(differs)) do
+---     local stage, case = contract.stage(driver, cache.OPTIONS)
+---     cache.run(stage:node(), "return app.cache:get(args[1])", "key")  -- all that it returned; nil is cjson.null
 local redis = require("spec.support.redis")
-local server = require("spec.support.server")
 
 local M = {}
 
@@ -36,53 +33,25 @@ function M.plugin(name)
   return { ["plugin.lua"] = RUNNER:format(name, name) }
 end
 
-M.DRIVERS = {
-  { name = "memory", open = function() return { settings = { "cache.driver=memory", "channels.driver=memory" } } end },
-  {
-    name = "redis",
-    open = function()
-      local db = redis.start()
-      return { db = db, settings = { "cache.driver=redis", "cache.url=" .. db.url, "cache.prefix=maru:",
-        "channels.driver=redis" } }
-    end,
-  },
-}
-
-local Stage = {}
-Stage.__index = Stage
-
---- A server. options: plugins beside "one" and "two", more settings in `set`.
-function Stage:node(options)
-  options = options or {}
-  local plugins = { one = M.plugin("one"), two = M.plugin("two") }
-  for name, files in pairs(options.plugins or {}) do
-    plugins[name] = files
-  end
-  local set = { "plugins.watch=false", "lanes.web=2", "lanes.job=1" }
-  for _, list in ipairs({ self.settings, options.set or {} }) do
-    for _, text in ipairs(list) do
-      set[#set + 1] = text
-    end
-  end
-  local maru = server.start({ plugins = plugins, set = set })
-  self.nodes[#self.nodes + 1] = maru
-  return maru
+--- A line for each driver. differs: what each does otherwise on purpose, by its name.
+function M.drivers(differs)
+  return {
+    { name = "memory", settings = { "cache.driver=memory", "channels.driver=memory" }, differs = differs.memory },
+    {
+      name = "redis",
+      open = function()
+        local db = redis.start()
+        return { db = db, close = function() db:stop() end, settings = { "cache.driver=redis", "cache.url=" .. db.url,
+          "cache.prefix=maru:", "channels.driver=redis" } }
+      end,
+      differs = differs.redis,
+    },
+  }
 end
 
-function Stage:close()
-  for _, maru in ipairs(self.nodes) do
-    maru:stop()
-  end
-  if self.db then
-    self.db:stop()
-  end
-end
-
-function M.open(driver)
-  local stage = setmetatable(driver.open(), Stage)
-  stage.nodes = {}
-  return stage
-end
+--- What each of their servers has.
+M.OPTIONS = { plugins = { one = M.plugin("one"), two = M.plugin("two") },
+  set = { "plugins.watch=false", "lanes.web=2", "lanes.job=1" } }
 
 --- Runs text in a task of plugin "one" (or options.plugin). @return values…
 function M.run(maru, text, ...)

@@ -267,7 +267,7 @@ function Server:admin(path, method, body)
   return ok and json or error("admin answered " .. text, 2)
 end
 
---- Stops it, kills what is left and removes its folder. @return integer|nil exit status is not known; nil
+--- Stops it, kills what is left and removes its folder (not with `keep`: then restart begins again on it).
 function Server:stop(keep)
   if self.pid and alive(self.pid) then
     local children = M.read_file("/proc/" .. self.pid .. "/task/" .. self.pid .. "/children") or ""
@@ -283,6 +283,7 @@ function Server:stop(keep)
     end
   end
   if not keep then
+    self.stopped = true
     servers.drop(self.dir)
     M.shell("rm -rf " .. self.dir)
   end
