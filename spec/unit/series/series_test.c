@@ -408,11 +408,15 @@ TEST(what_append_answered_for_survives_kill_9)
         if (pid == 0)
             append_forever(f.dir, fds[1], next);
         close(fds[1]);
-        usleep((useconds_t)(300000 + rand() % 100000));
-        kill(pid, SIGKILL);
         int64_t at;
-        for (; read(fds[0], &at, 8) == 8; batches++)
+        for (bool killed = false; read(fds[0], &at, 8) == 8; batches++) {
             next = at + 200;
+            if (!killed) { /* in the middle of one after the first, however slow the machine is */
+                usleep((useconds_t)(rand() % 100000));
+                kill(pid, SIGKILL);
+                killed = true;
+            }
+        }
         close(fds[0]);
         waitpid(pid, NULL, 0);
     }
