@@ -31,6 +31,7 @@ static const struct {
     FUNCTION(prepare_error),
     FUNCTION(destroy_prepare),
     FUNCTION(bind_int64),
+    FUNCTION(bind_timestamp),
     FUNCTION(bind_varchar_length),
     FUNCTION(bind_double),
     FUNCTION(bind_boolean),

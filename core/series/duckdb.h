@@ -31,6 +31,10 @@ typedef struct {
     void *internal;
 } duck_result;
 
+typedef struct {
+    int64_t us; /* since 1970 */
+} duck_time;
+
 /* Text in a vector: up to 12 bytes lie in the struct itself. */
 typedef struct {
     uint32_t length;
@@ -75,6 +79,7 @@ struct duckdb {
     const char *(*prepare_error)(duck_statement stmt);
     void (*destroy_prepare)(duck_statement *stmt);
     duck_state (*bind_int64)(duck_statement stmt, duck_idx index, int64_t value);
+    duck_state (*bind_timestamp)(duck_statement stmt, duck_idx index, duck_time value);
     duck_state (*bind_varchar_length)(duck_statement stmt, duck_idx index, const char *p,
                                       duck_idx n);
     duck_state (*bind_double)(duck_statement stmt, duck_idx index, double value);

@@ -172,9 +172,10 @@ static bool bind_all_params(const struct duckdb *api, duck_statement stmt, const
     for (int i = 0; i < q->count; i++) {
         const struct param *p = &q->params[i];
         duck_idx index = (duck_idx)i + 1;
-        duck_state state = p->type == PARAM_TEXT
-                               ? api->bind_varchar_length(stmt, index, p->text.p, p->text.n)
-                               : api->bind_int64(stmt, index, p->number);
+        duck_state state =
+            p->type == PARAM_TEXT   ? api->bind_varchar_length(stmt, index, p->text.p, p->text.n)
+            : p->type == PARAM_TIME ? api->bind_timestamp(stmt, index, (duck_time){p->number})
+                                    : api->bind_int64(stmt, index, p->number);
         if (state != 0)
             return false;
     }

@@ -21,6 +21,9 @@ bool duck_is_valid(const uint64_t *validity, duck_idx row);
 
 bool duck_ensure(struct series_conn *conn, struct series *s, struct err *err);
 int64_t duck_expire(struct series_conn *conn, struct series *s, int64_t before_us, struct err *err);
+/* create: the statement before the name; the columns are those of s. */
+bool duck_create_table(struct series_conn *conn, const char *create, const char *name,
+                       const struct series *s, struct err *err);
 bool duck_append(struct series_conn *conn, struct series_call *call);
 /* Rows into a table with the layout of s. */
 bool duck_append_rows(struct series_conn *conn, const struct series *s, const char *table,

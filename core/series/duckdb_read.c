@@ -1,8 +1,4 @@
-/* duckdb_read.c -- questions to one series as SQL, answers as columns.
- *
- * Names in the SQL were checked when they were declared; everything that comes
- * with a call is a parameter.
- */
+/* duckdb_read.c -- questions to one series (question.h), answers as columns. */
 #include <math.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,26 +6,7 @@
 #include "base/mem.h"
 #include "base/sys.h"
 #include "series/duckdb_driver.h"
-#include "series/frame.h"
-
-static void add_where(struct query *q, const struct series_call *call)
-{
-    const char *word = " where ";
-    for (int i = 0; i < call->where_count; i++, word = " and ") {
-        const struct series_where *w = &call->where[i];
-        buf_printf(&q->sql, "%s\"%.*s\" = ", word, (int)w->key.n, w->key.p);
-        query_text(q, w->value);
-    }
-    const int64_t bounds[] = {call->from_us, call->to_us};
-    for (int i = 0; i < 2; i++) {
-        if (bounds[i] == SERIES_NO_TIME)
-            continue;
-        buf_printf(&q->sql, "%s\"at\" %s make_timestamp(", word, i ? "<" : ">=");
-        query_number(q, bounds[i]);
-        buf_add_char(&q->sql, ')');
-        word = " and ";
-    }
-}
+#include "series/question.h"
 
 /* The newest n points of each line. */
 static void add_newest(struct query *q, const struct series *s, int64_t n)
@@ -37,60 +14,40 @@ static void add_newest(struct query *q, const struct series *s, int64_t n)
     buf_add_c(&q->sql, " qualify row_number() over (");
     if (s->key_count > 0)
         buf_add_c(&q->sql, "partition by ");
-    for (int i = 0; i < s->key_count; i++)
-        buf_printf(&q->sql, "%s\"%s\"", i ? ", " : "", s->keys[i]);
+    question_keys(q, s);
     buf_add_c(&q->sql, " order by \"at\" desc, rowid desc) <= ");
     query_number(q, n);
-}
-
-static void add_limit(struct query *q, const struct series_call *call)
-{
-    buf_add_c(&q->sql, " limit ");
-    query_number(q, series_row_limit(call));
 }
 
 static void points_query(struct query *q, const struct series_call *call)
 {
     const struct series *s = call->series;
     int64_t newest = call->op == SERIES_LATEST ? 1 : call->last;
-    buf_add_c(&q->sql, "select epoch_us(\"at\")");
-    series_add_names(&q->sql, s->keys, s->key_count, ", ");
-    series_add_names(&q->sql, s->values, s->value_count, ", ");
+    question_columns(q, s, "epoch_us(\"at\")");
     buf_printf(&q->sql, " from \"%s\"", s->table);
-    add_where(q, call);
+    question_where(q, call);
     if (newest > 0)
         add_newest(q, s, newest);
     buf_add_c(&q->sql, " order by \"at\", rowid");
-    add_limit(q, call);
+    question_limit(q, call);
 }
 
-static void steps_query(struct query *q, const struct series_call *call)
+/* "%" rounds towards 1970, and a step begins before its points. */
+static void add_step(struct query *q, int64_t step_us)
 {
-    static const char newest[] =
-        "last(\"%1$s\" order by \"at\", rowid) filter (\"%1$s\" is not null)";
-    static const char *const aggregates[] = {"avg(\"%s\")", "min(\"%s\")", "max(\"%s\")", newest,
-                                             "sum(\"%s\")"};
-    const struct series *s = call->series;
-    /* "//" rounds towards 1970, and a step begins before its points. */
-    buf_add_c(&q->sql, "select epoch_us(\"at\") - ((epoch_us(\"at\") % ");
-    query_number(q, call->step_us);
+    buf_add_c(&q->sql, "epoch_us(\"at\") - ((epoch_us(\"at\") % ");
+    query_number(q, step_us);
     buf_add_c(&q->sql, ") + ");
-    query_number(q, call->step_us);
+    query_number(q, step_us);
     buf_add_c(&q->sql, ") % ");
-    query_number(q, call->step_us);
-    buf_add_c(&q->sql, " as step");
-    series_add_names(&q->sql, s->keys, s->key_count, ", ");
-    for (int i = 0; i < s->value_count; i++) {
-        char *value = mem_printf(aggregates[call->agg], s->values[i]);
-        buf_printf(&q->sql, ", %s", value);
-        mem_free(value);
-    }
-    buf_printf(&q->sql, ", count(*) from \"%s\"", s->table);
-    add_where(q, call);
-    buf_add_c(&q->sql, " group by all order by step");
-    series_add_names(&q->sql, s->keys, s->key_count, ", ");
-    add_limit(q, call);
+    query_number(q, step_us);
 }
+
+static const struct question_words words = {
+    .schema = "",
+    .newest = "last(\"%1$s\" order by \"at\", rowid) filter (\"%1$s\" is not null)",
+    .step = add_step,
+};
 
 static void take_value_column(struct frame_builder *b, const struct duckdb *api, duck_chunk chunk,
                               int column, duck_idx n)
@@ -128,23 +85,17 @@ static bool take_chunk(void *arg, const struct duckdb *api, duck_chunk chunk, st
 
 static bool read_frame(struct series_conn *conn, struct series_call *call)
 {
-    const struct series *s = call->series;
-    bool steps = call->op == SERIES_DOWNSAMPLE;
     struct query q = {0};
-    struct frame_builder *b = mem_zero(1, sizeof *b);
-    b->key_count = s->key_count;
-    b->value_count = s->value_count;
-    b->counted = steps;
-    if (steps)
-        steps_query(&q, call);
+    struct frame_builder *b = question_frame(call);
+    if (b->counted)
+        question_steps(&q, call, &words);
     else
         points_query(&q, call);
     bool ok = query_run(conn, &q, take_chunk, b, &call->err);
     ok = ok && series_check_count(call, b->n);
     if (ok)
-        call->frame = frame_finish(b, (const char *const *)s->keys, (const char *const *)s->values);
-    else
-        frame_discard(b);
+        call->frame = frame_finish(b);
+    frame_discard(b);
     mem_free(b);
     return ok;
 }
@@ -169,7 +120,7 @@ static bool read_stats(struct series_conn *conn, struct series_call *call)
     buf_add_c(&q.sql, "select count(*), count(distinct (true");
     series_add_names(&q.sql, s->keys, s->key_count, ", ");
     buf_printf(&q.sql, ")), epoch_us(min(\"at\")), epoch_us(max(\"at\")) from \"%s\"", s->table);
-    add_where(&q, call);
+    question_where(&q, call);
     return query_run(conn, &q, take_stats, call, &call->err);
 }
 
@@ -209,11 +160,9 @@ static bool export_file(struct series_conn *conn, struct series_call *call)
 {
     const struct series *s = call->series;
     struct query q = {0};
-    buf_add_c(&q.sql, "select \"at\"");
-    series_add_names(&q.sql, s->keys, s->key_count, ", ");
-    series_add_names(&q.sql, s->values, s->value_count, ", ");
+    question_columns(&q, s, "\"at\"");
     buf_printf(&q.sql, " from \"%s\"", s->table);
-    add_where(&q, call);
+    question_where(&q, call);
     buf_add_c(&q.sql, " order by \"at\", rowid");
     return duck_write_parquet(conn, &q, call);
 }

@@ -3,10 +3,11 @@
 #include "observe/log.h"
 #include "series/duckdb_driver.h"
 
-static bool create_table(struct series_conn *conn, const struct series *s, struct err *err)
+bool duck_create_table(struct series_conn *conn, const char *create, const char *name,
+                       const struct series *s, struct err *err)
 {
     struct buf sql = {0};
-    buf_printf(&sql, "create table if not exists \"%s\" (\"at\" timestamp not null", s->table);
+    buf_printf(&sql, "%s \"%s\" (\"at\" timestamp not null", create, name);
     for (int i = 0; i < s->key_count; i++)
         buf_printf(&sql, ", \"%s\" varchar not null", s->keys[i]);
     for (int i = 0; i < s->value_count; i++)
@@ -97,7 +98,8 @@ static bool follow(struct series_conn *conn, struct comparison *c, struct err *e
 bool duck_ensure(struct series_conn *conn, struct series *s, struct err *err)
 {
     struct comparison c = {.series = s};
-    bool ok = create_table(conn, s, err) && follow(conn, &c, err);
+    bool ok = duck_create_table(conn, "create table if not exists", s->table, s, err) &&
+              follow(conn, &c, err);
     if (ok) {
         s->layout_count = (int)(c.layout.n / sizeof(int));
         s->layout = (int *)(void *)buf_take(&c.layout, NULL);

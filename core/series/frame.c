@@ -79,12 +79,11 @@ static void copy(void *to, const struct buf *from)
         memcpy(to, from->p, from->n);
 }
 
-struct series_frame *frame_finish(struct frame_builder *b, const char *const *key_names,
-                                  const char *const *value_names)
+struct series_frame *frame_finish(struct frame_builder *b)
 {
     char *text;
-    struct series_frame *f = frame_create(b->n, b->key_count, b->value_count, b->counted, key_names,
-                                          value_names, b->text.n, &text);
+    struct series_frame *f = frame_create(b->n, b->key_count, b->value_count, b->counted,
+                                          b->key_names, b->value_names, b->text.n, &text);
     copy(text, &b->text);
     copy(f->at_us, &b->at);
     if (b->counted)
@@ -107,6 +106,7 @@ void frame_discard(struct frame_builder *b)
     buf_free(&b->text);
     for (int i = 0; i < SERIES_COLUMNS; i++)
         buf_free(&b->columns[i]);
+    b->n = 0;
 }
 
 void series_frame_free(struct series_frame *frame)

@@ -4,20 +4,20 @@
 #include "series/series.h"
 
 struct frame_builder {
+    const char *const *key_names, *const *value_names; /* borrowed */
     int key_count, value_count;
     bool counted;
     int64_t n;
     struct buf at, counts;
     struct buf columns[SERIES_COLUMNS]; /* keys: struct str with an offset into text; values */
     struct buf text;
-}; /* zeroed, then the counts */
+}; /* zeroed, then names and counts */
 
 void frame_key(struct frame_builder *b, int column, struct str text);
 void frame_value(struct frame_builder *b, int column, double value);
-/* names: keys, then values; borrowed by the frame's own copy. */
-struct series_frame *frame_finish(struct frame_builder *b, const char *const *key_names,
-                                  const char *const *value_names);
-void frame_discard(struct frame_builder *b);
+/* What came since the last one; the builder has no rows then. */
+struct series_frame *frame_finish(struct frame_builder *b);
+void frame_discard(struct frame_builder *b); /* its rows */
 
 /* Room for n rows and text_bytes of key text; names are copied. */
 struct series_frame *frame_create(int64_t n, int key_count, int value_count, bool counted,

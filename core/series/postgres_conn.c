@@ -210,9 +210,12 @@ static void encode(const struct query *q, Oid *types, const char **values, int *
         formats[i] = 1;
         values[i] = p->type == PARAM_TEXT ? p->text.p : bytes[i];
         lengths[i] = p->type == PARAM_TEXT ? (int)p->text.n : p->type == PARAM_SPAN ? 16 : 8;
+        int64_t number = p->number;
+        if (p->type == PARAM_TIME)
+            number =
+                (number < SERIES_PG_FIRST_US ? SERIES_PG_FIRST_US : number) - SERIES_PG_EPOCH_US;
         memset(bytes[i], 0, 16);
-        pgs_put64(bytes[i],
-                  (uint64_t)(p->type == PARAM_TIME ? p->number - SERIES_PG_EPOCH_US : p->number));
+        pgs_put64(bytes[i], (uint64_t)number);
     }
 }
 

@@ -60,7 +60,6 @@ bool pgs_read(struct series_conn *conn, struct series_call *call);
 bool pgs_export(struct series_conn *conn, struct series_call *call);
 bool pgs_duck(struct series_conn *conn, struct err *err);
 bool pgs_ask(struct series_conn *conn, struct series_call *call); /* postgres_query.c */
-void pgs_add_where(struct query *q, const struct series_call *call);
 struct frame_builder;
 void pgs_take_rows(struct frame_builder *b, const PGresult *r);
 

@@ -3,8 +3,8 @@
  * The rows stream through a table in DuckDB's memory (or its spill file), a block at a time. */
 #include "base/mem.h"
 #include "series/duckdb_driver.h"
-#include "series/frame.h"
 #include "series/postgres_driver.h"
+#include "series/question.h"
 
 enum { BLOCK = 20000 };
 
@@ -18,29 +18,12 @@ static void lay_out(struct series *to, const struct series *s, int *layout)
         layout[i] = i;
 }
 
-static bool make_table(struct series_conn *conn, const struct series *s, struct err *err)
-{
-    struct buf sql = {0};
-    buf_add_c(&sql, "create or replace temp table points (\"at\" timestamp");
-    for (int i = 0; i < s->key_count; i++)
-        buf_printf(&sql, ", \"%s\" varchar", s->keys[i]);
-    for (int i = 0; i < s->value_count; i++)
-        buf_printf(&sql, ", \"%s\" double", s->values[i]);
-    buf_add_char(&sql, ')');
-    bool ok = conn_exec(conn, sql.p, NULL, err);
-    buf_free(&sql);
-    return ok;
-}
-
 static bool hand_over(struct series_conn *conn, const struct series *s, struct frame_builder *b,
                       struct err *err)
 {
-    int keys = b->key_count, values = b->value_count;
-    struct series_frame *frame =
-        frame_finish(b, (const char *const *)s->keys, (const char *const *)s->values);
+    struct series_frame *frame = frame_finish(b);
     bool ok = duck_append_rows(conn, s, "points", frame, err);
     series_frame_free(frame);
-    *b = (struct frame_builder){.key_count = keys, .value_count = values};
     return ok;
 }
 
@@ -78,11 +61,9 @@ static bool ask_for_points(struct series_pg *pg, const struct series_call *call,
 {
     const struct series *s = call->series;
     struct query q = {0};
-    buf_add_c(&q.sql, "select \"at\"");
-    series_add_names(&q.sql, s->keys, s->key_count, ", ");
-    series_add_names(&q.sql, s->values, s->value_count, ", ");
+    question_columns(&q, s, "\"at\"");
     buf_printf(&q.sql, " from maru_series.\"%s\"", s->table);
-    pgs_add_where(&q, call);
+    question_where(&q, call);
     buf_add_c(&q.sql, " order by \"at\", _order");
     return pgs_send(pg, &q, 1, err) && pgs_flush(pg, err);
 }
@@ -92,11 +73,9 @@ static bool export_points(struct series_conn *conn, struct series_call *call)
     int layout[SERIES_COLUMNS];
     struct series s;
     lay_out(&s, call->series, layout);
-    struct frame_builder *b = mem_zero(1, sizeof *b);
-    b->key_count = s.key_count;
-    b->value_count = s.value_count;
-    bool ok = make_table(conn, &s, &call->err) && ask_for_points(conn->pg, call, &call->err) &&
-              stream(conn, &s, b, &call->err);
+    struct frame_builder *b = question_frame(call);
+    bool ok = duck_create_table(conn, "create or replace temp table", "points", &s, &call->err) &&
+              ask_for_points(conn->pg, call, &call->err) && stream(conn, &s, b, &call->err);
     frame_discard(b);
     mem_free(b);
     struct query q = {0};

@@ -1,51 +1,10 @@
-/* postgres_read.c -- questions to one series as SQL, answers as columns: equal to DuckDB's, but for
- * the order in which a sum adds up.
- *
- * Names in the SQL were checked when they were declared; everything that comes
- * with a call is a parameter.
- */
+/* postgres_read.c -- questions to one series (question.h), answers as columns: equal to DuckDB's,
+ * but for the order in which a sum adds up. */
 #include <math.h>
 
 #include "base/mem.h"
-#include "series/frame.h"
 #include "series/postgres_driver.h"
-
-static void add_time(struct query *q, int64_t us)
-{
-    query_add(q, (struct param){.type = PARAM_TIME,
-                                .number = us < SERIES_PG_FIRST_US ? SERIES_PG_FIRST_US : us});
-}
-
-void pgs_add_where(struct query *q, const struct series_call *call)
-{
-    const char *word = " where ";
-    for (int i = 0; i < call->where_count; i++, word = " and ") {
-        const struct series_where *w = &call->where[i];
-        buf_printf(&q->sql, "%s\"%.*s\" = ", word, (int)w->key.n, w->key.p);
-        query_text(q, w->value);
-    }
-    const int64_t bounds[] = {call->from_us, call->to_us};
-    for (int i = 0; i < 2; i++) {
-        if (bounds[i] == SERIES_NO_TIME)
-            continue;
-        buf_printf(&q->sql, "%s\"at\" %s ", word, i ? "<" : ">=");
-        add_time(q, bounds[i]);
-        word = " and ";
-    }
-}
-
-static void add_columns(struct query *q, const struct series *s)
-{
-    buf_add_c(&q->sql, "select \"at\"");
-    series_add_names(&q->sql, s->keys, s->key_count, ", ");
-    series_add_names(&q->sql, s->values, s->value_count, ", ");
-}
-
-static void add_keys(struct query *q, const struct series *s)
-{
-    for (int i = 0; i < s->key_count; i++)
-        buf_printf(&q->sql, "%s\"%s\"", i ? ", " : "", s->keys[i]);
-}
+#include "series/question.h"
 
 /* The newest n points of each line: of one line by the index from its end, else by windows. */
 static void add_newest(struct query *q, const struct series_call *call, int64_t n)
@@ -54,24 +13,24 @@ static void add_newest(struct query *q, const struct series_call *call, int64_t 
     bool one_line = call->where_count == s->key_count;
     if (one_line) {
         buf_printf(&q->sql, " from (select * from maru_series.\"%s\"", s->table);
-        pgs_add_where(q, call);
+        question_where(q, call);
         buf_add_c(&q->sql, " order by \"at\" desc, _order desc limit ");
         query_number(q, n);
         buf_add_c(&q->sql, ") q");
     } else if (n == 1) {
         buf_add_c(&q->sql, " from (select distinct on (");
-        add_keys(q, s);
+        question_keys(q, s);
         buf_printf(&q->sql, ") * from maru_series.\"%s\"", s->table);
-        pgs_add_where(q, call);
+        question_where(q, call);
         buf_add_c(&q->sql, " order by ");
-        add_keys(q, s);
+        question_keys(q, s);
         buf_add_c(&q->sql, ", \"at\" desc, _order desc) q");
     } else {
         buf_add_c(&q->sql, " from (select *, row_number() over (partition by ");
-        add_keys(q, s);
+        question_keys(q, s);
         buf_printf(&q->sql, " order by \"at\" desc, _order desc) _newest from maru_series.\"%s\"",
                    s->table);
-        pgs_add_where(q, call);
+        question_where(q, call);
         buf_add_c(&q->sql, ") q where _newest <= ");
         query_number(q, n);
     }
@@ -81,15 +40,15 @@ static void points_query(struct query *q, const struct series_call *call)
 {
     const struct series *s = call->series;
     int64_t newest = call->op == SERIES_LATEST ? 1 : call->last;
-    add_columns(q, s);
+    question_columns(q, s, "\"at\"");
     if (newest > 0)
         add_newest(q, call, newest);
     else {
         buf_printf(&q->sql, " from maru_series.\"%s\"", s->table);
-        pgs_add_where(q, call);
+        question_where(q, call);
     }
-    buf_add_c(&q->sql, " order by \"at\", _order limit ");
-    query_number(q, series_row_limit(call));
+    buf_add_c(&q->sql, " order by \"at\", _order");
+    question_limit(q, call);
 }
 
 /* Steps are counted from 1970; the instant they are counted from has to lie before all points. */
@@ -98,33 +57,21 @@ static int64_t origin(int64_t step_us)
     return SERIES_PG_FIRST_US / step_us * step_us;
 }
 
-static void steps_query(struct query *q, const struct series_call *call)
+static void add_step(struct query *q, int64_t step_us)
 {
-    static const char newest[] = "(array_agg(\"%1$s\" order by \"at\" desc, _order desc)"
-                                 " filter (where \"%1$s\" is not null))[1]";
-    static const char *const aggregates[] = {"avg(\"%s\")", "min(\"%s\")", "max(\"%s\")", newest,
-                                             "sum(\"%s\")"}; /* ORDER series_agg */
-    const struct series *s = call->series;
-    buf_add_c(&q->sql, "select date_bin(");
-    query_add(q, (struct param){.type = PARAM_SPAN, .number = call->step_us});
+    buf_add_c(&q->sql, "date_bin(");
+    query_add(q, (struct param){.type = PARAM_SPAN, .number = step_us});
     buf_add_c(&q->sql, ", \"at\", ");
-    add_time(q, origin(call->step_us));
-    buf_add_c(&q->sql, ") _step");
-    series_add_names(&q->sql, s->keys, s->key_count, ", ");
-    for (int i = 0; i < s->value_count; i++) {
-        char *value = mem_printf(aggregates[call->agg], s->values[i]);
-        buf_printf(&q->sql, ", %s", value);
-        mem_free(value);
-    }
-    buf_printf(&q->sql, ", count(*) from maru_series.\"%s\"", s->table);
-    pgs_add_where(q, call);
-    buf_add_c(&q->sql, " group by _step");
-    series_add_names(&q->sql, s->keys, s->key_count, ", ");
-    buf_add_c(&q->sql, " order by _step");
-    series_add_names(&q->sql, s->keys, s->key_count, ", ");
-    buf_add_c(&q->sql, " limit ");
-    query_number(q, series_row_limit(call));
+    query_add(q, (struct param){.type = PARAM_TIME, .number = origin(step_us)});
+    buf_add_char(&q->sql, ')');
 }
+
+static const struct question_words words = {
+    .schema = "maru_series.",
+    .newest = "(array_agg(\"%1$s\" order by \"at\" desc, _order desc)"
+              " filter (where \"%1$s\" is not null))[1]",
+    .step = add_step,
+};
 
 void pgs_take_rows(struct frame_builder *b, const PGresult *r)
 {
@@ -150,11 +97,9 @@ void pgs_take_rows(struct frame_builder *b, const PGresult *r)
 
 static bool read_frame(struct series_pg *pg, struct series_call *call)
 {
-    const struct series *s = call->series;
     struct query q = {0};
-    bool steps = call->op == SERIES_DOWNSAMPLE;
-    if (steps)
-        steps_query(&q, call);
+    if (call->op == SERIES_DOWNSAMPLE)
+        question_steps(&q, call, &words);
     else
         points_query(&q, call);
     PGresult *r = pgs_query(pg, &q, &call->err);
@@ -162,12 +107,9 @@ static bool read_frame(struct series_pg *pg, struct series_call *call)
         return false;
     bool ok = series_check_count(call, PQntuples(r));
     if (ok) {
-        struct frame_builder *b = mem_zero(1, sizeof *b);
-        b->key_count = s->key_count;
-        b->value_count = s->value_count;
-        b->counted = steps;
+        struct frame_builder *b = question_frame(call);
         pgs_take_rows(b, r);
-        call->frame = frame_finish(b, (const char *const *)s->keys, (const char *const *)s->values);
+        call->frame = frame_finish(b);
         mem_free(b);
     }
     PQclear(r);
@@ -183,10 +125,10 @@ static bool read_stats(struct series_pg *pg, struct series_call *call)
     buf_add_c(&q.sql, "select coalesce(sum(n), 0)::bigint, count(*), min(a), max(z) from (select"
                       " count(*) n, min(\"at\") a, max(\"at\") z");
     buf_printf(&q.sql, " from maru_series.\"%s\"", s->table);
-    pgs_add_where(&q, call);
+    question_where(&q, call);
     if (s->key_count > 0) {
         buf_add_c(&q.sql, " group by ");
-        add_keys(&q, s);
+        question_keys(&q, s);
     }
     buf_add_c(&q.sql, " having count(*) > 0) q");
     PGresult *r = pgs_query(pg, &q, &call->err);
