@@ -74,7 +74,7 @@ for _, driver in ipairs(cache.drivers(differs)) do
       server.wait_for(function()
         list, lost = run(node, "return kept[args[1] ].got, kept[args[1] ].lost", name)
         return #list >= least
-      end, 10)
+      end)
       return list, lost
     end
 
@@ -82,7 +82,7 @@ for _, driver in ipairs(cache.drivers(differs)) do
     local function subscribed(topic, count)
       return server.wait_for(function()
         return stage.backend.db:call("PUBSUB", "NUMSUB", "maru:channel:" .. topic):match("%d+$") == tostring(count)
-      end, 10)
+      end)
     end
 
     setup(function()
@@ -204,7 +204,7 @@ for _, driver in ipairs(cache.drivers(differs)) do
         publish(maru, "healed", "again")
         list, lost = run(other, "return kept.healed.got, kept.healed.lost")
         return #list > 0
-      end, 10)
+      end)
       assert.are.equal("again", list[1])
       assert.is_true(lost >= 1)
     end)
@@ -220,14 +220,14 @@ for _, driver in ipairs(cache.drivers(differs)) do
       publish(maru, "unsent", "lost")
       assert.is_truthy(server.wait_for(function()
         return unsent() > before
-      end, 10))
+      end))
       stage.backend.db:call("CLIENT", "UNPAUSE")
       local lost
       assert.is_truthy(server.wait_for(function()
         publish(maru, "unsent", "later")
         lost = select(2, run(other, "return kept.unsent.got, kept.unsent.lost"))
         return lost > 0
-      end, 10))
+      end))
     end)
 
     case("a backlog for other nodes is bounded", function()

@@ -137,7 +137,7 @@ local function wait_heard(maru, topic, count)
   return server.wait_for(function()
     local list = heard(maru, topic)
     return #list >= count and list
-  end, 20)
+  end)
 end
 
 for _, driver in ipairs(DRIVERS) do
@@ -287,12 +287,12 @@ return M
             return true
           end
         end
-      end, 15)
+      end)
       emit("shop.early", { n = 4 }, { key = "e" })
       assert.truthy(server.wait_for(function()
         local got = maru:get("/late").json
         return got[1] == 1 and got[2] == 1 and got[3] == 1
-      end, 15), maru:get("/late").body)
+      end), maru:get("/late").body)
       server.shell("rm -r " .. maru.dir .. "/plugins/late")
       maru:command_output("reload")
       assert.truthy(server.wait_for(function()

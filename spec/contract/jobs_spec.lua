@@ -202,21 +202,21 @@ local function get(node, id)
   return answer.json and answer.json.job
 end
 
-local function wait_state(node, id, state, seconds)
+local function wait_state(node, id, state)
   local seen
   server.wait_for(function()
     seen = get(node, id)
     return seen and seen.state == state
-  end, seconds or 20)
+  end)
   assert.is_truthy(seen, "job " .. id .. " is nowhere")
   assert.equal(state, seen.state, seen.error)
   return seen
 end
 
-local function wait_states(node, ids, state, seconds)
+local function wait_states(node, ids, state)
   local jobs = {}
   for i, id in ipairs(ids) do
-    jobs[i] = wait_state(node, id, state, seconds)
+    jobs[i] = wait_state(node, id, state)
   end
   return jobs
 end
@@ -306,7 +306,7 @@ for _, driver in ipairs(DRIVERS) do
       server.wait_for(function()
         local now = get(node, id)
         return now and now.state ~= "dead"
-      end, 5)
+      end)
       assert.equal(2, wait_state(node, id, "dead").attempt)
     end)
 
@@ -392,7 +392,7 @@ for _, driver in ipairs(DRIVERS) do
       wait_state(node, try({ key = "short", period = "200ms" }), "done")
       assert.is_truthy(server.wait_for(function()
         return try("short")
-      end, 10))
+      end))
     end)
 
     it("that wait are replaced, those that run are not", function()
@@ -515,12 +515,12 @@ for _, driver in ipairs(DRIVERS) do
       return at:get("/batches/" .. ("%d"):format(id)).json.batch
     end
 
-    local function wait_batch(at, id, seconds)
+    local function wait_batch(at, id)
       local seen
       server.wait_for(function()
         seen = batch(at, id)
         return seen and seen.finished_at ~= nil and seen.finished_at ~= require("cjson").null
-      end, seconds or 20)
+      end)
       assert.equal(0, seen.pending)
       return seen
     end
@@ -545,7 +545,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_number(id, answer.body)
       server.wait_for(function()
         return batch(node, id).pending == 1
-      end, 20)
+      end)
       local seen = batch(node, id)
       assert.same({ 6, 3, 2, 1 }, { seen.total, seen.succeeded, seen.failed, seen.pending })
       assert.equal("three\nkinds", seen.description)
@@ -587,10 +587,10 @@ for _, driver in ipairs(DRIVERS) do
       local id = other:post("/batch", { kind = "brief", n = n, done = { "last", {} } }).json.id
       server.wait_for(function()
         return batch(node, id).succeeded > n / 5
-      end, 30)
+      end)
       other:kill()
       assert.is_true(other:restart())
-      local seen = wait_batch(node, id, 60)
+      local seen = wait_batch(node, id)
       assert.same({ n, n, 0 }, { seen.total, seen.succeeded, seen.failed })
       wait_state(node, seen.done_job, "done")
       assert.equal(1, followed(other, id))
@@ -636,7 +636,7 @@ for _, driver in ipairs(DRIVERS) do
         assert.is_true(node:restart())
         server.wait_for(function()
           return times("kept 1") + times("kept 2") + times("kept 3") == 3
-        end, 20)
+        end)
         -- A server that died after its rows had arrived, and before it deleted them.
         node:kill()
         sql("insert or ignore into maru_job_outbox select * from again; drop table again")
@@ -644,7 +644,7 @@ for _, driver in ipairs(DRIVERS) do
         assert.is_true(node:post("/together", { text = "last" }).json.ok)
         server.wait_for(function()
           return times("last") == 1
-        end, 20)
+        end)
         assert.matches("^3%s", rows)
         assert.matches("^0%s", sql("select count(*) from maru_job_outbox"))
         for _, text in ipairs({ "kept 1", "kept 2", "kept 3", "last" }) do
@@ -735,13 +735,13 @@ for _, driver in ipairs(DRIVERS) do
       local waiting = push(node, "echo", { n = 1 }, { delay = "1s" })
       node:kill()
       assert.is_true(node:restart())
-      local again = wait_state(node, running, "done", 30)
+      local again = wait_state(node, running, "done")
       assert.equal("long", again.result.tag)
       if not driver.differs.attempts then
         assert.equal(1, #again.attempts)
         assert.matches("the process died while this ran: ", again.attempts[1].error)
       end
-      wait_state(node, waiting, "done", 30)
+      wait_state(node, waiting, "done")
     end)
 
     case("that run on a node which dies go to another within the lease", "nodes", function()
@@ -757,9 +757,9 @@ for _, driver in ipairs(DRIVERS) do
         return server.wait_for(function()
           return backend.owner(id) == victim
         end, 0.2)
-      end, 20))
+      end))
       other:kill()
-      for _, job in ipairs(wait_states(node, ids, "done", 40)) do
+      for _, job in ipairs(wait_states(node, ids, "done")) do
         local lost = not driver.differs.attempts and job.attempts[1]
         if lost then
           assert.equal(1, lost.attempt)
@@ -782,11 +782,11 @@ for _, driver in ipairs(DRIVERS) do
       local frozen = backend.owner(id) == other:server_pid() and other or node
       local awake = frozen == other and node or other
       frozen:signal("STOP", frozen:server_pid())
-      local job = wait_state(awake, id, "done", 30)
+      local job = wait_state(awake, id, "done")
       frozen:signal("CONT", frozen:server_pid())
       local stale = server.wait_for(function()
         return (frozen:get("/metrics").body or ""):match("maru_jobs_stale_total [1-9]")
-      end, 20)
+      end)
       assert.is_truthy(stale, "the late end was not refused")
       assert.equal(job.finished_at, get(awake, id).finished_at)
     end)
@@ -863,7 +863,7 @@ for _, driver in ipairs(DRIVERS) do
       local gone = { action = "cancel", filter = { queue = "kept" } }
       assert.is_truthy(server.wait_for(function()
         return #(node:admin("/jobs?queue=kept").jobs or {}) > 0
-      end, 10))
+      end))
       assert.equal(2500, node:admin("/jobs/bulk", "POST", gone).changed)
       for _, state in ipairs({ "ready", "running", "dead" }) do
         assert.same({}, node:admin("/jobs?kind=c.nothing&state=" .. state).jobs, state)
@@ -959,7 +959,7 @@ for _, driver in ipairs(DRIVERS) do
             return queue.paused
           end
         end
-      end, 10)
+      end)
       assert.is_true(seen)
       assert.is_nil(other:admin("/queues/aisle/resume", "POST", {}).status)
       wait_state(node, id, "done")
@@ -980,11 +980,11 @@ for _, driver in ipairs(DRIVERS) do
         assert.is_truthy(node:get("/metrics").body:find(metric, 1, true))
         assert.is_truthy(queue.error)
         backend.launch()
-        wait_state(node, running, "done", 30)
-        wait_states(node, many, "done", 30)
+        wait_state(node, running, "done")
+        wait_states(node, many, "done")
         assert.is_truthy(server.wait_for(function()
           return node:get("/readyz").status == 200
-        end, 10))
+        end))
       end
     end)
 
@@ -998,7 +998,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_truthy(message)
       assert.is_truthy(server.wait_for(function()
         return push(node, "echo")
-      end, 20))
+      end))
     end)
 
     case("can be pushed by any client of the database", "SQL", function()
@@ -1008,11 +1008,11 @@ for _, driver in ipairs(DRIVERS) do
         local metrics = node:get("/metrics").body
         return metrics:match("maru_jobs_postgres_dead_tuples %d")
           and metrics:match("maru_jobs_postgres_oldest_xact_seconds %d")
-      end, 10))
+      end))
       local path = "/jobs/" .. ("%d"):format(backend.push("x.nobody", "{}"))
       assert.is_truthy(server.wait_for(function() -- a node that has just come says what it has with its first beat
         return node:admin(path).why[1].code == "held"
-      end, 10))
+      end))
       assert.equal("ready", node:admin(path).state)
     end)
   end)

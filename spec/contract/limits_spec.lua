@@ -81,10 +81,10 @@ for _, driver in ipairs(cache.drivers(differs)) do
       assert.are.equal(200, maru:get("/soon").status)
       assert.is_truthy(server.wait_for(function()
         return maru:get("/soon").status == 429
-      end, 10))
+      end))
       assert.is_truthy(server.wait_for(function()
         return maru:get("/soon").status == 200
-      end, 10))
+      end))
     end)
 
     case("two nodes share one limit, whatever comes at once", function()

@@ -108,7 +108,7 @@ for _, driver in ipairs(cache.drivers(differs)) do
       assert.is_truthy(server.wait_for(function()
         server.write_file(path, GENERATIONS:format(3, "nil", 3) .. "\n-- " .. os.time())
         return select(2, server.maru("reload holder --set state.dir=" .. node.dir .. "/state")) == 0
-      end, 15), node:logs())
+      end), node:logs())
       node:stop()
     end)
 
@@ -127,7 +127,7 @@ for _, driver in ipairs(cache.drivers(differs)) do
       node:signal("TERM")
       assert.is_truthy(server.wait_for(function()
         return not server.alive(node.pid)
-      end, 15))
+      end))
       assert.are.equal("string", type((run([[return (app.cache:lock("stopped", "1h"))]]))))
       node:stop()
     end)
@@ -138,7 +138,7 @@ for _, driver in ipairs(cache.drivers(differs)) do
       node:kill()
       assert.is_truthy(server.wait_for(function()
         return type((run([[return (app.cache:lock("killed", "1m"))]]))) == "string"
-      end, 10))
+      end))
       node:stop()
     end)
 
@@ -149,7 +149,7 @@ for _, driver in ipairs(cache.drivers(differs)) do
       stage.backend.db:call("PEXPIRE", "maru:lock:one:lease", "15000")
       assert.is_truthy(server.wait_for(function()
         return tonumber(stage.backend.db:call("PTTL", "maru:lock:one:lease")) > 15000
-      end, 15))
+      end))
     end)
 
     case("fences grow over nodes", function()

@@ -321,7 +321,7 @@ for _, driver in ipairs(DRIVERS) do
       local short = sign(key, { expires = 1 })
       assert.truthy(server.wait_for(function()
         return curl("", short) == "403"
-      end, 10))
+      end))
       if not driver.differs["presigned addresses"] then
         status, _, head = curl("-I", get)
         assert.equal("200", status)
@@ -434,7 +434,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.truthy(server.wait_for(function() -- what was replaced or deleted is removed behind the answer
         local _, count = server.shell(LARGE:format(node.dir)):gsub("\n", "")
         return count == 1
-      end, 10))
+      end))
       driver.corrupt(node)
       assert.equal("corrupt", call("/get", { key = "bad" }).code)
       assert.equal("corrupt", call("/read", { key = "bad" }).code)
@@ -453,7 +453,7 @@ for _, driver in ipairs(DRIVERS) do
       node:signal("KILL", pid)
       assert.truthy(server.wait_for(function()
         return node:server_pid() ~= pid and node:get("/readyz").status == 200
-      end, 20))
+      end))
       for i = 1, 20 do
         assert.equal(2 + (i >= 10 and 1 or 0), call("/get", { key = "kill/" .. i }).n)
       end

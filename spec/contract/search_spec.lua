@@ -351,7 +351,7 @@ for _, driver in ipairs(DRIVERS) do
       -- It may have been spooled only, and Elasticsearch refreshes once a second.
       assert.truthy(server.wait_for(function()
         return found("남는") == "k1"
-      end, 15), maru:logs():sub(-3000))
+      end), maru:logs():sub(-3000))
       assert.equal(1, ask("index", "reviews", { id = "k2", note = "새로운 칸", owner = "kim" }, { visible = true }))
       assert.equal("k2", found("note:새로운", { filter = { owner = "kim" } }))
       assert.equal("k1", found("title:남는"))

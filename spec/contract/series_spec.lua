@@ -310,7 +310,7 @@ for _, driver in ipairs(DRIVERS) do
       server.wait_for(function()
         left = call(other, "window", "brief", { to = NOW - DAY })
         return left.n == 1
-      end, 10)
+      end)
       assert.same({ "young" }, left.k)
       assert.equal(1, call(other, "stats", "kept", { where = { k = "kept" } }).points)
       append(other, "brief", { { at = NOW - 47 * 3600, k = "young", v = 3 } })
@@ -377,7 +377,7 @@ for _, driver in ipairs(DRIVERS) do
           :format(each.dir, each.url, each.dir)):match("%d+")
       end
       for i, each in ipairs(nodes) do
-        server.wait_for(function() return not server.alive(pids[i]) end, 30)
+        server.wait_for(function() return not server.alive(pids[i]) end)
         assert.equal("{}", server.read_file(each.dir .. "/answer"))
         for task = 1, 6 do
           assert.equal(50, call(node, "stats", "brief", { where = { k = "n" .. i .. "-" .. task } }).points)
@@ -409,7 +409,7 @@ for _, driver in ipairs(DRIVERS) do
       server.wait_for(function()
         return database:sql("select count(*) from pg_stat_activity where query like '%pg_sleep(6)%'"
           .. " and wait_event = 'PgSleep'") ~= "0"
-      end, 10)
+      end)
       local ok, message = pcall(database.sql, database,
         ("select maru_series.expire('m__brief', maru_series.at(%d000000))"):format(NOW - 20 * 3600))
       assert.is_false(ok)

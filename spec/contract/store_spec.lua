@@ -561,7 +561,7 @@ for _, driver in ipairs(DRIVERS) do
         return tonumber(sql("select count(*) from maru_s.maru_outbox"))
       end
       local function gone()
-        return server.wait_for(function() return rows() == 0 end, 15)
+        return server.wait_for(function() return rows() == 0 end)
       end
       -- Nobody can claim a row ("update"), or let go of one ("delete"), until it is let.
       local function forbid(what)
@@ -578,7 +578,7 @@ for _, driver in ipairs(DRIVERS) do
           local answer = node:get("/s/brought?mark=" .. one.mark:gsub(" ", "%%20"))
           seen = answer.status == 200 and answer.json.answer or {}
           return seen.jobs == 1 and seen.events == 1 and seen.state == "waiting"
-        end, 15)
+        end)
         return seen
       end
       local function once(one)
@@ -616,7 +616,7 @@ for _, driver in ipairs(DRIVERS) do
         local one = ask("bring")
         assert.is_truthy(server.wait_for(function()
           return maru:logs():find("what its transactions brought along waits", 1, true)
-        end, 10))
+        end))
         assert.equal(3, rows())
         allow()
         assert.same(once(one), brought(maru, one))
@@ -632,12 +632,12 @@ for _, driver in ipairs(DRIVERS) do
         allow()
         sql("update maru_s.maru_outbox set taker = 'a node that is away' where noun = 'event';"
           .. " update maru_s.maru_outbox set at = at - interval '1 hour'")
-        assert.is_truthy(server.wait_for(function() return rows() == 1 end, 15))
+        assert.is_truthy(server.wait_for(function() return rows() == 1 end))
         local there
         assert.is_truthy(server.wait_for(function()
           there = other:get("/s/brought?mark=" .. one.mark:gsub(" ", "%%20")).json.answer
           return there.jobs == 1 and there.state == "waiting"
-        end, 15))
+        end))
         assert.same({ 1, 0, 1 }, { there.jobs, there.events, there.runs })
         sql("update maru_s.maru_outbox set taker = null")
         assert.is_truthy(gone())
@@ -753,7 +753,7 @@ end } }]]):format(name, name), ["migrations/0001_words.sql"] = ("create table wo
         :format((database.url:gsub("maru@", "plain@"))))
       assert.is_truthy(server.wait_for(function()
         return database:sql("select count(*) from pg_stat_activity where usename = 'plain'") == tostring(n)
-      end, 10))
+      end))
     end
     local log
     maru, log = server.try_start(options)

@@ -265,12 +265,12 @@ local function run_of(node, id)
   return answer.status == 200 and answer.json or {}
 end
 
-local function wait_state(node, id, state, seconds)
+local function wait_state(node, id, state)
   local run
   local ok = server.wait_for(function()
     run = run_of(node, id)
     return run.state == state
-  end, seconds or 30)
+  end)
   assert.truthy(ok, ("run %d is %s, not %s: %s"):format(id, tostring(run.state), state, tostring(run.error)))
   return run
 end
@@ -338,7 +338,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.matches("^member 2, flow%.bad: plugins/flow/plugin%.lua:%d+: no good$", run.error)
       assert.truthy(server.wait_for(function()
         return node:get("/heard").json.heard == run.error
-      end, 10))
+      end))
     end)
 
     it("stay as they are when a dead job of theirs is retried and another run has their key", function()
@@ -353,7 +353,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_nil(node:admin(job .. "/retry", "POST", {}).status)
       assert.truthy(server.wait_for(function()
         return node:admin(job).state == "dead"
-      end, 20))
+      end))
       run = run_of(node, id)
       assert.same({ "failed", 0, "failed" }, { run.state, run.active, run.steps[2].state })
       assert.is_true(post(node, "/cancel/" .. ("%d"):format(holder)).ok)
@@ -534,7 +534,7 @@ for _, driver in ipairs(DRIVERS) do
       socket.sleep(0.1 + 0.5 * math.random())
       disturb()
 
-      local run, begins = wait_state(node, chord, "done", 60), {}
+      local run, begins = wait_state(node, chord, "done"), {}
       local function check(step, key)
         assert.equal("done", step.state, step.name)
         assert.is_truthy(begins[key], step.name .. " is recorded as done, and nothing was done")
@@ -544,7 +544,7 @@ for _, driver in ipairs(DRIVERS) do
       end
       local runs = {}
       for i, id in ipairs(ids) do
-        runs[i] = wait_state(node, id, "done", 60)
+        runs[i] = wait_state(node, id, "done")
       end
       local order, last = { a = 1, b = 2, c = 3, d = 3, e = 4, loop = 5 }, {}
       for _, entry in ipairs(log_of(nodes)) do

@@ -85,7 +85,7 @@ for _, row in ipairs({ { "embedded", embedded }, { "on PostgreSQL and Redis", on
       local found = server.wait_for(function()
         local one = event()
         return one and one.status == "ANALYZED" and one.analysis.analyzed_at ~= before and one
-      end, 30)
+      end)
       return assert(found, maru:logs()).analysis
     end
 

@@ -95,7 +95,7 @@ describe("the cache while its Redis fails", function()
 
   --- Until the process has noticed; what it says.
   local function noticed(what)
-    local said = server.wait_for(degraded, 20)
+    local said = server.wait_for(degraded)
     assert.is_truthy(said, what .. " was not noticed")
     return said
   end
@@ -109,7 +109,7 @@ describe("the cache while its Redis fails", function()
     local from = socket.gettime()
     assert.is_truthy(server.wait_for(function()
       return not degraded()
-    end, 30), what .. " did not heal: " .. tostring(degraded()))
+    end), what .. " did not heal: " .. tostring(degraded()))
     print(("# %s: %d calls, %d failed, the slowest took %.2f s; locks: %d granted, %d refused; healed in %.2f s")
       :format(what, seen.calls, seen.failed, seen.slowest, seen.locked, seen.refused, socket.gettime() - from))
   end
@@ -125,7 +125,7 @@ describe("the cache while its Redis fails", function()
       end
       sum.slowest, sum.told = math.max(sum.slowest, now.slowest), now.told ~= "" and now.told or sum.told
       return sum.calls > 200 and sum.refused > 20
-    end, 20), cjson.encode(sum))
+    end), cjson.encode(sum))
     assert.are.equal(0, sum.failed, sum.told)
     return sum
   end
@@ -197,7 +197,7 @@ describe("the cache while its Redis fails", function()
     stats()
     assert.is_truthy(server.wait_for(function()
       return stats().locked > 0
-    end, 20))
+    end))
     assert.is_nil(degraded()) -- slow is not away
     proxy:heal()
     healed("slow", stats())
@@ -235,7 +235,7 @@ describe("the cache while its Redis fails", function()
     server.shell(("redis-cli -p %d -a another CLIENT KILL TYPE normal"):format(db.port))
     assert.is_truthy(server.wait_for(function()
       return (degraded() or ""):find("NOAUTH", 1, true)
-    end, 10))
+    end))
     local seen = endured()
     server.shell(("redis-cli -p %d -a another CONFIG SET requirepass ''"):format(db.port))
     healed("password", seen)
@@ -254,7 +254,7 @@ describe("the cache while its Redis fails", function()
     local said = server.wait_for(function()
       local error = degraded()
       return error and error:find("LOADING", 1, true)
-    end, 15)
+    end)
     local seen = stats()
     assert.are.equal(0, seen.failed, seen.told)
     assert.is_truthy(said, "it was never seen loading")

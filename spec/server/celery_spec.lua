@@ -101,7 +101,7 @@ describe("maru beside Celery", function()
       server.shell("kill -9 " .. worker)
       server.wait_for(function()
         return not server.alive(worker)
-      end, 10)
+      end)
       db:call("PING") -- a message that Redis hands to a connection of the dead is lost: that hole is kombu's
       worker = nil
     end
@@ -127,11 +127,11 @@ describe("maru beside Celery", function()
     return maru:get("/job?id=" .. id).json.job
   end
 
-  local function ends(id, seconds)
+  local function ends(id)
     return server.wait_for(function()
       local job = job_of(id)
       return job and (job.state == "done" or job.state == "dead" or job.state == "cancelled") and job
-    end, seconds or 20)
+    end)
   end
 
   setup(function()
@@ -377,7 +377,7 @@ answer = {"orders": orders, "rising": rising, "lacks": lacks, "now": later(0).ti
       ids[i] = assert(maru:post("/python", call).json.id)
     end
     local function ended(id)
-      return assert(ends(id, 30), server.read_file(db.dir .. "/worker"))
+      return assert(ends(id), server.read_file(db.dir .. "/worker"))
     end
     assert.same({ 42, 3, 11 }, { ended(ids[1]).result, ended(ids[2]).result, ended(ids[3]).result })
     local failed = ended(ids[4])
@@ -476,7 +476,7 @@ answer = {"lua": outcome(lua), "py": outcome(py), "line": [outcome(line), line.p
     for _, id in ipairs(got.ids) do
       assert(server.wait_for(function()
         return maru:get("/blamed?id=" .. id).json.blamed
-      end, 20), "lua.blame was not told of " .. id)
+      end), "lua.blame was not told of " .. id)
     end
   end)
 
@@ -508,7 +508,7 @@ answer = {"lua": outcome(lua), "py": outcome(py), "line": [outcome(line), line.p
     end
     assert(server.wait_for(function()
       return tonumber(db:call("LLEN", "maru:quarantine")) == before + 9
-    end, 10), db:call("LRANGE", "maru:quarantine", "0", "-1"))
+    end), db:call("LRANGE", "maru:quarantine", "0", "-1"))
     local reasons = db:call("LRANGE", "maru:quarantine", "0", "-1")
     for _, reason in ipairs({ "lack task", "lack id", "no content-type", "args, kwargs, embed",
       "delivery_info.exchange", "lack delivery_tag", "the body: line 1", "not an ISO 8601 time", "not JSON" }) do
@@ -524,11 +524,11 @@ answer = {"lua": outcome(lua), "py": outcome(py), "line": [outcome(line), line.p
     local id = ask(("answer = send('py.slow', [%q, 2], priority=7).id"):format(file))
     assert(server.wait_for(function()
       return server.read_file(file)
-    end, 20), "the worker did not begin")
+    end), "the worker did not begin")
     kill_worker()
     assert(server.wait_for(function()
       return tonumber(db:call("LLEN", "celery\6\0226")) == 1
-    end, 20), "the message did not come back, or not to the list of its priority")
+    end), "the message did not come back, or not to the list of its priority")
     assert.matches('"redelivered": true', db:call("LRANGE", "celery\6\0226", "0", "0"), 1, true)
     need_worker()
     assert.same("slept", ask(("answer = outcome(of(%q))"):format(id)))
@@ -539,7 +539,7 @@ answer = {"lua": outcome(lua), "py": outcome(py), "line": [outcome(line), line.p
     local id = maru:post("/push", { job = "slow", args = { 2 } }).json.id
     assert(server.wait_for(function()
       return job_of(id).state == "running"
-    end, 10))
+    end))
     local process = maru:server_pid()
     maru:signal("KILL", maru.pid)
     maru:signal("KILL", process)

@@ -146,7 +146,7 @@ describe("three nodes on one PostgreSQL and one Redis", function()
       local shown = server.wait_for(function()
         local all = boards(platform)
         return all and same(all) and all
-      end, 30)
+      end)
       assert.truthy(shown, nodes[1]:logs())
       assert.truthy(shown[1].total_lives > 50)
       assert.equal(shown[1].total_lives, shown[2].total_lives)
@@ -159,7 +159,7 @@ describe("three nodes on one PostgreSQL and one Redis", function()
       fires, jobs = database:sql("select count(*), count(distinct job) from maru.fire"
         .. " where schedule = 'streampulse/collect'"):match("(%d+)|(%d+)")
       return tonumber(fires) >= 2
-    end, 30))
+    end))
     assert.equal(fires, jobs)
   end)
 
@@ -195,7 +195,7 @@ describe("three nodes on one PostgreSQL and one Redis", function()
         missing = missing + (node.missing and 1 or 0)
       end
       return #list == 3 and leads == 1 and missing == 0
-    end, 15))
+    end))
   end)
 
   --- Writes to those that live, for so long; acknowledged ids go into `acked`.
@@ -246,7 +246,7 @@ describe("three nodes on one PostgreSQL and one Redis", function()
               return i
             end
           end
-        end, 20)
+        end)
         assert.truthy(heir, "nobody leads")
         print(("# round %d: node%d%s killed; node%d leads %.1f s later"):format(round, victim,
           led == victim and ", which led," or "", heir, socket.gettime() - killed))
@@ -270,7 +270,7 @@ describe("three nodes on one PostgreSQL and one Redis", function()
     assert.truthy(server.wait_for(function()
       book = ledger()
       return #missing(book) == 0 and #book.beats > 0 and book.beats[#book.beats].instant >= last
-    end, 30), function()
+    end), function()
       return #missing(book) .. " of " .. counts.acked .. " are missing"
     end)
     -- Each second from the first on has one beat, and each beat one job.
@@ -291,7 +291,7 @@ describe("three nodes on one PostgreSQL and one Redis", function()
     assert.truthy(server.wait_for(function()
       local all = boards("chzzk")
       return all and same(all) and all[1].as_of > os.date("!%Y-%m-%dT%H:%M:%S", last)
-    end, 30), "they do not show the same any more")
+    end), "they do not show the same any more")
     print(("# %d writes asked for, %d acknowledged, none lost; %d jobs ran again; %d beats"):format(counts.asked,
       counts.acked, again, #book.beats))
   end)

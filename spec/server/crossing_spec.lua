@@ -69,7 +69,7 @@ describe("in one server", function()
     maru:signal("TERM")
     assert(server.wait_for(function()
       return not server.alive(maru.pid)
-    end, 25), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
     local logs = maru:logs():sub(#before + 1)
     for _, bad in ipairs({ "Sanitizer", "was killed", "ended with code" }) do
       assert.is_nil(logs:find(bad, 1, true), logs)
@@ -109,7 +109,7 @@ describe("in one server", function()
     run("plugins release shop")
     assert(server.wait_for(function()
       return show().generations == 1
-    end, 5), show().generations)
+    end), show().generations)
   end)
 
   it("the guard does not go back to what was quarantined", function()

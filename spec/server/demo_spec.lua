@@ -47,7 +47,7 @@ describe("without the demo and without a network", function()
       local answer = maru:get("/api/live/summary").json
       return answer and answer.platforms[1].status == "error" and answer.platforms[2].status == "error"
         and answer.platforms
-    end, 30)
+    end)
     assert(platforms, maru:logs())
     assert.equal("CHZZK unreachable: could not resolve host", platforms[1].error)
     assert.equal("SOOP unreachable: could not resolve host", platforms[2].error)

@@ -109,7 +109,7 @@ describe("/dev/events in development", function()
     end
     pages[1].close()
     maru:signal("TERM")
-    assert.truthy(server.wait_for(function() return not server.alive(maru.pid) end, 15))
+    assert.truthy(server.wait_for(function() return not server.alive(maru.pid) end))
     assert.is_false((pcall(pages[2].next_state)))
   end)
 end)

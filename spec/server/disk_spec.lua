@@ -78,21 +78,21 @@ describe("a disk that", function()
       local answer = maru:get("/entries")
       seen = answer.json and answer.json.entries
       return seen and #seen >= #entered
-    end, 20), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
     assert.same(entered, seen)
   end
 
   local function logged(text)
     return server.wait_for(function()
       return maru:logs():find(text, 1, true)
-    end, 10)
+    end)
   end
 
   local function is_new(pid)
     return server.wait_for(function()
       local now = maru:server_pid()
       return now and now ~= pid and is_ready() and now
-    end, 20)
+    end)
   end
 
   it("is full refuses pushes, is not ready, and goes on when there is room", function()
@@ -111,7 +111,7 @@ describe("a disk that", function()
     assert(logged("make room on the disk of state.dir"), maru:logs():sub(-3000))
     assert.equal(200, maru:get("/entries").status)
     disk.fault(maru, nil)
-    assert(server.wait_for(is_ready, 10), maru:get("/readyz").body)
+    assert(server.wait_for(is_ready), maru:get("/readyz").body)
     assert(logged("written again"))
     assert.equal(202, push(7).status)
     assert_entered()
@@ -126,7 +126,7 @@ describe("a disk that", function()
     assert(server.wait_for(function()
       local job = maru:get("/job?id=" .. id).json.job
       return job and job.state == "done" and job.result.slept
-    end, 10), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
   end)
 
   it("fails a sync ends the process, which recovers; what ran is not to blame", function()
@@ -151,7 +151,7 @@ describe("a disk that", function()
     assert(server.wait_for(function()
       local job = maru:get("/job?id=" .. slow).json.job
       return job and job.state == "done"
-    end, 20), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
     local seen = {}
     for _, n in ipairs(maru:get("/entries").json.entries) do
       seen[n] = (seen[n] or 0) + 1
@@ -219,7 +219,7 @@ describe("a disk that", function()
     maru:post("/push", { job = "fails" })
     assert(server.wait_for(function()
       return not is_ready()
-    end, 10), maru:logs():sub(-2000))
+    end), maru:logs():sub(-2000))
     assert.truthy(maru:get("/readyz").body:find("malformed", 1, true))
     assert(logged("put back a copy of the database"), maru:logs():sub(-2000))
     local answer = push(2)

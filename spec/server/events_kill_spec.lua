@@ -52,7 +52,7 @@ for _, case in ipairs(CASES) do
       for round = 1, tonumber(os.getenv("MARU_EVENT_KILLS") or 1) do
         local run = "kill" .. round
         load.run(maru, run, 8, 30)
-        server.wait_for(function() return maru:get("/heard/" .. run).json.rows > 100 end, 20)
+        server.wait_for(function() return maru:get("/heard/" .. run).json.rows > 100 end)
         maru:kill()
         maru:restart()
         assert.truthy(load.all_heard(maru, run), "acknowledged and not handled: " .. tostring(load.missing(maru, run)))

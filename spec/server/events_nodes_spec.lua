@@ -71,12 +71,12 @@ describe("servers on one Kafka", function()
       warm = warm + 20
       local _, _, each = heard({ one, other })
       return each[1] > 0 and each[2] > 0
-    end, 40))
+    end))
     web:post("/emit", { from = 1, to = 200 })
     assert.truthy(server.wait_for(function()
       local _, count = heard({ one, other })
       return count == 200
-    end, 25))
+    end))
     local seen, _, each = heard({ one, other })
     for n = 1, 200 do
       assert.equal(1, seen[n], "event " .. n)
@@ -93,6 +93,6 @@ describe("servers on one Kafka", function()
         end
       end
       return true
-    end, 30))
+    end))
   end)
 end)

@@ -36,7 +36,7 @@ describe("events when Kafka", function()
       socket.sleep(0.1)
       local _, after = load.told(maru, run)
       return after > before and socket.gettime() - from
-    end, 20)
+    end)
     load.stop(maru, run)
     assert.truthy(healed, "nothing was kept any more")
     assert.truthy(load.all_heard(maru, run), "acknowledged and not handled: " .. tostring(load.missing(maru, run)))
@@ -86,7 +86,7 @@ describe("events when Kafka", function()
           return driver.state ~= "up" and driver.state
         end
       end
-    end, 15)
+    end)
     cluster:order("up 1")
     assert.equal("down", seen)
     assert.truthy(server.wait_for(function()
@@ -95,6 +95,6 @@ describe("events when Kafka", function()
           return driver.state == "up"
         end
       end
-    end, 15))
+    end))
   end)
 end)

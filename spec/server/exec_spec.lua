@@ -49,7 +49,7 @@ end
 local function ended(pid)
   return server.wait_for(function()
     return not server.alive(pid)
-  end, 15)
+  end)
 end
 
 describe("a plugin's program", function()

@@ -78,7 +78,7 @@ describe("a plugin that errs while it serves", function()
       assert.is_true(status == 503 or status == 500, tostring(status))
       assert.truthy(server.wait_for(function()
         return maru:get("/fine").status == 200
-      end, 5), maru:logs():sub(-3000))
+      end), maru:logs():sub(-3000))
     end
     local status = maru:get("/rep").status
     assert.is_true(status == 503 or status == 500)
@@ -96,7 +96,7 @@ describe("a plugin that errs while it serves", function()
     local job = server.wait_for(function()
       local json = maru:get(("/job/%d"):format(id)).json
       return json and json.state == "dead" and json
-    end, 10)
+    end)
     assert(job, maru:logs():sub(-3000))
     assert.truthy(job.error:find("the job is dry", 1, true))
   end)
@@ -104,7 +104,7 @@ describe("a plugin that errs while it serves", function()
   it("logs what a schedule raises and goes on", function()
     assert(server.wait_for(function()
       return maru:logs():find("the clock is dry", 1, true)
-    end, 10), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
     assert.equal(200, maru:get("/good").status)
   end)
 

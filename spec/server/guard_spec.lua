@@ -43,11 +43,11 @@ describe("the guard of a reload", function()
     end
   end
 
-  local function serves(n, seconds)
+  local function serves(n)
     return server.wait_for(function()
       local json = maru:get("/n").json
       return json and json.v == n
-    end, seconds or 5)
+    end)
   end
 
   local function show()

@@ -279,7 +279,7 @@ local function kill_all(maru)
   end
   server.wait_for(function()
     return not server.alive(maru.pid) and not (child and server.alive(child))
-  end, 10)
+  end)
 end
 
 --- Works until the server of now is dead; a time to live where its plan does not come to it.
@@ -297,7 +297,7 @@ local function round(model, maru, clients, counts)
     maru:signal("KILL", pid)
     server.wait_for(function()
       return maru:server_pid() ~= pid
-    end, 10)
+    end)
   else
     counts.call = counts.call + 1
   end
@@ -459,7 +459,7 @@ local function walk_of(maru, n, state)
   assert(server.wait_for(function()
     walk = maru:get("/walk?n=" .. n).json
     return walk and walk.state == state
-  end, 20), ("walk %d is not %s: %s"):format(n, state, cjson.encode(walk or {})))
+  end), ("walk %d is not %s: %s"):format(n, state, cjson.encode(walk or {})))
   return walk
 end
 
@@ -509,7 +509,7 @@ local EDGES = {
       assert(server.wait_for(function()
         ends = maru:get("/ends?n=" .. n).json
         return ends and #ends > 0
-      end, 20), "batch " .. n .. " has no last job")
+      end), "batch " .. n .. " has no last job")
       assert.equal(1, #ends)
       assert.same({ 3, 3 }, { ends[1].total, ends[1].good })
       local again = 0
@@ -536,7 +536,7 @@ describe("kill -9 of a server with jobs", function()
         edge.lead(maru, n)
         assert(server.wait_for(function()
           return maru:server_pid() ~= pid
-        end, 20), "it did not come to " .. cut.plan .. edge.text(n))
+        end), "it did not come to " .. cut.plan .. edge.text(n))
         edge.check(maru, n, cut.committed)
       end
     end)

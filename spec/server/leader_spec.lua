@@ -92,7 +92,7 @@ for _, driver in ipairs({ "postgres", "redis" }) do
     local function leader()
       return server.wait_for(function()
         return leaders()[1]
-      end, 20)
+      end)
     end
 
     local function fires()
@@ -102,7 +102,7 @@ for _, driver in ipairs({ "postgres", "redis" }) do
     local function more_fires(than)
       assert.truthy(server.wait_for(function()
         return fires() > than + 2
-      end, 20))
+      end))
     end
 
     --- Every second from the first fire to the last has one, and each its own job.
@@ -164,11 +164,11 @@ for _, driver in ipairs({ "postgres", "redis" }) do
       local other = nodes[first % 3 + 1]
       assert.truthy(server.wait_for(function()
         return other:admin("/schedules/clock/tick/pause", "POST").ok
-      end, 10))
+      end))
       assert.truthy(server.wait_for(function()
         local row = nodes[first]:admin("/schedules")
         return row[1].paused or row[2].paused
-      end, 20))
+      end))
       local before = fires()
       socket.sleep(2.5)
       assert.equal(before, fires())
@@ -182,14 +182,14 @@ for _, driver in ipairs({ "postgres", "redis" }) do
       end
       local id = server.wait_for(function()
         return backend.unfinished(database, "clock/long")
-      end, 20)
+      end)
       local before = long_fires()
       socket.sleep(2.5)
       assert.equal(before, long_fires())
       assert.is_true(nodes[1]:admin("/jobs/" .. id .. "/cancel", "POST").ok)
       assert.truthy(server.wait_for(function()
         return long_fires() == before + 1
-      end, 20))
+      end))
     end)
   end)
 end

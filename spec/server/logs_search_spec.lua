@@ -66,7 +66,7 @@ for name, open in pairs(DRIVERS) do
       local found = server.wait_for(function()
         local answer = find(query)
         return answer.total == n and answer
-      end, 40)
+      end)
       return found or error(("%s: %s, not %d"):format(query, cjson.encode(find(query)):sub(1, 300), n))
     end
 
@@ -158,7 +158,7 @@ for name, open in pairs(DRIVERS) do
         log("info", "second line")
         server.wait_for(function()
           return maru:get("/metrics").body:find("\nmaru_search_spooled [1-9]")
-        end, 10)
+        end)
         backend.standin:mode("ok")
         arrive("q=%22second%20line%22", 1)
       end)

@@ -37,7 +37,7 @@ local function smtp(arguments, certificate)
     :format(dir, arguments or "", dir)):match("%d+")
   local port = server.wait_for(function()
     return server.read_file(dir .. "/port")
-  end, 20)
+  end)
   assert(port, server.read_file(dir .. "/out"))
   return {
     dir = dir, port = tonumber(port), pid = tonumber(pid),
@@ -48,7 +48,7 @@ local function smtp(arguments, certificate)
     mail = function(n)
       assert.truthy(server.wait_for(function()
         return server.read_file(("%s/mails/%d.json"):format(dir, n))
-      end, 10), "mail " .. n .. " did not arrive")
+      end), "mail " .. n .. " did not arrive")
       local out = server.shell(("/usr/bin/python3 spec/support/mail_read.py %s/mails/%d.eml"):format(dir, n))
       return cjson.decode(out), cjson.decode(server.read_file(("%s/mails/%d.json"):format(dir, n))),
         server.read_file(("%s/mails/%d.eml"):format(dir, n))
@@ -115,7 +115,7 @@ describe("app.mail", function()
       count = count + 1
       assert.truthy(server.wait_for(function()
         return server.read_file(("%s/mails/%d.json"):format(post.dir, count))
-      end, 10))
+      end))
       local raw = server.read_file(("%s/mails/%d.eml"):format(post.dir, count))
       local found = ""
       for word in raw:match("\nSubject: (.-)\r?\n%u"):gmatch("=%?UTF%-8%?B%?(.-)%?=") do

@@ -106,7 +106,7 @@ describe("language models of which the first", function()
     maru:post("/reset")
     return assert(server.wait_for(function()
       return (state().by[by] or 0) >= count
-    end, 20), "no answers of " .. by .. ": " .. maru:get("/state").body)
+    end), "no answers of " .. by .. ": " .. maru:get("/state").body)
   end
 
   --- Breaks, waits for answers of `by`, mends, and waits for the first one: what users saw, and how long it took.
@@ -116,7 +116,7 @@ describe("language models of which the first", function()
     break_it()
     assert(server.wait_for(function()
       return (state().by[by] or 0) >= 30
-    end, 25), what .. ": " .. maru:get("/state").body .. maru:logs():sub(-2000))
+    end), what .. ": " .. maru:get("/state").body .. maru:logs():sub(-2000))
     local seen = state()
     local down = driver("first")
     mend_it()

@@ -74,7 +74,7 @@ describe("three nodes on one database", function()
     assert.is_truthy(server.wait_for(function()
       push(nodes[3], 300, 0.1) -- what was there before may be over by now
       return tonumber(database:sql(CLAIMED)) > 0
-    end, 20), "node3 has nothing to do")
+    end), "node3 has nothing to do")
     kill(nodes[3])
     local died = socket.gettime()
     local left = database:sql(CLAIMED)
@@ -141,18 +141,18 @@ for name, how in pairs(BROKERS) do
       for _ = 1, 2 do
         local node = assert(server.wait_for(function()
           return runner(nodes, id)
-        end, 30), "nobody runs it")
+        end), "nobody runs it")
         died[#died + 1] = node.name
         node:signal("KILL", node:server_pid())
         assert(server.wait_for(function()
           return not node:server_pid() or not runner({ node }, id)
-        end, 30))
+        end))
       end
       local job
       assert(server.wait_for(function()
         job = nodes[1]:admin("/jobs/" .. ("%d"):format(id))
         return job and job.state == "dead"
-      end, 30), "it is not set aside: " .. tostring(job and job.state))
+      end), "it is not set aside: " .. tostring(job and job.state))
       assert.equal(2, job.crashes)
       assert.matches("^quarantined: took the process down 2 times", job.error)
       local evidence = job.error
@@ -166,17 +166,17 @@ for name, how in pairs(BROKERS) do
       assert.is_nil(nodes[2]:admin("/jobs/" .. ("%d"):format(id) .. "/retry", "POST", {}).status)
       assert(server.wait_for(function()
         return runner(nodes, id)
-      end, 30), "nobody runs it again")
+      end), "nobody runs it again")
       assert.equal(0, nodes[1]:admin("/jobs/" .. ("%d"):format(id)).crashes)
       nodes[1]:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {})
       assert(server.wait_for(function()
         return not runner(nodes, id)
-      end, 30), "it is not cancelled")
+      end), "it is not cancelled")
       -- A cancel that the server never heard of, for it died, holds all the same.
       id = nodes[1]:post("/alone", {}).json.id
       local node = assert(server.wait_for(function()
         return runner(nodes, id)
-      end, 30), "nobody runs the next one")
+      end), "nobody runs the next one")
       local child = node:server_pid()
       node:signal("STOP", child)
       local other = node == nodes[1] and nodes[2] or nodes[1]
@@ -185,12 +185,12 @@ for name, how in pairs(BROKERS) do
       assert(server.wait_for(function()
         job = other:admin("/jobs/" .. ("%d"):format(id))
         return job.state == "cancelled"
-      end, 30), "it is " .. tostring(job and job.state))
+      end), "it is " .. tostring(job and job.state))
       local again
       assert(server.wait_for(function()
         again = other:post("/alone", {}).json.id
         return again
-      end, 10), "its unique key stays taken")
+      end), "its unique key stays taken")
       assert.is_nil(other:admin("/jobs/" .. ("%d"):format(again) .. "/cancel", "POST", {}).status)
     end)
   end)
@@ -231,7 +231,7 @@ for driver, support in pairs({ postgres = postgres, redis = redis }) do
           local list = nodes.front:admin("/nodes")
           local other = named(list, "back")
           return check(other, list) and (other or true)
-        end, 15)
+        end)
       end
       local other = seen(function(back) return back and back.leads and back.ready end)
       assert.truthy(other, nodes.front:logs())

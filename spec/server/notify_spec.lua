@@ -46,7 +46,7 @@ describe("the plugin notify", function()
     post = { dir = post, pid = server.shell(("/usr/bin/python3 spec/support/smtp.py %s >%s/out 2>&1 & echo $!")
       :format(post, post)):match("%d+") }
     for _, one in ipairs({ slack, post }) do
-      one.port = server.wait_for(function() return server.read_file(one.dir .. "/port") end, 20)
+      one.port = server.wait_for(function() return server.read_file(one.dir .. "/port") end)
       assert(one.port, server.read_file(one.dir .. "/out"))
     end
     local p = tonumber(slack.port)
@@ -62,7 +62,7 @@ describe("the plugin notify", function()
   end)
 
   local function posted(n)
-    local text = server.wait_for(function() return server.read_file(("%s/%d.json"):format(slack.dir, n)) end, 15)
+    local text = server.wait_for(function() return server.read_file(("%s/%d.json"):format(slack.dir, n)) end)
     assert.truthy(text, "nothing was posted")
     return cjson.decode(text)
   end
@@ -88,12 +88,12 @@ describe("the plugin notify", function()
     assert.equal("application/json", message.type)
     assert.equal("책 sold to &lt;!channel&gt;", message.body.blocks[1].text.text)
     assert.equal("책 &amp; more", message.body.blocks[2].text.text)
-    assert.truthy(server.wait_for(function() return server.read_file(post.dir .. "/mails/1.json") end, 15))
+    assert.truthy(server.wait_for(function() return server.read_file(post.dir .. "/mails/1.json") end))
     local read = server.shell(("/usr/bin/python3 spec/support/mail_read.py %s/mails/1.eml"):format(post.dir))
     local mail = cjson.decode(read)
     assert.equal("책 sold to <!channel>", mail.headers.subject)
     assert.truthy(mail.text:find("책 & more", 1, true))
-    assert.truthy(server.wait_for(function() return node:logs():find("책 sold to", 1, true) end, 15))
+    assert.truthy(server.wait_for(function() return node:logs():find("책 sold to", 1, true) end))
     assert.falsy(node:logs():find("/services/", 1, true), "a webhook is a secret")
   end)
 
@@ -105,7 +105,7 @@ describe("the plugin notify", function()
         count[message.path .. message.status] = message
       end
       return count["/services/limited200"] and count["/services/broken200"] and count["/services/gone404"]
-    end, 40))
+    end))
     local at, gone = {}, 0
     for _, message in ipairs(all_posted()) do
       at[message.path] = at[message.path] or {}
@@ -129,7 +129,7 @@ describe("the plugin notify", function()
         end
       end
       return #at == 4
-    end, 40))
+    end))
     table.sort(at)
     assert.truthy(at[4] - at[1] > 2500, "four messages in " .. at[4] - at[1] .. " ms")
   end)

@@ -154,7 +154,7 @@ describe("the third kill within the window", function()
     assert(server.wait_for(function()
       return maru:get("/fine").status == 200 and count_notes(maru, "held") == 1 and count_notes(maru, "topic") == 1
         and count_notes(maru, "tick") >= 1
-    end, 20), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
     assert(server.wait_for(function() -- its note is there before its end is
       return maru:get("/job?id=" .. id).json.state == "done"
     end))
@@ -188,7 +188,7 @@ describe("the third kill within the window", function()
     assert.equal(0, select(2, maru:command_output("plugins release bad")))
     assert(server.wait_for(function()
       return maru:get("/job?id=" .. id).json.state == "done" and maru:get("/job?id=" .. later).json.state == "done"
-    end, 20), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
     assert.equal(2, count_notes(maru, "start")) -- at the first start and at the release
   end)
 
@@ -236,7 +236,7 @@ describe("kills that took a process along", function()
     maru:get("/loop") -- lost with its process
     assert(server.wait_for(function()
       return maru:server_pid() ~= old and maru:get("/fine").status == 200
-    end, 30), maru:logs():sub(-3000))
+    end), maru:logs():sub(-3000))
     assert.is_true(row(maru).interpreted)
     for _ = 1, 2 do
       assert.equal(503, maru:get("/loop").status)

@@ -34,7 +34,7 @@ describe("the README's plugin", function()
         end
       end
       return true
-    end, 10), maru:logs())
+    end), maru:logs())
   end)
 
   it("shows a line live", function()
@@ -45,7 +45,7 @@ describe("the README's plugin", function()
     assert(server.wait_for(function()
       local text = server.read_file(file) or ""
       return text:find("event: line", 1, true) and text:find('"text":"live"', 1, true)
-    end, 5), server.read_file(file))
+    end), server.read_file(file))
   end)
 
   it("is served in its new form when it is saved", function()
@@ -53,6 +53,6 @@ describe("the README's plugin", function()
     server.write_file(maru:plugin_path("guestbook"), (text:gsub("string%(1,280%)", "string(1,3)")))
     assert(server.wait_for(function()
       return maru:post("/api/v1/lines", { text = "four" }).status == 422
-    end, 30), maru:logs())
+    end), maru:logs())
   end)
 end)

@@ -38,11 +38,11 @@ describe("a reload", function()
     maru:stop()
   end)
 
-  local function serves(n, seconds)
+  local function serves(n)
     return server.wait_for(function()
       local answer = maru:get("/v").json
       return answer and answer.v == n
-    end, seconds or 5)
+    end)
   end
 
   it("loses no request over twenty edits and three broken ones", function()
@@ -70,10 +70,10 @@ describe("a reload", function()
     server.shell(("curl -sS %s/slow >%s 2>&1 &"):format(maru.url, file))
     server.shell("sleep 0.3")
     server.write_plugins(maru.dir .. "/plugins", { shop = version(7) })
-    assert(serves(7, 3))
+    assert(serves(7))
     assert(server.wait_for(function()
       return (server.read_file(file) or "") ~= ""
-    end, 5))
+    end))
     assert.equal('{"v":0}', server.read_file(file))
   end)
 
@@ -124,7 +124,7 @@ return M
     local answer = server.wait_for(function()
       local json = maru:get("/v").json
       return json.starts == 2 and json
-    end, 5)
+    end)
     assert(answer, maru:get("/v").body)
   end)
 
@@ -134,11 +134,11 @@ return { name = "extra", version = "1.0.0", routes = { ["GET /extra"] = function
 ]] } })
     assert(server.wait_for(function()
       return maru:get("/extra").status == 200
-    end, 5))
+    end))
     server.shell("rm -rf " .. maru.dir .. "/plugins/extra")
     assert(server.wait_for(function()
       return maru:get("/extra").status == 404
-    end, 5))
+    end))
     assert.equal(0, maru:get("/v").json.v)
   end)
 end)

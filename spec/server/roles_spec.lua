@@ -66,7 +66,7 @@ describe("--roles", function()
     assert.equal(cjson.null, maru.ready.https)
     assert.truthy(server.wait_for(function()
       return queue() and queue().done_total >= 2
-    end, 20))
+    end))
     local sockets = server.shell("ss -Hltnp 2>/dev/null | grep 'pid=" .. maru:server_pid() .. ",' || true")
     assert.equal("", sockets)
   end)
@@ -75,7 +75,7 @@ describe("--roles", function()
     start("web,cron")
     assert.truthy(server.wait_for(function()
       return queue() and queue().ready >= 1 -- the next is skipped: the first is unfinished
-    end, 20))
+    end))
     assert.equal(0, count("second"))
   end)
 

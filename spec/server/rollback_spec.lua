@@ -27,7 +27,7 @@ describe("a rollback", function()
     return server.wait_for(function()
       local answer = maru:get("/v").json
       return answer and answer.v == n
-    end, 5)
+    end)
   end
 
   local function save(n, rest)
@@ -54,7 +54,7 @@ describe("a rollback", function()
     return assert(server.wait_for(function()
       local list = show().kept
       return list[1] and list[1].version == version_text and list
-    end, 5))
+    end))
   end
 
   local function restart()
@@ -64,7 +64,7 @@ describe("a rollback", function()
     assert(server.wait_for(function()
       line = (server.read_file(maru.dir .. "/out") or ""):match('"http":"([^"]+)"')
       return line
-    end, 20), maru:logs())
+    end), maru:logs())
     maru.url = line
   end
 
@@ -132,7 +132,7 @@ describe("a rollback", function()
     save(1)
     assert(server.wait_for(function()
       return type(show().rolled_back) == "userdata"
-    end, 5))
+    end))
     load(2)
   end)
 
@@ -177,14 +177,14 @@ describe("a rollback", function()
       "return { name = \"friend\", version = \"1.0.0\" }\n" } })
     assert(server.wait_for(function()
       return #maru:admin("/plugins") == 2
-    end, 5))
+    end))
     load(3, "M.requires = { \"friend\" }")
     load(4)
     kept("1.0.4")
     server.shell("rm -rf " .. maru.dir .. "/plugins/friend")
     assert(server.wait_for(function()
       return #maru:admin("/plugins") == 1
-    end, 5))
+    end))
     local output = run("rollback shop", 4)
     assert.truthy(output:find("friend", 1, true), output)
     assert.equal(4, maru:get("/v").json.v)

@@ -62,11 +62,11 @@ end
 local function behind(maru, path)
   local file = maru.dir .. "/" .. path:gsub("%W", "_")
   server.shell(("curl -sS -o %s.body -w '%%{http_code}' %s%s >%s 2>/dev/null &"):format(file, maru.url, path, file))
-  return function(seconds)
+  return function()
     return server.wait_for(function()
       local text = server.read_file(file)
       return text ~= nil and #text >= 3 and { status = tonumber(text), body = server.read_file(file .. ".body") or "" }
-    end, seconds or 20)
+    end)
   end
 end
 
@@ -118,7 +118,7 @@ describe("code without end in a plugin that is not compiled", function()
     local job = server.wait_for(function()
       local json = maru:get("/job?id=" .. id).json
       return json and json.state == "dead" and json
-    end, 30)
+    end)
     assert(job, maru:logs():sub(-3000))
     assert.equal(2, job.attempt)
     assert.truthy(job.error:find("loops.spin ran longer than 300 ms", 1, true), job.error)
@@ -211,7 +211,7 @@ describe("code without end that was compiled", function()
     return server.wait_for(function()
       local json = maru:get("/counted").json
       return json and json.n >= pushed
-    end, 30)
+    end)
   end
 
   local function replaced(maru, old)
@@ -285,14 +285,14 @@ describe("code without end that was compiled", function()
     local job = server.wait_for(function()
       local json = single:get("/job?id=" .. id).json
       return json and json.state == "dead" and json
-    end, 30)
+    end)
     assert(job, single:logs():sub(-3000))
     assert.equal(2, job.attempt)
     assert.equal(0, job.crashes)
     local other = server.wait_for(function()
       local json = single:get("/job?id=" .. patient).json
       return json and json.state == "done" and json
-    end, 30)
+    end)
     assert(other, single:logs():sub(-3000))
     assert.equal(1, other.attempt)
   end)

@@ -59,7 +59,7 @@ describe("schedules", function()
   it("fire every second, once for each", function()
     assert.truthy(server.wait_for(function()
       return #instants("second") >= 2 and #instants("splayed") >= 2
-    end, 20))
+    end))
   end)
 
   it("show their next five runs and what they are to do", function()
@@ -94,13 +94,13 @@ describe("schedules", function()
     local splayed = rows().splayed.last_at
     assert.truthy(server.wait_for(function()
       return rows().splayed.last_at ~= splayed
-    end, 20))
+    end))
     assert.equal(last, rows().second.last_at)
     output, status = cli("schedules resume clock/second")
     assert.equal(0, status, output)
     assert.truthy(server.wait_for(function()
       return rows().second.last_at ~= last
-    end, 20))
+    end))
     instants("second")
   end)
 
@@ -108,7 +108,7 @@ describe("schedules", function()
     assert.is_true(maru:admin("/schedules/clock/every%20night/run", "POST").ok)
     assert.truthy(server.wait_for(function()
       return #instants("night") == 1
-    end, 20))
+    end))
     assert.equal("fired", rows()["every night"].last_status)
     local output, status = cli("schedules run clock/none")
     assert.equal(1, status)
@@ -155,7 +155,7 @@ describe("a schedule whose job is unfinished", function()
         table.insert(runs[run.kind], run)
       end
       return #runs.skip >= 3 and #runs.queue >= 3 and #runs.allow >= 4
-    end, 30))
+    end))
   end)
 
   teardown(function()
@@ -215,10 +215,10 @@ return M
 ]] } } })
     assert.truthy(server.wait_for(function()
       return not maru:admin("/queues/narrow/pause", "POST").detail
-    end, 10))
+    end))
     assert.truthy(server.wait_for(function()
       return #maru:admin("/jobs?state=expired").jobs >= 2
-    end, 20))
+    end))
     maru:stop()
   end)
 end)

@@ -82,7 +82,7 @@ describe("app.search without its Elasticsearch", function()
     local since = socket.gettime()
     assert.truthy(server.wait_for(function()
       return count(batch).n == n
-    end, 30), ("%s: %s of %d are there"):format(what, tostring(count(batch).n), n))
+    end), ("%s: %s of %d are there"):format(what, tostring(count(batch).n), n))
     print(("# %s: all found after %.1f s"):format(what, socket.gettime() - since))
   end
 
@@ -143,7 +143,7 @@ describe("app.search without its Elasticsearch", function()
     proxy:heal()
     assert.truthy(server.wait_for(function()
       return (count("proxy").message or ""):find("404 at search.url is no Elasticsearch", 1, true)
-    end, 20))
+    end))
     socket.sleep(1.5) -- what waits on disk is tried, too
     assert.equal("io", count("proxy").code)
     assert.equal(20, #put("nobody", 20).done)
@@ -182,7 +182,7 @@ describe("app.search without its Elasticsearch", function()
     arrive("again", 100, "killed twice")
     assert.truthy(server.wait_for(function()
       return server.shell("ls " .. maru.dir .. "/state/spool/*.seg 2>/dev/null | wc -l"):match("%d+") == "0"
-    end, 10))
+    end))
   end)
 
   it("lets nothing late replace what is newer", function()
@@ -195,7 +195,7 @@ describe("app.search without its Elasticsearch", function()
     arrive("v", 1, "versions")
     assert.truthy(server.wait_for(function()
       return maru:get("/metrics").body:find("\nmaru_search_spooled 0\n", 1, true)
-    end, 10))
+    end))
     assert.equal(1, standin:state().docs["maru-notes-notes-000001"])
     local index = standin.url .. "/maru-notes-notes"
     local body = cjson.encode({ size = 1, query = { match_all = { boost = 1 } }, _source = { "text" },

@@ -86,7 +86,7 @@ describe("series in a PostgreSQL that", function()
     assert.is_truthy(server.wait_for(function()
       local now = state()
       return now.acknowledged > before.acknowledged and now.reads > before.reads
-    end, 40), "not healed after " .. what)
+    end), "not healed after " .. what)
     local now = state()
     local codes = {}
     for code, message in pairs(now.codes) do
@@ -100,7 +100,7 @@ describe("series in a PostgreSQL that", function()
   local function wait_failing()
     assert.is_truthy(server.wait_for(function()
       return state().failed > 0
-    end, 40))
+    end))
     assert.equal(503, node:get("/readyz").status)
     local stats = node:get("/stats").json
     assert.equal("io", stats.code)
@@ -122,7 +122,7 @@ describe("series in a PostgreSQL that", function()
     assert.equal(200, server.wait_for(function()
       local status = node:get("/readyz").status
       return status == 200 and status
-    end, 5))
+    end))
   end)
 
   it("stands still", function()
@@ -164,7 +164,7 @@ describe("series in a PostgreSQL that", function()
       acknowledged = now
       socket.sleep(0.3)
       return same
-    end, 20)
+    end)
     local points = node:get("/stats").json.points
     print(("# acknowledged %d points, there are %d"):format(acknowledged, points))
     assert.is_true(points >= acknowledged)

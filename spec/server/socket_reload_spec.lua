@@ -185,10 +185,10 @@ describe("a reload", function()
   local function follow()
     local file = maru.dir .. "/stream" .. tostring(math.random(1e9))
     server.shell(("curl -sSN %s/lines >%s 2>&1 & echo $! >%s.pid"):format(maru.url, file, file))
-    local function has(text, seconds)
+    local function has(text)
       return server.wait_for(function()
         return (server.read_file(file) or ""):find(text, 1, true)
-      end, seconds or 5)
+      end)
     end
     local function stop()
       server.shell("kill " .. server.read_file(file .. ".pid"))
@@ -206,7 +206,7 @@ describe("a reload", function()
     assert(has('"version":"1.0.0"'), maru:logs():sub(-1500))
     assert(server.wait_for(function()
       return say("first") == 1
-    end, 5))
+    end))
     assert(has("first"))
     for n = 1, 6 do
       load(chat("1.0." .. n))
@@ -215,14 +215,14 @@ describe("a reload", function()
     end
     assert(server.wait_for(function()
       return live() == 1
-    end, 5))
+    end))
     assert.equal(1, say("last"))
     assert(has("last"))
     assert.truthy(maru:logs():find("followed until reloaded", 1, true))
     stop()
     assert(server.wait_for(function()
       return say("nobody") == 0
-    end, 5), "the stream is still there")
+    end), "the stream is still there")
   end)
 
   it("of another plugin is not noticed by streams", function()
@@ -234,7 +234,7 @@ describe("a reload", function()
     end
     assert(server.wait_for(function()
       return say("still here") == 1
-    end, 5))
+    end))
     assert(has("still here"))
     assert.is_nil(maru:logs():find("followed until", 1, true))
     stop()

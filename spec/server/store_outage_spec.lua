@@ -133,16 +133,16 @@ describe("a store whose PostgreSQL", function()
     from = from + 10000000
     local begun = maru:post("/load/start", { from = from })
     assert.equal(200, begun.status, begun.body)
-    assert.is_truthy(server.wait_for(function() return maru:get("/load").json.n > 20 end, 20))
+    assert.is_truthy(server.wait_for(function() return maru:get("/load").json.n > 20 end))
     break_it()
     local healed = socket.gettime()
     heal()
     local n = maru:get("/load").json.n
-    assert.is_truthy(server.wait_for(function() return maru:get("/load").json.n > n + 20 end, 40),
+    assert.is_truthy(server.wait_for(function() return maru:get("/load").json.n > n + 20 end),
       maru:get("/load").body)
     local time = socket.gettime() - healed
     local result = maru:post("/load/stop").json
-    assert.is_truthy(server.wait_for(function() return is_ready(maru) end, 20))
+    assert.is_truthy(server.wait_for(function() return is_ready(maru) end))
     say(name, "%d rows acknowledged, writes that failed %s, reads %d, that failed %s, slowest %.1f s, at work again"
       .. " %.2f s after it was back", #result.done, cjson.encode(result.codes), result.reads,
       cjson.encode(result.read_codes), result.slowest, time)
@@ -151,7 +151,7 @@ describe("a store whose PostgreSQL", function()
   end
 
   local function not_ready()
-    assert.is_truthy(server.wait_for(function() return maru:get("/readyz").status == 503 end, 20))
+    assert.is_truthy(server.wait_for(function() return maru:get("/readyz").status == 503 end))
     assert.matches("store", maru:get("/readyz").body)
     assert.matches('maru_driver_up{kind="store",driver="postgres"} 0', maru:get("/metrics").body, 1, true)
   end
@@ -196,7 +196,7 @@ describe("a store whose PostgreSQL", function()
     under_load("slow, 30 ms a piece", function()
       proxy:slow(30)
       local n = maru:get("/load").json.n
-      assert.is_truthy(server.wait_for(function() return maru:get("/load").json.n > n + 10 end, 20))
+      assert.is_truthy(server.wait_for(function() return maru:get("/load").json.n > n + 10 end))
     end, function() proxy:heal() end)
   end)
 end)
@@ -227,7 +227,7 @@ describe("a store with a replica", function()
 
   it("is in read-only mode while the first server is away, and whole again when it is back", function()
     assert.equal(1, maru:post("/load/one", { id = 1 }).json.n)
-    assert.is_truthy(server.wait_for(function() return maru:get("/load/read").json.n == 1 end, 10))
+    assert.is_truthy(server.wait_for(function() return maru:get("/load/read").json.n == 1 end))
     proxy:refuse()
     assert.equal(1, maru:get("/load/one").json.n, "a read goes to the replica")
     local write = maru:post("/load/one", { id = 2 }).json
@@ -235,12 +235,12 @@ describe("a store with a replica", function()
     local ready = server.wait_for(function()
       local answer = maru:get("/readyz")
       return answer.body:find("read-only mode", 1, true) and answer
-    end, 10)
+    end)
     assert.equal(200, ready.status)
     assert.equal("degraded", ready.json.degraded[1].state)
     assert.matches("read%-only mode", maru:logs())
     proxy:heal()
-    assert.is_truthy(server.wait_for(function() return not maru:get("/readyz").body:find("degraded", 1, true) end, 20))
+    assert.is_truthy(server.wait_for(function() return not maru:get("/readyz").body:find("degraded", 1, true) end))
     assert.equal(1, maru:post("/load/one", { id = 3 }).json.n)
   end)
 
@@ -249,7 +249,7 @@ describe("a store with a replica", function()
     assert.equal(2, maru:get("/load/read").json.n)
     assert.is_truthy(server.wait_for(function()
       return maru:get("/readyz").body:find("the replica does not answer", 1, true)
-    end, 10))
+    end))
     assert.equal(200, maru:get("/readyz").status)
   end)
 end)

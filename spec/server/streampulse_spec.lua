@@ -42,7 +42,7 @@ describe("recorded answers", function()
     assert(server.wait_for(function()
       local summary = maru:get("/api/live/summary").json
       return summary and summary.platforms[1].lives > 0 and summary.platforms[2].lives > 0
-    end, 20), "no collection:\n" .. maru:logs())
+    end), "no collection:\n" .. maru:logs())
   end)
 
   teardown(function()
@@ -187,7 +187,7 @@ describe("the recorded viewer counts", function()
     local events = server.wait_for(function()
       local found = maru:get("/api/events").json.events
       return found[1] and found[1].status == "ANALYZED" and found
-    end, 10)
+    end)
     assert(events, "no analysed event:\n" .. maru:logs())
     assert.equal(1, #events)
     assert.equal(("%032x"):format(jump), events[1].channel_id)

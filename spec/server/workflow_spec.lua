@@ -220,12 +220,12 @@ local function run_of(id)
   return answer.status == 200 and answer.json or {}
 end
 
-local function wait_state(id, state, seconds)
+local function wait_state(id, state)
   local run
   local ok = server.wait_for(function()
     run = run_of(id)
     return run.state == state
-  end, seconds or 30)
+  end)
   assert.truthy(ok, ("run %d is %s, not %s: %s"):format(id, tostring(run.state), state, tostring(run.error)))
   return run
 end
@@ -237,7 +237,7 @@ local function kill_server()
   assert.truthy(server.wait_for(function()
     local now = maru:server_pid()
     return now and now ~= pid and maru:get("/list").status == 200
-  end, 30), "no server after the kill")
+  end), "no server after the kill")
 end
 
 --- Steps by name: how often their ends were checkpointed.
@@ -315,7 +315,7 @@ describe("a workflow", function()
       socket.sleep(0.1)
       kill_server()
     end
-    local run = wait_state(id, "done", 60)
+    local run = wait_state(id, "done")
     assert.same({ cuts = 1, sum = ITEMS * (ITEMS + 1) * (2 * ITEMS + 1) / 6, right = true, n = ITEMS }, run.data)
     assert.equal(ITEMS + 4, run.steps_total)
     local bundle = run.bundles[1]

@@ -20,7 +20,7 @@ function M.start(options)
     self.dir, self.dir)):match("%d+"))
   self.port = server.wait_for(function()
     return tonumber((server.read_file(self.dir .. "/out") or ""):match("^(%d+)\n"))
-  end, 10) or error("the stand-in did not start: " .. (server.read_file(self.dir .. "/err") or ""))
+  end) or error("the stand-in did not start: " .. (server.read_file(self.dir .. "/err") or ""))
   self.url = (options.cert and "https" or "http") .. "://127.0.0.1:" .. self.port
   return self
 end

@@ -84,7 +84,7 @@ end
 function M.all_heard(maru, run)
   return server.wait_for(function()
     return M.missing(maru, run) == nil
-  end, 40)
+  end)
 end
 
 function M.start(settings)

@@ -17,7 +17,7 @@ function M.start()
   local pid = server.shell(("node spec/support/otlp_collector.mjs >%s/out 2>&1 & echo $!"):format(dir)):match("%d+")
   local port = server.wait_for(function()
     return (server.read_file(dir .. "/out") or ""):match("^(%d+)\n")
-  end, 10)
+  end)
   assert(port, "the collector did not start: " .. (server.read_file(dir .. "/out") or ""))
   return setmetatable({ pid = tonumber(pid), dir = dir, port = tonumber(port), url = "http://127.0.0.1:" .. port },
     Collector)
@@ -48,7 +48,7 @@ function Collector:wait(count, fits)
       end
     end
     return #found >= count and found or nil
-  end, 15)
+  end)
 end
 
 function Collector:stop()

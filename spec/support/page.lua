@@ -79,7 +79,7 @@ function Page:write(block)
   if self.served and before ~= block.text and block.file:find("^plugins/") then
     assert(server.wait_for(function()
       return reloads(self) > seen
-    end, 10), "the server did not notice that " .. block.file .. " changed")
+    end), "the server did not notice that " .. block.file .. " changed")
   end
 end
 
@@ -87,7 +87,7 @@ function Page:serve(block)
   self:shell(("exec env %s >out 2>err </dev/null & echo $! >pid"):format((block.text:gsub("%s+$", ""))))
   self.served = server.wait_for(function()
     return (server.read_file(self.dir .. "/out") or ""):find('"ready":true', 1, true)
-  end, 30)
+  end)
   assert(self.served, "the server did not get ready: " .. (server.read_file(self.dir .. "/err") or ""))
   self.output = server.read_file(self.dir .. "/out")
 end
@@ -152,7 +152,7 @@ function Page:close()
     server.shell("kill " .. pid)
     assert(server.wait_for(function()
       return not server.alive(pid)
-    end, 15), "the page's server did not stop")
+    end), "the page's server did not stop")
   end
   server.shell("rm -rf " .. self.dir)
   if self.database then

@@ -59,7 +59,7 @@ function Database:launch()
   self.pid = tonumber((server.shell("sh -c '" .. command .. " >>" .. self.dir .. "/log 2>&1' & echo $!"):match("%d+")))
   local up = server.wait_for(function()
     return select(2, server.shell(BIN .. "pg_isready -q -h 127.0.0.1 -p " .. self.port)) == 0
-  end, 30)
+  end)
   if not up then
     error("PostgreSQL did not start: " .. (server.read_file(self.dir .. "/log") or ""), 2)
   end
@@ -77,7 +77,7 @@ function Database:stop(how)
   server.shell("kill -" .. SIGNALS[how or "fast"] .. " " .. postmaster)
   server.wait_for(function()
     return not server.alive(self.pid) and not server.alive(postmaster)
-  end, 30)
+  end)
   self.pid = nil
 end
 

@@ -22,7 +22,7 @@ function Redis:again()
   self.pid = tonumber(out:match("%d+"))
   assert(server.wait_for(function()
     return self:call("PING") == "PONG"
-  end, 10), "redis-server did not start")
+  end), "redis-server did not start")
 end
 
 --- One command. @return string raw output of redis-cli
@@ -39,7 +39,7 @@ function Redis:kill()
     server.shell("kill -9 " .. self.pid)
     server.wait_for(function()
       return not server.alive(self.pid)
-    end, 10)
+    end)
     self.pid = nil
   end
 end
