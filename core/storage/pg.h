@@ -7,8 +7,9 @@
  *
  * A server that is away is tried again with back-off by itself; a call waits for it a while
  * (patience), then fails with ERR_IO and the reason.  A statement over its time is cancelled; a
- * connection on which nothing comes is closed.  What only reads is run once more when its
- * connection was lost; what writes answers ERR_IO, and whether it was done is not known.
+ * connection on which nothing comes is closed.  What only reads, as far as its words tell, is run
+ * once more when its connection was lost, and may not write then; what writes answers ERR_IO, and
+ * whether it was done is not known.
  *
  * Threads: pgsql_open and pgsql_close any, everything else on the lane it is for.
  */

@@ -188,6 +188,7 @@ static void lose_work(struct pgsql_work *work, const struct err *why)
     }
     if (stmt && !work->session && !over && (unsent || stmt->reads) && !work->overdue &&
         ++work->tries < PGSQL_TRIES) {
+        work->repeated = work->repeated || !unsent;
         pgwork_reset(work);
         work->conn = NULL;
         list_push_front(&pool->queue, &work->link);

@@ -57,6 +57,7 @@ struct pgsql_work {
     char state[6];           /* the server's SQLSTATE */
     bool stale;              /* … says that its prepared statement is no longer good */
     bool overdue;            /* it was cancelled for its time */
+    bool repeated;           /* it may have been run before: what it calls may not write now */
     bool urgent;             /* a cancel: goes to a connection that is free, or to one more */
     int64_t began, deadline; /* when it was given; when it is given up, steady ns */
     int64_t sent, answered;  /* rows of STORE_MANY */

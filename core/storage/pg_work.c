@@ -87,8 +87,11 @@ static void send_run(struct pgsql_work *work)
         pgwork_send_more(work);
         return;
     }
-    if (pg_params_fill(conn->pool, work->stmt, work->call->params, &work->err))
+    if (pg_params_fill(conn->pool, work->stmt, work->call->params, &work->err)) {
+        if (work->repeated)
+            pgconn_send_plain(conn, "set local transaction_read_only = on", work);
         pgconn_send_rows(conn, work);
+    }
     if (!conn->lost) /* else the work may wait for another one by now */
         send_end(work);
 }
@@ -146,10 +149,16 @@ static void note_failure(struct pgsql_work *work, const PGresult *r)
     snprintf(work->state, sizeof work->state, "%s", state);
     work->stale = !strcmp(state, "26000") ||
                   (!strcmp(state, "0A000") && from && !strcmp(from, "RevalidateCachedQuery"));
-    if (!strcmp(state, "25006"))
-        work->conn->demoted = true;
+    bool refused = !strcmp(state, "25006");
+    work->conn->demoted = work->conn->demoted || (refused && !work->repeated);
     if (ours)
         return;
+    if (refused && work->repeated) {
+        err_set(&work->err, ERR_IO,
+                "it is not known whether the statement was done: the connection to PostgreSQL was"
+                " lost, and it writes");
+        return;
+    }
     pgsql_error(NULL, r, &work->err);
     if (work->call->mode == STORE_MANY && work->phase == WORK_RUN)
         err_wrap(&work->err, "row %lld", (long long)work->answered + 1);

@@ -40,7 +40,8 @@ static void on_read(struct store_call *call)
     }
     struct store_call *asked = r->asked;
     asked->rows = call->rows;
-    asked->err = call->err.code == ERR_IO && r->why.code ? r->why : call->err;
+    bool none = call->err.code == ERR_IO || call->err.code == ERR_READONLY;
+    asked->err = none && r->why.code ? r->why : call->err;
     mem_free(r);
     asked->done(asked);
 }

@@ -119,6 +119,19 @@ static void run(struct bench *b, const char *sql)
     CHECK_EQ(call.err.code, ERR_NONE);
 }
 
+/* How many statements of the bench wait for a lock. */
+static void await_waiting(const char *n)
+{
+    while (strcmp(pg_server_sql(&server, "select count(*) from pg_locks where not granted"), n) !=
+           0)
+        usleep(10000);
+}
+
+static void hold(PGconn *c, const char *sql)
+{
+    PQclear(PQexec(c, sql));
+}
+
 #define INT(n)    ((struct value){.type = VALUE_INT, .i = (n)})
 #define DOUBLE(n) ((struct value){.type = VALUE_DOUBLE, .d = (n)})
 #define BOOL(n)   ((struct value){.type = VALUE_BOOL, .b = (n)})
@@ -446,6 +459,35 @@ TEST(a_server_that_comes_back_is_found_and_reads_are_run_again)
     bench_end(&b);
 }
 
+/* The sequence counts the runs that may write: no roll-back takes it back. */
+TEST(what_may_have_written_does_not_write_again)
+{
+    struct bench b = bench_of((struct pgsql_options){0});
+    run(&b, "create sequence paid");
+    run(&b, "create table payments(a int)");
+    run(&b, "create function pay() returns bigint language plpgsql as $$begin"
+            " perform nextval('paid'); perform pg_advisory_xact_lock(9);"
+            " insert into payments values (1); return 1; end$$");
+    PGconn *c = pg_server_connect(&server);
+    hold(c, "select pg_advisory_lock(9)");
+    struct asked a = {.call = {.sql = STR("select pay()"), .mode = STORE_ONE}};
+    start(&b, &a);
+    await_waiting("1");
+    pg_server_sql(&server, "select pg_terminate_backend(pid, 10000) from pg_locks where not granted");
+    hold(c, "select pg_advisory_unlock(9)");
+    await(&b);
+    CHECK_EQ(a.call.err.code, ERR_IO);
+    CHECK(strstr(a.call.err.message, "it is not known whether the statement was done"));
+    CHECK_STR(pg_server_sql(&server, "select count(*) from payments"), "0");
+    CHECK_STR(pg_server_sql(&server, "select last_value from paid"), "1");
+    rows_free(a.call.rows);
+    PQfinish(c);
+    run(&b, "drop function pay()");
+    run(&b, "drop table payments");
+    run(&b, "drop sequence paid");
+    bench_end(&b);
+}
+
 TEST(a_server_that_is_away_is_said_in_time)
 {
     struct bench b = bench_of((struct pgsql_options){
@@ -570,19 +612,6 @@ static void tell(void *arg)
     struct story *s = arg;
     s->session.ready = on_session;
     pgsql_take(s->bench->db, &s->session, s->bench->lane);
-}
-
-/* How many statements of the bench wait for a lock. */
-static void await_waiting(const char *n)
-{
-    while (strcmp(pg_server_sql(&server, "select count(*) from pg_locks where not granted"), n) !=
-           0)
-        usleep(10000);
-}
-
-static void hold(PGconn *c, const char *sql)
-{
-    PQclear(PQexec(c, sql));
 }
 
 static void await_left(struct bench *b, int left)
