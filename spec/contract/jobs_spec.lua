@@ -137,6 +137,11 @@ local DRIVERS = {
           return tonumber(database:sql(("select n.name from maru.claimed c join maru.node n on n.id = c.node"
             .. " where c.id = %d"):format(id)):match("%-(%d+)$"))
         end,
+        --- A notification as a function of a migration could send it.
+        forge_cancel = function(id)
+          database:sql(("select pg_notify('maru', format('c %%s %%s', node, id)) from maru.claimed where id = %d")
+            :format(id))
+        end,
         --- The server's process that takes pushes stands still until what it returns is called.
         freeze = function()
           local pid = database:sql("select pid from pg_stat_activity where application_name like 'maru write%'")
@@ -498,6 +503,18 @@ for _, driver in ipairs(DRIVERS) do
       wait_state(node, id, "running")
       assert.is_nil(node:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
       wait_state(node, id, "cancelled")
+    end)
+
+    feature("are not cancelled by a notification that nobody of the host's sent", "SQL", function()
+      local id, other = push(node, "span", { s = 50 }), push(node, "span", { s = 50 })
+      wait_state(node, id, "running")
+      wait_state(node, other, "running")
+      backend.forge_cancel(id)
+      for _, one in ipairs({ other, id }) do -- what is sent later arrives later
+        assert.equal("running", get(node, id).state)
+        assert.is_nil(node:admin("/jobs/" .. ("%d"):format(one) .. "/cancel", "POST", {}).status)
+        wait_state(node, one, "cancelled")
+      end
     end)
 
     it("of a paused queue wait until it is resumed", function()

@@ -179,6 +179,18 @@ static bool lost(struct pg *pg, struct err *err)
     return insert_node(pg, err);
 }
 
+static bool cancel_asked(struct pg *pg, struct err *err)
+{
+    struct pg_args a = {0};
+    pg_int(&a, pg->node);
+    PGresult *r =
+        pg_call(&pg->to_beat, "SELECT id FROM maru.claimed WHERE node = $1 AND cancel", &a, err);
+    for (int i = 0; i < PQntuples(r); i++)
+        shared_cancel(pg->jobs, pg_get_int(r, i, 0));
+    PQclear(r);
+    return r != NULL;
+}
+
 static bool beat(struct pg *pg, struct err *err)
 {
     struct pg_args a = {0};
@@ -208,25 +220,16 @@ static bool beat(struct pg *pg, struct err *err)
     buf_free(&card);
     if (!r)
         return false;
-    pg_int(&a, pg->node);
-    r = there ? pg_call(&pg->to_beat, "SELECT id FROM maru.claimed WHERE node = $1 AND cancel", &a,
-                        err)
-              : NULL;
-    for (int i = 0; r && i < PQntuples(r); i++)
-        shared_cancel(pg->jobs, pg_get_int(r, i, 0));
-    PQclear(r);
-    pg_args_free(&a);
-    return there ? r != NULL : lost(pg, err);
+    return there ? cancel_asked(pg, err) : lost(pg, err);
 }
 
-static void notice(struct pg *pg, const char *text)
+/* Whoever may run SQL in this database can send one: it says only where to look.  True: that is
+ * among the claimed. */
+static bool notice(struct pg *pg, const char *text)
 {
-    long long node, id;
-    if (sscanf(text, "c %lld %lld", &node, &id) == 2) {
-        if (node == pg->node)
-            shared_cancel(pg->jobs, id);
-        return;
-    }
+    long long node;
+    if (sscanf(text, "c %lld", &node) == 1)
+        return node == pg->node;
     pthread_mutex_lock(&pg->lock);
     if (*text == 'q') {
         pg->count_wanted = true;
@@ -235,6 +238,7 @@ static void notice(struct pg *pg, const char *text)
     pg->claim_wanted = true;
     pthread_cond_signal(&pg->claim_wake);
     pthread_mutex_unlock(&pg->lock);
+    return false;
 }
 
 static void listen_until(struct pg *pg, int64_t until_ns)
@@ -245,12 +249,14 @@ static void listen_until(struct pg *pg, int64_t until_ns)
     struct pollfd fd = {.fd = c ? PQsocket(c) : -1, .events = POLLIN};
     if (left > 0)
         poll(&fd, 1, (int)(left / NS_PER_MS) + 1);
-    if (c && fd.revents && !PQconsumeInput(c)) {
-        struct err err = {0};
+    struct err err = {0};
+    bool asked = false;
+    if (c && fd.revents && !PQconsumeInput(c))
         pg_run(&pg->to_beat, "SELECT 1", &err); /* which closes what is broken */
-    }
     for (PGnotify *n; pg->to_beat.c && (n = PQnotifies(pg->to_beat.c)); PQfreemem(n))
-        notice(pg, n->extra);
+        asked = notice(pg, n->extra) || asked;
+    if (asked && pg->to_beat.c)
+        cancel_asked(pg, &err); /* what this misses the next beat finds */
 }
 
 static bool connected(struct pg *pg, struct err *err)
