@@ -8,9 +8,12 @@ static struct list all = {&all, &all}; /* under all_lock */
 
 struct pgsql *pgsql_open(const struct pgsql_options *o, struct err *err)
 {
-    if (!pgsql_check_url(o->what, o->url, err) || !pg_threads_ref(err))
+    struct pgsql_address *address =
+        pgsql_check_url(o->what, o->url, err) ? pg_threads_ref(o->url, err) : NULL;
+    if (!address)
         return NULL;
     struct pgsql *db = mem_zero(1, sizeof *db);
+    db->address = address;
     db->what = mem_strdup(o->what);
     db->url = mem_strdup(o->url);
     db->user = mem_strdup(o->user);
@@ -43,7 +46,7 @@ void pgsql_close(struct pgsql *db)
     while (db->running)
         pthread_cond_wait(&db->quiet, &db->lock);
     pthread_mutex_unlock(&db->lock);
-    pg_threads_unref();
+    pg_threads_unref(db->address);
     pthread_cond_destroy(&db->quiet);
     pthread_mutex_destroy(&db->lock);
     mem_free(db->what);

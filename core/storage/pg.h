@@ -64,6 +64,8 @@ bool pgsql_check_url(const char *key, const char *url, struct err *err);
 struct pgsql *pgsql_open(const struct pgsql_options *options, struct err *err);
 /* When nothing of it is under way and its lanes have been closed. */
 void pgsql_close(struct pgsql *db);
+/* Whether the last attempt to reach its address was long and in vain.  Any thread. */
+bool pgsql_is_slow(struct pgsql *db);
 /* Ends what this lane has of every identity: what is under way answers ERR_CLOSED. */
 void pgsql_close_lane(struct lane *lane);
 

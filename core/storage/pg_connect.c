@@ -1,12 +1,12 @@
 /* pg_connect.c -- making a connection: name lookup, TLS, authentication and settings take their
- * time, so all of it is done on threads of its own. */
+ * time, so all of it is done on threads of its own (pg_threads.c). */
 #include <poll.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
 #include "storage/pg_private.h"
 
-enum { WAIT_S = 600, THREADS = 3 }; /* a migration may take so long */
+enum { WAIT_S = 600 }; /* a migration may take so long */
 
 static void ignore_notice(void *arg, const PGresult *r)
 {
@@ -107,24 +107,136 @@ static bool set_up(struct pgsql *db, PGconn *c, struct err *err)
     return ok;
 }
 
+/* -- several hosts in one URL: one that gives no answer is not asked first by everybody -- */
+
+static struct str item(const char *list, int i)
+{
+    struct str rest = str_c(list ? list : ""), each = str_split(&rest, ',');
+    while (i-- > 0)
+        each = str_split(&rest, ',');
+    return each;
+}
+
+static int count_items(const char *list)
+{
+    int n = list && *list;
+    for (const char *p = list; p && *p; p++)
+        n += *p == ',';
+    return n;
+}
+
+/* With item `first` in front; NULL stays, as does a list that is not of one item for each host. */
+static char *rotated(const char *list, int hosts, int first)
+{
+    struct buf out = {0};
+    if (count_items(list) != hosts)
+        return mem_strdup(list);
+    for (int i = 0; i < hosts; i++) {
+        buf_add_c(&out, i ? "," : "");
+        buf_add_str(&out, item(list, (first + i) % hosts));
+    }
+    return buf_take(&out, NULL);
+}
+
+struct hosts {
+    char *host, *hostaddr, *port; /* as the URL has them, or NULL */
+    int count;
+};
+
+static struct hosts hosts_of(const char *url)
+{
+    struct hosts h = {0};
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+    for (PQconninfoOption *o = options; o && o->keyword; o++) {
+        if (!strcmp(o->keyword, "host"))
+            h.host = mem_strdup(o->val);
+        if (!strcmp(o->keyword, "hostaddr"))
+            h.hostaddr = mem_strdup(o->val);
+        if (!strcmp(o->keyword, "port"))
+            h.port = mem_strdup(o->val);
+    }
+    PQconninfoFree(options);
+    h.count = count_items(h.host ? h.host : h.hostaddr);
+    return h;
+}
+
+static void rotate(struct hosts *h, int first)
+{
+    char **const lists[] = {&h->host, &h->hostaddr, &h->port};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char *old = *lists[i];
+        *lists[i] = rotated(old, h->count, first);
+        mem_free(old);
+    }
+}
+
+/* Which of them c is connected to, 0 when that cannot be told. */
+static int host_of(const struct hosts *h, PGconn *c)
+{
+    bool ports = count_items(h->port) == h->count;
+    for (int i = 0; i < h->count; i++)
+        if (str_eq_c(item(h->host ? h->host : h->hostaddr, i), PQhost(c)) &&
+            (!ports || str_eq_c(item(h->port, i), PQport(c))))
+            return i;
+    return 0;
+}
+
+static void hosts_free(struct hosts *h)
+{
+    mem_free(h->host);
+    mem_free(h->hostaddr);
+    mem_free(h->port);
+}
+
+static PGconn *connect_as(struct pgsql *db, const struct pgsql_login *login)
+{
+    char timeout[16], name[64];
+    struct hosts hosts = hosts_of(db->url);
+    int first = hosts.count > 1 ? pg_address_first(db->address) : 0;
+    int64_t began = clock_steady_ns();
+    snprintf(timeout, sizeof timeout, "%d", PGSQL_CONNECT_S);
+    snprintf(name, sizeof name, "maru %s", db->what);
+    if (first)
+        rotate(&hosts, first);
+    const char *keys[] = {"dbname",
+                          "application_name",
+                          "connect_timeout",
+                          "keepalives_idle",
+                          "tcp_user_timeout",
+                          "user",
+                          "password",
+                          "host",
+                          "hostaddr",
+                          "port",
+                          NULL};
+    const char *values[] = {db->url,
+                            name,
+                            timeout,
+                            "10",
+                            "15000",
+                            login->user,
+                            login->user ? login->password : NULL,
+                            first ? hosts.host : NULL,
+                            first ? hosts.hostaddr : NULL,
+                            first ? hosts.port : NULL,
+                            NULL};
+    PGconn *c = PQconnectdbParams(keys, values, 1);
+    int host = -1;
+    if (PQstatus(c) == CONNECTION_OK)
+        host = hosts.count ? (first + host_of(&hosts, c)) % hosts.count : 0;
+    pg_address_tried(db->address, host, clock_steady_ns() - began);
+    hosts_free(&hosts);
+    return c;
+}
+
 /* libpq gives the URL's password to whoever connects: one that is not its user's has its own, or
  * an empty one. */
 PGconn *pgsql_connect_wait(struct pgsql *db, struct err *err)
 {
-    char timeout[16], name[64];
     struct pgsql_login login = {db->user, db->password};
     if (db->log_in && !db->log_in(db->arg, &login, err))
         return NULL;
-    snprintf(timeout, sizeof timeout, "%d", PGSQL_CONNECT_S);
-    snprintf(name, sizeof name, "maru %s", db->what);
-    const char *keys[] = {"dbname",           "application_name",
-                          "connect_timeout",  "keepalives_idle",
-                          "tcp_user_timeout", "user",
-                          "password",         NULL};
-    const char *values[] = {
-        db->url, name, timeout, "10", "15000", login.user, login.user ? login.password : NULL,
-        NULL};
-    PGconn *c = PQconnectdbParams(keys, values, 1);
+    PGconn *c = connect_as(db, &login);
     if (PQstatus(c) == CONNECTION_OK) {
         PQsetNoticeReceiver(c, ignore_notice, NULL);
         if (set_up(db, c, err))
@@ -137,97 +249,4 @@ PGconn *pgsql_connect_wait(struct pgsql *db, struct err *err)
     }
     PQfinish(c);
     return NULL;
-}
-
-/* -- on threads that all identities share -- */
-
-static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct pool *shared; /* under shared_lock */
-static int shared_refs;
-
-bool pg_threads_ref(struct err *err)
-{
-    pthread_mutex_lock(&shared_lock);
-    if (shared_refs == 0)
-        shared = pool_create("postgres", THREADS, err);
-    shared_refs += shared != NULL;
-    bool ok = shared != NULL;
-    pthread_mutex_unlock(&shared_lock);
-    return ok;
-}
-
-void pg_threads_unref(void)
-{
-    pthread_mutex_lock(&shared_lock);
-    if (--shared_refs == 0)
-        pool_destroy(shared);
-    if (shared_refs == 0)
-        shared = NULL;
-    pthread_mutex_unlock(&shared_lock);
-}
-
-static void on_arrived(struct lane_message *message)
-{
-    struct pgsql_connecting *c = list_entry(message, struct pgsql_connecting, message);
-    list_remove(&c->link);
-    c->arrived(c);
-    mem_free(c);
-}
-
-static void work(struct pool_job *job)
-{
-    struct pgsql_connecting *c = list_entry(job, struct pgsql_connecting, job);
-    c->c = pgsql_connect_wait(c->db, &c->err);
-}
-
-/* Still on the thread, and the last that it does with the job. */
-static void hand_over(struct pool_job *job)
-{
-    struct pgsql_connecting *c = list_entry(job, struct pgsql_connecting, job);
-    struct pgsql *db = c->db;
-    PGconn *made = c->c;
-    pthread_mutex_lock(&db->lock);
-    bool dropped = c->state == CONNECTING_DROPPED;
-    if (!dropped) {
-        c->state = CONNECTING_ARRIVES;
-        c->message.fn = on_arrived;
-        lane_post(c->lane, &c->message);
-    }
-    if (dropped) {
-        PQfinish(made);
-        mem_free(c);
-    }
-    db->running--;
-    pthread_cond_broadcast(&db->quiet);
-    pthread_mutex_unlock(&db->lock);
-}
-
-struct pgsql_connecting *pg_connecting_start(struct pgsql *db, struct lane *lane,
-                                             void (*arrived)(struct pgsql_connecting *connecting),
-                                             void *arg)
-{
-    struct pgsql_connecting *c = mem_zero(1, sizeof *c);
-    c->db = db;
-    c->lane = lane;
-    c->arrived = arrived;
-    c->arg = arg;
-    c->job.work = work;
-    c->job.done = hand_over;
-    list_init(&c->link);
-    pthread_mutex_lock(&db->lock);
-    db->running++;
-    pthread_mutex_unlock(&db->lock);
-    pool_submit(shared, &c->job, NULL);
-    return c;
-}
-
-bool pg_connecting_drop(struct pgsql_connecting *c)
-{
-    pthread_mutex_lock(&c->db->lock);
-    bool runs = c->state == CONNECTING_RUNS;
-    list_remove(&c->link);
-    if (runs)
-        c->state = CONNECTING_DROPPED;
-    pthread_mutex_unlock(&c->db->lock);
-    return runs;
 }

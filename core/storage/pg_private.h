@@ -119,6 +119,7 @@ struct pgsql_lane {
 
 struct pgsql {
     struct list link;
+    struct pgsql_address *address;
     char *what, *url, *user, *password, *settings;
     int connections;
     int64_t timeout_ns, most_ns, patience_ns;
@@ -133,10 +134,11 @@ struct pgsql {
     bool ended[PGSQL_LANES];               /* … as well: pgsql_close_lane() was there */
 };
 
-/* pg_connect.c: connects on a thread.  arrived runs on the lane, with c NULL and err when it
+/* pg_threads.c: connects on a thread.  arrived runs on the lane, with c NULL and err when it
  * failed; not at all after pg_connecting_drop().  The struct is gone behind it. */
 struct pgsql_connecting {
     struct list link; /* its owner's, or linked to itself */
+    struct list wait; /* pg_threads.c's */
     struct lane_message message;
     struct pool_job job;
     struct pgsql *db;
@@ -152,8 +154,11 @@ struct pgsql_connecting *pg_connecting_start(struct pgsql *db, struct lane *lane
                                              void *arg);
 /* False: it arrives all the same, its message is on its way. */
 bool pg_connecting_drop(struct pgsql_connecting *connecting);
-bool pg_threads_ref(struct err *err);
-void pg_threads_unref(void);
+struct pgsql_address *pg_threads_ref(const char *url, struct err *err); /* NULL with *err */
+void pg_threads_unref(struct pgsql_address *address);
+/* An attempt has ended: at its host-th host, -1: at none. */
+void pg_address_tried(struct pgsql_address *address, int host, int64_t took_ns);
+int pg_address_first(struct pgsql_address *address); /* the host to begin with, from 0 */
 
 /* pg_pool.c */
 struct pgsql_lane *pgpool_of(struct pgsql *db, struct lane *lane);

@@ -46,11 +46,6 @@ static void make_name(char out[POSTGRES_NAME_BYTES + 1], const char *front, cons
     sodium_bin2hex(out + kept + 1, 2 * DIGEST_BYTES + 1, digest, DIGEST_BYTES);
 }
 
-static void name_role(struct postgres_plugin *p, const char *login)
-{
-    make_name(p->role, login, p->name);
-}
-
 /* maru_series is the host's (series/postgres.sql); no plugin's name has a dash. */
 static void name_schema(struct postgres_plugin *p)
 {
@@ -217,7 +212,7 @@ static bool set_up(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
     if (!pgsql_exec_wait(c, "select pg_advisory_lock(hashtextextended('maru store', 0))", err))
         return false;
-    name_role(p, PQuser(c));
+    make_name(p->role, PQuser(c), p->name);
     mem_free(p->password);
     p->password = derive(PQpass(c), p->role);
     return choose_role(p, c, err) && make_schema(p, c, err) && make_outbox(p, c, err);
@@ -226,10 +221,12 @@ static bool set_up(struct postgres_plugin *p, PGconn *c, struct err *err)
 bool postgres_plugin_ready(struct postgres_plugin *p, struct err *err)
 {
     err_clear(err);
+    if (__atomic_load_n(&p->ready, __ATOMIC_ACQUIRE))
+        return true;
     pthread_mutex_lock(&p->lock);
     if (!p->ready) {
         PGconn *c = pgsql_connect_wait(p->store->host, err);
-        p->ready = c && set_up(p, c, err);
+        __atomic_store_n(&p->ready, c && set_up(p, c, err), __ATOMIC_RELEASE);
         PQfinish(c);
     }
     bool ok = p->ready;
@@ -248,9 +245,8 @@ static bool log_in(void *arg, struct pgsql_login *login, struct err *err)
     return true;
 }
 
-/* As it would be, by store.url alone: the first server has been away since before this process
- * began, and the replica has what was made there. */
-static void guess(struct postgres_plugin *p, struct pgsql_login *login)
+/* What the role would be, by store.url alone. */
+static void guess(struct postgres_plugin *p)
 {
     const char *user = NULL, *password = NULL;
     PQconninfoOption *options = PQconninfoParse(p->store->url, NULL);
@@ -260,22 +256,26 @@ static void guess(struct postgres_plugin *p, struct pgsql_login *login)
         if (!strcmp(o->keyword, "password"))
             password = o->val;
     }
-    pthread_mutex_lock(&p->lock);
-    if (user && !p->ready) {
-        name_role(p, user);
-        mem_free(p->password);
-        p->password = derive(password, p->role);
-        login->user = p->role;
-        login->password = *p->password ? p->password : NULL;
+    if (user) {
+        make_name(p->likely_role, user, p->name);
+        p->likely_password = derive(password, p->likely_role);
     }
-    pthread_mutex_unlock(&p->lock);
     PQconninfoFree(options);
 }
 
+/* When the first server has been away since before this process began: the replica has what was
+ * made there.  It does not wait for one that is known to give no answer. */
 static bool log_in_to_replica(void *arg, struct pgsql_login *login, struct err *err)
 {
-    if (!log_in(arg, login, err))
-        guess(arg, login);
+    struct postgres_plugin *p = arg;
+    bool ready = __atomic_load_n(&p->ready, __ATOMIC_ACQUIRE);
+    if ((ready || !pgsql_is_slow(p->store->host)) && log_in(arg, login, err))
+        return true;
+    err_clear(err);
+    if (p->likely_password) {
+        login->user = p->likely_role;
+        login->password = *p->likely_password ? p->likely_password : NULL;
+    }
     return true;
 }
 
@@ -305,6 +305,7 @@ static struct postgres_plugin *create(struct postgres *store, const char *name, 
     pthread_mutex_init(&p->lock, NULL);
     snprintf(p->name, sizeof p->name, "%s", name);
     name_schema(p);
+    guess(p);
     p->primary = identity(p, store->url, false, err);
     if (p->primary && store->read_url)
         p->replica = identity(p, store->read_url, true, err);
@@ -319,9 +320,12 @@ void postgres_plugin_free(struct postgres_plugin *p)
     pgsql_close(p->primary);
     pgsql_close(p->replica);
     pthread_mutex_destroy(&p->lock);
-    if (p->password)
-        sodium_memzero(p->password, strlen(p->password));
-    mem_free(p->password);
+    char *const secrets[] = {p->password, p->likely_password};
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
+        if (secrets[i])
+            sodium_memzero(secrets[i], strlen(secrets[i]));
+        mem_free(secrets[i]);
+    }
     mem_free(p);
 }
 

@@ -16,9 +16,11 @@ struct postgres_plugin {
     char name[64], schema[POSTGRES_NAME_BYTES + 1];
     struct pgsql *primary, *replica; /* replica NULL: there is none */
     pthread_mutex_t lock;            /* below */
-    bool ready;                      /* its schema is there, and how it logs in is known */
+    bool ready; /* its schema is there, and what follows is known and stays; read without lock */
     bool own_role;
     char role[POSTGRES_NAME_BYTES + 1], *password;
+    /* As store.url alone lets one expect; empty, NULL when it names nobody.  Constant. */
+    char likely_role[POSTGRES_NAME_BYTES + 1], *likely_password;
 };
 
 /* One of the two servers, as the probe sees it.  Control lane. */

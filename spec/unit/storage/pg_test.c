@@ -473,7 +473,8 @@ TEST(what_may_have_written_does_not_write_again)
     struct asked a = {.call = {.sql = STR("select pay()"), .mode = STORE_ONE}};
     start(&b, &a);
     await_waiting("1");
-    pg_server_sql(&server, "select pg_terminate_backend(pid, 10000) from pg_locks where not granted");
+    pg_server_sql(&server,
+                  "select pg_terminate_backend(pid, 10000) from pg_locks where not granted");
     hold(c, "select pg_advisory_unlock(9)");
     await(&b);
     CHECK_EQ(a.call.err.code, ERR_IO);
@@ -496,6 +497,72 @@ TEST(a_server_that_is_away_is_said_in_time)
     CHECK_EQ(call.err.code, ERR_IO);
     CHECK(strstr(call.err.message, "refused"));
     bench_end(&b);
+}
+
+/* Takes connections and says nothing; how many came. */
+struct hole {
+    pthread_t thread;
+    int fd, count;
+    char url[96];
+};
+
+static void *hole_main(void *arg)
+{
+    struct hole *h = arg;
+    while (accept(h->fd, NULL, NULL) >= 0)
+        h->count++;
+    return NULL;
+}
+
+static void hole_open(struct hole *h)
+{
+    int port = pg_free_port();
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons((uint16_t)port)};
+    *h = (struct hole){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    REQUIRE(bind(h->fd, (struct sockaddr *)(void *)&a, sizeof a) == 0 && listen(h->fd, 64) == 0);
+    snprintf(h->url, sizeof h->url, "postgresql://maru@127.0.0.1:%d/postgres", port);
+    pthread_create(&h->thread, NULL, hole_main, h);
+}
+
+static void hole_close(struct hole *h)
+{
+    shutdown(h->fd, SHUT_RDWR);
+    pthread_join(h->thread, NULL);
+    close(h->fd);
+}
+
+enum { IDENTITIES = 8 };
+
+TEST(those_who_wait_for_a_silent_address_take_one_answer)
+{
+    struct hole hole;
+    hole_open(&hole);
+    struct bench real = bench_of((struct pgsql_options){.patience_ns = 60 * NS_PER_SECOND});
+    struct pgsql *others[IDENTITIES];
+    struct asked calls[IDENTITIES];
+    struct bench benches[IDENTITIES];
+    struct err err = {0};
+    for (int i = 0; i < IDENTITIES; i++) {
+        struct pgsql_options o = {.what = "test", .url = hole.url, .patience_ns = 100 * NS_PER_MS};
+        others[i] = pgsql_open(&o, &err);
+        benches[i] = (struct bench){
+            .lane = real.lane, .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+        benches[i].db = others[i];
+        calls[i] = (struct asked){.call = {.sql = STR("select 1"), .mode = STORE_EXEC}};
+        start(&benches[i], &calls[i]);
+    }
+    run(&real, "select 1");
+    for (int i = 0; i < IDENTITIES; i++) {
+        await(&benches[i]);
+        CHECK_EQ(calls[i].call.err.code, ERR_IO);
+    }
+    bench_end(&real);
+    for (int i = 0; i < IDENTITIES; i++)
+        pgsql_close(others[i]);
+    hole_close(&hole);
+    CHECK(hole.count >= 1 && hole.count <= 2);
 }
 
 TEST(a_server_that_stands_still_is_given_up)
