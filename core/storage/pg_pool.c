@@ -164,7 +164,7 @@ void pgpool_reconnect(struct pgsql_lane *pool)
 }
 
 /* It was sent, no answer came, and what it does stays done. */
-static bool is_unknown(const struct pgsql_work *work)
+bool pgwork_is_unknown(const struct pgsql_work *work)
 {
     if (work->plain)
         return !strcmp(work->plain, "commit");
@@ -177,7 +177,7 @@ static void lose_work(struct pgsql_work *work, const struct err *why)
     struct pgsql_lane *pool = work->pool;
     struct pgsql_statement *stmt = work->stmt;
     bool unsent = work->phase == WORK_DESCRIBE;
-    bool over = work->err.code && work->err.code != ERR_IO; /* it has its answer already */
+    bool over = work->given_up || (work->err.code && work->err.code != ERR_IO); /* it was told */
     list_remove(&work->link);
     if (unsent && stmt->state == STMT_ASKED)
         stmt->state = STMT_UNKNOWN;
@@ -196,9 +196,9 @@ static void lose_work(struct pgsql_work *work, const struct err *why)
     }
     if (!over) {
         work->err = *why;
-        if (why->code == ERR_SQL || (is_unknown(work) && why->code == ERR_TIMEOUT))
+        if (why->code == ERR_SQL || (pgwork_is_unknown(work) && why->code == ERR_TIMEOUT))
             work->err.code = ERR_IO;
-        if (work->err.code == ERR_IO && is_unknown(work))
+        if (work->err.code == ERR_IO && pgwork_is_unknown(work))
             err_wrap(&work->err, "it is not known whether the %s was done",
                      stmt ? "statement" : "commit");
     }

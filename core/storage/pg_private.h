@@ -58,6 +58,7 @@ struct pgsql_work {
     bool stale;              /* … says that its prepared statement is no longer good */
     bool overdue;            /* it was cancelled for its time */
     bool repeated;           /* it may have been run before: what it calls may not write now */
+    bool given_up;           /* its caller has been told: nothing of it is run that was not sent */
     bool urgent;             /* a cancel: goes to a connection that is free, or to one more */
     int64_t began, deadline; /* when it was given; when it is given up, steady ns */
     int64_t sent, answered;  /* rows of STORE_MANY */
@@ -175,7 +176,8 @@ void pg_session_grant(struct pgsql_session *s); /* it has its connection, or err
 void pgwork_finish(struct pgsql_work *work);
 void pgpool_deliver(struct pgsql_lane *pool);
 int64_t pgwork_timeout(const struct pgsql_work *work);
-void pgwork_reset(struct pgsql_work *work); /* as if nothing had been sent */
+bool pgwork_is_unknown(const struct pgsql_work *work); /* sent, and what it does stays done */
+void pgwork_reset(struct pgsql_work *work);            /* as if nothing had been sent */
 /* The connection is gone; why may be NULL. */
 void pgconn_lost(struct pgsql_conn *conn, const struct err *why);
 void pgconn_cancel(struct pgsql_conn *conn);

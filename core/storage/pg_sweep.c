@@ -79,6 +79,55 @@ static void sweep_queue(struct pgsql_lane *pool, int64_t now)
     }
 }
 
+/* Nobody is to be told of what is left of a call that was given up. */
+static void forget(struct store_call *call)
+{
+    rows_free(call->rows);
+    mem_free(call);
+}
+
+/* Tells the caller of what is behind others on a connection; what was sent of it cannot be taken
+ * back, and is answered to nobody. */
+static void give_up(struct pgsql_work *work, int64_t now)
+{
+    struct pgsql_work *told = pgwork_new(work->pool, work->call);
+    struct store_call *left = mem_alloc(sizeof *left);
+    bool unknown = pgwork_is_unknown(work);
+    err_set(&told->err, unknown ? ERR_IO : ERR_TIMEOUT, "it was %.1f s behind other statements%s",
+            (double)(now - work->began) / (double)NS_PER_SECOND,
+            unknown ? "; it is not known whether the statement was done" : "");
+    pgwork_finish(told);
+    *left = *work->call;
+    left->done = forget;
+    left->params = NULL;
+    work->call = left;
+    work->given_up = true;
+}
+
+static bool is_over(const struct pgsql_work *work, int64_t now)
+{
+    return now - work->began > pgwork_timeout(work) + PGSQL_GRACE_MS * NS_PER_MS;
+}
+
+/* Those behind the first: their own time does not wait for its end, nor does that of works that
+ * wait to know the same statement. */
+static void sweep_behind(struct pgsql_conn *conn, int64_t now)
+{
+    list_each (link, &conn->works) {
+        struct pgsql_work *work = list_entry(link, struct pgsql_work, link);
+        if (link != conn->works.next && !work->plain && !work->given_up && work != conn->open &&
+            is_over(work, now))
+            give_up(work, now);
+        if (work->phase != WORK_DESCRIBE)
+            continue;
+        list_each_safe (waiter, &work->stmt->waiters) {
+            struct pgsql_work *waits = list_entry(waiter, struct pgsql_work, link);
+            if (is_over(waits, now))
+                refuse(waits);
+        }
+    }
+}
+
 static void sweep_conn(struct pgsql_conn *conn, int64_t now)
 {
     struct err err;
@@ -98,6 +147,7 @@ static void sweep_conn(struct pgsql_conn *conn, int64_t now)
         }
         return;
     }
+    sweep_behind(conn, now);
     struct pgsql_work *head = list_entry(conn->works.next, struct pgsql_work, link);
     int64_t since = head->began > conn->head_since ? head->began : conn->head_since;
     int64_t time = pgwork_timeout(head);

@@ -178,7 +178,7 @@ static void learn(struct pgsql_statement *stmt, const PGresult *r)
 static void take_rows(struct pgsql_work *work, const PGresult *r)
 {
     struct store_call *call = work->call;
-    if (call->mode != STORE_ALL && call->mode != STORE_ONE)
+    if ((call->mode != STORE_ALL && call->mode != STORE_ONE) || work->given_up)
         return;
     pg_result_columns(&work->rows, r);
     for (int row = 0, n = PQntuples(r); row < n && !work->err.code; row++) {
@@ -248,7 +248,7 @@ static void described(struct pgsql_work *work)
     if (work->err.code)
         work->conn->prepared[work->stmt->slot] = 0;
     wake_waiters(work);
-    if (!work->err.code && check_count(work))
+    if (!work->err.code && !work->given_up && check_count(work))
         send_run(work);
     else
         finish_on(work);
@@ -259,7 +259,7 @@ static void described(struct pgsql_work *work)
 static bool may_run_again(struct pgsql_work *work)
 {
     bool stray = work->err.code == ERR_TIMEOUT && !work->overdue && work->conn->was_cancelled;
-    if ((!work->stale && !stray) || work->plain || work->tries >= PGSQL_TRIES)
+    if ((!work->stale && !stray) || work->plain || work->given_up || work->tries >= PGSQL_TRIES)
         return false;
     if (work->stale && !strcmp(work->state, "26000"))
         work->conn->prepared[work->stmt->slot] = 0;

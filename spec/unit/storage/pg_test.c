@@ -119,6 +119,14 @@ static void run(struct bench *b, const char *sql)
     CHECK_EQ(call.err.code, ERR_NONE);
 }
 
+static void await_left(struct bench *b, int left)
+{
+    pthread_mutex_lock(&b->lock);
+    while (b->left > left)
+        pthread_cond_wait(&b->cond, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+}
+
 /* How many statements of the bench wait for a lock. */
 static void await_waiting(const char *n)
 {
@@ -366,6 +374,44 @@ TEST(a_statement_over_its_time_is_cancelled_and_others_go_on)
         CHECK_EQ(next[i].call.err.code, ERR_NONE);
         rows_free(next[i].call.rows);
     }
+    bench_end(&b);
+}
+
+TEST(what_is_behind_a_long_statement_has_its_own_time)
+{
+    struct bench b =
+        bench_of((struct pgsql_options){.connections = 1, .most_ns = 600 * NS_PER_SECOND});
+    run(&b, "create table q(a int)");
+    run(&b, "insert into q values (0)");
+    PGconn *c = pg_server_connect(&server);
+    hold(c, "select pg_advisory_lock(4)");
+    struct asked head = {.call = {.sql = STR("select pg_advisory_xact_lock(4)"),
+                                  .mode = STORE_EXEC,
+                                  .timeout_ns = 600 * NS_PER_SECOND}};
+    struct asked behind[5] = {{.call = {.sql = STR("insert into q values (0)")}},
+                              {.call = {.sql = STR("select count(*) from q")}},
+                              {.call = {.sql = STR("select count(*) from q"), .mode = STORE_ALL}},
+                              {.call = {.sql = STR("insert into q values (1)")}},
+                              {.call = {.sql = STR("insert into q values (1)")}}};
+    rows_free(ask(&b, STORE_ALL, "select count(*) from q", NULL, 0).rows);
+    start(&b, &head);
+    await_waiting("1");
+    for (int i = 0; i < 5; i++) {
+        behind[i].call.timeout_ns = 100 * NS_PER_MS;
+        start(&b, &behind[i]);
+    }
+    await_left(&b, 1); /* while the lock is held */
+    CHECK_EQ(behind[0].call.err.code, ERR_IO);
+    CHECK(strstr(behind[0].call.err.message, "it is not known whether the statement was done"));
+    for (int i = 1; i < 5; i++)
+        CHECK_EQ(behind[i].call.err.code, ERR_TIMEOUT);
+    hold(c, "select pg_advisory_unlock(4)");
+    await(&b);
+    CHECK_EQ(head.call.err.code, ERR_NONE);
+    run(&b, "delete from q where a = 9"); /* behind all of them */
+    CHECK_STR(pg_server_sql(&server, "select string_agg(a::text, ' ') from q"), "0 0");
+    PQfinish(c);
+    run(&b, "drop table q");
     bench_end(&b);
 }
 
@@ -679,14 +725,6 @@ static void tell(void *arg)
     struct story *s = arg;
     s->session.ready = on_session;
     pgsql_take(s->bench->db, &s->session, s->bench->lane);
-}
-
-static void await_left(struct bench *b, int left)
-{
-    pthread_mutex_lock(&b->lock);
-    while (b->left > left)
-        pthread_cond_wait(&b->cond, &b->lock);
-    pthread_mutex_unlock(&b->lock);
 }
 
 /* A session waits for one of two connections, and the other one is free first: both go on. */
