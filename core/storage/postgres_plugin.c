@@ -112,9 +112,52 @@ static bool has_schema(struct postgres_plugin *p, PGconn *c, struct err *err)
     return is_so(c, "select count(*) > 0 from pg_namespace where nspname = $1", &name, 1, err);
 }
 
+/* What was made while no roles could be is the login's: the plugin could not reach it.  What
+ * belongs to a table goes with it; the outbox stays the host's. */
+static bool hand_over(struct postgres_plugin *p, PGconn *c, struct err *err)
+{
+    static const char is_ours[] =
+        "select nspowner = (select oid from pg_catalog.pg_roles where rolname = current_user)"
+        " from pg_catalog.pg_namespace where nspname = $1";
+    static const char commands[] =
+        "select pg_catalog.string_agg(pg_catalog.format('alter %s %s owner to %I', kind, name, "
+        "$2::text),"
+        " ';' order by turn) from (select 'schema' kind, pg_catalog.quote_ident(nspname) name, oid "
+        "schema, nspowner"
+        " owner, 0 turn from pg_catalog.pg_namespace union all"
+        " select case relkind when 'v' then 'view' when 'm' then 'materialized view'"
+        "  when 'S' then 'sequence' when 'f' then 'foreign table' else 'table' end,"
+        "  oid::regclass::text, relnamespace, relowner, 1 from pg_catalog.pg_class c"
+        "  where relkind in ('r', 'p', 'v', 'm', 'S', 'f') and relname <> 'maru_outbox' and not "
+        "exists"
+        "  (select 1 from pg_catalog.pg_depend d where d.classid = 'pg_class'::regclass"
+        "   and d.objid = c.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')"
+        "   and c.relkind = 'S') union all"
+        " select 'routine', oid::regprocedure::text, pronamespace, proowner, 2"
+        "  from pg_catalog.pg_proc union all"
+        " select case typtype when 'd' then 'domain' else 'type' end, oid::regtype::text,"
+        "  typnamespace, typowner, 3 from pg_catalog.pg_type t where typtype in ('e', 'd', 'r') or"
+        "  (typtype = 'c' and exists (select 1 from pg_catalog.pg_class c where c.oid = t.typrelid "
+        "and"
+        "   relkind = 'c'))) o"
+        " where schema = (select oid from pg_catalog.pg_namespace where nspname = $1)"
+        " and owner = (select oid from pg_catalog.pg_roles where rolname = current_user)";
+    const char *values[] = {p->schema, p->role};
+    if (!is_so(c, is_ours, values, 1, err) || !pgsql_exec_wait(c, "begin", err))
+        return !err->code;
+    PGresult *r = pgsql_query_wait(c, commands, 2, values, err);
+    bool ok = r && pgsql_exec_wait(c, PQgetvalue(r, 0, 0), err);
+    PQclear(r);
+    if (ok && pgsql_exec_wait(c, "commit", err))
+        log_info("store", "%s: what is in the schema %s is the role's now", p->name, p->schema);
+    return !err->code || err_wrap(err, "handing it over to the role %s", p->role);
+}
+
 static bool make_schema(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
     bool there = has_schema(p, c, err);
+    if (there && p->own_role)
+        return hand_over(p, c, err);
     if (there || err->code)
         return !err->code;
     return run_format(c, err, "create schema \"%s\"%s%s%s", p->schema,

@@ -765,6 +765,33 @@ end } }]]):format(name, name), ["migrations/0001_words.sql"] = ("create table wo
     maru = server.start(options)
     assert.same({ role = "maru_small", word = "small" }, maru:get("/small").json)
   end)
+
+  it("get what the login made while it could make no roles", function()
+    local mine = small("small")
+    mine["migrations/0001_words.sql"] = [[
+create table words(id integer primary key, word text);
+insert into words(word) values ('small');
+create type mood as enum ('fine');
+create sequence numbers;
+create function twice(n integer) returns integer language sql as 'select 2 * n';
+create view all_words as select word, twice(2) as four from words;
+]]
+    local options = start({ small = mine })
+    database:sql("create role plain login; grant create on database postgres to plain")
+    options.set[2] = "store.url=" .. database.url:gsub("maru@", "plain@")
+    local where = "/small"
+    maru = server.start(options)
+    assert.same({ role = "plain", word = "small" }, maru:get(where).json)
+    maru:stop()
+    database:sql("alter role plain createrole")
+    mine["migrations/0002_more.sql"] = "alter table words add column more text; alter type mood add value 'good';"
+      .. " drop function twice cascade; create or replace view all_words as select word from words;"
+      .. " alter sequence numbers increment 2;"
+    options.plugins = { small = mine }
+    maru = server.start(options)
+    assert.same({ role = "plain_small", word = "small" }, maru:get(where).json)
+    assert.equal("plain", database:sql("select tableowner from pg_tables where tablename = 'maru_outbox'"))
+  end)
 end)
 
 describe("a store in PostgreSQL whose server is not there", function()
