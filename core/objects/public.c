@@ -8,6 +8,7 @@
 #include "http/validate.h"
 #include "objects/checksum.h"
 #include "objects/ticket.h"
+#include "observe/log.h"
 
 enum { PIECE_BYTES = 256 << 10 };
 
@@ -36,21 +37,43 @@ static void transfer_free(struct transfer *t)
     mem_free(t);
 }
 
+/* Of an address, and of what is sent with it. */
 static void refuse(struct http_request *r, const struct err *err)
+{
+    switch (err->code) {
+    case ERR_FORBIDDEN:
+        respond_problemf(r, 403, "forbidden", "%s", err->message);
+        break;
+    case ERR_TIMEOUT:
+        respond_problemf(r, 403, "expired", "%s", err->message);
+        break;
+    case ERR_LIMIT:
+        respond_problemf(r, 413, "limit", "%s", err->message);
+        break;
+    default:
+        respond_problemf(r, 400, "invalid", "%s", err->message);
+    }
+}
+
+/* Of the store: what it says of itself and of its server is for the log, not for who has an
+ * address. */
+static void refuse_failed(struct http_request *r, const struct err *err)
 {
     static const struct {
         enum err_code code;
         int status;
-        const char *name;
-    } known[] = {{ERR_NOT_FOUND, 404, "not_found"}, {ERR_FORBIDDEN, 403, "forbidden"},
-                 {ERR_TIMEOUT, 403, "expired"},     {ERR_INVALID, 400, "invalid"},
-                 {ERR_LIMIT, 413, "limit"},         {ERR_FULL, 507, "full"},
-                 {ERR_BUSY, 503, "busy"},           {ERR_EXISTS, 412, "exists"}};
+        const char *name, *text;
+    } known[] = {{ERR_NOT_FOUND, 404, "not_found", "there is no such object"},
+                 {ERR_FULL, 507, "full", "the object store is full"},
+                 {ERR_BUSY, 503, "busy", "the object store is busy"},
+                 {ERR_CLOSED, 503, "closed", "maru is stopping"},
+                 {ERR_TIMEOUT, 504, "timeout", "the object store did not answer in time"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].code == err->code) {
-            respond_problemf(r, known[i].status, known[i].name, "%s", err->message);
+            respond_problemf(r, known[i].status, known[i].name, "%s", known[i].text);
             return;
         }
+    log_warn("objects", "an address could not be served: %s", err->message);
     respond_problemf(r, 502, "io", "the object store did not answer as it should");
 }
 
@@ -177,7 +200,7 @@ static void on_opened(struct transfer *t)
     if (!d->err.code)
         add_headers(t, etag);
     else
-        refuse(r, &d->err);
+        refuse_failed(r, &d->err);
     if (d->err.code || answer_without(t, etag, &first, &last, &range)) {
         t->request = NULL;
         close_down(t);
@@ -263,7 +286,7 @@ static void on_ended(struct object_upload *u)
         if (t->checksum && u->err.code == ERR_CONFLICT) {
             respond_problemf(r, 400, "checksum", "%s", u->err.message);
         } else if (u->err.code) {
-            refuse(r, &u->err);
+            refuse_failed(r, &u->err);
         } else {
             respond_header(r, STR("etag"), str_c(etag));
             respond(r, 200, STR(""), STR(""));

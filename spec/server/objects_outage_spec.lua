@@ -18,6 +18,9 @@ M.routes = {
   end,
   ["POST /get"] = function(app, req) return reply(app.objects:get(req:json().key)) end,
   ["POST /stat"] = function(app, req) return reply(app.objects:stat(req:json().key)) end,
+  ["POST /sign"] = function(app, req)
+    return reply(app.objects:presign(req:json().key, { method = "PUT", max_bytes = 10 }))
+  end,
   -- Pieces of a mebibyte; "writing" tells when so many are on their way.
   ["POST /write"] = function(app, req)
     local b = req:json()
@@ -170,6 +173,35 @@ describe("moods of S3", function()
     assert.truthy(server.wait_for(function()
       return node:logs():find("5 unfinished uploads of o were aborted", 1, true)
     end), "page by page, but for the one that has just begun: " .. node:logs())
+  end)
+end)
+
+describe("addresses that maru answers for S3", function()
+  it("say what failed, and nothing of what S3 said", function()
+    local dir = server.make_dir()
+    local pid = server.shell(("node spec/support/s3_moody.mjs >%s/port 2>&1 & echo $!"):format(dir)):match("%d+")
+    finally(function() server.shell(("kill -9 %s; rm -rf %s"):format(pid, dir)) end)
+    local port = server.wait_for(function() return (server.read_file(dir .. "/port") or ""):match("^(%d+)\n") end, 30)
+    local node = server.start({ plugins = { o = PLUGIN }, set = { "objects.driver=s3", "objects.bucket=b",
+      "objects.key=k", "objects.secret=s", "objects.timeout=2s", "objects.url=http://127.0.0.1:" .. port } })
+    finally(function()
+      node:stop()
+      server.shell(("kill -9 %s; rm -rf %s"):format(pid, dir))
+    end)
+    local function put(key)
+      local url = node.url .. post(node, "/sign", { key = key }).value
+      local text = server.shell(("curl -s -m 60 -w '%%{http_code}' -X PUT -d x '%s'"):format(url))
+      return text:sub(-3), text
+    end
+    assert.equal("200", (put("fine")))
+    for key, status in pairs({ denied = "502", skew = "502", silent = "504" }) do
+      local got, text = put(key)
+      assert.equal(status, got, text)
+      for _, word in ipairs({ "S3", "arn:", "clock", "o/", key }) do
+        assert.falsy(text:find(word, 1, true), text)
+      end
+    end
+    assert.truthy(node:logs():find("arn:aws", 1, true), "the log has it")
   end)
 end)
 

@@ -1,7 +1,7 @@
 // A stand-in for moods of S3 that a real server does not show on demand; answers as facts/services.md §6 says they look.
 // Prints its port. Keys: …/busy: 503 SlowDown twice, then it works; …/broken: 500 twice, then it works;
-// …/skew: 403 RequestTimeTooSkewed with a Date an hour behind. Of plugin o there are six unfinished uploads, told of two at
-// a time; the one of …/young has just begun.
+// …/skew: 403 RequestTimeTooSkewed with a Date an hour behind; …/denied: 403 AccessDenied; …/silent: never.
+// Of plugin o there are six unfinished uploads, told of two at a time; the one of …/young has just begun.
 import { createServer } from "node:http";
 
 const seen = {};
@@ -43,6 +43,10 @@ const server = createServer((request, response) => {
       response.sendDate = false;
       response.writeHead(403, { date: new Date(Date.now() - 3600e3).toUTCString() })
         .end(error("RequestTimeTooSkewed", "The difference is too large."));
+    } else if (key === "denied") {
+      response.writeHead(403).end(error("AccessDenied", "User: arn:aws:iam::42:user/maru is not authorized."));
+    } else if (key === "silent") {
+      return;
     } else if (key === "busy" && seen[key] <= 2) {
       response.writeHead(503).end(error("SlowDown", "Please reduce your request rate."));
     } else if (key === "broken" && seen[key] <= 2) {
