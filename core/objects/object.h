@@ -138,7 +138,7 @@ struct object_presign {
     struct str key;
     bool put;
     int64_t expires_s; /* from now on: 1 … 604800 */
-    struct str type;   /* PUT: it has to be of this type; or empty */
+    struct str type;   /* PUT: it has to be of this type; GET: it is told to be; or empty */
     int64_t max_bytes; /* PUT; 0: no other bound than the server's */
     struct str name;   /* GET: what the file is to be called; or empty */
     bool shown;        /* GET: not kept as a file, where its type is harmless */

@@ -121,11 +121,17 @@ static void pump(void *arg)
 
 static const struct stream_events events = {.drained = pump, .gone = on_gone};
 
+static struct str type_shown(const struct transfer *t)
+{
+    struct str type = t->ticket.type.n ? t->ticket.type : t->down.info.type;
+    return type.n ? type : STR("application/octet-stream");
+}
+
 static void add_headers(struct transfer *t, const char *etag)
 {
     struct http_request *r = t->request;
     const struct object_info *info = &t->down.info;
-    bool shown = t->ticket.shown && ticket_is_harmless(info->type);
+    bool shown = t->ticket.shown && ticket_is_harmless(type_shown(t));
     struct buf text = {0};
     char date[30];
     ticket_disposition(&text, t->ticket.name, shown);
@@ -166,7 +172,7 @@ static void begin_answer(struct transfer *t, uint64_t first, uint64_t last, bool
 {
     struct http_request *r = t->request;
     const struct object_info *info = &t->down.info;
-    struct str type = info->type.n ? info->type : STR("application/octet-stream");
+    struct str type = type_shown(t);
     bool head = str_eq_c(request_method(r), "HEAD");
     char text[96];
     t->left = info->size == 0 ? 0 : (int64_t)(last - first) + 1;

@@ -322,12 +322,20 @@ for _, driver in ipairs(DRIVERS) do
       assert.truthy(server.wait_for(function()
         return curl("", short) == "403"
       end))
+      -- a stranger's page is not run by who looks at it
+      for _, options in ipairs({ { inline = true }, { inline = true, content_type = "text/html" } }) do
+        head = select(3, curl("", sign(key, options)))
+        assert.truthy(head:find("content-disposition: attachment", 1, true), "a page is never shown: " .. head)
+      end
+      status, _, head = curl("", sign(key, { inline = true, content_type = "image/png" }))
+      assert.equal("200", status)
+      assert.truthy(head:find("content-disposition: inline", 1, true), head)
+      assert.truthy(head:find("content-type: image/png", 1, true), head)
       if not driver.differs["presigned addresses"] then
         status, _, head = curl("-I", get)
         assert.equal("200", status)
         assert.truthy(head:find("content-length: " .. #page, 1, true), head)
         head = select(3, curl("", sign(key, { inline = true })))
-        assert.truthy(head:find("content-disposition: attachment", 1, true), "a page is never shown: " .. head)
         assert.truthy(head:find("x-content-type-options: nosniff", 1, true))
         assert.truthy(head:find("content-security-policy: sandbox", 1, true))
         call("/put", { key = "p.png", bytes = "png", options = { type = "image/png" } })

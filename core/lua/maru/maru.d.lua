@@ -555,8 +555,9 @@ function app.objects:delete_many(keys) end
 --- @return { objects: maru.ObjectInfo[], prefixes: string[], after: string? }|nil, string?, string?
 function app.objects:list(prefix, options) end
 --- An address with which anybody may GET or PUT this key for a while, in a browser as well. With objects.driver = "s3" it is
---- S3's own (a PUT with max_bytes is not: S3 cannot bound it), else maru's, from /objects/ or objects.public_url on.
----@param options? { method: "GET"|"PUT"|nil, expires: integer?, content_type: string?, max_bytes: integer?, name: string?, inline: boolean? }  expires: seconds, 900; PUT: content_type, max_bytes; GET: name of the file, inline: shown where that is harmless
+--- S3's own, but for a PUT with max_bytes and a GET inline without content_type, which S3 does not look at: these and others
+--- are maru's, from /objects/ or objects.public_url on.
+---@param options? { method: "GET"|"PUT"|nil, expires: integer?, content_type: string?, max_bytes: integer?, name: string?, inline: boolean? }  expires: seconds, 900; PUT: content_type, max_bytes; GET: content_type: what it is told to be (what it was put as), name of the file, inline: shown where its type is harmless
 ---@return string|nil url, string? message, string? code
 function app.objects:presign(key, options) end
 --- (waits) Writes piece by piece: writer:write(bytes), then writer:close(). It belongs to its task; what is not closed leaves nothing.
