@@ -16,6 +16,7 @@
 struct asked {
     struct object_call call; /* first */
     struct task *task;       /* NULL once nobody waits */
+    size_t charged;          /* to its VM, while the task waits */
     char *key, *type, *sha256, *body, *plugin, *after, *delimiter;
     struct str *keys;
     struct buf key_text;
@@ -81,13 +82,24 @@ static int push_answer(lua_State *L, void *arg)
     }
 }
 
+/* Nobody waits any more. */
+static void forget(void *arg)
+{
+    struct asked *a = arg;
+    if (a->task)
+        vm_uncharge(task_vm(a->task), a->charged);
+    a->task = NULL;
+}
+
 static void on_done(struct object_call *call)
 {
     struct asked *a = (struct asked *)(void *)call;
-    if (a->task && call->err.code)
-        task_resume_error(a->task, &call->err);
-    else if (a->task)
-        task_wake_with(a->task, push_answer, call);
+    struct task *task = a->task;
+    forget(a);
+    if (task && call->err.code)
+        task_resume_error(task, &call->err);
+    else if (task)
+        task_wake_with(task, push_answer, call);
     object_call_free(call);
     mem_free(a->key);
     mem_free(a->type);
@@ -99,11 +111,6 @@ static void on_done(struct object_call *call)
     buf_free(&a->key_text);
     mem_free(a->plugin);
     mem_free(a);
-}
-
-static void forget(void *arg)
-{
-    ((struct asked *)arg)->task = NULL;
 }
 
 static char *keep(struct str *s, struct str text)
@@ -130,9 +137,13 @@ static int ask(lua_State *L, const char *who, const struct object_call *what)
     struct objects *store = objects_of(L, who);
     struct task *task = task_check(L, who);
     struct vm *vm = task_vm(task);
+    struct err err = {0};
+    if (!vm_charge(vm, what->body.n, &err))
+        return push_error(L, &err);
     struct asked *a = mem_zero(1, sizeof *a);
     a->call = *what;
     a->task = task;
+    a->charged = what->body.n;
     a->plugin = mem_strdup(vm_plugin(vm));
     a->call.plugin = a->plugin;
     a->key = keep(&a->call.key, what->key);

@@ -77,7 +77,10 @@ void object_run(struct objects *store, struct object_call *call, struct lane *la
     call->items = NULL;
     call->count = 0;
     call->more = false;
-    if (check(call, &call->err))
+    int before = atomic_fetch_add_explicit(&store->under_way, 1, memory_order_relaxed);
+    if (before >= OBJECT_QUEUE)
+        err_set(&call->err, ERR_BUSY, "%d calls of the object store are under way already", before);
+    if (!call->err.code && check(call, &call->err))
         store->driver->run(store, call);
     else
         object_answer(call);
@@ -94,6 +97,7 @@ void object_call_free(struct object_call *call)
 static void on_call(struct lane_message *message)
 {
     struct object_call *call = (struct object_call *)(void *)message;
+    atomic_fetch_sub_explicit(&call->store->under_way, 1, memory_order_relaxed);
     call->done(call);
 }
 

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -30,7 +31,7 @@ enum {
     OBJECT_BODY_BYTES = 64 << 20,   /* one OBJECT_PUT or OBJECT_GET; more by streams */
     OBJECT_CHUNK_BYTES = 256 << 10, /* of a stream that is read */
     OBJECT_LIST = 1000,             /* keys of one OBJECT_LIST, at most and by default */
-    OBJECT_QUEUE = 10000,           /* calls under way */
+    OBJECT_QUEUE = 10000,           /* calls under way; another one is ERR_BUSY */
 };
 
 struct object_info {
@@ -180,8 +181,9 @@ struct object_upkeep {
 enum { OBJECT_TICKET_KEY_BYTES = 32 };
 struct objects {
     const struct objects_driver *driver;
-    struct lane *lane; /* of the upkeep */
-    bool begun;        /* it */
+    atomic_int under_way; /* calls */
+    struct lane *lane;    /* of the upkeep */
+    bool begun;           /* it */
     struct object_upkeep upkeep;
     char *public_url;                                  /* before "/objects/…", or "" */
     unsigned char ticket_key[OBJECT_TICKET_KEY_BYTES]; /* of URLs that the host answers for */
