@@ -505,7 +505,7 @@ for _, driver in ipairs(DRIVERS) do
       wait_state(node, id, "cancelled")
     end)
 
-    feature("are not cancelled by a notification that nobody of the host's sent", "SQL", function()
+    case("are not cancelled by a notification that nobody of the host's sent", "SQL", function()
       local id, other = push(node, "span", { s = 50 }), push(node, "span", { s = 50 })
       wait_state(node, id, "running")
       wait_state(node, other, "running")
