@@ -2,7 +2,8 @@
 #include "talk.h"
 #include "test.h"
 
-/* One server for the whole program: small limits, so that time-outs are short. */
+/* One server for the whole program, with the limits that it has anyway: no case here is to depend
+ * on how fast a machine is.  Time limits are patience_test.c's. */
 static struct serving serving;
 static char state_dir[] = "/tmp/maru-http-test.XXXXXX";
 
@@ -16,9 +17,6 @@ static void open_all(void)
     if (!mkdtemp(state_dir))
         abort();
     struct http_options options = serving_options(state_dir);
-    options.limits.header_ns = 300 * NS_PER_MS;
-    options.limits.body_ns = 300 * NS_PER_MS;
-    options.limits.idle_ns = 1500 * NS_PER_MS;
     serving_open(&serving, &options, 2, NULL);
     atexit(close_all);
 }
@@ -193,7 +191,7 @@ TEST(stops_reading_an_endless_chunked_body)
         sent += 65536;
         talk_hear(fd, 0, &in);
     }
-    talk_until(fd, "\r\n\r\n", 1000, &in);
+    talk_until(fd, "\r\n\r\n", 30000, &in);
     buf_add_char(&in, '\0');
     CHECK(sent < (32 << 20));
     CHECK(is_problem(in.p, 413));
@@ -223,67 +221,11 @@ TEST(continues_when_asked_to)
     struct buf in = {0};
     talk_say(fd, "POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\nexpect: 100-continue\r\n"
                  "content-length: 5\r\n\r\n");
-    CHECK(talk_until(fd, "100 Continue\r\n\r\n", 1000, &in));
+    CHECK(talk_until(fd, "100 Continue\r\n\r\n", 30000, &in));
     talk_say(fd, "12345");
-    CHECK(talk_until_end(fd, 1000, &in));
+    CHECK(talk_until_end(fd, 30000, &in));
     CHECK(in.n > 5 && memcmp(in.p + in.n - 5, "12345", 5) == 0);
     buf_free(&in);
-    close(fd);
-}
-
-TEST(answers_slow_heads_with_408)
-{
-    int fd = talk_open(port);
-    struct buf in = {0};
-    const char *text = "GET /hello HTTP/1.1\r\nhost: a\r\nx: ";
-    int64_t began = clock_ns();
-    for (int i = 0; i < 100 && in.n == 0; i++) {
-        char c = i < (int)strlen(text) ? text[i] : 'x';
-        talk_send(fd, &c, 1);
-        talk_hear(fd, 50, &in);
-    }
-    talk_until_end(fd, 1000, &in);
-    buf_add_char(&in, '\0');
-    CHECK(is_problem(in.p, 408));
-    CHECK(clock_ns() - began < 3 * NS_PER_SECOND);
-    buf_free(&in);
-    close(fd);
-}
-
-TEST(cuts_off_slow_bodies)
-{
-    int fd = talk_open(port);
-    struct buf in = {0};
-    talk_say(fd, "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n");
-    bool ended = false;
-    for (int i = 0; i < 100 && !ended; i++)
-        ended = !talk_say(fd, "x") || !talk_hear(fd, 50, &in);
-    CHECK(ended);
-    buf_free(&in);
-    close(fd);
-}
-
-TEST(cuts_off_slow_bodies_that_it_asked_for)
-{
-    int fd = talk_open(port);
-    struct buf in = {0};
-    talk_say(fd, "POST /echo HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n"
-                 "content-length: 1000\r\n\r\n");
-    CHECK(talk_until(fd, "100 Continue\r\n\r\n", 1000, &in));
-    bool ended = false;
-    for (int i = 0; i < 100 && !ended; i++)
-        ended = !talk_say(fd, "x") || !talk_hear(fd, 50, &in);
-    CHECK(ended);
-    buf_free(&in);
-    close(fd);
-}
-
-TEST(closes_idle_connections)
-{
-    int fd = talk_open(port);
-    struct buf in = {0};
-    CHECK(talk_until_end(fd, 4000, &in));
-    CHECK_EQ(in.n, 0);
     close(fd);
 }
 
@@ -295,7 +237,7 @@ TEST(keeps_connections_alive)
         buf_clear(&in);
         talk_say(fd, i % 2 ? "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\n<echo>"
                            : "GET /hello HTTP/1.1\r\nhost: a\r\n\r\n");
-        REQUIRE(talk_until(fd, i % 2 ? "<echo>" : "\"hello\"}", 2000, &in));
+        REQUIRE(talk_until(fd, i % 2 ? "<echo>" : "\"hello\"}", 30000, &in));
     }
     buf_free(&in);
     close(fd);
@@ -309,7 +251,7 @@ TEST(answers_pipelined_requests_in_order)
                  "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\ntwo"
                  "GET /describe/three HTTP/1.1\r\nhost: a\r\n\r\n"
                  "GET /describe/four HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-    CHECK(talk_until_end(fd, 2000, &in));
+    CHECK(talk_until_end(fd, 30000, &in));
     const char *at = in.p ? in.p : "";
     static const char *const words[] = {"id=one", "\r\n\r\ntwo", "id=three", "id=four"};
     for (int i = 0; i < 4; i++) {
@@ -330,7 +272,7 @@ TEST(takes_a_request_byte_by_byte_with_another_behind)
         talk_send(fd, text + i, strlen(text + i) < 7 ? strlen(text + i) : 7);
         usleep(2000);
     }
-    CHECK(talk_until_end(fd, 2000, &in));
+    CHECK(talk_until_end(fd, 30000, &in));
     CHECK(in.p && strstr(in.p, "id=one") && strstr(in.p, "id=two"));
     buf_free(&in);
     close(fd);
@@ -349,7 +291,7 @@ static const char *answers_to(const char *text, size_t step)
         if (step < n)
             usleep(300);
     }
-    talk_until_end(fd, 2000, &in);
+    talk_until_end(fd, 30000, &in);
     buf_add_char(&in, '\0');
     close(fd);
     return in.p;
@@ -469,9 +411,9 @@ TEST(keeps_a_quiet_stream_alive_and_sees_the_client_leave)
     int fd = talk_open(port);
     struct buf in = {0};
     talk_say(fd, "GET /stream HTTP/1.1\r\nhost: a\r\n\r\n");
-    CHECK(talk_until(fd, "\n:\n\n", 3000, &in));
+    CHECK(talk_until(fd, "\n:\n\n", 30000, &in));
     close(fd);
-    for (int i = 0; i < 200 && atomic_load(&gone) == before; i++)
+    for (int i = 0; i < 3000 && atomic_load(&gone) == before; i++)
         usleep(10000);
     CHECK_EQ(atomic_load(&gone) - before, 1);
     buf_free(&in);
@@ -485,7 +427,7 @@ TEST(tells_a_handler_that_its_client_left)
     usleep(50000);
     CHECK_EQ(atomic_load(&gone) - before, 0);
     close(fd);
-    for (int i = 0; i < 200 && atomic_load(&gone) == before; i++)
+    for (int i = 0; i < 3000 && atomic_load(&gone) == before; i++)
         usleep(10000);
     CHECK_EQ(atomic_load(&gone) - before, 1);
 }
@@ -501,7 +443,7 @@ TEST(sees_a_client_leave_that_had_sent_more)
     struct linger hard = {1, 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close(fd);
-    for (int i = 0; i < 300 && atomic_load(&gone) == before; i++)
+    for (int i = 0; i < 3000 && atomic_load(&gone) == before; i++)
         usleep(10000);
     CHECK_EQ(atomic_load(&gone) - before, 1);
 }
@@ -511,7 +453,7 @@ TEST(drops_a_client_that_does_not_read)
     long before = atomic_load(&gone);
     int fd = talk_open(port);
     talk_say(fd, "GET /flood HTTP/1.1\r\nhost: a\r\n\r\n");
-    for (int i = 0; i < 300 && atomic_load(&gone) == before; i++)
+    for (int i = 0; i < 3000 && atomic_load(&gone) == before; i++)
         usleep(10000);
     CHECK_EQ(atomic_load(&gone) - before, 1);
     close(fd);
@@ -527,7 +469,7 @@ static void *many(void *arg)
             talk_say(fd, "GET /cached HTTP/1.1\r\nhost: a\r\n\r\n");
         talk_say(fd, "GET /describe/last HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
         if (i % 3)
-            talk_until_end(fd, 3000, &in);
+            talk_until_end(fd, 30000, &in);
         buf_free(&in);
         close(fd);
     }

@@ -87,7 +87,7 @@ static inline const char *talk_ask(int port, const void *p, size_t n)
     buf_add_c(&in, "");
     int fd = talk_open(port);
     talk_send(fd, p, n);
-    if (!talk_until_end(fd, 3000, &in))
+    if (!talk_until_end(fd, 30000, &in))
         buf_add_c(&in, "\n(the connection stays open)");
     close(fd);
     return in.p ? in.p : "";
