@@ -231,6 +231,7 @@ static void destroy(struct jobs *jobs)
     names_free(jobs);
     uniques_free(jobs);
     elsewhere_close(jobs);
+    workflow_begun_free(jobs);
     history_free(&jobs->history);
     fold_free(&jobs->fold);
     index_free(&jobs->index);
@@ -251,6 +252,7 @@ struct jobs *jobs_open(const struct jobs_options *options, struct err *err)
     struct jobs *jobs = create(options);
     jobs->db = store_sqlite(options->store);
     jobs->elsewhere = map_create();
+    jobs->begun = map_create();
     jobs->suspects_free = jobs->driver && jobs->driver->shared;
     if (!jobs->driver)
         err_set(err, ERR_INVALID, "jobs: there is no driver '%s'", options->driver);

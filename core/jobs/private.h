@@ -368,6 +368,7 @@ struct jobs {
 
     pthread_mutex_t lock;  /* all below */
     struct map *elsewhere; /* elsewhere.c: pushes whose rows were not brought, by their ids */
+    struct map *begun;     /* workflow/begun.c */
     struct index index;
     struct index crowds;  /* struct crowd by id: batches with unfinished members */
     struct index watched; /* lists of change_op by the id of the job whose end they wait for */
@@ -720,6 +721,7 @@ bool workflow_recover(struct jobs *jobs, struct sqlite_conn *conn, struct err *e
 bool workflow_defers(struct jobs *jobs, struct job *job); /* lock held: its end is decided later */
 void workflow_recovered(struct jobs *jobs);               /* lock held: all jobs have a place */
 void workflow_carry(struct jobs *jobs);                   /* there is options.carry */
+void workflow_begun_free(struct jobs *jobs);
 void workflow_close(struct jobs *jobs);
 bool workflow_pending(const struct jobs *jobs);                    /* lock held */
 int64_t workflow_due_wall(const struct jobs *jobs);                /* lock held; 0 = no wait ends */

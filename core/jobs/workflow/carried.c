@@ -22,6 +22,15 @@ struct put {
     char *plugin, *name, *key, *input;
 };
 
+static struct workflow_start start_of(const struct put *p)
+{
+    return (struct workflow_start){.id = p->change->id,
+                                   .plugin = str_c(p->plugin),
+                                   .name = str_c(p->name),
+                                   .key = str_c(p->key),
+                                   .input = str_c(p->input)};
+}
+
 static void free_put(struct put *p)
 {
     buf_free(&p->look.out);
@@ -80,8 +89,13 @@ static void on_inserted(struct carry_put *put)
 static void on_tx_end(struct carry_put *put, bool kept)
 {
     struct put *p = list_entry(put, struct put, put);
+    struct workflow_start start = start_of(p);
     if (!kept && !p->change->err.code)
         err_set(&p->change->err, ERR_CANCELLED, "workflows: the transaction was rolled back");
+    if (kept)
+        wf_begun_keep(p->jobs, &start);
+    else
+        wf_begun_remove(p->jobs, &start);
     over(p);
 }
 
@@ -103,8 +117,12 @@ static void on_numbered(struct workflow_change *number)
         return;
     }
     p->standing = INSERTED;
-    if (!carry_insert(p->jobs->options.carry, &p->put, p->tx, noun_name, &body, &err))
-        refuse(p, &err);
+    struct workflow_start start = start_of(p);
+    wf_begun_add(p->jobs, &start);
+    if (carry_insert(p->jobs->options.carry, &p->put, p->tx, noun_name, &body, &err))
+        return;
+    wf_begun_remove(p->jobs, &start);
+    refuse(p, &err);
 }
 
 static bool ask_number(struct put *p, struct err *err)
@@ -121,7 +139,9 @@ static void on_looked(struct workflow_query *look)
     struct err err = look->err;
     if (is_gone(p))
         return;
-    if (!err.code && (str_eq_c(state, "running") || str_eq_c(state, "waiting")))
+    struct workflow_start start = start_of(p);
+    if (!err.code &&
+        (str_eq_c(state, "running") || str_eq_c(state, "waiting") || wf_begun_has(p->jobs, &start)))
         err_set(&err, ERR_EXISTS, "an unfinished run of %s has this key", p->name);
     if (err.code || !ask_number(p, &err))
         refuse(p, &err);
@@ -183,6 +203,8 @@ bool wf_carry_start(struct jobs *jobs, struct workflow_change *change, struct st
 struct bringing {
     struct workflow_change change; /* first */
     struct carry_row *row;
+    struct jobs *jobs;
+    struct workflow_start start; /* as it was asked for; in the row's bytes */
 };
 
 static void on_ran(struct workflow_change *change)
@@ -192,9 +214,12 @@ static void on_ran(struct workflow_change *change)
 
 static void on_done(struct workflow_change *change)
 {
-    struct carry_row *row = ((struct bringing *)change)->row;
+    struct bringing *b = (struct bringing *)change;
+    struct carry_row *row = b->row;
     struct err err = change->err;
-    mem_free(change);
+    if (!err.code || err.code == ERR_EXISTS)
+        wf_begun_remove(b->jobs, &b->start);
+    mem_free(b);
     if (!row->tx)
         carry_ran(row, err.code ? &err : NULL);
     carry_done(row);
@@ -210,9 +235,11 @@ static void bring(struct carry_row *row, void *arg)
     start.name = carry_next(&body);
     start.key = carry_next(&body);
     start.input = carry_next(&body);
+    struct bringing *b = mem_zero(1, sizeof *b);
+    b->jobs = jobs;
+    b->start = start;
     if (row->tx && !row->own) /* a number of another record */
         start.id = 0;
-    struct bringing *b = mem_zero(1, sizeof *b);
     b->change.done = on_done;
     b->change.lane = jobs->options.lane;
     b->row = row;

@@ -208,6 +208,13 @@ void wf_print_graph(struct json *w, const struct workflow_decl *decl);
 void wf_print_raw(struct json *w, const char *key, struct str json);
 void wf_print_signal(struct json *w, struct str name, struct str data, struct str who, int64_t at);
 
+/* workflow/begun.c: the key of a run with its id, from carry_insert() until a record has it;
+ * whether it was committed */
+void wf_begun_add(struct jobs *jobs, const struct workflow_start *start);
+void wf_begun_keep(struct jobs *jobs, const struct workflow_start *start);
+void wf_begun_remove(struct jobs *jobs, const struct workflow_start *start);
+bool wf_begun_has(struct jobs *jobs, const struct workflow_start *start);
+
 /* workflow/due.c: which waits are over; one of them; which runs are old enough to go */
 bool wf_read_due(struct wf *f, struct wf_ref *list, int *count);
 bool wf_end_wait(struct wf *f, const struct wf_ref *ref);
