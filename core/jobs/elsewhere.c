@@ -9,12 +9,15 @@ _Static_assert((int)ID_BLOCK >= (int)JOBS_PUSH_COUNT, "every push finds ids in a
 
 static const char noun_name[] = "job";
 
-/* A push whose row was not brought yet. */
+/* A push whose row was not brought yet.  The row may come before the answer to the commit does,
+ * which may be lost: what was seen is there, and whoever of the two is the last frees this. */
 struct elsewhere {
     struct carry_put put;
     struct jobs *jobs;
     struct push_op *op;
     struct carry_row *row; /* being brought */
+    bool ended;            /* under the lock: the transaction's lane knows how it ended */
+    bool seen, brought;    /* under the lock: its row has come, and is in the queue */
 };
 
 /* -- ids --------------------------------------------------------------------------------------- */
@@ -109,14 +112,6 @@ static void fill_body(struct buf *body, const struct push_op *op, const struct j
         carry_text(body, args[i]);
 }
 
-static void forget(struct elsewhere *e)
-{
-    jobs_lock(e->jobs);
-    map_remove(e->jobs->elsewhere, str_c(e->put.id));
-    jobs_unlock(e->jobs);
-    mem_free(e);
-}
-
 static void on_inserted(struct carry_put *put)
 {
     struct push_op *op = list_entry(put, struct elsewhere, put)->op;
@@ -129,13 +124,22 @@ static void on_inserted(struct carry_put *put)
 static void on_tx_end(struct carry_put *put, bool kept)
 {
     struct elsewhere *e = list_entry(put, struct elsewhere, put);
-    struct err err = e->op->push->err;
-    if (kept)
+    struct err err = {0};
+    jobs_lock(e->jobs);
+    bool brought = e->brought, stays = !brought && (kept || e->seen);
+    e->ended = true;
+    if (!brought && !stays) {
+        map_remove(e->jobs->elsewhere, str_c(e->put.id));
+        err = e->op->push->err;
+    }
+    jobs_unlock(e->jobs);
+    if (stays)
         return;
-    if (!err.code)
+    if (!brought && !err.code)
         err_set(&err, ERR_CANCELLED, "jobs: the transaction was rolled back");
-    push_answer(e->jobs, e->op, &err);
-    forget(e);
+    if (!brought)
+        push_answer(e->jobs, e->op, &err);
+    mem_free(e);
 }
 
 bool elsewhere_push(struct jobs *jobs, struct push_op *op, struct store_tx *tx,
@@ -178,7 +182,13 @@ static void on_taken(struct sqlite_write *w)
     struct carry_row *row = e->row;
     if (e->op->published) {
         push_answer(e->jobs, e->op, NULL);
-        forget(e);
+        jobs_lock(e->jobs);
+        map_remove(e->jobs->elsewhere, str_c(e->put.id));
+        e->brought = true;
+        bool last = e->ended;
+        jobs_unlock(e->jobs);
+        if (last)
+            mem_free(e);
     }
     carry_done(row);
 }
@@ -262,6 +272,8 @@ static void bring(struct carry_row *row, void *arg)
     struct jobs *jobs = arg;
     jobs_lock(jobs);
     struct elsewhere *e = map_get(jobs->elsewhere, row->id);
+    if (e)
+        e->seen = true;
     jobs_unlock(jobs);
     if (e)
         take(e, row);

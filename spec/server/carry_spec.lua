@@ -1,0 +1,162 @@
+--- What a transaction of PostgreSQL brings along (storage/carry.h), with every driver of the queue: each job, event and
+--- run once, whoever is busy, dies or comes late in between. spec/contract/store_spec.lua has it for a plugin's author.
+local postgres = require("spec.support.postgres")
+local redis = require("spec.support.redis")
+local server = require("spec.support.server")
+
+local PLUGIN = [==[
+local M = { name = "s", version = "1.0.0", limits = { task = "60s" } }
+M.jobs = {
+  note = function(app, job) assert(app.store:exec("insert into seen(id, mark) values ($1, $2) on conflict do nothing", job.id,
+    job.args.mark or "")) end,
+  churn = { concurrency = 6, retries = 20, function(app)
+    local id = assert(app.store:tx(function(tx) return tx.jobs:push("note", {}) end))
+    local since = app.now()
+    while app.now() - since < 0.01 do end -- the answer to the next one's commit waits for this lane
+    assert(app.store:exec("insert into said(id) values ($1)", id))
+  end },
+}
+M.workflows = { walk = { start = "first", steps = {
+  first = { function(app, run)
+    assert(app.store:exec("insert into seen(id, mark) values ($1, $2) on conflict do nothing", -run.id,
+      run.input.mark .. " run"))
+    return run:wait("go", { next = "last" })
+  end },
+  last = { function() end },
+} } }
+M.routes = {
+  ["GET /s/churn"] = function(app)
+    local list = {}
+    for n = 1, 40 do list[n] = { n = n } end
+    return 200, assert(app.jobs:push_many("churn", list))
+  end,
+  ["GET /s/churned"] = function(app)
+    return 200, app.store:one("select (select count(*) from said) as said, (select count(*) from seen) as seen,"
+      .. " (select count(*) from said join seen using (id)) as same")
+  end,
+  ["GET /s/bring/{mark}"] = function(app, req)
+    local mark = req.params.mark
+    local job, run = app.store:tx(function(tx)
+      local job = assert(tx.jobs:push("note", { mark = mark }))
+      assert(tx.events:emit("s.heard", { mark = mark }))
+      return job, assert(tx.workflows:start("walk", { mark = mark }, { key = mark }))
+    end)
+    return 200, { job = job, run = run }
+  end,
+  ["GET /s/brought/{mark}"] = function(app, req)
+    local mark, events = req.params.mark, 0
+    for _, event in ipairs(app.events:read("s.heard", { limit = 1000 }) or {}) do
+      events = events + (event.data.mark == mark and 1 or 0)
+    end
+    local jobs = app.store:all("select id from seen where mark = $1", mark)
+    local runs = app.store:all("select -id as id from seen where mark = $1", mark .. " run")
+    return 200, { jobs = #jobs, job = jobs[1] and jobs[1].id, events = events, runs = #runs, run = runs[1] and runs[1].id }
+  end,
+}
+return M
+]==]
+local PLUGINS = { s = { ["plugin.lua"] = PLUGIN,
+  ["migrations/0001_seen.sql"] = "create table seen(id bigint primary key, mark text); create table said(id bigint);" } }
+
+local QUEUES = {
+  sqlite = function() return {} end,
+  postgres = function(database) return { "jobs.driver=postgres", "jobs.url=" .. database.url } end,
+  redis = function()
+    local queue = redis.start()
+    return { "jobs.driver=redis", "jobs.url=" .. queue.url }, queue
+  end,
+}
+
+for _, name in ipairs { "sqlite", "postgres", "redis" } do
+  describe("what a transaction brings along to a queue in " .. name, function()
+    local database, queue, maru, set
+
+    lazy_setup(function()
+      database = postgres.start()
+      set, queue = QUEUES[name](database)
+      for _, text in ipairs { "store.driver=postgres", "store.url=" .. database.url, "lanes.web=1", "lanes.job=2" } do
+        set[#set + 1] = text
+      end
+      maru = server.start({ plugins = PLUGINS, set = set })
+    end)
+    lazy_teardown(function()
+      if maru then
+        maru:stop()
+      end
+      if queue then
+        queue:stop()
+      end
+      database:drop()
+    end)
+
+    local function rows()
+      return tonumber(database:sql("select count(*) from maru_s.maru_outbox"))
+    end
+    local function gone()
+      return server.wait_for(function() return rows() == 0 end, 30)
+    end
+    -- Nobody can claim a row ("update"), or let go of one ("delete"), until it is let.
+    local function forbid(what)
+      database:sql("create function no() returns trigger language plpgsql as"
+        .. " 'begin raise exception ''not now''; end'; create trigger no before " .. what
+        .. " on maru_s.maru_outbox for each row execute function no()")
+    end
+    local function allow()
+      database:sql("drop function no() cascade")
+    end
+    local function bring(mark)
+      local answer = maru:get("/s/bring/" .. mark)
+      assert.equal(200, answer.status, answer.body)
+      return { jobs = 1, job = answer.json.job, events = 1, runs = 1, run = answer.json.run }
+    end
+    local function brought(mark)
+      local seen
+      server.wait_for(function()
+        local answer = maru:get("/s/brought/" .. mark)
+        seen = answer.status == 200 and answer.json or {}
+        return seen.jobs == 1 and seen.events == 1 and seen.runs == 1
+      end, 30)
+      return seen
+    end
+
+    it("comes once, also while lanes are too busy to hear of their commits", function()
+      assert.equal(200, maru:get("/s/churn").status)
+      local seen
+      server.wait_for(function()
+        local answer = maru:get("/s/churned")
+        seen = answer.status == 200 and answer.json or {}
+        return seen.same and seen.same >= 40
+      end, 60)
+      assert.same({ said = 40, seen = 40, same = 40 }, seen)
+      assert.is_nil(maru:logs():match("AddressSanitizer[^\n]*"))
+      assert.is_nil(maru:logs():match("ended with code[^\n]*"))
+      assert.is_truthy(gone())
+    end)
+
+    it("comes once when it is killed before", function()
+      forbid("update")
+      local one = bring("before")
+      maru:kill()
+      assert.equal(3, rows())
+      allow()
+      assert.is_true(maru:restart())
+      assert.same(one, brought("before"))
+      assert.is_truthy(gone())
+    end)
+
+    it("comes once when it is killed behind that", function()
+      forbid("delete")
+      local one = bring("behind")
+      assert.same(one, brought("behind"))
+      maru:kill()
+      assert.equal(3, rows())
+      assert.is_true(maru:restart())
+      allow()
+      assert.is_truthy(gone())
+      assert.same(one, brought("behind"))
+      local two = bring("afterwards")
+      assert.is_true(two.job > one.job and two.run > one.run)
+      assert.same(two, brought("afterwards"))
+    end)
+  end)
+end
