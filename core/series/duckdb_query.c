@@ -207,17 +207,16 @@ static bool take_rows(void *arg, const struct duckdb *api, duck_chunk chunk, str
 /* A piece at a time on this thread, so that there is always an end. */
 static bool advance(struct answer *a, duck_pending pending)
 {
-    int64_t ms = a->call->timeout_ms ? a->call->timeout_ms : SERIES_QUERY_MS;
-    int64_t until = clock_steady_ns() + ms * NS_PER_MS;
     int state;
     while ((state = a->api->pending_execute_task(pending)) == DUCK_RESULT_NOT_READY ||
            state == DUCK_NO_TASKS) {
-        bool late = clock_steady_ns() > until;
+        bool late = clock_steady_ns() > a->call->deadline_ns;
         if (late || series_is_cancelled(a->call)) {
             a->api->interrupt(a->conn->con);
-            return late ? err_set(&a->call->err, ERR_TIMEOUT,
-                                  "the question took longer than %.1f s", (double)ms / 1000)
-                        : err_set(&a->call->err, ERR_CANCELLED, "cancelled");
+            return late
+                       ? err_set(&a->call->err, ERR_TIMEOUT, "the question took longer than %.1f s",
+                                 (double)series_timeout_ms(a->call) / 1000)
+                       : err_set(&a->call->err, ERR_CANCELLED, "cancelled");
         }
         if (state == DUCK_NO_TASKS)
             nanosleep(&(struct timespec){.tv_nsec = IDLE_NS}, NULL);

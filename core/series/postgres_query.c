@@ -31,17 +31,12 @@ struct answer {
     size_t begin; /* of the SQL within the statement */
 };
 
-static int64_t timeout_of(const struct series_call *call)
-{
-    return call->timeout_ms ? call->timeout_ms : SERIES_QUERY_MS;
-}
-
 /* The names that no table may be reached by. */
 static bool begin(struct answer *a, struct buf *schemas)
 {
     char *sql = mem_printf("begin transaction read only; set local statement_timeout = %lld;"
                            " select string_agg(nspname, ',') from pg_catalog.pg_namespace",
-                           (long long)timeout_of(a->call));
+                           (long long)series_left_ms(a->call));
     PGresult *r = pgs_run(a->pg, sql, &a->call->err);
     mem_free(sql);
     if (!r)
@@ -63,7 +58,7 @@ static bool fail(struct answer *a, PGresult *r)
     pgs_fail(a->pg, r, &a->call->err);
     if (a->call->err.code == ERR_TIMEOUT)
         err_set(&a->call->err, ERR_TIMEOUT, "the question took longer than %.1f s",
-                (double)timeout_of(a->call) / 1000);
+                (double)series_timeout_ms(a->call) / 1000);
     if (place <= a->begin)
         return false;
     err_set(&a->call->err, a->call->err.code, "%s", words);
@@ -275,7 +270,7 @@ bool pgs_ask(struct series_conn *conn, struct series_call *call)
         .call = call,
         .rows = {.max_rows = SERIES_QUERY_ROWS_MAX + 1, .max_bytes = SERIES_QUERY_BYTES}};
     conn->pg->call = call;
-    conn->pg->answer_ms = timeout_of(call) + GRACE_MS;
+    conn->pg->answer_ms = series_left_ms(call) + GRACE_MS;
     bool ok = begin(a, &schemas) && sql_question(&call->sql, buf_str(&schemas), &call->err) &&
               describe(a) && execute(a) && series_take_table(call, &a->rows);
     conn->pg->call = NULL;

@@ -76,6 +76,8 @@ void query_add(struct query *q, struct param param)
 static void on_delivered(struct lane_message *message)
 {
     struct series_call *call = (struct series_call *)message;
+    if (call->timed)
+        timer_stop(call->lane, &call->patience);
     call->done(call);
 }
 
@@ -153,6 +155,7 @@ void series_run(struct series_store *store, struct series_call *call, struct lan
 {
     call->store = store;
     call->lane = lane;
+    call->timed = false;
     call->frame = NULL;
     call->path = NULL;
     call->cancelled = 0;
@@ -302,6 +305,7 @@ struct series_store *series_create(const struct series_options *options, struct 
     store->driver = options->url ? &series_postgres : &series_duckdb;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->duck.lock, NULL);
+    list_init(&store->lines);
     store->declared = map_create();
     store->conn_count = store->options.readers + 2;
     store->conns = mem_zero((size_t)store->conn_count, sizeof *store->conns);
@@ -325,6 +329,7 @@ void series_destroy(struct series_store *store)
     if (store->writer) {
         gate_close(store->writer); /* first: it hands on to the readers */
         gate_close(store->readers);
+        series_turns_close(store);
         gate_close(store->asker);
     }
     store->driver->close(store);

@@ -141,7 +141,7 @@ struct series_call {
     struct str sql; /* QUERY: one SELECT over this plugin's series, each a table of its name */
     const struct value *params; /* QUERY: of $1 … */
     int param_count;
-    int64_t timeout_ms;                     /* QUERY: 0 = SERIES_QUERY_MS */
+    int64_t timeout_ms; /* QUERY: 0 = SERIES_QUERY_MS; from series_ask(), waiting included */
     void (*done)(struct series_call *call); /* lane */
     /* result */
     struct err err;
@@ -162,11 +162,17 @@ struct series_call {
     struct gate_item item;
     struct series **tables; /* QUERY: the plugin's */
     int table_count;
-    int cancelled; /* atomic */
+    int cancelled;         /* atomic */
+    struct timer patience; /* of a question */
+    int64_t deadline_ns;   /* steady */
+    bool waits;            /* for its turn; under the store's lock */
+    bool timed;            /* patience was started */
 };
 void series_run(struct series_store *store, struct series_call *call, struct lane *lane);
-/* SERIES_QUERY and SERIES_PARQUET, which are of no one series.  A question is read only and sees
- * nothing but the declared columns of the plugin's own series; errors say where in the SQL. */
+/* SERIES_QUERY and SERIES_PARQUET, which are of no one series; one is asked at a time, plugins take
+ * turns.  One that waits too long for its turn is answered in time when the lane is the calling
+ * one. A question is read only and sees nothing but the declared columns of the plugin's own
+ * series; errors say where in the SQL. */
 void series_ask(struct series_store *store, struct series_call *call, struct lane *lane);
 /* Nobody waits for its answer any more: a question may end early, `done` comes all the same. */
 void series_cancel(struct series_call *call);

@@ -85,6 +85,8 @@ struct series_store {
     int conn_count;
     struct pool *pool; /* our own, for a server that may not answer; else NULL */
     struct gate *writer, *readers, *asker;
+    struct list lines; /* under lock: plugins whose questions wait (series_turns.c) */
+    bool asking;       /* under lock: one is asked */
     struct gate_item warm;
     bool warmed; /* atomic */
 };
@@ -131,6 +133,14 @@ size_t series_wrap(struct buf *out, const struct series_call *call, const char *
 /* Of the rows that were taken, limit + 1 at most. */
 struct rows_builder;
 bool series_take_table(struct series_call *call, struct rows_builder *b);
+/* Asks, or makes the file; conn NULL: the store is closing.  The answer is in the call. */
+void series_ask_now(struct series_call *call, struct series_conn *conn);
+/* series_turns.c.  The question's time begins; it waits for its turn, and is asked. */
+void series_turn_begin(struct series_call *call);
+void series_turn_wait(struct series_call *call);
+void series_turns_close(struct series_store *store); /* all who wait are refused */
+int64_t series_timeout_ms(const struct series_call *call);
+int64_t series_left_ms(const struct series_call *call); /* of it, at least 1 */
 /* Gives the call back. */
 void series_deliver(struct series_call *call);
 

@@ -57,19 +57,6 @@ bool series_take_table(struct series_call *call, struct rows_builder *b)
     return true;
 }
 
-static void run_ask(struct gate_item *item, void *resource)
-{
-    struct series_call *call = list_entry(item, struct series_call, item);
-    struct series_conn *conn = resource;
-    if (!conn)
-        err_set(&call->err, ERR_CLOSED, "the series store is closing");
-    else if (series_is_cancelled(call))
-        err_set(&call->err, ERR_CANCELLED, "cancelled");
-    else if (conn->store->driver->ready(conn, &call->err) && conn->store->driver->ask(conn, call))
-        err_clear(&call->err);
-    series_deliver(call);
-}
-
 /* On the writing connection: tables that nobody has used yet.  What cannot be had is left out. */
 static void run_prepare(struct gate_item *item, void *resource)
 {
@@ -96,8 +83,7 @@ static void run_prepare(struct gate_item *item, void *resource)
         return;
     }
     call->table_count = kept;
-    item->run = run_ask;
-    gate_submit(call->store->asker, item);
+    series_turn_wait(call);
 }
 
 static bool all_seen(const struct series_call *call)
@@ -189,14 +175,19 @@ static bool make_parquet(struct series_conn *conn, struct series_call *call)
     return ok;
 }
 
-static void run_parquet(struct gate_item *item, void *resource)
+void series_ask_now(struct series_call *call, struct series_conn *conn)
 {
-    struct series_call *call = list_entry(item, struct series_call, item);
-    if (!resource)
+    bool ok = false;
+    if (!conn)
         err_set(&call->err, ERR_CLOSED, "the series store is closing");
-    else if (make_parquet(resource, call))
+    else if (series_is_cancelled(call))
+        err_set(&call->err, ERR_CANCELLED, "cancelled");
+    else if (call->op == SERIES_PARQUET)
+        ok = make_parquet(conn, call);
+    else
+        ok = conn->store->driver->ready(conn, &call->err) && conn->store->driver->ask(conn, call);
+    if (ok)
         err_clear(&call->err);
-    series_deliver(call);
 }
 
 void series_ask(struct series_store *store, struct series_call *call, struct lane *lane)
@@ -212,6 +203,11 @@ void series_ask(struct series_store *store, struct series_call *call, struct lan
     err_clear(&call->err);
     if (query)
         call->tables = series_of_plugin(store, call->plugin, &call->table_count);
-    call->item.run = !query ? run_parquet : all_seen(call) ? run_ask : run_prepare;
-    gate_submit(call->item.run == run_prepare ? store->writer : store->asker, &call->item);
+    series_turn_begin(call);
+    if (!query || all_seen(call)) {
+        series_turn_wait(call);
+    } else {
+        call->item.run = run_prepare;
+        gate_submit(store->writer, &call->item);
+    }
 }

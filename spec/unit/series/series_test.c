@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "loop/lane.h"
 #include "observe/log.h"
+#include "storage/rows.h"
 #include "test.h"
 
 static const char library[] = "build/lib/libduckdb.so";
@@ -391,6 +393,84 @@ static void append_forever(const char *dir, int fd, int64_t from)
         if (append(&f, at, 100).count != 100 || write(fd, &at, 8) != 8)
             _exit(2);
     }
+}
+
+enum { ASKED = 5 };
+
+struct asking {
+    struct waiter w; /* first */
+    struct fixture *f;
+    struct lane *lane;
+};
+
+static void ask_on_lane(void *arg)
+{
+    struct asking *a = arg;
+    series_ask(a->f->store, &a->w.call, a->lane);
+}
+
+static void ask(struct asking *a)
+{
+    a->w.call.op = SERIES_QUERY;
+    a->w.call.done = on_done;
+    pthread_mutex_init(&a->w.lock, NULL);
+    pthread_cond_init(&a->w.cond, NULL);
+    lane_call_wait(a->lane, ask_on_lane, a);
+}
+
+static bool is_done(struct asking *a)
+{
+    pthread_mutex_lock(&a->w.lock);
+    bool done = a->w.done;
+    pthread_mutex_unlock(&a->w.lock);
+    return done;
+}
+
+static void await(struct asking *a)
+{
+    pthread_mutex_lock(&a->w.lock);
+    while (!a->w.done)
+        pthread_cond_wait(&a->w.cond, &a->w.lock);
+    pthread_mutex_unlock(&a->w.lock);
+    rows_free(a->w.call.table);
+}
+
+TEST(plugins_take_turns_in_asking_and_waiting_counts)
+{
+    static const char endless[] = "select count(*) from generate_series(1, 200000000000) a";
+    struct fixture f = {.err = {0}};
+    if (!have_duckdb())
+        return;
+    fixture_init(&f);
+    struct lane *lane = lane_create(0, LANE_WEB, "test", &f.err);
+    REQUIRE(lane && lane_start(lane, NULL, NULL, &f.err));
+    struct asking p[ASKED], q;
+    for (int i = 0; i < ASKED; i++) {
+        p[i] = (struct asking){.f = &f, .lane = lane};
+        p[i].w.call = (struct series_call){.plugin = "p", .sql = str_c(endless)};
+        p[i].w.call.timeout_ms = i == ASKED - 1 ? 100 : 600000;
+        ask(&p[i]);
+    }
+    q = (struct asking){.f = &f, .lane = lane};
+    q.w.call = (struct series_call){.plugin = "q", .sql = STR("select 1"), .timeout_ms = 600000};
+    ask(&q);
+    await(&p[ASKED - 1]); /* while the first one is asked */
+    CHECK_EQ(p[ASKED - 1].w.call.err.code, ERR_TIMEOUT);
+    CHECK(strstr(p[ASKED - 1].w.call.err.message, "waited 0.1 s for others"));
+    series_cancel(&p[0].w.call);
+    await(&p[0]);
+    await(&q);
+    CHECK_EQ(q.w.call.err.code, ERR_NONE);
+    for (int i = 1; i < ASKED - 1; i++) {
+        CHECK(!is_done(&p[i]));
+        series_cancel(&p[i].w.call);
+        await(&p[i]);
+        CHECK_EQ(p[i].w.call.err.code, ERR_CANCELLED);
+    }
+    lane_stop(lane);
+    lane_join(lane);
+    lane_destroy(lane);
+    fixture_fini(&f);
 }
 
 TEST(what_append_answered_for_survives_kill_9)
