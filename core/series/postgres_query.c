@@ -168,7 +168,7 @@ static void expression(struct buf *out, int column, void *arg)
         buf_printf(out, "c%d", column + 1);
         break;
     default:
-        buf_printf(out, "c%d::text", column + 1);
+        buf_printf(out, "left(c%d::text, %d)", column + 1, SERIES_QUERY_BYTES + 1);
     }
 }
 

@@ -237,6 +237,19 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_truthy(node:post("/query", { of = "series", sql = "select 1", options = { limt = 1 } }).json.raised)
     end)
 
+    if driver.name == "postgres" then
+      it("brings no value over its bound into this process", function()
+        local function peak()
+          return tonumber(server.read_file("/proc/" .. node:server_pid() .. "/status"):match("VmHWM:%s*(%d+)"))
+        end
+        local before = peak()
+        local _, message, code = ask(node, "series",
+          ("select string_agg('%s', '') from generate_series(1, 200000) a"):format(("x"):rep(1000)))
+        assert.equal("limit", code, message)
+        assert.is_true(peak() - before < 120 * 1024, "it held " .. peak() - before .. " kB")
+      end)
+    end
+
     it("becomes a Parquet file", function()
       local _, answer = rows(node,
         "select \"at\", platform, viewers, viewers > 1 as b, 3 as n, 4 as n from views order by \"at\"")
