@@ -24,7 +24,7 @@ after(async () => {
 async function explorer(options) {
   const page = await open(browser, admin, options);
   await page.goto(`${maru.adminUrl}/#/explorer`);
-  await page.waitForSelector("[data-run]");
+  await page.waitForSelector("[data-rows]");
   return page;
 }
 
@@ -40,6 +40,32 @@ test("is locked for whoever is no operator", async () => {
     headers: { "content-type": "application/json" }, body: JSON.stringify({ source: "tables", sql: "select 1" }) }).then((r) => r.status));
   assert.equal(status, 401);
   await page.context().close();
+});
+
+test("answers the first example on opening, but nothing that somebody wrote", async () => {
+  const page = await explorer();
+  assert.match(await page.textContent("[data-rows]"), /^\d+ rows? in /);
+  await page.fill("[data-sql]", "select 1");
+  await page.reload();
+  await page.waitForSelector("[data-table]");
+  assert.equal(await page.inputValue("[data-sql]"), "select 1");
+  assert.equal(await page.locator("[data-rows]").count(), 0);
+  await page.context().close();
+});
+
+test("groups digits, and shows instants by the reader's clock and says which", async () => {
+  for (const [locale, said] of [["en-GB", "Times by your clock (Asia/Seoul, UTC+09:00)."], ["ko-KR", "시간대(Asia/Seoul, UTC+09:00)"]]) {
+    const page = await explorer({ locale, timezoneId: "Asia/Seoul" });
+    await page.click('input[name="xp-source"][value="tables"]', { force: true });
+    await ask(page, `select 1700000000 as detected_at, 1234567 as viewers, 79612.88636 as mean, 0.0004 as share, 1234567 as id
+      union all select null, 0, 3, 0.25, 1`);
+    await page.waitForSelector("[data-answer]");
+    assert.deepEqual(await page.locator("[data-answer] tbody tr:first-child td").allTextContents(),
+      ["2023-11-15 07:13:20", "1,234,567", "79,612.89", "0.000400", "1234567"]);
+    assert.equal(await page.locator("[data-answer] tbody tr:nth-child(2) td:nth-child(3)").textContent(), "3.00");
+    assert.ok((await page.textContent("[data-zone]")).includes(said), await page.textContent("[data-zone]"));
+    await page.context().close();
+  }
 });
 
 test("answers SQL with numbers to the right, NULL shown, and pages", async () => {

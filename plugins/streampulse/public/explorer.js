@@ -76,6 +76,11 @@ function makeExplorer(ctx, t) {
       }
     }
 
+    /** Something to look at from the start; what somebody wrote runs when that somebody says so. */
+    useEffect(() => {
+      if (tables.data && EXAMPLES.some((each) => each.sql === sql && each.source === source)) run();
+    }, [Boolean(tables.data)]);
+
     function choose(question) {
       setSource(question.source);
       setSql(question.sql);
@@ -150,7 +155,7 @@ function makeExplorer(ctx, t) {
             <button class="button" onClick=${keep} data-save>${t("save")}</button>
             <span class="muted xp-keys">${running ? t("running") : t("keys")}</span>
           </div>
-          <div class="xp-answer" aria-live="polite">
+          <div class="xp-answer" aria-live="polite" aria-busy=${running ? "true" : "false"}>
             ${said && html`<p class="muted" data-said>${said}</p>`}
             ${error && html`<${Wrong} error=${error} sql=${sql} field=${field} />`}
             ${!answer && !error && html`<p class="muted">${running ? t("running") : t("first")}</p>`}

@@ -6,6 +6,7 @@ export function makeParts(ctx, t) {
   const { Plot, Choice } = ctx.components;
   const { guess, nameColumns, numberColumns, timeColumns, toBars, toLines } = ctx.pivot;
   const PAGE = 100;
+  const count = (n) => ctx.format.count(n, ctx.lang.value);
 
   /** A text area in which Tab indents; `place` is where an error is, "line:column". */
   function Editor({ value, onChange, onRun, field }) {
@@ -50,10 +51,39 @@ export function makeParts(ctx, t) {
 
   const isNumber = (type) => type === "number" || type === "integer";
 
-  function Cell({ value, type }) {
-    if (value === null) return html`<td class=${isNumber(type) ? "xp-right" : ""}><span class="xp-null">NULL</span></td>`;
-    if (isNumber(type)) return html`<td class="xp-right">${String(value)}</td>`;
-    if (type === "time") return html`<td class="xp-time">${when(value)}</td>`;
+  /** "Asia/Seoul, UTC+09:00": of the reader's clock, by which times are shown. */
+  function zone() {
+    const minutes = -new Date().getTimezoneOffset();
+    const offset = `UTC${minutes < 0 ? "−" : "+"}${pad(Math.floor(Math.abs(minutes) / 60))}:${pad(Math.abs(minutes) % 60)}`;
+    const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    return name && name !== "UTC" ? `${name}, ${offset}` : offset;
+  }
+
+  /**
+   * How each column is shown: instants by the reader's clock (whole seconds since 1970 where a name says so, too),
+   * numbers in digits grouped as the language does it, and what merely looks like a number as it is.
+   */
+  function shapes(answer) {
+    const times = new Set(timeColumns(answer));
+    return answer.types.map((type, i) => {
+      const name = answer.columns[i];
+      if (type === "time" || (times.has(i) && /(^|_)at$/.test(name))) return { kind: "time" };
+      if (!isNumber(type)) return { kind: "text" };
+      if (/(^|_)id$/.test(name)) return { kind: "number", digits: -1 };
+      const values = answer.rows.map((row) => row[i]).filter((value) => typeof value === "number");
+      const fine = values.some((value) => value !== 0 && Math.abs(value) < 0.01);
+      return { kind: "number", digits: values.every(Number.isInteger) ? 0 : fine ? 6 : 2 };
+    });
+  }
+
+  function Cell({ value, shape: { kind, digits } }) {
+    const right = kind === "number" ? "xp-right" : kind === "time" ? "xp-time" : "";
+    if (value === null) return html`<td class=${right}><span class="xp-null">NULL</span></td>`;
+    if (kind === "time") return html`<td class="xp-time" title=${String(value)}>${when(value)}</td>`;
+    if (kind === "number") {
+      const text = digits < 0 || typeof value !== "number" ? String(value) : ctx.format.decimal(value, ctx.lang.value, digits);
+      return html`<td class="xp-right" title=${text === String(value) ? undefined : String(value)}>${text}</td>`;
+    }
     return html`<td><span class="xp-text" title=${String(value).length > 60 ? String(value) : undefined}>${String(value)}</span></td>`;
   }
 
@@ -63,15 +93,17 @@ export function makeParts(ctx, t) {
     useEffect(() => setPage(0), [answer]);
     const from = Math.min(page * PAGE, Math.max(0, answer.n - 1));
     const rows = answer.rows.slice(from, from + PAGE);
+    const columns = useMemo(() => shapes(answer), [answer]);
     if (answer.n === 0) return html`<p class="muted">${t("empty")}</p>`;
     return html`
       <div class="xp-scroll" tabindex="0" role="region" aria-label=${t("table")}><table class="xp-table" data-answer>
-        <thead><tr>${answer.columns.map((name, i) => html`<th key=${i} class=${isNumber(answer.types[i]) ? "xp-right" : ""} title=${answer.types[i]}>${name}</th>`)}</tr></thead>
-        <tbody>${rows.map((row, n) => html`<tr key=${from + n}>${row.map((value, i) => html`<${Cell} key=${i} value=${value} type=${answer.types[i]} />`)}</tr>`)}</tbody>
+        <thead><tr>${answer.columns.map((name, i) => html`<th key=${i} class=${columns[i].kind === "number" ? "xp-right" : ""} title=${answer.types[i]}>${name}</th>`)}</tr></thead>
+        <tbody>${rows.map((row, n) => html`<tr key=${from + n}>${row.map((value, i) => html`<${Cell} key=${i} value=${value} shape=${columns[i]} />`)}</tr>`)}</tbody>
       </table></div>
+      ${columns.some((column) => column.kind === "time") && html`<p class="muted xp-note" data-zone>${t("zone", { zone: zone() })}</p>`}
       ${answer.n > PAGE && html`<p class="xp-pages">
         <button class="button button-small" disabled=${page === 0} onClick=${() => setPage(page - 1)}>${t("before")}</button>
-        <span class="num">${t("page", { from: from + 1, to: from + rows.length, n: answer.n })}</span>
+        <span class="num">${t("page", { from: count(from + 1), to: count(from + rows.length), n: count(answer.n) })}</span>
         <button class="button button-small" disabled=${from + PAGE >= answer.n} onClick=${() => setPage(page + 1)} data-next>${t("next")}</button></p>`}`;
   }
 
@@ -109,7 +141,7 @@ export function makeParts(ctx, t) {
           options=${[[-1, t("one")], ...named(nameColumns(answer).filter((i) => i !== choice.x && i !== choice.y))]} />`}
       </div>
       <${Plot} kind=${choice.kind} time=${drawn.time} x=${drawn.x} lines=${drawn.lines} />
-      ${drawn.left > 0 && html`<p class="muted">${t("left", { n: drawn.left })}</p>`}`;
+      ${drawn.left > 0 && html`<p class="muted">${t("left", { n: count(drawn.left) })}</p>`}`;
   }
 
   return { Editor, Columns, Table, Chart };
