@@ -31,6 +31,15 @@ static const char *const values[] = {
     "plugins.streampulse.surge_hold=90",
     "plugins.streampulse.min_viewers=300",
     "plugins.streampulse.min_gain=150",
+    /* Each surge is said, and to a second channel where nobody acknowledges it. */
+    "plugins.notify.topics=[\"streampulse.surge\"]",
+    "plugins.notify.channels=[{\"name\":\"log\",\"kind\":\"log\"},"
+    "{\"name\":\"on-duty\",\"kind\":\"log\"}]",
+    "plugins.notify.rules=[{\"name\":\"surge\",\"event\":\"streampulse.surge\","
+    "\"channels\":[\"log\"],\"level\":\"info\",\"title\":\"{channel_name}: {previous} → "
+    "{viewers}\","
+    "\"text\":\"{title} · {category} · {platform}\","
+    "\"escalate\":[{\"after\":120,\"channels\":[\"on-duty\"]}]}]",
 };
 
 int demo_sets(char **sets, int port)
