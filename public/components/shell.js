@@ -26,12 +26,14 @@ function Header({ ctx, help }) {
   const language = useSignal(lang);
   useSignal(theme);
   const current = route.page === "channel" ? "live" : route.page;
+  const nav = useRef(null);
+  useEffect(() => bringIntoView(nav.current), [route.path, current, pages, language]);
   return html`
     <div class="header-row">
       <a class="brand" href="#/live" aria-label=${t("brand")}>
         <${Mark} /><span class="brand-name">maru</span>
       </a>
-      <nav class="nav" aria-label=${t("nav.label")}>
+      <nav class="nav" ref=${nav} aria-label=${t("nav.label")}>
         ${LINKS.map(([page, href]) => html`
           <a href=${href} aria-current=${current === page ? "page" : null}>${t(`nav.${page}`)}</a>`)}
         ${pages.map((page) => html`
@@ -49,6 +51,14 @@ function Header({ ctx, help }) {
         <button class="icon-button help-button" onClick=${help} aria-label=${t("help.title")} title=${t("help.title")}>?</button>
       </div>
     </div>`;
+}
+
+/** Where the links are wider than the screen, the current one is in the middle of what is seen. */
+function bringIntoView(nav) {
+  const link = nav?.querySelector("[aria-current]");
+  if (!link) return;
+  const outer = nav.getBoundingClientRect(), inner = link.getBoundingClientRect();
+  nav.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
 }
 
 function Simulated({ ctx }) {

@@ -136,7 +136,7 @@ export const en = {
   "jobs.why.stopping": "The server is stopping.",
   "jobs.no_workers": "No lane takes jobs here.",
   "jobs.no_workers_text": "A server whose roles have no jobs pushes and schedules, but runs none.",
-  "jobs.node_used": "{lanes} lanes, {used} of {capacity} places in use ({share})",
+  "jobs.node_used": "{used} of {capacity} places in use ({share}), lanes: {lanes}",
   "jobs.lane_idle": "Idle.",
   "jobs.lost": "does not answer",
   "jobs.more_running": "and {n} more",

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import path from "node:path";
 import { launch, open, serve, shotsFolder } from "./real.mjs";
+import { eventually } from "./stage.mjs";
 
 const shots = shotsFolder();
 let browser;
@@ -118,6 +119,17 @@ test("draws lines and bars, by day and night, on a desk and a phone", async () =
     assert.deepEqual(page.troubles, []);
     await page.context().close();
   }
+});
+
+test("is seen among the links of a narrow screen", async () => {
+  const page = await explorer({ viewport: { width: 320, height: 700 } });
+  const seen = () => page.evaluate(() => {
+    const nav = document.querySelector(".nav"), link = nav.querySelector("[aria-current]").getBoundingClientRect();
+    return { wide: nav.scrollWidth > nav.clientWidth, whole: link.left >= 0 && link.right <= innerWidth };
+  });
+  await eventually(async () => (await seen()).whole, 15000, "the link in sight");
+  assert.ok((await seen()).wide, "the links are wider than this screen");
+  await page.context().close();
 });
 
 test("keeps questions by name, and gives CSV and Parquet files", async () => {

@@ -44,4 +44,12 @@ test("the page of notify", async (t) => {
   await page.getByText("확인함").waitFor();
   if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/notify-ko.png` });
   assert.deepEqual(page.troubles, []);
+
+  const phone = await open(browser, `${server.adminUrl}/admin/login?token=${token}`, { viewport: { width: 390, height: 844 }, locale: "ko-KR" });
+  await phone.goto(`${server.adminUrl}/#/notify`);
+  const labels = phone.locator('td[data-label="조용한 시간"]');
+  await labels.nth(1).waitFor();
+  assert.equal(await labels.nth(1).evaluate((cell) => getComputedStyle(cell, "::before").content), '"조용한 시간"');
+  assert.ok(await phone.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "no wider than its screen");
+  assert.deepEqual(phone.troubles, []);
 });

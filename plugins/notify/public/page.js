@@ -16,6 +16,9 @@ const TEXT = {
   },
 };
 
+/** On a phone a row is a card of two columns: these take both. */
+const WIDE = "grid-column:1/-1";
+
 const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 /**
@@ -34,9 +37,11 @@ function ruleRow(html, say, rule) {
   const steps = (rule.escalate || []).map((step) => fill(say.after, { n: step.after, to: step.channels.join(", ") }));
   return html`
     <tr key=${rule.name}>
-      <td>${rule.name}</td><td><code>${rule.event}</code></td><td>${rule.channels.join(", ")}</td>
-      <td class="muted">${rule.group ? fill(say.seconds, { n: rule.group }) : "–"}</td>
-      <td class="muted">${rule.quiet || "–"}</td><td class="muted">${steps.join(" · ") || "–"}</td>
+      <td style=${WIDE}><b>${rule.name}</b></td><td style=${WIDE} data-label=${say.event}><code>${rule.event}</code></td>
+      <td data-label=${say.channels}>${rule.channels.join(", ")}</td>
+      <td class="muted" data-label=${say.group}>${rule.group ? fill(say.seconds, { n: rule.group }) : "–"}</td>
+      <td class="muted" data-label=${say.quiet}>${rule.quiet || "–"}</td>
+      <td class="muted" style=${WIDE} data-label=${say.escalate}>${steps.join(" · ") || "–"}</td>
     </tr>`;
 }
 
@@ -67,15 +72,15 @@ function page(ctx) {
       <section aria-labelledby="notify-title">
         <div class="section-head"><h1 id="notify-title">${say.title}</h1></div>
         ${(problem || all.error) && html`<p class="bad-text" role="alert">${problem || all.error.message}</p>`}
-        <div class="section-head"><h2>${say.rules}</h2></div>
+        <section class="section"><div class="section-head"><h2>${say.rules}</h2></div>
         ${all.data && !rules.length && html`<p class="muted">${say.none}</p>`}
         ${rules.length > 0 && html`
           <div style="overflow-x:auto"><table class="data">
             <thead><tr>${["name", "event", "channels", "group", "quiet", "escalate"].map((key) =>
               html`<th scope="col" key=${key}>${say[key]}</th>`)}</tr></thead>
             <tbody>${rules.map((rule) => ruleRow(html, say, rule))}</tbody>
-          </table></div>`}
-        <div class="section-head"><h2>${say.notices}</h2></div>
+          </table></div>`}</section>
+        <section class="section"><div class="section-head"><h2>${say.notices}</h2></div>
         ${all.data && !notices.length && html`<p class="muted">${say.nothing}</p>`}
         ${notices.length > 0 && html`
           <div style="overflow-x:auto"><table class="data">
@@ -83,17 +88,17 @@ function page(ctx) {
               <th scope="col">${say.when}</th><th scope="col"></th></tr></thead>
             <tbody>${notices.map((notice) => html`
               <tr key=${notice.id}>
-                <td><strong>${notice.title}</strong>${notice.count > 1 ? ` ×${notice.count}` : ""}
-                  <div class="muted" style="white-space:pre-wrap;max-height:6em;overflow:auto">${notice.lines}</div></td>
-                <td>${notice.deliveries.map((one) => html`<div key=${one.id} title=${one.message}>
+                <td style=${WIDE}><div><strong>${notice.title}</strong>${notice.count > 1 ? ` ×${notice.count}` : ""}
+                  <div class="muted" style="white-space:pre-wrap;max-height:6em;overflow:auto">${notice.lines}</div></div></td>
+                <td style=${WIDE} data-label=${say.where}>${notice.deliveries.map((one) => html`<div key=${one.id} title=${one.message}>
                   ${one.channel} <span class=${one.state === "failed" ? "bad-text" : "muted"}>${say[one.state]}</span>
                   ${one.message && html`<span class="muted"> ${one.message}</span>`}</div>`)}</td>
-                <td style="white-space:nowrap">${say[notice.state]}</td>
-                <td class="muted" style="white-space:nowrap">${ctx.format.ago(notice.last_at, now, lang)}</td>
+                <td style="white-space:nowrap" data-label=${say.state}>${say[notice.state]}</td>
+                <td class="muted" style="white-space:nowrap" data-label=${say.when}>${ctx.format.ago(notice.last_at, now, lang)}</td>
                 <td>${notice.state === "said" && html`
                   <button class="button" onClick=${() => acknowledge(notice.id)}>${say.ack}</button>`}</td>
               </tr>`)}</tbody>
-          </table></div>`}
+          </table></div>`}</section>
       </section>`;
   };
 }

@@ -38,7 +38,7 @@ export function Queues({ ctx, may, id = "" }) {
       ${queues.data?.length === 0 ? html`<${Note} title=${t("jobs.no_queues")} />` : html`
       <table class="data data-queues" aria-busy=${!queues.data}>
         <thead><tr><th scope="col">${t("ops.queue")}</th><th scope="col" class="c-number">${t("jobs.oldest")}</th>
-          ${COUNTS.map((name) => html`<th key=${name} scope="col" class="c-number">${t(`ops.${name}`)}</th>`)}
+          ${COUNTS.map((name) => html`<th key=${name} scope="col" class="c-number">${t(`jobs.figure.${name}`)}</th>`)}
           <th scope="col" class="c-number">${t("jobs.done_rate")}</th><th scope="col" class="c-number">${t("jobs.failed_rate")}</th>
           ${may && html`<th class="c-act"><span class="hidden">${t("jobs.actions")}</span></th>`}</tr></thead>
         <tbody>${list.map((q) => html`<${Row} key=${q.queue} queue=${q} chosen=${q.queue === id} may=${may} act=${act} said=${said?.queue === q.queue ? said.text : ""} />`)}</tbody>
@@ -71,7 +71,7 @@ function Row({ queue: q, chosen, may, act, said }) {
         ${q.held > 0 && html` <${Pill} kind="warn" title=${t("jobs.held_text")}>${t("jobs.held", { n: count(q.held, language) })}${q.held_s > 0 ? ` · ${duration(q.held_s, language)}` : ""}</${Pill}>`}
         ${limits.length > 0 && html`<span class="queue-limits muted">${limits.join(" · ")}</span>`}</td>
       <td class=${`c-number c-oldest${q.oldest_s >= LATE_S && !q.paused ? " bad-text" : ""}`} data-label=${t("jobs.oldest")}>${q.ready > 0 ? duration(q.oldest_s, language) : html`<span class="muted">–</span>`}</td>
-      ${COUNTS.map((name) => html`<td key=${name} data-label=${t(`ops.${name}`)} class=${`c-number${name === "dead" && q.dead > 0 ? " bad-text" : ""}`}>
+      ${COUNTS.map((name) => html`<td key=${name} data-label=${t(`jobs.figure.${name}`)} class=${`c-number${name === "dead" && q.dead > 0 ? " bad-text" : ""}`}>
         <a class="quiet" href=${href("/operations/jobs", { q: `queue:${q.queue} state:${name}` })}><${Num} value=${q[name]} text=${count(q[name], language)} /></a></td>`)}
       <td class="c-number" data-label=${t("jobs.done_rate")}>${rate(q.per_second?.done)}</td>
       <td class=${`c-number${q.per_second?.failed > 0 ? " bad-text" : ""}`} data-label=${t("jobs.failed_rate")}>${rate(q.per_second?.failed)}</td>

@@ -17,16 +17,16 @@ export function Models({ ctx, every }) {
     <section class="section" aria-labelledby="ops-models">
       <div class="section-head"><h2 id="ops-models">${t("models.title")}</h2><span class="muted">${t("models.today", { cost: money(sum, currency, language) })}</span></div>
       <table class="data data-models"><thead><tr>
-        <th scope="col">${t("ops.plugin")}</th><th scope="col">${t("models.provider")}</th><th scope="col" class="num">${t("models.requests")}</th>
-        <th scope="col" class="num">${t("models.failures")}</th><th scope="col" class="num">${t("models.tokens")}</th><th scope="col" class="num">${t("models.cost")}</th></tr></thead>
+        <th scope="col">${t("ops.plugin")}</th><th scope="col">${t("models.provider")}</th><th scope="col" class="c-number">${t("models.requests")}</th>
+        <th scope="col" class="c-number">${t("models.failures")}</th><th scope="col" class="c-number">${t("models.tokens")}</th><th scope="col" class="c-number">${t("models.cost")}</th></tr></thead>
         <tbody>${rows.map((row) => html`
           <tr key=${`${row.plugin} ${row.provider}`} data-model=${row.provider}>
             <td class="c-plugin"><b>${row.plugin}</b></td>
             <td data-label=${t("models.provider")}>${["rules", "cache"].includes(row.provider) ? t(`models.${row.provider}`) : row.provider}</td>
-            <td class="num" data-label=${t("models.requests")}>${count(row.requests, language)}</td>
-            <td class="num" data-label=${t("models.failures")}><span class=${row.failures > 0 ? "bad-text" : ""}>${count(row.failures, language)}</span></td>
-            <td class="num" data-label=${t("models.tokens")}>${count(row.tokens_in + row.tokens_out, language)}</td>
-            <td class="num" data-label=${t("models.cost")}>${money(row.cost, currency, language)}${row.budget > 0 && html` <span class="muted">/ ${money(row.budget, currency, language)}</span>`}</td>
+            <td class="c-number" data-label=${t("models.requests")}>${count(row.requests, language)}</td>
+            <td class="c-number" data-label=${t("models.failures")}><span class=${row.failures > 0 ? "bad-text" : ""}>${count(row.failures, language)}</span></td>
+            <td class="c-number" data-label=${t("models.tokens")}>${count(row.tokens_in + row.tokens_out, language)}</td>
+            <td class="c-number" data-label=${t("models.cost")}>${money(row.cost, currency, language)}${row.budget > 0 && html` <span class="muted">/ ${money(row.budget, currency, language)}</span>`}</td>
           </tr>`)}</tbody></table>
     </section>`;
 }
