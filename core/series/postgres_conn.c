@@ -261,7 +261,8 @@ static bool start_connection(struct series_pg *pg, const char *url, struct err *
 bool pgs_connect(struct series_pg *pg, const char *url, struct err *err)
 {
     static const char settings[] =
-        "set timezone = 'UTC'; set search_path = ''; set statement_timeout = 10000;"
+        "set timezone = 'UTC'; set standard_conforming_strings = on; set search_path = ''; set "
+        "statement_timeout = 10000;"
         "set lock_timeout = 5000; set idle_in_transaction_session_timeout = 30000;"
         "set max_parallel_workers_per_gather = 0; set jit = off; set extra_float_digits = 1;"
         "set client_min_messages = warning";

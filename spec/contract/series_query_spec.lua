@@ -51,7 +51,7 @@ return { name = "other", version = "1.0.0", series = { secret = { keys = { "k" }
 local DRIVERS = {
   { name = "duckdb" },
   { name = "postgres", open = function()
-    local database = postgres.start()
+    local database = postgres.start("-c standard_conforming_strings=off")
     return { database = database, settings = { "series.driver=postgres", "series.url=" .. database.url },
       close = function() database:drop() end }
   end },
@@ -209,6 +209,10 @@ for _, driver in ipairs(DRIVERS) do
       if driver.name == "postgres" then
         assert.equal("1", stage.backend.database:sql("select count(*) from maru_series.other__secret"))
       end
+    end)
+
+    it("has no escapes in its strings, whatever the server's setting", function()
+      assert.same({ { "\\', pg_sleep(9) --" } }, rows(node, "select '\\'', pg_sleep(9) --'"))
     end)
 
     it("ends at its time-out, and when nobody waits for it", function()
