@@ -145,7 +145,9 @@ static bool end(struct copy *c, struct err *err)
     if (bad && c->pg->c)
         return pgs_fail(c->pg, bad, err);
     PQclear(bad);
-    return c->pg->c ? ended || pgs_fail(c->pg, NULL, err) : false;
+    if (c->pg->c)
+        return ended || pgs_fail(c->pg, NULL, err);
+    return err_wrap(err, "it is not known whether the points are there");
 }
 
 static bool check_times(const struct series_frame *f, const struct series *s, struct err *err)

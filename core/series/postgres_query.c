@@ -131,11 +131,16 @@ static bool describe(struct answer *a)
     PGresult *r = NULL;
     param_types(call, types);
     a->begin = series_wrap(&sql, call, "maru_series.", 0, NULL, NULL);
-    bool ok = PQsendPrepare(a->pg->c, "", sql.p, call->param_count, types) && only_good(a, &r);
+    bool ok = PQsendPrepare(a->pg->c, "", sql.p, call->param_count, types)
+                  ? only_good(a, &r)
+                  : pgs_fail(a->pg, NULL, &call->err);
     PQclear(r);
     buf_free(&sql);
-    ok = ok && PQsendDescribePrepared(a->pg->c, "") && only_good(a, &r);
     if (!ok)
+        return false;
+    if (!PQsendDescribePrepared(a->pg->c, ""))
+        return pgs_fail(a->pg, NULL, &call->err);
+    if (!only_good(a, &r))
         return false;
     a->columns = PQnfields(r);
     if (a->columns > SERIES_QUERY_COLUMNS)
