@@ -147,6 +147,19 @@ static bool is_closed(struct str token)
     return false;
 }
 
+bool postgres_ends_transaction(struct str sql)
+{
+    struct reader r = {.sql = sql};
+    bool first = true, atomic = false;
+    for (struct str token = next(&r); token.n > 0; token = next(&r)) {
+        if (first && !atomic && sql_is_word(token, "end"))
+            return true;
+        atomic = atomic || sql_is_word(token, "atomic"); /* a function's body of statements */
+        first = str_eq_c(token, ";");
+    }
+    return false;
+}
+
 bool postgres_check(void *plugin, struct str sql, struct err *err)
 {
     (void)plugin;

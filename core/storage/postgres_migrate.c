@@ -79,6 +79,9 @@ static bool run_text(struct migrating *m, const struct migration_file *file, con
         if (sql_has_word(str_c(text), closed[i]))
             return err_set(err, ERR_SQL, "%s: \"%s\" is not allowed in a migration",
                            file->migration->name, closed[i]);
+    if (postgres_ends_transaction(str_c(text)))
+        return err_set(err, ERR_SQL, "%s: \"end\" is not allowed in a migration",
+                       file->migration->name);
     PGresult *r = PQexec(m->c, text);
     ExecStatusType status = PQresultStatus(r);
     bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK ||

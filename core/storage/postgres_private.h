@@ -56,6 +56,8 @@ bool postgres_plugin_ready(struct postgres_plugin *plugin, struct err *err);
 
 /* Whether a plugin may run the statement; false with *err. */
 bool postgres_check(void *plugin, struct str sql, struct err *err);
+/* Whether one of the statements is END, which is COMMIT. */
+bool postgres_ends_transaction(struct str sql);
 
 /* postgres_tx.c */
 void postgres_tx_begin(struct store *store, struct store_tx *tx);

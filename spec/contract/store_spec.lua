@@ -766,6 +766,26 @@ end } }]]):format(name, name), ["migrations/0001_words.sql"] = ("create table wo
     assert.same({ role = "maru_small", word = "small" }, maru:get("/small").json)
   end)
 
+  it("commit no dry run of a migration by its own hand", function()
+    local mine = small("small")
+    mine["migrations/0001_words.sql"] = [[
+create table words(word text);
+create function f() returns text language plpgsql as $$ begin if true then return 'end'; end if; end $$;
+create function g(n int) returns int begin atomic select 1; end;
+insert into words select case when f() = 'end' then 'small' end from g(1);
+]]
+    local options = start({ small = mine })
+    maru = server.start(options)
+    assert.same({ role = "maru_small", word = "small" }, maru:get("/small").json)
+    maru:stop()
+    mine["migrations/0002_more.sql"] = "create table more(a int); /* ; */ END; begin; create table other(a int);"
+    local log
+    maru, log = server.try_start(options)
+    assert.is_nil(maru)
+    assert.matches("0002_more.sql: \"end\" is not allowed in a migration", log, 1, true)
+    assert.equal("0", database:sql("select count(*) from pg_tables where tablename = 'more'"))
+  end)
+
   it("get what the login made while it could make no roles", function()
     local mine = small("small")
     mine["migrations/0001_words.sql"] = [[
