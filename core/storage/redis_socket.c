@@ -277,21 +277,19 @@ void redis_disconnect(struct redis_client *c)
     close(s->fd);
 }
 
-static void open_socket(struct redis_client *c, int family, const struct sockaddr *address,
-                        socklen_t n)
+/* 0, or errno with nothing open. */
+static int open_socket(struct redis_client *c, int family, const struct sockaddr *address,
+                       socklen_t n)
 {
     int on = 1, fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        lost(c, errno);
-        return;
-    }
+    if (fd < 0)
+        return errno;
     if (family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, address, n) != 0 && errno != EINPROGRESS) {
         int sys = errno;
         close(fd);
-        lost(c, sys);
-        return;
+        return sys;
     }
     struct redis_socket *s = mem_zero(1, sizeof *s);
     s->client = c;
@@ -301,12 +299,23 @@ static void open_socket(struct redis_client *c, int family, const struct sockadd
     c->socket = s;
     c->state = REDIS_CONNECTING;
     watch(s);
+    return 0;
 }
 
 static void try_address(struct redis_client *c)
 {
     c->broken.code = ERR_NONE;
-    open_socket(c, c->address->ai_family, c->address->ai_addr, c->address->ai_addrlen);
+    for (;;) {
+        const struct addrinfo *a = c->address;
+        int sys = open_socket(c, a->ai_family, a->ai_addr, a->ai_addrlen);
+        if (sys == 0)
+            return;
+        if (!a->ai_next) {
+            lost(c, sys);
+            return;
+        }
+        c->address = a->ai_next;
+    }
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *result)
@@ -339,7 +348,9 @@ static void connect_path(struct redis_client *c, const char *path)
         return;
     }
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    open_socket(c, AF_UNIX, (struct sockaddr *)&address, sizeof address);
+    int sys = open_socket(c, AF_UNIX, (struct sockaddr *)&address, sizeof address);
+    if (sys)
+        lost(c, sys);
 }
 
 void redis_connect(struct redis_client *c)
