@@ -41,7 +41,6 @@ static bool open_kafka(struct events *events, struct err *err)
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->wake, NULL);
     list_init(&k->listeners);
-    k->looks_end = &k->looks;
     events->health = driver_health_register("events", "kafka", false);
     driver_health_address(events->health, events->options.url);
     bool ok = events->options.url[0] ||

@@ -1,7 +1,7 @@
 /* kafka.h -- what the files of driver "kafka" share.
  *
  * Threads of its own: one serves the producer's reports and sends what lies in
- * the outbox (kafka_send.c), one answers looks (kafka_look.c), and each plugin
+ * the outbox (kafka_send.c), two answer looks (kafka_look.c), and each plugin
  * that hears has one (kafka_hear.c), which is a member of the consumer group
  * "<events.group>.<plugin>".  librdkafka has more of its own; callbacks come on
  * ours only, from inside its polls.
@@ -14,10 +14,17 @@
 
 enum { KAFKA_ASK_MS = 4000, KAFKA_POLL_MS = 100, KAFKA_COMMIT_MS = 1000, KAFKA_PARTITIONS = 1000 };
 
+struct looker { /* a thread that answers looks, one after the other */
+    struct kafka *k;
+    pthread_t thread;
+    bool started;
+    struct look *first, **end; /* under k->lock */
+};
+
 struct kafka {
     struct events *events;
-    pthread_t sender, looker;
-    bool sending, looking; /* these threads were started */
+    pthread_t sender;
+    bool sending; /* it was started */
     atomic_bool stopping;
     pthread_rwlock_t producer_lock; /* the producer is made anew after a fatal error */
     rd_kafka_t *producer;
@@ -25,11 +32,10 @@ struct kafka {
     /* sender */
     struct outbox *out;
     int64_t outbox_at; /* not before */
-    /* looker: a consumer that is in no group */
-    rd_kafka_t *browser;
+    rd_kafka_t *browser; /* a consumer that is in no group; only the reader assigns and polls */
+    struct looker reader, viewer;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    struct look *looks, **looks_end; /* under lock */
     /* listeners: changed on the control lane, under lock */
     struct list listeners;
     int leaving; /* listeners whose thread has not been joined */
@@ -81,10 +87,22 @@ bool kafka_look_start(struct kafka *k, struct err *err);
 void kafka_look_stop(struct kafka *k);
 void kafka_read(struct events *events, struct event_query *query);
 void kafka_view(struct events *events, struct event_view *view);
-/* Partitions of a topic; 0 when there is none; -1 with *err.  Waits; any thread of ours. */
+/* kafka_read.c, kafka_view.c: each on its thread, which waits. */
+void kafka_answer_query(struct kafka *k, struct event_query *query);
+void kafka_answer_view(struct kafka *k, struct event_view *view);
+
+/* kafka_topic.c.  Any thread of ours; they wait. */
+struct kafka_ends {
+    int64_t low, high; /* first offset, next one; -1: nobody said */
+};
+/* Where these partitions begin and end, as far as it is answered in 2 * KAFKA_ASK_MS; false with
+ * *err if not of all.  librdkafka's own rd_kafka_query_watermark_offsets() waits beyond its time. */
+bool kafka_ends(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, struct kafka_ends *out,
+                struct err *err);
+/* Partitions of a topic; 0 when there is none; -1 with *err. */
 int kafka_partitions(rd_kafka_t *rk, const char *name, struct err *err);
 /* Makes the topic if it is not there; *were, *ends (the caller's): its partitions before, and
- * where each ended.  Waits. */
+ * where each ended. */
 bool kafka_topic_make(struct kafka *k, rd_kafka_t *rk, const char *name, int *were, int64_t **ends,
                       struct err *err);
 

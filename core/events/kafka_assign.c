@@ -68,18 +68,27 @@ bool handed_read(struct listener *l, const struct heard *h, int partition, int64
 
 /* -- beginnings ------------------------------------------------------------------------------- */
 
+static bool ends_of(struct listener *l, const rd_kafka_topic_partition_t *p,
+                    struct kafka_ends *ends)
+{
+    struct err err;
+    rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(one, p->topic, p->partition);
+    bool ok = kafka_ends(l->rk, one, ends, &err);
+    rd_kafka_topic_partition_list_destroy(one);
+    return ok;
+}
+
 /* A group that never was here begins where the topic ended when this process began to hear it, or
  * as M.on says. */
 static bool begin_new(struct listener *l, const struct heard *h, rd_kafka_topic_partition_t *p)
 {
-    int64_t low, high;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(l->rk, p->topic, p->partition, &low, &high, KAFKA_ASK_MS);
-    if (code)
+    struct kafka_ends ends;
+    if (!ends_of(l, p, &ends))
         return false;
-    p->offset = h->beginning || p->partition >= h->were ? low : h->ends[p->partition];
-    if (p->offset < low || p->offset > high)
-        p->offset = low;
+    p->offset = h->beginning || p->partition >= h->were ? ends.low : h->ends[p->partition];
+    if (p->offset < ends.low || p->offset > ends.high)
+        p->offset = ends.low;
     return true;
 }
 
@@ -87,15 +96,15 @@ static bool begin_new(struct listener *l, const struct heard *h, rd_kafka_topic_
  * begin again, and what comes below ours would be passed over. */
 static bool begin_behind(struct listener *l, int64_t handed, rd_kafka_topic_partition_t *p)
 {
-    int64_t low, high;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(l->rk, p->topic, p->partition, &low, &high, KAFKA_ASK_MS);
-    if (!code && handed < high)
+    struct kafka_ends ends;
+    if (!ends_of(l, p, &ends))
+        return false;
+    if (handed < ends.high)
         p->offset = handed + 1;
-    else if (!code)
+    else
         log_warn("kafka", "%s: partition %d of %s ends at %lld, before what was handed over (%lld)",
-                 l->group, (int)p->partition, p->topic, (long long)high, (long long)handed);
-    return !code;
+                 l->group, (int)p->partition, p->topic, (long long)ends.high, (long long)handed);
+    return true;
 }
 
 static bool begin_at(struct listener *l, rd_kafka_topic_partition_t *p, bool *fresh)

@@ -98,3 +98,54 @@ describe("events when Kafka", function()
     end))
   end)
 end)
+
+local READER = { ["plugin.lua"] = [==[
+local M = { name = "r", version = "1.0.0", limits = { task = "60s" } }
+M.routes = {
+  ["POST /emit"] = function(app, req)
+    local b = req:json()
+    local offset, message, code = app.events:emit("r.made", { n = b.n }, { key = "k" .. b.n })
+    return 200, { offset = offset, message = message, code = code }
+  end,
+}
+return M
+]==] }
+
+describe("events when one of two brokers of Kafka is away", function()
+  it("are shown as far as the other one has them, and nothing holds up the end", function()
+    local cluster = kafka.start(2)
+    local maru = server.start({ plugins = { r = READER }, set = { "events.driver=kafka", "events.url=" .. cluster.url,
+      "events.timeout=3s", "shutdown.grace=30s" } })
+    finally(function()
+      maru:stop()
+      cluster:stop()
+    end)
+    for n = 1, 40 do
+      local answer = maru:post("/emit", { n = n }).json
+      assert.truthy(answer.offset, answer.message)
+    end
+    local function known()
+      local view = maru:admin("/events")
+      assert.truthy(view.topics, cjson.encode(view))
+      local count, events = { yes = 0, no = 0 }, 0
+      for _, topic in ipairs(view.topics) do
+        for _, part in ipairs(topic.topic == "r.made" and topic.partitions or {}) do
+          local which = part.next >= 0 and "yes" or "no"
+          count[which] = count[which] + 1
+        end
+        events = events + (topic.topic == "r.made" and topic.events or 0)
+      end
+      return count, events
+    end
+    local all, events = known()
+    assert.equal(0, all.no)
+    assert.equal(40, events)
+    cluster:order("down 2")
+    local some = known()
+    assert.is_true(some.yes > 0, "what the first broker leads is known")
+    assert.equal(all.yes, some.yes + some.no)
+    print(("# with one broker away %d of %d partitions are known"):format(some.yes, all.yes))
+    cluster:order("up 2")
+    assert.truthy(server.wait_for(function() return known().no == 0 end))
+  end)
+end)
