@@ -12,7 +12,13 @@
 
 #include "events/private.h"
 
-enum { KAFKA_ASK_MS = 4000, KAFKA_POLL_MS = 100, KAFKA_COMMIT_MS = 1000, KAFKA_PARTITIONS = 1000 };
+enum {
+    KAFKA_ASK_MS = 4000,
+    KAFKA_POLL_MS = 100,
+    KAFKA_COMMIT_MS = 1000,
+    KAFKA_PARTITIONS = 1000,
+    HEAR_AGAIN_MS = 1000, /* until what was not handed over is tried again */
+};
 
 struct looker { /* a thread that answers looks, one after the other */
     struct kafka *k;
@@ -106,7 +112,7 @@ int kafka_partitions(rd_kafka_t *rk, const char *name, struct err *err);
 bool kafka_topic_make(struct kafka *k, rd_kafka_t *rk, const char *name, int *were, int64_t **ends,
                       struct err *err);
 
-/* kafka_hear.c, kafka_assign.c */
+/* kafka_hear.c, kafka_hand.c, kafka_assign.c */
 struct heard {
     char *topic, *kind, name[KAFKA_TOPIC_BYTES]; /* name: in Kafka */
     bool beginning, made, paused;
@@ -149,6 +155,9 @@ struct listener {
 void hear_follow(struct events *events, const struct event_follow *list, int count);
 void hear_stop(struct kafka *k); /* waits for all threads */
 bool hear_quiet(struct events *events);
+/* Hands over messages that were just polled, or goes back to where they begin.  Waits until the jobs
+ * are on disk. */
+void listener_hand(struct listener *l, rd_kafka_message_t **messages, int count);
 struct heard *listener_heard(struct listener *l, const char *name);
 struct place *listener_place(struct listener *l, const struct heard *h, int partition);
 void listener_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code,
