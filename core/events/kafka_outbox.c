@@ -18,6 +18,8 @@ struct outbox {
     int count, left;         /* left: reports to come */
     rd_kafka_resp_err_t why; /* one of them was not taken */
     bool troubled;           /* that was said */
+    bool may_wait;           /* what was not taken has nothing to do with how Kafka is now */
+    int64_t after;           /* rows up to this one wait so; they are tried again behind the last */
 };
 
 bool kafka_outbox_make(struct kafka *k, struct err *err)
@@ -102,12 +104,14 @@ static bool read_rows(struct sqlite_conn *conn, void *arg, struct err *err)
     struct outbox *out = arg;
     sqlite3_stmt *s = sqlite_prepared(conn,
                                       "SELECT seq, at, topic, key, sender, headers, data"
-                                      " FROM maru_event_outbox ORDER BY seq LIMIT ?1",
+                                      " FROM maru_event_outbox WHERE seq > ?2 ORDER BY seq"
+                                      " LIMIT ?1",
                                       err);
     int rc = SQLITE_ERROR;
     if (!s)
         return false;
     sqlite3_bind_int(s, 1, OUTBOX_ROWS);
+    sqlite3_bind_int64(s, 2, out->after);
     while ((rc = sqlite_step(conn, s, err)) == SQLITE_ROW)
         take(&out->rows[out->count++], s);
     sqlite3_reset(s);
@@ -165,12 +169,32 @@ static void finish(struct kafka *k)
         log_error("events", "outbox: %s", err.message);
     for (int i = 0; i < out->count; i++)
         left += !out->rows[i].sent;
-    tell(out, left);
-    if (left || err.code)
+    if (left || !out->after)
+        tell(out, left);
+    bool full = out->count == OUTBOX_ROWS, waits = left || out->after;
+    if (err.code || (waits && !(full && out->may_wait))) {
+        out->after = 0;
         again(k);
-    else if (out->count == OUTBOX_ROWS)
+    } else if (full) {
+        out->after = waits ? out->rows[out->count - 1].seq : 0;
         atomic_store(&k->outbox, true);
+    }
     clear(out);
+}
+
+/* A row that Kafka refuses for what it is holds up no other; behind one that had bad luck nothing
+ * is sent, so that order stays. */
+static void not_taken(struct outbox *out, rd_kafka_resp_err_t code)
+{
+    out->why = code;
+    out->may_wait =
+        out->may_wait &&
+        (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
+         code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE ||
+         code == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION ||
+         code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+         code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION || code == RD_KAFKA_RESP_ERR_INVALID_RECORD ||
+         code == RD_KAFKA_RESP_ERR__INVALID_ARG || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
 }
 
 static void begin(struct kafka *k)
@@ -178,6 +202,7 @@ static void begin(struct kafka *k)
     struct outbox *out = k->out;
     struct err err = {0};
     atomic_store(&k->outbox, false);
+    out->may_wait = true;
     if (!sqlite_read_wait(k->events->db, read_rows, out, &err)) {
         log_error("events", "outbox: %s", err.message);
         clear(out);
@@ -188,9 +213,10 @@ static void begin(struct kafka *k)
         void *mark = (void *)((uintptr_t)&out->rows[i] | OUTBOX_MARK);
         rd_kafka_resp_err_t code = kafka_produce(k, &out->rows[i].what, out->rows[i].at_wall, mark);
         out->left += code == RD_KAFKA_RESP_ERR_NO_ERROR;
-        out->why = code ? code : out->why;
+        if (code)
+            not_taken(out, code);
     }
-    if (out->count && !out->left)
+    if (!out->left && (out->count || out->after))
         finish(k);
 }
 
@@ -206,7 +232,8 @@ void kafka_outbox_reported(struct kafka *k, void *arg, rd_kafka_resp_err_t code)
 {
     struct row *row = arg;
     row->sent = code == RD_KAFKA_RESP_ERR_NO_ERROR;
-    k->out->why = code ? code : k->out->why;
+    if (code)
+        not_taken(k->out, code);
     k->out->left--;
 }
 

@@ -107,6 +107,17 @@ M.routes = {
     local offset, message, code = app.events:emit("r.made", { n = b.n }, { key = "k" .. b.n })
     return 200, { offset = offset, message = message, code = code }
   end,
+  ["POST /tx"] = function(app, req)
+    local b = req:json()
+    return 200, { ok = app.store:tx(function(tx)
+      for i = 1, b.count do assert(tx.events:emit(b.topic, { n = i, text = ("x"):rep(b.size) })) end
+      return true
+    end) }
+  end,
+  ["GET /count/{topic}"] = function(app, req)
+    local page, message = app.events:read(req.params.topic, { limit = 100 })
+    return 200, { count = page and #page or 0, message = message }
+  end,
 }
 return M
 ]==] }
@@ -147,5 +158,22 @@ describe("events when one of two brokers of Kafka is away", function()
     print(("# with one broker away %d of %d partitions are known"):format(some.yes, all.yes))
     cluster:order("up 2")
     assert.truthy(server.wait_for(function() return known().no == 0 end))
+  end)
+end)
+
+describe("events of transactions", function()
+  it("are sent though more than are read at once before them are refused for good", function()
+    local cluster = kafka.start(1)
+    local maru = server.start({ plugins = { r = READER }, set = { "events.driver=kafka", "events.url=" .. cluster.url,
+      "events.kafka=message.max.bytes=1500" } })
+    finally(function()
+      maru:stop()
+      cluster:stop()
+    end)
+    assert.is_true(maru:post("/tx", { topic = "r.large", count = 1200, size = 2000 }).json.ok)
+    assert.is_true(maru:post("/tx", { topic = "r.small", count = 3, size = 1 }).json.ok)
+    assert.truthy(server.wait_for(function() return maru:get("/count/r.small").json.count == 3 end, 60), maru:logs())
+    assert.truthy(maru:logs():find("outbox: Kafka does not take 500 of 500 events", 1, true), maru:logs())
+    assert.falsy(maru:logs():find("Kafka takes all that waited", 1, true))
   end)
 end)
