@@ -37,7 +37,7 @@ struct kafka {
     atomic_bool fatal, outbox; /* outbox: there may be rows in it */
     /* sender */
     struct outbox *out;
-    int64_t outbox_at; /* not before */
+    int64_t outbox_at;   /* not before */
     rd_kafka_t *browser; /* a consumer that is in no group; only the reader assigns and polls */
     struct looker reader, viewer;
     pthread_mutex_t lock;
@@ -102,7 +102,8 @@ struct kafka_ends {
     int64_t low, high; /* first offset, next one; -1: nobody said */
 };
 /* Where these partitions begin and end, as far as it is answered in 2 * KAFKA_ASK_MS; false with
- * *err if not of all.  librdkafka's own rd_kafka_query_watermark_offsets() waits beyond its time. */
+ * *err if not of all.  librdkafka's own rd_kafka_query_watermark_offsets() waits beyond its time.
+ */
 bool kafka_ends(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, struct kafka_ends *out,
                 struct err *err);
 /* Partitions of a topic; 0 when there is none; -1 with *err. */
@@ -155,8 +156,8 @@ struct listener {
 void hear_follow(struct events *events, const struct event_follow *list, int count);
 void hear_stop(struct kafka *k); /* waits for all threads */
 bool hear_quiet(struct events *events);
-/* Hands over messages that were just polled, or goes back to where they begin.  Waits until the jobs
- * are on disk. */
+/* Hands over messages that were just polled, or goes back to where they begin.  Waits until the
+ * jobs are on disk. */
 void listener_hand(struct listener *l, rd_kafka_message_t **messages, int count);
 struct heard *listener_heard(struct listener *l, const char *name);
 struct place *listener_place(struct listener *l, const struct heard *h, int partition);

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/sys.h"
 #include "events/kafka.h"
 #include "observe/log.h"
 
-enum { FILE_BYTES = 4096 };
+enum { FILE_BYTES = 1 << 20 };
 
 static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *err)
 {
@@ -19,23 +20,23 @@ static bool set(rd_kafka_conf_t *conf, const char *name, const char *value, stru
                    secret ? " was not accepted" : why);
 }
 
-static bool read_file(const char *path, char out[FILE_BYTES], struct err *err)
+/* Without the blanks at its end. */
+static const char *read_value(const char *path, struct buf *out, struct err *err)
 {
-    FILE *file = fopen(path, "r");
-    size_t n = file ? fread(out, 1, FILE_BYTES - 1, file) : 0;
-    if (!file)
-        return err_set(err, ERR_INVALID, "events.kafka: cannot read %s", path);
-    fclose(file);
-    while (n && isspace((unsigned char)out[n - 1]))
-        n--;
-    out[n] = 0;
-    return true;
+    if (!file_read(path, FILE_BYTES, out, err)) {
+        err_wrap(err, "events.kafka");
+        return NULL;
+    }
+    while (out->n && isspace((unsigned char)out->p[out->n - 1]))
+        out->n--;
+    buf_add_char(out, 0);
+    return out->p;
 }
 
 /* "name=value", where value may say where the real one is. */
 static bool set_property(rd_kafka_conf_t *conf, const char *property, struct err *err)
 {
-    char text[FILE_BYTES];
+    struct buf text = {0};
     const char *equals = strchr(property, '='), *value = equals ? equals + 1 : NULL;
     if (!equals)
         return err_set(err, ERR_INVALID, "events.kafka: \"%s\" is not name=value", property);
@@ -49,13 +50,14 @@ static bool set_property(rd_kafka_conf_t *conf, const char *property, struct err
         ok = value || err_set(err, ERR_INVALID, "events.kafka: %s: %s is not in the environment",
                               name, equals + 5);
     } else if (strncmp(value, "file:", 5) == 0) {
-        ok = read_file(value + 5, text, err);
-        value = text;
+        value = read_value(value + 5, &text, err);
+        ok = value != NULL;
     } else if (secret)
         ok = err_set(err, ERR_INVALID,
                      "events.kafka: %s must come from env:NAME or file:PATH, not stand here", name);
     ok = ok && set(conf, name, value, err);
     mem_free(name);
+    buf_free(&text);
     return ok;
 }
 

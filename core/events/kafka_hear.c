@@ -254,7 +254,6 @@ static rd_kafka_t *make_consumer(struct listener *l, struct err *err)
 {
     char why[300];
     static const struct kafka_property defaults[] = {
-        {"partition.assignment.strategy", "range,roundrobin"},
         {"fetch.wait.max.ms", "100"},
         {"topic.metadata.refresh.interval.ms", "30000"},
         {NULL, NULL}};
@@ -263,6 +262,8 @@ static rd_kafka_t *make_consumer(struct listener *l, struct err *err)
                                            {"auto.commit.interval.ms", "500"},
                                            {"enable.auto.offset.store", "false"},
                                            {"auto.offset.reset", "earliest"},
+                                           /* listener_rebalance() takes whole assignments */
+                                           {"partition.assignment.strategy", "range,roundrobin"},
                                            {NULL, NULL}};
     rd_kafka_conf_t *conf = kafka_conf(l->k, l->plugin, defaults, fixed, err);
     if (!conf)

@@ -10,7 +10,7 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 
-enum { FLUSH_MS = 300 };
+enum { FLUSH_MS = 300, PURGE_MS = 10000 };
 
 /* librdkafka looks for messages over their time once a second, and reports within another. */
 static int64_t message_timeout_ms(const struct kafka *k)
@@ -152,6 +152,16 @@ void kafka_emit(struct events *events, struct op *op)
     op_answer(op, &err);
 }
 
+/* Every message has its report then: nothing is sent any more, they are ours to poll. */
+static void purge(rd_kafka_t *rk)
+{
+    int64_t until = clock_steady_ns() + PURGE_MS * NS_PER_MS;
+    rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    while (rd_kafka_flush(rk, FLUSH_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT &&
+           clock_steady_ns() < until)
+        ;
+}
+
 /* After an error that the idempotent producer cannot heal by itself: what waits is answered with
  * it, and another one begins. */
 static void renew(struct kafka *k)
@@ -168,8 +178,7 @@ static void renew(struct kafka *k)
     k->producer = fresh;
     pthread_rwlock_unlock(&k->producer_lock);
     atomic_store(&k->fatal, false);
-    rd_kafka_purge(old, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_flush(old, FLUSH_MS);
+    purge(old);
     rd_kafka_destroy(old);
 }
 
@@ -184,8 +193,7 @@ static void *send_thread(void *arg)
     }
     /* Emits that wait are answered: kept by now, or purged. */
     rd_kafka_flush(k->producer, FLUSH_MS);
-    rd_kafka_purge(k->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_flush(k->producer, FLUSH_MS);
+    purge(k->producer);
     kafka_outbox_free(k);
     return NULL;
 }
