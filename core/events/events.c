@@ -86,12 +86,19 @@ static void leaves(struct op *op)
     pthread_mutex_unlock(&events->lock);
 }
 
+static bool topics_full(struct err *err, const struct op *op)
+{
+    return err_set(err, ERR_LIMIT,
+                   "events: %s would be one topic too many: there are %d, or %d that begin alike",
+                   op->what.topic.p, EVENT_TOPICS, EVENT_TOPICS_EACH);
+}
+
 void op_answer(struct op *op, const struct err *err)
 {
     struct event_emit *emit = op->emit;
     struct err full = {0};
     if (!err && op->refused) {
-        err_set(&full, ERR_LIMIT, "events: there are %d topics already", EVENT_TOPICS);
+        topics_full(&full, op);
         err = &full;
     }
     if (err)
@@ -164,8 +171,7 @@ static bool tx_work(struct sqlite_conn *conn, struct sqlite_write *w)
     op->next = NULL;
     op->refused = false;
     return op->events->driver->record(op->events, conn, op, &w->err) &&
-           (!op->refused ||
-            err_set(&w->err, ERR_LIMIT, "events: there are %d topics already", EVENT_TOPICS));
+           (!op->refused || topics_full(&w->err, op));
 }
 
 static void tx_ran(struct sqlite_write *w)

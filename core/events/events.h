@@ -41,7 +41,9 @@ enum {
     EVENT_READ_BYTES = 8 << 20, /* and what they have together; at least one is read */
     EVENT_WAITING = 50000,      /* emits under way; over it ERR_BUSY */
     EVENT_WAITING_BYTES = 256 << 20,
-    EVENT_TOPICS = 10000, /* topics of driver "table" */
+    EVENT_TOPICS = 10000, /* topics of driver "table" … */
+    EVENT_TOPICS_EACH =
+        2000, /* … and those whose names begin alike up to the first dot: a plugin's */
     EVENT_WINDOW = 10000, /* unfinished jobs of a group and topic; over it it is handed nothing */
     EVENT_BATCH = 256,    /* events handed over at once */
 };

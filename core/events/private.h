@@ -115,6 +115,7 @@ struct events {
     bool trimming; /* under lock: the write below is under way */
     struct sqlite_write trim;
     int64_t trim_rows; /* the writer's while trimming */
+    int64_t trim_last; /* topic that was cut last; the writer's */
     void *record;      /* of driver kafka */
 };
 

@@ -86,12 +86,16 @@ static bool make(struct sqlite_conn *conn, struct cursor *c, struct err *err)
     sqlite3_stmt *s =
         sqlite_prepared(conn,
                         "INSERT INTO maru_event_topic(name, first, next, bytes) SELECT ?1, 0, 0, 0"
-                        " WHERE (SELECT count(*) FROM maru_event_topic) < ?2",
+                        " WHERE (SELECT count(*) FROM maru_event_topic) < ?2"
+                        " AND (SELECT count(*) FROM maru_event_topic"
+                        " WHERE name >= ?3 || '.' AND name < ?3 || '/') < ?4",
                         err);
     if (!s)
         return false;
     bind_text(s, 1, c->name);
     sqlite3_bind_int(s, 2, EVENT_TOPICS);
+    bind_text(s, 3, str_n(c->name.p, str_find(c->name, '.')));
+    sqlite3_bind_int(s, 4, EVENT_TOPICS_EACH);
     if (!run(conn, s, err))
         return false;
     return find(conn, c, err);

@@ -4,7 +4,7 @@
 #include "events/private.h"
 #include "observe/log.h"
 
-enum { SLICE = 500, EVERY_MS = 30000, BUSY_MS = 50 };
+enum { SLICE = 500, EVERY_MS = 30000, BUSY_MS = 1 };
 
 struct old_topic {
     int64_t id, first, next, bytes;
@@ -90,20 +90,33 @@ static struct events *events_of(struct sqlite_write *w)
     return (struct events *)(void *)((char *)w - offsetof(struct events, trim));
 }
 
+/* Topics behind one, up to another one, until the slice is full. */
+static bool trim(struct events *events, struct sqlite_conn *conn, int64_t behind, int64_t last,
+                 struct err *err)
+{
+    struct old_topic t = {.id = behind};
+    while (events->trim_rows < SLICE && next_topic(conn, t.id, &t, err) && t.id && t.id <= last) {
+        int64_t first = t.first, bytes = 0;
+        if (!count_old(conn, events, &t, &first, &bytes, err))
+            return false;
+        if (first == t.first)
+            continue;
+        if (!drop(conn, &t, first, bytes, err))
+            return false;
+        events->trim_rows += first - t.first;
+        events->trim_last = t.id;
+    }
+    return !err->code;
+}
+
+/* Begins behind the topic that was cut last: one that grows faster than it is cut holds up no
+ * other. */
 static bool work(struct sqlite_conn *conn, struct sqlite_write *w)
 {
     struct events *events = events_of(w);
-    struct old_topic t = {0};
+    int64_t from = events->trim_last;
     events->trim_rows = 0;
-    while (events->trim_rows < SLICE && next_topic(conn, t.id, &t, &w->err) && t.id) {
-        int64_t first = t.first, bytes = 0;
-        if (!count_old(conn, events, &t, &first, &bytes, &w->err))
-            return false;
-        if (first > t.first && !drop(conn, &t, first, bytes, &w->err))
-            return false;
-        events->trim_rows += first - t.first;
-    }
-    return !w->err.code;
+    return trim(events, conn, from, INT64_MAX, &w->err) && trim(events, conn, 0, from, &w->err);
 }
 
 static void arm(void *arg)

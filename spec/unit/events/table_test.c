@@ -215,6 +215,32 @@ TEST(names_of_topics_and_bounds_are_checked)
     CHECK(!event_check(&what, &err) && err.code == ERR_LIMIT);
 }
 
+TEST(topics_that_begin_alike_leave_room_for_others)
+{
+    static struct waiting list[EVENT_TOPICS_EACH + 1];
+    struct stream s = {.last = 0};
+    struct err err = {0};
+    int refused = 0;
+    REQUIRE(stream_init(&s));
+    for (int i = 0; i <= EVENT_TOPICS_EACH; i++) {
+        char topic[40];
+        snprintf(topic, sizeof topic, "shop.%d", i);
+        struct event_what what = {.topic = str_c(topic), .data = STR("1")};
+        list[i] = (struct waiting){.emit = {.done = on_done, .lane = s.lane}};
+        CHECK(events_emit(s.events, &list[i].emit, &what, &err));
+    }
+    for (int i = 0; i <= EVENT_TOPICS_EACH; i++) {
+        while (!atomic_load(&list[i].done))
+            usleep(1000);
+        refused += list[i].emit.err.code == ERR_LIMIT;
+    }
+    CHECK_EQ(refused, 1);
+    CHECK(emit(&s, "shop.0", "2", &err) == 1);
+    CHECK(emit(&s, "shopping.list", "1", &err) == 0);
+    CHECK(emit(&s, "shop.more", "1", &err) < 0 && err.code == ERR_LIMIT);
+    stream_fini(&s);
+}
+
 static void *emitter(void *arg)
 {
     struct stream *s = arg;

@@ -25,8 +25,8 @@ static void nothing(void *arg)
 
 static void ask(struct objects *store, struct lane *lane, struct object_call *call)
 {
-    *call = (struct object_call){
-        .op = OBJECT_STAT, .plugin = "p", .key = STR("k"), .done = on_done};
+    *call =
+        (struct object_call){.op = OBJECT_STAT, .plugin = "p", .key = STR("k"), .done = on_done};
     object_run(store, call, lane);
 }
 
