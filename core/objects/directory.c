@@ -27,6 +27,35 @@ void directory_over(struct directory *d)
     pthread_mutex_unlock(&d->lock);
 }
 
+/* -- files that have no row yet -- */
+
+void directory_writes(struct directory *d, struct writing *w, const char *id)
+{
+    w->id = id;
+    pthread_mutex_lock(&d->lock);
+    list_push_back(&d->writing, &w->node);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void directory_wrote(struct directory *d, struct writing *w)
+{
+    pthread_mutex_lock(&d->lock);
+    if (w->id)
+        list_remove(&w->node);
+    w->id = NULL;
+    pthread_mutex_unlock(&d->lock);
+}
+
+bool directory_is_written(struct directory *d, const char *id)
+{
+    bool found = false;
+    pthread_mutex_lock(&d->lock);
+    list_each (node, &d->writing)
+        found = found || strcmp(list_entry(node, struct writing, node)->id, id) == 0;
+    pthread_mutex_unlock(&d->lock);
+    return found;
+}
+
 /* -- files that lost their row (O2) -- */
 
 struct tidying {
@@ -189,6 +218,7 @@ struct objects *directory_open(const char *path, struct sqlite *db, struct pool 
     d->pool = pool;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->quiet, NULL);
+    list_init(&d->writing);
     if (blob_folder(path, err) && sqlite_work_wait(db, prepare, d, err))
         return &d->objects;
     directory_close(&d->objects);

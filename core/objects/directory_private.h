@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include "base/list.h"
 #include "loop/pool.h"
 #include "objects/blob.h"
 #include "objects/directory.h"
@@ -16,12 +17,22 @@ struct directory {
     pthread_mutex_t lock;
     pthread_cond_t quiet; /* under_way became 0 */
     int64_t under_way;    /* calls, streams, tidying */
+    struct list writing;  /* under lock: files that are being written, or have no row yet */
     struct timer sweep;   /* on objects.lane */
 };
 
 /* directory.c: pairs around everything that close has to wait for.  Any thread. */
 void directory_begin(struct directory *d);
 void directory_over(struct directory *d);
+/* A file of tmp/ that no sweep is to take for a forgotten one, however slowly it comes; pairs.  Any
+ * thread. */
+struct writing {
+    struct list node;
+    const char *id; /* its owner's */
+};
+void directory_writes(struct directory *d, struct writing *w, const char *id);
+void directory_wrote(struct directory *d, struct writing *w);
+bool directory_is_written(struct directory *d, const char *id);
 /* After a commit: a file to its place, one that lost its row away; either may be "". */
 void directory_tidy(struct directory *d, const char *place, const char *gone);
 

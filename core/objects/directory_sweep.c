@@ -36,7 +36,7 @@ static bool note(void *arg, const char *id, struct err *err)
 {
     struct sweep *s = arg;
     (void)err;
-    if (strlen(id) >= BLOB_ID_BYTES)
+    if (strlen(id) >= BLOB_ID_BYTES || directory_is_written(s->dir, id))
         return true;
     buf_add(&s->old, id, strlen(id) + 1);
     s->count++;

@@ -10,6 +10,7 @@ struct record {
     struct directory *dir;
     struct str plugin, key, type; /* the caller's */
     const struct blob *blob;      /* NULL: a delete */
+    struct writing writing;
     const char *etag;
     int64_t at;
     bool if_absent;
@@ -114,6 +115,7 @@ struct change {
 static void answer(struct change *c, const struct err *err)
 {
     struct directory *d = c->record.dir;
+    directory_wrote(d, &c->record.writing);
     c->call->err = *err;
     object_answer(c->call);
     mem_free(c);
@@ -129,12 +131,15 @@ static void on_recorded(struct record *r)
 static void write_blob(struct pool_job *job)
 {
     struct change *c = (struct change *)(void *)((char *)job - offsetof(struct change, job));
-    const char *path = c->record.dir->path;
+    struct directory *d = c->record.dir;
+    const char *path = d->path;
     c->blob.fd = -1;
-    bool ok = blob_create(&c->blob, path, &c->err) &&
-              blob_write(&c->blob, c->call->body, &c->err) &&
-              blob_seal(&c->blob, path, c->call->info.etag, &c->err) &&
-              checksum_same(c->call->sha256, c->call->info.etag, &c->err);
+    bool ok = blob_create(&c->blob, path, &c->err);
+    if (ok)
+        directory_writes(d, &c->record.writing, c->blob.id);
+    ok = ok && blob_write(&c->blob, c->call->body, &c->err) &&
+         blob_seal(&c->blob, path, c->call->info.etag, &c->err) &&
+         checksum_same(c->call->sha256, c->call->info.etag, &c->err);
     blob_close(&c->blob);
     if (!ok)
         blob_remove(path, c->blob.id);
@@ -262,6 +267,7 @@ static struct upload *upload_of(struct pool_job *job)
 static void upload_over(struct upload *up)
 {
     struct directory *d = up->record.dir;
+    directory_wrote(d, &up->record.writing);
     up->u->store = NULL;
     object_upload_answer(up->u);
     mem_free(up);
@@ -278,7 +284,10 @@ static void upload_recorded(struct record *r)
 static void upload_create(struct pool_job *job)
 {
     struct upload *up = upload_of(job);
-    up->created = blob_create(&up->blob, up->record.dir->path, &up->u->err);
+    struct directory *d = up->record.dir;
+    up->created = blob_create(&up->blob, d->path, &up->u->err);
+    if (up->created)
+        directory_writes(d, &up->record.writing, up->blob.id);
 }
 
 static void upload_add(struct pool_job *job)

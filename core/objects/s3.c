@@ -104,6 +104,7 @@ struct objects *s3_open(const struct s3_options *o, struct err *err)
     s3->objects.driver = &driver;
     pthread_mutex_init(&s3->lock, NULL);
     pthread_cond_init(&s3->quiet, NULL);
+    list_init(&s3->uploads);
     if (!check(o, err) || !read_url(s3, o, err)) {
         s3_close(&s3->objects);
         return NULL;

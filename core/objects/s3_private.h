@@ -34,6 +34,7 @@ struct s3 {
     /* lanes that have been seen; each list is its lane's own */
     struct lane *lanes[S3_LANES]; /* under lock */
     struct list requests[S3_LANES];
+    struct list uploads; /* under lock: those of this process that S3 has parts of */
     int64_t timeout_ns;
     struct driver_health *health;
     _Atomic int64_t heard_ns; /* steady: when it was last told how the server is */
@@ -92,8 +93,8 @@ void xml_encode(struct buf *out, struct str text);
 bool url_decode(struct buf *out, struct str text); /* %41; false: no UTF-8 */
 int64_t xml_time(struct str text); /* 2024-01-31T12:00:00.000Z: wall, ns; 0 = none */
 
-/* s3_call.c, s3_list.c, s3_stream.c.  The names of keys and not of requests are what a plugin's
- * author knows: s3_call_failed() answers with them. */
+/* s3_call.c, s3_list.c, s3_upload.c, s3_download.c.  The names of keys and not of requests are
+ * what a plugin's author knows: s3_call_failed() answers with them. */
 void s3_call_failed(struct object_call *c, const struct s3_answer *a);
 void s3_list(struct object_call *c);
 void s3_delete_many(struct object_call *c);
@@ -103,6 +104,7 @@ void s3_sweep_end(struct s3 *s3);
 void s3_probe_begin(struct s3 *s3);
 void s3_probe_end(struct s3 *s3);
 void s3_run(struct objects *store, struct object_call *call);
+bool s3_upload_is_here(struct s3 *s3, struct str id); /* any thread */
 void s3_upload_begin(struct object_upload *u);
 void s3_upload_write(struct object_upload *u, struct str bytes);
 void s3_upload_end(struct object_upload *u);

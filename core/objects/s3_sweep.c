@@ -1,7 +1,7 @@
 /* s3_sweep.c -- parts of uploads that nobody finished, because their maru was killed, are paid for
  * until somebody aborts them.  At the start and every objects.upkeep.every_ns after that, those of
  * the plugins that serve here are looked for, page by page, and aborted when they are older than
- * ttl_ns.  One request at a time: it is never urgent.
+ * ttl_ns and not this process's own.  One request at a time: it is never urgent.
  */
 #include "base/clock.h"
 #include "base/mem.h"
@@ -96,7 +96,7 @@ static bool note(struct sweep *w, struct str upload, int64_t oldest)
     xml_decode(&w->last, xml_find(upload, "UploadId"));
     if (!url_decode(&w->key, xml_find(upload, "Key")) || w->key.n <= prefix || !w->last.n)
         return false;
-    if (at && at < oldest) {
+    if (at && at < oldest && !s3_upload_is_here(w->s3, buf_str(&w->last))) {
         buf_add(&w->found, w->key.p + prefix, w->key.n - prefix);
         buf_add_char(&w->found, '\0');
         buf_add_str(&w->found, buf_str(&w->last));

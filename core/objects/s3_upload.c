@@ -1,11 +1,10 @@
-/* s3_stream.c -- objects in pieces: parts of an upload, ranges of a download. */
+/* s3_upload.c -- an object that is written in pieces: parts of an upload. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "objects/s3_private.h"
 
-/* -- uploads -- */
-
 struct upload {
+    struct list node; /* s3->uploads, once it has an id */
     struct s3 *s3;
     struct object_upload *u;
     struct buf part;  /* not sent yet */
@@ -41,10 +40,34 @@ static void add_type(struct upload *up, struct s3_request *r)
     s3_add_header(r, "content-type", up->u->type.n ? up->u->type : STR("application/octet-stream"));
 }
 
+bool s3_upload_is_here(struct s3 *s3, struct str id)
+{
+    bool found = false;
+    pthread_mutex_lock(&s3->lock);
+    list_each (node, &s3->uploads)
+        found = found || str_eq_c(id, list_entry(node, struct upload, node)->id);
+    pthread_mutex_unlock(&s3->lock);
+    return found;
+}
+
+static void take_id(struct upload *up, struct str id)
+{
+    struct buf text = {0};
+    xml_decode(&text, id);
+    up->id = str_dup(buf_str(&text));
+    buf_free(&text);
+    pthread_mutex_lock(&up->s3->lock);
+    list_push_back(&up->s3->uploads, &up->node);
+    pthread_mutex_unlock(&up->s3->lock);
+}
+
 static void upload_over(struct upload *up)
 {
     struct object_upload *u = up->u;
     struct s3 *s3 = up->s3;
+    pthread_mutex_lock(&s3->lock);
+    list_remove(&up->node);
+    pthread_mutex_unlock(&s3->lock);
     buf_free(&up->part);
     buf_free(&up->parts);
     mem_free(up->id);
@@ -95,10 +118,7 @@ static void on_begun(void *arg, const struct s3_answer *a)
         up->then(up);
         return;
     }
-    struct buf text = {0};
-    xml_decode(&text, id);
-    up->id = str_dup(buf_str(&text));
-    buf_free(&text);
+    take_id(up, id);
     send_part(up);
 }
 
@@ -138,6 +158,7 @@ void s3_upload_begin(struct object_upload *u)
     up->s3 = (struct s3 *)u->store;
     up->u = u;
     up->part_bytes = S3_PART_BYTES;
+    list_init(&up->node);
     u->state = up;
     s3_begin(up->s3);
     object_upload_answer(u);
@@ -258,125 +279,4 @@ void s3_upload_end(struct object_upload *u)
         } else
             upload_over(up);
     }
-}
-
-/* -- downloads -- */
-
-struct download {
-    struct s3 *s3;
-    struct object_download *d;
-    struct buf chunk;
-    size_t given; /* bytes of the chunk that were */
-    int64_t at, end;
-};
-
-/* A range is what is worth a request; what a caller gets is a piece of it. */
-static void give(struct download *dl)
-{
-    size_t n = dl->chunk.n - dl->given;
-    n = n < OBJECT_CHUNK_BYTES ? n : OBJECT_CHUNK_BYTES;
-    dl->d->bytes = str_n(dl->chunk.p + dl->given, n);
-    dl->given += n;
-    object_download_answer(dl->d);
-}
-
-static void on_head(void *arg, const struct s3_answer *a)
-{
-    struct download *dl = arg;
-    struct object_download *d = dl->d;
-    d->err = a->err;
-    if (a->err.code == ERR_NOT_FOUND)
-        err_set(&d->err, ERR_NOT_FOUND, "there is no object %.*s", (int)d->key.n, d->key.p);
-    if (!a->err.code) {
-        s3_read_info(a, &d->info);
-        buf_add_str(&d->text, s3_header(a, "content-type"));
-        d->info.type = buf_str(&d->text);
-        d->info.key = d->key;
-        dl->at = d->from;
-        dl->end = d->n && d->n < d->info.size - d->from ? d->from + d->n : d->info.size;
-        if (d->from > d->info.size || (d->from && d->from == d->info.size))
-            err_set(&d->err, ERR_INVALID, "the object has %lld bytes, nothing begins at %lld",
-                    (long long)d->info.size, (long long)d->from);
-    }
-    object_download_answer(d);
-}
-
-void s3_download_begin(struct object_download *d)
-{
-    struct download *dl = mem_zero(1, sizeof *dl);
-    dl->s3 = (struct s3 *)d->store;
-    dl->d = d;
-    d->state = dl;
-    s3_begin(dl->s3);
-    s3_send(dl->s3, d->lane,
-            &(struct s3_request){.method = "HEAD", .plugin = d->plugin, .key = d->key}, on_head,
-            dl);
-}
-
-static void on_range(void *arg, const struct s3_answer *a)
-{
-    struct download *dl = arg;
-    struct object_download *d = dl->d;
-    d->err = a->err;
-    if (a->err.code == ERR_EXISTS || a->err.code == ERR_NOT_FOUND)
-        err_set(&d->err, ERR_CONFLICT, "object %.*s was replaced while it was read", (int)d->key.n,
-                d->key.p);
-    buf_clear(&dl->chunk);
-    dl->given = 0;
-    if (!a->err.code) {
-        buf_add_str(&dl->chunk, a->body);
-        dl->at += (int64_t)a->body.n;
-        if (a->body.n == 0 || dl->at > dl->end)
-            err_set(&d->err, ERR_IO, "S3 answered %zu bytes of another part of %.*s", a->body.n,
-                    (int)d->key.n, d->key.p);
-    }
-    d->bytes = STR("");
-    if (d->err.code)
-        object_download_answer(d);
-    else
-        give(dl);
-}
-
-void s3_download_next(struct object_download *d)
-{
-    struct download *dl = d->state;
-    char range[64], etag[OBJECT_ETAG_BYTES + 2];
-    if (dl->given < dl->chunk.n) {
-        give(dl);
-        return;
-    }
-    if (dl->at == dl->end) {
-        d->bytes = STR("");
-        object_download_answer(d);
-        return;
-    }
-    int64_t last = dl->end - dl->at > S3_RANGE_BYTES ? dl->at + S3_RANGE_BYTES : dl->end;
-    struct s3_request r = {
-        .method = "GET", .plugin = d->plugin, .key = d->key, .max_bytes = S3_RANGE_BYTES};
-    snprintf(range, sizeof range, "bytes=%lld-%lld", (long long)dl->at, (long long)last - 1);
-    snprintf(etag, sizeof etag, "\"%s\"", d->info.etag);
-    s3_add_header(&r, "range", str_c(range));
-    s3_add_header(&r, "if-match", str_c(etag));
-    s3_send(dl->s3, d->lane, &r, on_range, dl);
-}
-
-void s3_download_part(struct object_download *d, int64_t from, int64_t n)
-{
-    struct download *dl = d->state;
-    dl->at = from;
-    dl->end = from + n;
-}
-
-void s3_download_close(struct object_download *d)
-{
-    struct download *dl = d->state;
-    d->store = NULL;
-    d->bytes = STR("");
-    object_download_answer(d);
-    if (!dl)
-        return;
-    struct s3 *s3 = dl->s3;
-    buf_free(&dl->chunk);
-    mem_free(dl);
-    s3_over(s3);
 }
