@@ -5,10 +5,21 @@
  * only the library can read a head, so its reader of header blocks is followed (overrides.c); a
  * request that may not go on is marked, and ended by a frame that the library takes for the
  * client's.  It then comes to us like any other, with what there is of its body, and the gate
- * answers the refusal: no state of the library is touched. */
+ * answers the refusal: no state of the library is touched.
+ *
+ * The client goes on sending meanwhile, which the library takes for an error of the client's: it
+ * would drop the answer that has not gone out, and count towards the end of the connection.  So its
+ * resets are looked at, too: until the answer is out there is none, then one of NO_ERROR, which
+ * asks the client to stop (RFC 9113, section 8.1). */
+
+enum {
+    STREAM_CLOSED = 5,
+    SPARED_FRAMES = 1024
+}; /* of one stream: its window, as they mostly come */
 
 struct arrival {      /* in the request's memory */
     struct list node; /* conn->unwelcome, until the request is handed to us */
+    struct http_conn *conn;
     struct http_refusal refusal;
     uint32_t stream;
 };
@@ -49,9 +60,27 @@ bool arrival_admit(struct http_conn *conn, struct str method, struct str target,
 
 static const char mark[] = "unwelcome"; /* its address is the name: no client can send it */
 
+static struct dismissed *dismissed_of(struct http_conn *conn, uint32_t stream)
+{
+    for (int i = 0; i < CONN_DISMISSED; i++)
+        if (conn->dismissed[i].stream == stream)
+            return &conn->dismissed[i];
+    return NULL;
+}
+
+static void dismiss(struct http_conn *conn, uint32_t stream)
+{
+    conn->dismissed[conn->dismissed_next++ % CONN_DISMISSED] = (struct dismissed){.stream = stream};
+}
+
+/* The library has written the answer, or the client has reset it. */
 static void on_dispose(void *arg)
 {
-    list_remove(&((struct arrival *)arg)->node);
+    struct arrival *a = arg;
+    struct dismissed *d = dismissed_of(a->conn, a->stream);
+    list_remove(&a->node);
+    if (d)
+        d->answered = true;
 }
 
 static void refuse(struct http_conn *conn, h2o_req_t *req, const struct http_refusal *refusal)
@@ -60,6 +89,7 @@ static void refuse(struct http_conn *conn, h2o_req_t *req, const struct http_ref
     h2o_iovec_t id = req->conn->callbacks->log_.http2.stream_id(req);
     long long stream = 0;
     str_int64(str_of(id), &stream);
+    a->conn = conn;
     a->refusal = *refusal;
     a->stream = (uint32_t)stream;
     list_push_back(&conn->unwelcome, &a->node);
@@ -100,6 +130,39 @@ void arrival_end_unwelcome(struct http_conn *conn)
     while (conn->sock && !list_empty(&conn->unwelcome) && !conn->frames.in_block) {
         struct arrival *a = list_entry(conn->unwelcome.next, struct arrival, node);
         list_remove(&a->node);
+        dismiss(conn, a->stream);
         http2_end_body(conn, a->stream);
     }
+}
+
+static _Thread_local struct http_conn *reading;
+
+void arrival_read(struct http_conn *conn)
+{
+    reading = conn;
+    conn->read(conn->sock, NULL);
+    reading = NULL;
+}
+
+bool arrival_may_reset(uint32_t stream, int *code)
+{
+    struct http_conn *conn = reading;
+    struct dismissed *d =
+        conn && stream && *code == STREAM_CLOSED ? dismissed_of(conn, stream) : NULL;
+    if (!d || ++d->frames > SPARED_FRAMES)
+        return true;
+    conn->lane->ctx.http2.events.protocol_level_errors[STREAM_CLOSED]--;
+    conn->spared = d->answered ? 0 : stream;
+    bool tell = d->answered && !d->told;
+    d->told = d->told || tell;
+    *code = 0;
+    return tell;
+}
+
+bool arrival_may_end(uint32_t stream)
+{
+    bool spared = reading && reading->spared == stream;
+    if (reading)
+        reading->spared = 0;
+    return !spared;
 }

@@ -13,6 +13,14 @@ struct http_lane;
 struct http_port;
 struct http_request;
 
+/* A HTTP/2 stream that was refused, whose client may be sending still (arrival.c). */
+struct dismissed {
+    uint32_t stream; /* 0 = none */
+    int frames;      /* of DATA that were let pass */
+    bool answered, told;
+};
+enum { CONN_DISMISSED = 16 }; /* the last ones of a connection */
+
 enum conn_phase {
     CONN_TLS,   /* shaking hands */
     CONN_IDLE,  /* HTTP/1.1, no byte of a request yet */
@@ -58,6 +66,9 @@ struct http_conn {
     struct http_request *request; /* of HTTP/1.1: the one that is being answered */
     struct http_refusal refusal;  /* of the guard; status not 0: the request that follows is ours */
     struct list unwelcome;        /* of HTTP/2: requests whose bodies are to end (arrival.c) */
+    struct dismissed dismissed[CONN_DISMISSED];
+    int dismissed_next;
+    uint32_t spared; /* the stream that the library is about to reset, and is not to */
     char client[48];
     uint8_t client_n;
 };
@@ -89,6 +100,10 @@ bool arrival_admit(struct http_conn *conn, struct str method, struct str target,
 void arrival_http2(h2o_req_t *req, size_t *content_length); /* its head has been read */
 const struct http_refusal *arrival_refused(h2o_req_t *req); /* or NULL */
 void arrival_end_unwelcome(struct http_conn *conn);
+/* The library reads frames; while it does, the next two are asked before it resets a stream. */
+void arrival_read(struct http_conn *conn);
+bool arrival_may_reset(uint32_t stream, int *code); /* whether the client is told so */
+bool arrival_may_end(uint32_t stream);              /* whether the stream ends by it */
 /* ---- */
 void conn_linger(struct http_conn *conn);      /* while open: duplicates the socket */
 void conn_linger_here(struct http_conn *conn); /* from the close callback */

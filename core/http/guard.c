@@ -195,7 +195,7 @@ static void watched_read(h2o_socket_t *sock, const char *error)
             sock->input->size = frames_strip(sock->input->bytes, input.n, in_block);
         size_t before = sock->input->size;
         uint64_t errors = http2_errors(lane);
-        conn->read(sock, NULL);
+        arrival_read(conn);
         if (!conn->sock)
             return;
         watch(conn, before);

@@ -68,7 +68,7 @@ void http2_end_body(struct http_conn *conn, uint32_t stream)
     h2o_buffer_t *rest = sock->input;
     h2o_buffer_init(&sock->input, &h2o_socket_buffer_prototype);
     put_frame(&sock->input, TYPE_DATA, FLAG_END_STREAM, stream, "", 0);
-    conn->read(sock, NULL);
+    arrival_read(conn);
     if (conn->sock && sock->input->size == 0) {
         h2o_buffer_dispose(&sock->input);
         sock->input = rest;

@@ -4,7 +4,7 @@
 
 #include "http/internal.h"
 
-/* DESIGN: five functions of the library are replaced here (a program's symbol
+/* DESIGN: seven functions of the library are replaced here (a program's symbol
  * comes before a shared library's).  Where that is not possible its own are
  * used and everything works as before, slower.
  *
@@ -21,6 +21,9 @@
  *
  * h2o_hpack_parse_headers: the library tells us of a HTTP/2 request when its body is
  * whole; here we see its head before that (arrival.c).
+ *
+ * h2o_http2__encode_rst_stream_frame, h2o_http2_stream_reset: a client that goes on sending what
+ * was refused makes no error of it (arrival.c).
  *
  * h2o_mem_alloc_recycle, h2o_mem_free_recycle: the library keeps 16 free memory
  * chunks of 4 KiB per thread; a batch of HTTP/2 requests needs hundreds, and
@@ -94,48 +97,75 @@ void h2o_socket_read_stop(h2o_socket_t *sock)
     sock->_cb.read = parked_read;
 }
 
-static void (*library_read_start)(h2o_socket_t *sock, h2o_socket_cb cb);
+struct st_h2o_hpack_header_table_t;
+struct st_h2o_http2_conn_t;
+typedef int parse_headers_fn(h2o_req_t *req, struct st_h2o_hpack_header_table_t *table,
+                             const uint8_t *src, size_t len, int *pseudo_headers,
+                             size_t *content_length, void **digests, const char **err_desc);
+typedef void encode_reset_fn(h2o_buffer_t **to, uint32_t stream, int code);
+typedef void stream_reset_fn(struct st_h2o_http2_conn_t *conn, uint32_t *stream);
+parse_headers_fn h2o_hpack_parse_headers;
+encode_reset_fn h2o_http2__encode_rst_stream_frame;
+stream_reset_fn h2o_http2_stream_reset;
 
-static void find_read_start(void)
+static struct library {
+    void (*read_start)(h2o_socket_t *sock, h2o_socket_cb cb);
+    parse_headers_fn *parse_headers;
+    encode_reset_fn *encode_reset;
+    stream_reset_fn *stream_reset;
+} library_functions;
+
+static void find(const char *name, void *to)
 {
-    void *found = dlsym(RTLD_NEXT, "h2o_socket_read_start");
-    memcpy(&library_read_start, &found, sizeof found);
+    void *found = dlsym(RTLD_NEXT, name);
+    memcpy(to, &found, sizeof found);
+}
+
+static void find_all(void)
+{
+    find("h2o_socket_read_start", &library_functions.read_start);
+    find("h2o_hpack_parse_headers", &library_functions.parse_headers);
+    find("h2o_http2__encode_rst_stream_frame", &library_functions.encode_reset);
+    find("h2o_http2_stream_reset", &library_functions.stream_reset);
+}
+
+static const struct library *library(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_all);
+    return &library_functions;
 }
 
 void h2o_socket_read_start(h2o_socket_t *sock, h2o_socket_cb cb)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_read_start);
-    library_read_start(sock, cb);
+    library()->read_start(sock, cb);
     struct http_conn *conn = sock->on_close.data;
     if (conn->read && (conn->phase == CONN_BODY || conn->phase == CONN_HTTP2))
         conn_guard(conn);
-}
-
-struct st_h2o_hpack_header_table_t;
-typedef int parse_headers_fn(h2o_req_t *req, struct st_h2o_hpack_header_table_t *table,
-                             const uint8_t *src, size_t len, int *pseudo_headers,
-                             size_t *content_length, void **digests, const char **err_desc);
-parse_headers_fn h2o_hpack_parse_headers;
-static parse_headers_fn *library_parse_headers;
-
-static void find_parse_headers(void)
-{
-    void *found = dlsym(RTLD_NEXT, "h2o_hpack_parse_headers");
-    memcpy(&library_parse_headers, &found, sizeof found);
 }
 
 int h2o_hpack_parse_headers(h2o_req_t *req, struct st_h2o_hpack_header_table_t *table,
                             const uint8_t *src, size_t len, int *pseudo_headers,
                             size_t *content_length, void **digests, const char **err_desc)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_parse_headers);
-    int ret = library_parse_headers(req, table, src, len, pseudo_headers, content_length, digests,
-                                    err_desc);
+    int ret = library()->parse_headers(req, table, src, len, pseudo_headers, content_length,
+                                       digests, err_desc);
     if (ret == 0 && pseudo_headers) /* else these are trailers */
         arrival_http2(req, content_length);
     return ret;
+}
+
+void h2o_http2__encode_rst_stream_frame(h2o_buffer_t **to, uint32_t stream, int code)
+{
+    if (arrival_may_reset(stream, &code))
+        library()->encode_reset(to, stream, code);
+}
+
+/* A stream begins with its id. */
+void h2o_http2_stream_reset(struct st_h2o_http2_conn_t *conn, uint32_t *stream)
+{
+    if (arrival_may_end(*stream))
+        library()->stream_reset(conn, stream);
 }
 
 void conn_unpark(struct http_conn *conn)

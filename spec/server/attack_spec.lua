@@ -105,8 +105,22 @@ describe("HTTP attacks", function()
     end
     assert.equal(200, result.beside, "another request of the same connection")
     assert.is_true(result.sent_most < 32 * MIB, result.sent_most .. " bytes of one were taken")
-    assert.is_true(result.read < result.uploads * 4 * MIB, result.read .. " bytes were read")
+    assert.is_true(result.read < result.uploads * 8 * MIB, result.read .. " bytes were read")
     assert.is_true(report.rss_peak - report.rss_before < 64 * MIB + spare)
+  end)
+
+  it("answers who is refused while sending, and leaves the connection as it is", function()
+    local result = run("eager_uploads")
+    for _, status in ipairs(result.statuses) do
+      assert.equal(403, status, cjson.encode(result))
+    end
+    for _, status in ipairs(result.beside) do
+      assert.equal(200, status, "another request of the same connection: " .. cjson.encode(result))
+    end
+    for _, code in ipairs(result.resets) do
+      assert.equal(0, code, "NO_ERROR only")
+    end
+    assert.is_true(result.owed <= 0, result.owed .. " bytes of the connection's window were not given back")
   end)
 
   it("lets clients go that do not read their answers", function()

@@ -395,6 +395,28 @@ def unsigned_upload(target):
 
 
 @attack
+def eager_uploads(target):
+    """clients that send their bodies without waiting, several on a connection, and are refused meanwhile"""
+    statuses, resets, beside, owed = [], set(), [], 0
+    for i in range(target.many(30)):
+        peer, sent, size = Peer(target.https), 0, (16384, 1000, 100)[i % 3]
+        for _ in range(4):
+            stream = peer.next_stream()
+            peer.send(frame(HEADERS, END_HEADERS, stream, request(UNSIGNED, "PUT")))
+            for _ in range(50):
+                peer.send(frame(DATA, 0, stream, b"x" * size), read=False)
+                sent += size
+            peer.send(frame(DATA, END_STREAM, stream, b"x"))
+            peer.wait(lambda: stream in peer.ended, 20)
+            statuses.append(peer.statuses.get(stream, 0))
+        beside.append(peer.get("/ok"))
+        resets |= set(peer.resets.values())
+        owed = max(owed, sent - peer.granted - 65535)
+        peer.close()
+    return {"statuses": statuses, "resets": sorted(resets), "beside": beside, "owed": owed}
+
+
+@attack
 def slow_reader(target):
     """answers of 1 MiB of which nobody takes a byte"""
     sockets, before, descriptors = [], target.rss(), target.descriptors()

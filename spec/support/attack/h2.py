@@ -60,6 +60,7 @@ class Peer:
         self.input, self.closed, self.goaway = bytearray(), False, None
         self.resets, self.statuses, self.bodies, self.ended = {}, {}, {}, set()
         self.acks, self.frames, self.received = 0, 0, 0
+        self.granted = 0  # bytes of body that the connection may take, by WINDOW_UPDATE
         self.credit = True  # answers DATA with WINDOW_UPDATE
         self.stream, self.out = -1, bytearray()
         self.send(PREFACE + frame(SETTINGS, 0, 0, settings))
@@ -92,6 +93,8 @@ class Peer:
             if payload and self.credit:
                 step = struct.pack(">I", len(payload))
                 self.out += frame(WINDOW_UPDATE, 0, 0, step) + frame(WINDOW_UPDATE, 0, stream, step)
+        elif kind == WINDOW_UPDATE and stream == 0:
+            self.granted += int.from_bytes(payload, "big")
         elif kind in (SETTINGS, PING) and flags & ACK:
             self.acks += 1
         if kind in (HEADERS, DATA) and flags & END_STREAM:
