@@ -8,6 +8,7 @@
 #include "objects/s3_private.h"
 #include "observe/log.h"
 
+enum { LIST_BYTES = 16 << 20 }; /* of a page: a thousand uploads, and who began each of them */
 static const int64_t soon_ns = NS_PER_SECOND, later_ns = 600 * NS_PER_SECOND;
 
 struct sweep {
@@ -105,6 +106,23 @@ static bool note(struct sweep *w, struct str upload, int64_t oldest)
     return true;
 }
 
+static void add_marker(const struct sweep *w, struct buf *out)
+{
+    buf_add_str(out, buf_str(&w->key));
+    buf_add_char(out, '\0');
+    buf_add_str(out, buf_str(&w->last));
+}
+
+/* A server that does not look at where a page is to begin gives the first one for ever. */
+static bool moved(const struct sweep *w, const struct buf *before)
+{
+    struct buf now = {0};
+    add_marker(w, &now);
+    bool same = str_eq(buf_str(&now), buf_str(before));
+    buf_free(&now);
+    return !same;
+}
+
 static void on_listed(void *arg, const struct s3_answer *a)
 {
     struct sweep *w = arg;
@@ -117,18 +135,21 @@ static void on_listed(void *arg, const struct s3_answer *a)
         over(w, true);
         return;
     }
+    struct buf before = {0};
     bool named = false;
+    add_marker(w, &before);
     buf_clear(&w->found);
     w->at = 0;
     while (xml_next(&rest, "Upload", &upload))
         named = note(w, upload, oldest);
-    w->more = named && str_eq_c(xml_find(a->body, "IsTruncated"), "true");
+    w->more = named && moved(w, &before) && str_eq_c(xml_find(a->body, "IsTruncated"), "true");
+    buf_free(&before);
     abort_next(w);
 }
 
 static void list(struct sweep *w)
 {
-    struct s3_request r = {.method = "GET", .aside = true};
+    struct s3_request r = {.method = "GET", .max_bytes = LIST_BYTES, .aside = true};
     char *prefix = mem_printf("%s/", name(w));
     s3_query(&r, "encoding-type", STR("url"));
     if (w->key.n)

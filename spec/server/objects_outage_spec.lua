@@ -185,7 +185,8 @@ describe("moods of S3", function()
     local pid = server.shell(("node spec/support/s3_moody.mjs >%s/port 2>&1 & echo $!"):format(dir)):match("%d+")
     finally(function() server.shell(("kill -9 %s; rm -rf %s"):format(pid, dir)) end)
     local port = server.wait_for(function() return (server.read_file(dir .. "/port") or ""):match("^(%d+)\n") end, 20)
-    local node = server.start({ plugins = { o = PLUGIN }, set = { "objects.driver=s3", "objects.bucket=b",
+    local first = { ["plugin.lua"] = 'return { name = "a", version = "1.0.0" }' }
+    local node = server.start({ plugins = { a = first, o = PLUGIN }, set = { "objects.driver=s3", "objects.bucket=b",
       "objects.key=k", "objects.secret=s", "objects.url=http://127.0.0.1:" .. port } })
     finally(function()
       node:stop()

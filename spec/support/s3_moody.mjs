@@ -1,7 +1,8 @@
 // A stand-in for moods of S3 that a real server does not show on demand; answers as facts/services.md §6 says they look.
 // Prints its port. Keys: …/busy: 503 SlowDown twice, then it works; …/broken: 500 twice, then it works;
 // …/skew: 403 RequestTimeTooSkewed with a Date an hour behind; …/denied: 403 AccessDenied; …/silent: never.
-// Of plugin o there are six unfinished uploads, told of two at a time; the one of …/young has just begun.
+// Of plugin o there are six unfinished uploads, told of two at a time and at length; the one of …/young has just begun.
+// Of plugin a it tells the same page again and again.
 import { createServer } from "node:http";
 
 const seen = {};
@@ -12,11 +13,14 @@ const escape = (text) => text.replaceAll("&", "&amp;");
 
 function listed(query) {
   const [key, id] = [query.get("key-marker") ?? "", query.get("upload-id-marker") ?? ""];
+  if (query.get("prefix") === "a/")
+    return `<R><IsTruncated>true</IsTruncated><Upload><Key>a/young</Key><UploadId>1</UploadId><Initiated>${
+      new Date().toISOString()}</Initiated></Upload></R>`;
   const left = uploads.filter((u) => u.key.startsWith(query.get("prefix")) && (u.key > key || (u.key === key && u.id > id)));
   const at = (u) => (u.key === "o/young" ? new Date() : new Date(Date.now() - 7 * 86400e3)).toISOString();
   return `<?xml version="1.0"?><ListMultipartUploadsResult><IsTruncated>${left.length > 2}</IsTruncated>${left.slice(0, 2)
     .map((u) => `<Upload><Key>${encodeURIComponent(u.key)}</Key><UploadId>${escape(u.id)}</UploadId>` +
-      `<Initiated>${at(u)}</Initiated></Upload>`).join("")}</ListMultipartUploadsResult>`;
+      `<Initiator><ID>${"x".repeat(600000)}</ID></Initiator><Initiated>${at(u)}</Initiated></Upload>`).join("")}</ListMultipartUploadsResult>`;
 }
 
 function aborted(path, id) {
