@@ -3,7 +3,7 @@ import * as api from "./lib/api.js";
 import * as format from "./lib/format.js";
 import * as markup from "./lib/html.js";
 import * as hooks from "./lib/hooks.js";
-import { pick, t } from "./lib/i18n.js";
+import { pick, t, words } from "./lib/i18n.js";
 import { listenToKeys } from "./lib/keys.js";
 import { parseRoute } from "./lib/route.js";
 import { lang, theme } from "./lib/settings.js";
@@ -45,12 +45,13 @@ const simulated = signal(false);
  * @property {import("./lib/signal.js").Signal<string>} title  the page's own part of the window title
  * @property {import("./lib/signal.js").Signal<boolean>} simulated
  * @property {(pair: any) => string} pick                      the shown language of a {ko, en} pair
+ * @property {typeof words} words                              says the words that a plugin's page brings
  * @property {typeof signal} signal
  * @property {typeof pivot} pivot          rows of an answer as lines and bars
  * @property {typeof bits & {Plot: typeof Plot}} components    small things pages are made of, and a chart of any columns
  */
 const ctx = {
-  route, pages, title, simulated, lang, theme, api, format, markup, hooks, pick, signal, pivot,
+  route, pages, title, simulated, lang, theme, api, format, markup, hooks, pick, words, signal, pivot,
   components: { ...bits, Plot },
   stream: openStream("/api/live/stream", ["hello", "live", "event", "analysis"]),
 };

@@ -5,8 +5,8 @@ import { clock, compact, count, decimal, moment } from "../lib/format.js";
 import { t } from "../lib/i18n.js";
 import { eventHref } from "../lib/route.js";
 import { moveSpan, stats, withGaps } from "../lib/series.js";
-import { lang, theme } from "../lib/settings.js";
-import { cssColor } from "./colors.js";
+import { lang } from "../lib/settings.js";
+import { cssColor, useColours } from "./colors.js";
 
 /** uPlot is 140 KB that only charts need. */
 const library = () => import("../vendor/uplot.js").then((module) => module.default);
@@ -87,7 +87,7 @@ function usePlot(place, props) {
   const latest = useRef(props);
   const plot = useRef(null);
   latest.current = props;
-  const colours = useSignal(theme) + useSystemScheme();
+  const colours = useColours();
 
   useEffect(() => {
     let gone = false;
@@ -116,17 +116,6 @@ function usePlot(place, props) {
       plot.current.setScale("x", { min: span.from, max: span.to });
     });
   }, [props.data, props.span.from, props.span.to]);
-}
-
-function useSystemScheme() {
-  const [dark, setDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
-  useEffect(() => {
-    const query = matchMedia("(prefers-color-scheme: dark)");
-    const onChange = () => setDark(query.matches);
-    query.addEventListener("change", onChange);
-    return () => query.removeEventListener("change", onChange);
-  }, []);
-  return dark ? "dark" : "light";
 }
 
 const columns = (data) => (data ? withGaps(data.at, [data.viewers, data.moving_average]) : [[], [], []]);

@@ -7,8 +7,8 @@
 import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { useSignal } from "../lib/hooks.js";
 import { compact, decimal, moment } from "../lib/format.js";
-import { lang, theme } from "../lib/settings.js";
-import { cssColor } from "./colors.js";
+import { lang } from "../lib/settings.js";
+import { cssColor, useColours } from "./colors.js";
 
 const library = () => import("../vendor/uplot.js").then((module) => module.default);
 const COLOURS = ["wood", "down", "ok", "up", "soop", "chzzk", "warn", "muted"];
@@ -24,7 +24,7 @@ export function Plot({ kind, time = false, x, lines }) {
   const language = useSignal(lang);
   const place = useRef(null);
   const [at, setAt] = useState(/** @type {number|null} */ (null));
-  const colours = useSignal(theme) + useScheme();
+  const colours = useColours();
   useEffect(() => {
     let gone = false;
     let plot = null;
@@ -55,17 +55,6 @@ export function Plot({ kind, time = false, x, lines }) {
       </p>
       <div class="plot-place" ref=${place}></div>
     </div>`;
-}
-
-function useScheme() {
-  const [dark, setDark] = useState(() => matchMedia("(prefers-color-scheme: dark)").matches);
-  useEffect(() => {
-    const query = matchMedia("(prefers-color-scheme: dark)");
-    const onChange = () => setDark(query.matches);
-    query.addEventListener("change", onChange);
-    return () => query.removeEventListener("change", onChange);
-  }, []);
-  return dark ? "dark" : "light";
 }
 
 function options(UPlot, { kind, time, x, lines, language, setAt }) {

@@ -3,19 +3,17 @@ import { lang } from "./settings.js";
 import { en } from "./words_en.js";
 import { ko } from "./words_ko.js";
 
-const WORDS = { en, ko };
-
 /**
- * A key nobody wrote shows itself, so that it is found.
- * @param {string} key
- * @param {Record<string, any>} [values]   for {name} places
- * @param {"ko"|"en"} [language]
- * @returns {string}
+ * What says the words of a page, those of a plugin's page too. A key nobody wrote shows itself, so that it is found.
+ * @param {{ko: Record<string, string>, en: Record<string, string>}} all
+ * @returns {(key: string, values?: Record<string, any>, language?: "ko"|"en") => string}   values: for {name} places
  */
-export function t(key, values, language = lang.value) {
-  const text = WORDS[language][key] ?? WORDS.en[key] ?? key;
+export const words = (all) => (key, values, language = lang.value) => {
+  const text = all[language][key] ?? all.en[key] ?? key;
   return values ? fill(text, values) : text;
-}
+};
+
+export const t = words({ en, ko });
 
 /**
  * The text of a `{ko, en}` pair from the server, whichever of them exists.

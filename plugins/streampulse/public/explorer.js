@@ -11,17 +11,12 @@ export function mount(root, ctx) {
   style.rel = "stylesheet";
   style.href = new URL("./explorer.css", import.meta.url).href;
   document.head.append(style);
-  const t = (key, values) => fill((WORDS[ctx.lang.value] ?? WORDS.en)[key] ?? key, values);
-  const Explorer = makeExplorer(ctx, t);
+  const Explorer = makeExplorer(ctx, ctx.words(WORDS));
   render(html`<${Explorer} />`, root);
   return () => {
     render(null, root);
     style.remove();
   };
-}
-
-function fill(text, values) {
-  return values ? text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole)) : text;
 }
 
 /** What was written last in this tab; a browser that keeps nothing is fine. */

@@ -6,19 +6,21 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { en } from "../../../public/lib/words_en.js";
 import { ko } from "../../../public/lib/words_ko.js";
+import { WORDS } from "../../../plugins/streampulse/public/explorer_words.js";
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../../public");
 const files = readdirSync(ROOT, { recursive: true }).map(String).filter((name) => name.endsWith(".js") && !name.startsWith("vendor"));
 const read = (name) => readFileSync(path.join(ROOT, name), "utf8");
 const index = read("index.html");
 
-test("both languages say everything, with the same places", () => {
-  const korean = Object.keys(ko).filter((key) => !key.startsWith("reason."));
-  const english = Object.keys(en).filter((key) => !key.startsWith("reason."));
-  assert.deepEqual(korean.sort(), english.sort());
-  const places = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
-  for (const key of english) assert.deepEqual(places(ko[key]), places(en[key]), key);
-});
+for (const [where, words] of [["the dashboard", { ko, en }], ["the explorer", WORDS]]) {
+  test(`both languages say everything in ${where}, with the same places`, () => {
+    const keys = (language) => Object.keys(words[language]).filter((key) => !key.startsWith("reason.")).sort();
+    assert.deepEqual(keys("ko"), keys("en"));
+    const places = (text) => (text.match(/\{\w+\}/g) ?? []).sort();
+    for (const key of keys("en")) assert.deepEqual(places(words.ko[key]), places(words.en[key]), key);
+  });
+}
 
 test("every word asked for by name exists", () => {
   for (const name of files) {
