@@ -5,125 +5,25 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "base/json_flat.h"
 #include "base/mem.h"
 #include "cli/glyphs.h"
 
 /* The deepest arguments of a job, and what the answer wraps them into. */
 enum { FLAT_DEPTH = JSON_DEPTH_DEFAULT + 16, FLAT_PATH = 512, FLAT_COLUMNS = 16, FLAT_CELL = 60 };
 
-struct level {
-    bool is_array;
-    int index;     /* of the element under way */
-    size_t length; /* of the path up to and without this level's key */
-};
-
-struct reader {
-    struct flat *out;
-    char path[FLAT_PATH];
-    struct level levels[FLAT_DEPTH];
-    int depth;
-};
-
-/* Puts ".name" behind what the enclosing levels wrote. */
-static void set_key(struct reader *r, struct str key)
+static bool take(void *arg, const struct json_flat *value, struct err *err)
 {
-    size_t at = r->levels[r->depth - 1].length;
-    snprintf(r->path + at, sizeof r->path - at, "%s%.*s", at ? "." : "", (int)key.n, key.p);
-}
-
-static void begin_value(struct reader *r)
-{
-    struct level *top = r->depth ? &r->levels[r->depth - 1] : NULL;
-    char text[16];
-    if (!top || !top->is_array)
-        return;
-    int n = snprintf(text, sizeof text, "%d", top->index++);
-    set_key(r, str_n(text, (size_t)n));
-}
-
-static bool add(struct reader *r, struct str text)
-{
-    begin_value(r);
-    struct flat *f = r->out;
+    struct flat *f = arg;
+    (void)err;
+    if (value->kind == JSON_FLAT_OBJECT || value->kind == JSON_FLAT_ARRAY)
+        return true;
     f->values = mem_realloc(f->values, (size_t)(f->count + 1) * sizeof *f->values);
-    f->values[f->count++] = (struct flat_value){mem_strdup(r->path), glyphs_plain(text)};
+    f->values[f->count++] =
+        (struct flat_value){mem_strdup(value->path),
+                            glyphs_plain(value->kind == JSON_FLAT_NULL ? STR("-") : value->text)};
     return true;
 }
-
-static bool push(struct reader *r, bool is_array, struct err *err)
-{
-    begin_value(r);
-    if (r->depth == FLAT_DEPTH)
-        return err_set(err, ERR_LIMIT, "nested too deeply");
-    r->levels[r->depth++] = (struct level){is_array, 0, strlen(r->path)};
-    return true;
-}
-
-static bool pop(struct reader *r)
-{
-    r->path[r->levels[--r->depth].length] = 0;
-    return true;
-}
-
-static bool on_null(void *arg, struct err *err)
-{
-    (void)err;
-    return add(arg, STR("-"));
-}
-
-static bool on_boolean(void *arg, bool value, struct err *err)
-{
-    (void)err;
-    return add(arg, value ? STR("true") : STR("false"));
-}
-
-static bool on_number(void *arg, double value, struct str text, struct err *err)
-{
-    (void)value;
-    (void)err;
-    return add(arg, text);
-}
-
-static bool on_string(void *arg, struct str value, struct err *err)
-{
-    (void)err;
-    return add(arg, value);
-}
-
-static bool on_key(void *arg, struct str key, struct err *err)
-{
-    (void)err;
-    set_key(arg, key);
-    return true;
-}
-
-static bool on_begin_object(void *arg, struct err *err)
-{
-    return push(arg, false, err);
-}
-
-static bool on_begin_array(void *arg, struct err *err)
-{
-    return push(arg, true, err);
-}
-
-static bool on_end(void *arg, struct err *err)
-{
-    (void)err;
-    return pop(arg);
-}
-
-static const struct json_events events = {
-    .null = on_null,
-    .boolean = on_boolean,
-    .number = on_number,
-    .string = on_string,
-    .key = on_key,
-    .begin_object = on_begin_object,
-    .end_object = on_end,
-    .begin_array = on_begin_array,
-    .end_array = on_end,
-};
 
 /* By path; of equal ones the first comes first. */
 static int by_path(const void *a, const void *b)
@@ -135,9 +35,8 @@ static int by_path(const void *a, const void *b)
 
 bool flat_read(struct str json, struct flat *out, struct err *err)
 {
-    struct reader r = {.out = out};
     *out = (struct flat){0};
-    bool ok = json_read(json, FLAT_DEPTH, &events, &r, err);
+    bool ok = json_flat(json, FLAT_DEPTH, take, out, err);
     out->sorted = mem_zero((size_t)out->count + 1, sizeof(struct flat_value *));
     for (int i = 0; i < out->count; i++)
         out->sorted[i] = &out->values[i];

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "base/json.h"
+#include "base/json_flat.h"
 #include "base/rand.h"
 
 /* The events written down again: what was read is what is written. */
@@ -143,6 +144,31 @@ TEST(a_listener_can_stop_the_reader)
 {
     CHECK_STR(READ("[\"stop\", x"), "stopped");
     CHECK_EQ(err.code, ERR_FORBIDDEN);
+}
+
+static bool note_flat(void *arg, const struct json_flat *value, struct err *why)
+{
+    static const char kinds[] = {'0', '=', '"', '{', '['};
+    buf_printf(arg, "%d%c%s=%.*s ", value->depth, kinds[value->kind], value->path,
+               (int)value->text.n, value->text.p);
+    return !str_eq_c(value->text, "stop") || err_set(why, ERR_FORBIDDEN, "stopped");
+}
+
+TEST(json_is_told_as_paths_and_values)
+{
+    struct buf got = {0};
+    struct str text = STR("{\"plan\":[{\"a\":\"x\"},null,[]],\"\":1,\"ok\":true,\"b\":{\"c\":{}}}");
+    CHECK(json_flat(text, 8, note_flat, &got, &err));
+    CHECK_STR(got.p, "0{= 1[plan= 2{plan.0= 3\"plan.0.a=x 20plan.1= 2[plan.2= 1==1 1=ok=true 1{b= "
+                     "2{b.c= ");
+    buf_clear(&got);
+    CHECK(json_flat(STR(" 1.50 "), 8, note_flat, &got, &err));
+    CHECK_STR(got.p, "0==1.50 ");
+    CHECK(!json_flat(STR("[1,\"stop\",2]"), 8, note_flat, &got, &err));
+    CHECK_EQ(err.code, ERR_FORBIDDEN);
+    CHECK(!json_flat(STR("[[1]]"), 1, note_flat, &got, &err));
+    CHECK_EQ(err.code, ERR_LIMIT);
+    buf_free(&got);
 }
 
 TEST(functions_left_out_are_passed_over)
