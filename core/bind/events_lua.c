@@ -45,10 +45,7 @@ static void wake(struct emitting *e)
 {
     struct task *task = e->task;
     let_go(e);
-    if (task && e->emit.err.code != ERR_NONE)
-        task_resume_error(task, &e->emit.err);
-    else if (task)
-        task_wake_with(task, push_place, &e->emit);
+    task_answer(task, &e->emit.err, push_place, &e->emit);
 }
 
 static void on_done(struct event_emit *emit)
@@ -194,10 +191,7 @@ static int push_events(lua_State *L, void *arg)
 static void on_looked(struct event_query *query)
 {
     struct looking *l = (struct looking *)query;
-    if (l->task && query->err.code != ERR_NONE)
-        task_resume_error(l->task, &query->err);
-    else if (l->task)
-        task_wake_with(l->task, push_events, l);
+    task_answer(l->task, &query->err, push_events, l);
     buf_free(&query->out);
     mem_free(l->topic);
     mem_free(l->cursor);

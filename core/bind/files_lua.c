@@ -119,10 +119,7 @@ static void on_read(struct pool_job *job)
     struct reading *r = (struct reading *)job;
     if (r->task && job->cancelled)
         err_set(&r->err, ERR_CLOSED, "maru is stopping");
-    if (r->task && r->err.code != ERR_NONE)
-        task_resume_error(r->task, &r->err);
-    else if (r->task)
-        task_wake_with(r->task, push_bytes, r);
+    task_answer(r->task, &r->err, push_bytes, r);
     buf_free(&r->bytes);
     mem_free(r->path);
     mem_free(r->folder);

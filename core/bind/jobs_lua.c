@@ -307,10 +307,7 @@ static int push_text(lua_State *L, void *arg)
 static void on_looked(struct jobs_query *query)
 {
     struct looking *l = (struct looking *)query;
-    if (l->task && query->err.code != ERR_NONE)
-        task_resume_error(l->task, &query->err);
-    else if (l->task)
-        task_wake_with(l->task, push_text, query);
+    task_answer(l->task, &query->err, push_text, query);
     buf_free(&query->out);
     mem_free(l);
 }

@@ -70,10 +70,7 @@ static void on_pushed(struct jobs_push *push)
 {
     struct asking *a = (struct asking *)(void *)push;
     struct task *task = take_task(a);
-    if (task && push->err.code)
-        task_resume_error(task, &push->err);
-    else if (task)
-        task_wake_with(task, push_batch_id, a);
+    task_answer(task, &push->err, push_batch_id, a);
     mem_free(a);
 }
 
@@ -167,10 +164,7 @@ static void on_looked(struct jobs_query *query)
 {
     struct asking *a = of_query(query);
     struct task *task = take_task(a);
-    if (task && query->err.code)
-        task_resume_error(task, &query->err);
-    else if (task)
-        task_wake_with(task, push_text, a);
+    task_answer(task, &query->err, push_text, a);
     buf_free(&query->out);
     mem_free(a);
 }
@@ -205,10 +199,7 @@ static void on_changed(struct jobs_change *change)
 {
     struct asking *a = of_change(change);
     struct task *task = take_task(a);
-    if (task && change->err.code)
-        task_resume_error(task, &change->err);
-    else if (task)
-        task_wake_with(task, push_true, NULL);
+    task_answer(task, &change->err, push_true, NULL);
     mem_free(a);
 }
 

@@ -47,10 +47,7 @@ static void on_done(void *arg, const struct mail_result *result)
 {
     struct call *call = arg;
     vm_give(task_vm(call->task), CAP_CONNECTIONS);
-    if (result->err.code)
-        task_resume_error(call->task, &result->err);
-    else
-        task_wake_with(call->task, push_refused, (void *)(uintptr_t)result);
+    task_answer(call->task, &result->err, push_refused, (void *)(uintptr_t)result);
 }
 
 static struct str field(lua_State *L, int index, const char *name)

@@ -96,10 +96,7 @@ static void on_done(struct object_call *call)
     struct asked *a = (struct asked *)(void *)call;
     struct task *task = a->task;
     forget(a);
-    if (task && call->err.code)
-        task_resume_error(task, &call->err);
-    else if (task)
-        task_wake_with(task, push_answer, call);
+    task_answer(task, &call->err, push_answer, call);
     object_call_free(call);
     mem_free(a->key);
     mem_free(a->type);

@@ -143,10 +143,7 @@ static void wake(struct stream *s, const struct err *err, task_push_fn *push)
 {
     struct task *task = s->waiting ? s->task : NULL;
     s->waiting = false;
-    if (task && err->code)
-        task_resume_error(task, err);
-    else if (task)
-        task_wake_with(task, push, s);
+    task_answer(task, err, push, s);
 }
 
 static void on_ready(struct object_upload *u)

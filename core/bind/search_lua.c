@@ -37,10 +37,7 @@ static void on_done(struct search_call *call)
     struct task *task = ask->task;
     if (task)
         vm_uncharge(task_vm(task), ask->charged);
-    if (task && call->err.code != ERR_NONE)
-        task_resume_error(task, &call->err);
-    else if (task)
-        task_wake_with(task, push_answer, call);
+    task_answer(task, &call->err, push_answer, call);
     buf_free(&call->answer);
     mem_free(ask);
 }

@@ -176,10 +176,7 @@ static void wake(struct txn *t)
     if (!t->task || !t->waits)
         return;
     t->waits = false;
-    if (t->tx.err.code != ERR_NONE)
-        task_resume_error(t->task, &t->tx.err);
-    else
-        task_wake_with(t->task, push_true, NULL);
+    task_answer(t->task, &t->tx.err, push_true, NULL);
 }
 
 static void on_begun(struct store_tx *tx)

@@ -169,10 +169,7 @@ static void on_done(struct store_call *call)
     struct task *task = q->task;
     if (task)
         vm_uncharge(task_vm(task), q->charged);
-    if (task && call->err.code != ERR_NONE)
-        task_resume_error(task, &call->err);
-    else if (task)
-        task_wake_with(task, push_result, call);
+    task_answer(task, &call->err, push_result, call);
     rows_free(call->rows);
     mem_free(q);
 }

@@ -62,16 +62,20 @@ static void let_go(void *arg)
     c->task = NULL;
 }
 
-static void on_changed(struct workflow_change *change)
+static void wake(struct changing *c)
 {
-    struct changing *c = (struct changing *)change;
     struct task *task = c->task;
     let_go(c);
-    if (task && change->err.code)
-        task_wake_with(task, push_refusal, &change->err);
+    if (task && c->change.err.code)
+        task_wake_with(task, push_refusal, &c->change.err);
     else if (task)
         task_wake_with(task, push_outcome, c);
-    mem_free(c);
+}
+
+static void on_changed(struct workflow_change *change)
+{
+    wake((struct changing *)change);
+    mem_free(change);
 }
 
 /* Charges the bytes that the queue keeps; NULL with *err. */
@@ -126,13 +130,7 @@ static int l_start(lua_State *L)
 /* The rows are in the transaction; done follows when that has ended. */
 static void on_ran(struct workflow_change *change)
 {
-    struct changing *c = (struct changing *)change;
-    struct task *task = c->task;
-    let_go(c);
-    if (task && change->err.code)
-        task_wake_with(task, push_refusal, &change->err);
-    else if (task)
-        task_wake_with(task, push_outcome, c);
+    wake((struct changing *)change);
 }
 
 /*** The same inside a transaction; handle is store.lua's.  (waits) */
@@ -326,10 +324,7 @@ static int push_text(lua_State *L, void *arg)
 static void on_looked(struct workflow_query *query)
 {
     struct looking *l = (struct looking *)query;
-    if (l->task && query->err.code)
-        task_resume_error(l->task, &query->err);
-    else if (l->task)
-        task_wake_with(l->task, push_text, query);
+    task_answer(l->task, &query->err, push_text, query);
     buf_free(&query->out);
     mem_free(l->name);
     mem_free(l->key);

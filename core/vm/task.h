@@ -148,6 +148,9 @@ void task_resume(struct task *task, int results);
 void task_wake_with(struct task *task, task_push_fn *push, void *arg);
 /* task_wake_with nil, message, code. */
 void task_resume_error(struct task *task, const struct err *err);
+/* The end of a wait: with *err if it has a code, else with what push(L, arg) pushes.  task may be
+ * NULL: it does not wait any more. */
+void task_answer(struct task *task, const struct err *err, task_push_fn *push, void *arg);
 
 /* Memory that lives as long as the task (zeroed), and clean-ups at its end. */
 void *task_alloc(struct task *task, size_t bytes);

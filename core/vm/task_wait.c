@@ -167,6 +167,14 @@ void task_resume_error(struct task *task, const struct err *err)
     task_wake_with(task, push_err, &copy);
 }
 
+void task_answer(struct task *task, const struct err *err, task_push_fn *push, void *arg)
+{
+    if (task && err->code != ERR_NONE)
+        task_resume_error(task, err);
+    else if (task)
+        task_wake_with(task, push, arg);
+}
+
 void *task_alloc(struct task *task, size_t bytes)
 {
     if (!task->arena)
