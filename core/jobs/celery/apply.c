@@ -42,16 +42,6 @@ static void put_in_front(struct str first, struct str args, bool immutable, stru
     buf_add_char(out, ']');
 }
 
-struct str celery_decoded(struct arena *arena, struct str value)
-{
-    struct buf text = {0};
-    struct str out = str_n("", 0);
-    if (json_pick_text(value, &text) && text.n <= CELERY_NAME_BYTES)
-        out = str_n(arena_strdup(arena, buf_str(&text)), text.n);
-    buf_free(&text);
-    return out;
-}
-
 /* An absolute time, or seconds from now. */
 static int64_t moment(struct celery_follow *f, struct arena *arena, struct str options,
                       const char *key, const char *seconds_key)

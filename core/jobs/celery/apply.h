@@ -19,7 +19,5 @@ void celery_apply(struct celery_follow *f, struct arena *arena, struct str sig,
 
 /* Takes the value over. */
 void celery_add_pair(struct celery_pair **list, int *count, struct str key, struct buf *value);
-/* A string decoded into the arena; empty when it is none, or too long to be a name. */
-struct str celery_decoded(struct arena *arena, struct str value);
 /* An option's list; "link" may be one signature instead. */
 struct str celery_signatures(struct arena *arena, struct str options, const char *key);

@@ -4,6 +4,16 @@
 #include "base/json_pick.h"
 #include "jobs/celery/text.h"
 
+struct str celery_decoded(struct arena *arena, struct str value)
+{
+    struct buf text = {0};
+    struct str out = str_n("", 0);
+    if (json_pick_text(value, &text) && text.n <= CELERY_NAME_BYTES)
+        out = str_n(arena_strdup(arena, buf_str(&text)), text.n);
+    buf_free(&text);
+    return out;
+}
+
 /* A string member; absent and null are empty.  False when it is something else or too long. */
 static bool text_of(struct arena *arena, struct str object, const char *key, struct str *out,
                     struct err *err)

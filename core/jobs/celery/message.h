@@ -45,6 +45,9 @@ struct celery_message {
     struct str headers; /* all of them, of a message that was read: what is not known rides along */
 };
 
+/* A string decoded into the arena; empty when it is none, or too long to be a name. */
+struct str celery_decoded(struct arena *arena, struct str value);
+
 /* Reads a message; strings live in text or the arena.  False with *err: ERR_INVALID or ERR_LIMIT
  * and a reason a person understands, for the quarantine. */
 bool celery_message_read(struct str text, struct arena *arena, struct celery_message *out,

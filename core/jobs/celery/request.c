@@ -58,16 +58,6 @@ static bool is_meant(struct str body, struct str node)
     return fits;
 }
 
-static struct str text_in(struct arena *arena, struct str value)
-{
-    struct buf text = {0};
-    struct str out = str_n("", 0);
-    if (json_pick_text(value, &text) && text.n <= CELERY_NAME_BYTES)
-        out = str_n(arena_strdup(arena, buf_str(&text)), text.n);
-    buf_free(&text);
-    return out;
-}
-
 bool celery_request_read(struct str text, struct str node, struct arena *arena,
                          struct celery_request *out)
 {
@@ -81,11 +71,11 @@ bool celery_request_read(struct str text, struct str node, struct arena *arena,
     if (!ok || !json_pick_open(&object, body, '{'))
         return false;
     struct str to = json_pick_get(body, "reply_to");
-    out->method = text_in(arena, json_pick_get(body, "method"));
+    out->method = celery_decoded(arena, json_pick_get(body, "method"));
     out->arguments = json_pick_get(body, "arguments");
     out->ticket = json_pick_get(body, "ticket");
-    out->exchange = text_in(arena, json_pick_get(to, "exchange"));
-    out->routing_key = text_in(arena, json_pick_get(to, "routing_key"));
+    out->exchange = celery_decoded(arena, json_pick_get(to, "exchange"));
+    out->routing_key = celery_decoded(arena, json_pick_get(to, "routing_key"));
     if (json_pick_number(json_pick_get(json_pick_get(text, "headers"), "clock"), &clock) &&
         clock > 0 && clock < 9e15)
         out->clock = (int64_t)clock;

@@ -110,21 +110,14 @@ enum {
     ROW_LOST,
 };
 
-static int64_t number_of(const redisReply *row, size_t field)
-{
-    long long value = 0;
-    str_int64(redis_item(row, field), &value);
-    return value;
-}
-
 static struct claim *claim_make(const redisReply *row)
 {
     struct claim *c = mem_zero(1, sizeof *c);
     struct str raw = redis_item(row, ROW_MESSAGE);
     c->arena = arena_create();
-    c->id = number_of(row, ROW_ID);
-    c->lease = (uint64_t)number_of(row, ROW_FENCE);
-    c->attempt = (int)number_of(row, ROW_ATTEMPT);
+    c->id = redis_item_int(row, ROW_ID);
+    c->lease = (uint64_t)redis_item_int(row, ROW_FENCE);
+    c->attempt = (int)redis_item_int(row, ROW_ATTEMPT);
     c->raw = str_n(arena_strdup(c->arena, raw), raw.n);
     c->queue = str_dup(redis_item(row, ROW_QUEUE));
     c->claimed_wall = clock_wall_ns();
@@ -134,7 +127,7 @@ static struct claim *claim_make(const redisReply *row)
 /* Only what never ran expires. */
 static bool has_begun(const redisReply *row, const struct claim *c)
 {
-    return c->attempt > 1 || number_of(row, ROW_CRASHES) > 0;
+    return c->attempt > 1 || redis_item_int(row, ROW_CRASHES) > 0;
 }
 
 /* It took down every process that ran it, as far as its leases tell: when, and whose they were. */
@@ -145,7 +138,7 @@ static struct str quarantine_text(const redisReply *row, struct claim *c)
     char when[32];
     long long s;
     buf_printf(&text, "quarantined: took the process down %lld times, or its node stopped",
-               (long long)number_of(row, ROW_CRASHES));
+               (long long)redis_item_int(row, ROW_CRASHES));
     for (const char *before = ":"; lost.n; before = ",") {
         line = str_split(&lost, '\n');
         if (!str_int64(str_split(&line, ' '), &s))
@@ -185,7 +178,7 @@ static bool turned_away(const redisReply *row, struct claim *c, struct ending *e
         e->error = c->m.task;
         log_warn("jobs", "nothing here runs task %.*s of queue %s", (int)c->m.task.n, c->m.task.p,
                  c->queue);
-    } else if (number_of(row, ROW_CRASHES) >= JOBS_CRASHES) {
+    } else if (redis_item_int(row, ROW_CRASHES) >= JOBS_CRASHES) {
         e->kind = ENDING_DEAD;
         e->exception = "WorkerLostError";
         e->error = quarantine_text(row, c);
@@ -223,7 +216,7 @@ static struct job *job_of(struct redis_record *rec, const redisReply *row, struc
 {
     struct buf args = {0};
     struct str unique = redis_item(row, ROW_UNIQUE);
-    int64_t most = number_of(row, ROW_MAX);
+    int64_t most = redis_item_int(row, ROW_MAX);
     jobs_lock(rec->jobs);
     struct kind *k = kind_of_task(rec->jobs, c->m.task);
     jobs_unlock(rec->jobs);
@@ -242,9 +235,9 @@ static struct job *job_of(struct redis_record *rec, const redisReply *row, struc
         return NULL;
     job->attempt = (uint16_t)(c->attempt - 1);
     job->max_attempts = (uint16_t)(most > 0 ? most : k->retries + 1);
-    job->created_at = number_of(row, ROW_CREATED);
+    job->created_at = redis_item_int(row, ROW_CREATED);
     job->run_at = c->m.eta_wall ? c->m.eta_wall : job->created_at;
-    job->crashes = (uint8_t)number_of(row, ROW_CRASHES);
+    job->crashes = (uint8_t)redis_item_int(row, ROW_CRASHES);
     job->priority = priority_of(c->m.priority);
     fill_extra(job, row, c);
     return job;

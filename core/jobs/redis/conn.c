@@ -313,6 +313,13 @@ struct str redis_item(const redisReply *reply, size_t i)
     return there ? redis_text(reply->element[i]) : str_n("", 0);
 }
 
+int64_t redis_item_int(const redisReply *reply, size_t i)
+{
+    long long value = 0;
+    str_int64(redis_item(reply, i), &value);
+    return value;
+}
+
 int64_t redis_int(const redisReply *reply)
 {
     long long value = 0;

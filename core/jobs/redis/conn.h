@@ -76,4 +76,5 @@ redisReply *redis_receive(struct redis *r, int timeout_ms, struct err *err);
 /* Parts of a reply; empty or 0 when it is not so. */
 struct str redis_text(const redisReply *reply);
 struct str redis_item(const redisReply *reply, size_t i);
+int64_t redis_item_int(const redisReply *reply, size_t i); /* 0: it is no number */
 int64_t redis_int(const redisReply *reply);

@@ -32,13 +32,6 @@ enum {
     COL_EXTRA
 };
 
-static int64_t whole(const redisReply *row, size_t col)
-{
-    long long value = 0;
-    str_int64(redis_item(row, col), &value);
-    return value;
-}
-
 /* A job whose message went to a Python worker is what the result backend says. */
 static void apply_meta(const redisReply *row, struct job_row *r, struct celery_answer *answer)
 {
@@ -95,22 +88,22 @@ bool redis_print_row(struct redis_record *rec, const struct jobs_query *q,
 {
     struct arena *arena = arena_create();
     struct celery_answer meta = {0};
-    struct job_row r = {.id = whole(row, COL_ID),
+    struct job_row r = {.id = redis_item_int(row, COL_ID),
                         .kind = kind_name(rec, arena, redis_item(row, COL_KIND)),
                         .queue = arena_strdup(arena, redis_item(row, COL_QUEUE)),
-                        .priority = (int)whole(row, COL_PRIORITY),
-                        .attempt = (int)whole(row, COL_ATTEMPT),
-                        .max_attempts = (int)whole(row, COL_MAX),
-                        .crashes = (int)whole(row, COL_CRASHES),
+                        .priority = (int)redis_item_int(row, COL_PRIORITY),
+                        .attempt = (int)redis_item_int(row, COL_ATTEMPT),
+                        .max_attempts = (int)redis_item_int(row, COL_MAX),
+                        .crashes = (int)redis_item_int(row, COL_CRASHES),
                         .args = redis_item(row, COL_ARGS),
                         .error = redis_item(row, COL_ERROR),
                         .result = redis_item(row, COL_RESULT),
                         .has_result = q->id != 0,
                         .python = redis_item(row, COL_EXTERNAL).n > 0,
-                        .created_at = whole(row, COL_CREATED),
-                        .run_at = whole(row, COL_RUN_AT),
-                        .started_at = whole(row, COL_STARTED),
-                        .finished_at = whole(row, COL_FINISHED)};
+                        .created_at = redis_item_int(row, COL_CREATED),
+                        .run_at = redis_item_int(row, COL_RUN_AT),
+                        .started_at = redis_item_int(row, COL_STARTED),
+                        .finished_at = redis_item_int(row, COL_FINISHED)};
     struct job *shell = extra_of(row, &r);
     bool there = job_state_parse(redis_item(row, COL_STATE), &r.state);
     if (there)

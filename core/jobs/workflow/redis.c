@@ -128,13 +128,6 @@ enum {
     RUN_SIGNALS,
 };
 
-static int64_t whole(const redisReply *reply, size_t i)
-{
-    long long value = 0;
-    str_int64(redis_item(reply, i), &value);
-    return value;
-}
-
 static struct str key_of(struct wfr *w, struct str plugin, struct str name, struct str key)
 {
     struct buf text = {0};
@@ -158,22 +151,22 @@ static void read_run(struct wfr *w, const redisReply *r, struct wf_run *run)
     struct str version = redis_item(r, RUN_VERSION), error = redis_item(r, RUN_ERROR);
     run->plugin = str_dup(redis_item(r, RUN_PLUGIN));
     run->name = str_dup(redis_item(r, RUN_NAME));
-    run->shape = (enum workflow_shape)whole(r, RUN_SHAPE);
-    run->state = (enum workflow_state)whole(r, RUN_STATE);
-    run->created_at = whole(r, RUN_CREATED);
-    run->version = (int)whole(r, RUN_DECLARED);
-    run->steps = (int)whole(r, RUN_STEPS);
-    run->active = (int)whole(r, RUN_ACTIVE);
-    run->waiting = (int)whole(r, RUN_WAITING);
+    run->shape = (enum workflow_shape)redis_item_int(r, RUN_SHAPE);
+    run->state = (enum workflow_state)redis_item_int(r, RUN_STATE);
+    run->created_at = redis_item_int(r, RUN_CREATED);
+    run->version = (int)redis_item_int(r, RUN_DECLARED);
+    run->steps = (int)redis_item_int(r, RUN_STEPS);
+    run->active = (int)redis_item_int(r, RUN_ACTIVE);
+    run->waiting = (int)redis_item_int(r, RUN_WAITING);
     buf_add_str(&run->arrived, redis_item(r, RUN_ARRIVED));
     buf_add_str(&run->data, redis_item(r, RUN_DATA));
     run->error = error.n ? str_dup(error) : NULL;
-    run->finished_at = whole(r, RUN_FINISHED);
+    run->finished_at = redis_item_int(r, RUN_FINISHED);
     snprintf(w->version, sizeof w->version, "%.*s", (int)version.n, version.p);
     w->run = run->id;
     w->was = run->state;
     w->was_waiting = only_waits(run);
-    w->signals = whole(r, RUN_SIGNALS);
+    w->signals = redis_item_int(r, RUN_SIGNALS);
     w->key = key_of(w, str_c(run->plugin), str_c(run->name), redis_item(r, RUN_KEY));
 }
 

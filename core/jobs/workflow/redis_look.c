@@ -11,27 +11,20 @@ enum { SLICE = 200, SCAN = 20000, PLACES = 1000 };
     "plugin name shape declared key state created finished steps active waiting error data "       \
     "result v"
 
-static int64_t whole(const redisReply *r, size_t i)
-{
-    long long value = 0;
-    str_int64(redis_item(r, i), &value);
-    return value;
-}
-
 static struct wf_run_row read_run(int64_t id, const redisReply *r)
 {
     return (struct wf_run_row){.id = id,
                                .plugin = redis_item(r, 0),
                                .name = redis_item(r, 1),
-                               .shape = (int)whole(r, 2),
-                               .version = (int)whole(r, 3),
+                               .shape = (int)redis_item_int(r, 2),
+                               .version = (int)redis_item_int(r, 3),
                                .key = redis_item(r, 4),
-                               .state = (int)whole(r, 5),
-                               .created_at = whole(r, 6),
-                               .finished_at = whole(r, 7),
-                               .steps = (int)whole(r, 8),
-                               .active = (int)whole(r, 9),
-                               .waiting = (int)whole(r, 10),
+                               .state = (int)redis_item_int(r, 5),
+                               .created_at = redis_item_int(r, 6),
+                               .finished_at = redis_item_int(r, 7),
+                               .steps = (int)redis_item_int(r, 8),
+                               .active = (int)redis_item_int(r, 9),
+                               .waiting = (int)redis_item_int(r, 10),
                                .error = redis_item(r, 11),
                                .data = redis_item(r, 12),
                                .result = redis_item(r, 13)};
@@ -54,7 +47,7 @@ static struct numbered *sorted(const redisReply *hash, size_t *count)
     *count = hash ? hash->elements / 2 : 0;
     struct numbered *list = mem_alloc((*count + 1) * sizeof *list);
     for (size_t i = 0; i < *count; i++)
-        list[i] = (struct numbered){whole(hash, 2 * i), redis_item(hash, 2 * i + 1)};
+        list[i] = (struct numbered){redis_item_int(hash, 2 * i), redis_item(hash, 2 * i + 1)};
     qsort(list, *count, sizeof *list, by_number);
     return list;
 }
@@ -175,7 +168,7 @@ static bool list(struct redis_record *rec, struct workflow_query *q, struct err 
         size_t n = slice ? slice->elements : 0;
         for (size_t i = 0; i < n && left && !err->code; i++) {
             const redisReply *one = slice->element[i];
-            before = whole(one, 0);
+            before = redis_item_int(one, 0);
             if (one->elements == 2)
                 add_run(rec, q, before, one->element[1], &left, err);
         }
