@@ -1,4 +1,5 @@
 --- app.jobs: durable jobs, over bind/jobs_lua.c; tx.jobs is the same inside store:tx.
+local job_kind = require "maru.job_kind"
 local words = require "maru.words"
 
 local PUSH = "app.jobs:push(name, [args], [options])"
@@ -11,21 +12,11 @@ local OPEN = { id = true, kind = true, queue = true, priority = true, state = tr
 return function(raw, info)
   local json = info.raw.json
 
-  --- "job" of this plugin or "plugin.job" of another, which bind/jobs_lua.c asks for.
   local function kind_of(name, usage)
     if type(name) ~= "string" then
       error(usage .. ": name must be a string, got " .. type(name), 4)
     end
-    local plugin, short = name:match("^([^.]*)%.(.*)$")
-    if plugin and plugin ~= info.name then
-      return name
-    end
-    name = short or name
-    local own = info.declared and info.declared.jobs or {}
-    if not own[name] then
-      error(usage .. ": there is no job '" .. name .. "' in M.jobs" .. words.suggest(name, own), 4)
-    end
-    return info.name .. "." .. name
+    return job_kind(info, name, usage) -- a tail call: its errors stand where these do
   end
 
   local function encoded(args, usage)

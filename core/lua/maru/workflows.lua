@@ -1,4 +1,5 @@
 --- app.workflows: runs of several jobs, over bind/workflows_lua.c.
+local job_kind = require "maru.job_kind"
 local words = require "maru.words"
 
 local START = "app.workflows:start(name, [input], [options])"
@@ -20,16 +21,7 @@ return function(raw, info)
     if type(name) ~= "string" then
       error(usage .. ": a job is { name, [args], [options] }, its name is " .. type(name), 4)
     end
-    local plugin, short = name:match("^([^.]*)%.(.*)$")
-    if plugin and plugin ~= info.name then
-      return name
-    end
-    name = short or name
-    local jobs = info.declared and info.declared.jobs or {}
-    if not jobs[name] then
-      error(usage .. ": there is no job '" .. name .. "' in M.jobs" .. words.suggest(name, jobs), 4)
-    end
-    return info.name .. "." .. name
+    return job_kind(info, name, usage) -- a tail call: its errors stand where these do
   end
 
   --- { name, [args], [options] } -> { kind, JSON, options }
