@@ -426,7 +426,7 @@ for _, driver in ipairs(DRIVERS) do
       assert.is_false(wrong.ok)
       assert.truthy(wrong.message:find("app.objects:put(key, bytes, [options]): bytes must be", 1, true), wrong.message)
       wrong = call("/wrong", { call = 'app.objects:put("k", "x", { typ = "a/b" })' })
-      assert.truthy(wrong.message:find("there is no option typ", 1, true), wrong.message)
+      assert.truthy(wrong.message:find("unknown option typ; did you mean 'type'?", 1, true), wrong.message)
       wrong = call("/wrong", { call = 'app.objects:list("", { limit = 1001 })' })
       assert.truthy(wrong.message:find("limit", 1, true), wrong.message)
     end)

@@ -418,7 +418,7 @@ answer = {"orders": orders, "rising": rising, "lacks": lacks, "now": later(0).ti
       ["options.retries must be a whole number"] = { retries = 1.5 },
       ["options.queue must be"] = { queue = "two words" },
       ["time_limit must be"] = { time_limit = 0 },
-      ["there is no option 'countdwn'"] = { countdwn = 1 },
+      ["unknown option countdwn"] = { countdwn = 1 },
     }) do
       local _, answer = push(options)
       assert.same(500, answer.status)

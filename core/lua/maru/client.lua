@@ -2,6 +2,7 @@
 
 local body_stream = require "maru.client_stream"
 local hidden = require "maru.secrets"
+local words = require "maru.words"
 
 local METHODS = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD" }
 local USAGE = "app.http:request(url, [options])"
@@ -68,11 +69,7 @@ return function(raw, info)
 
   --- The URL and the options of raw.request and raw.stream.
   local function prepare(usage, url, options)
-    for key in pairs(options) do
-      if not known[key] then
-        error(usage .. ": unknown option " .. tostring(key), 3)
-      end
-    end
+    options = words.options(options, known, usage, 3)
     local headers = { ["user-agent"] = "maru (" .. info.name .. ")" }
     for name, value in pairs(options.headers or {}) do
       headers[name:lower()] = value
@@ -90,7 +87,7 @@ return function(raw, info)
     if self ~= http then
       error(USAGE .. ": call it with a colon", 2)
     end
-    return raw.request(prepare(USAGE, url, options or {}))
+    return raw.request(prepare(USAGE, url, options))
   end
 
   --- An answer whose body is read as it comes.
@@ -98,7 +95,7 @@ return function(raw, info)
     if self ~= http then
       error(STREAM_USAGE .. ": call it with a colon", 2)
     end
-    return body_stream(raw.stream(prepare(STREAM_USAGE, url, options or {})))
+    return body_stream(raw.stream(prepare(STREAM_USAGE, url, options)))
   end
 
   for _, method in ipairs(METHODS) do

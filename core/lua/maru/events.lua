@@ -41,15 +41,7 @@ return function(raw, info)
 
     --- Appends an event; its offset and partition, or nil, message, code. (waits)
     function events:emit(topic, data, options) -- luacheck: no self
-      if options ~= nil and type(options) ~= "table" then
-        error(EMIT .. ": options must be a table, got " .. type(options), 2)
-      end
-      options = options or {}
-      for key in pairs(options) do
-        if not OPTIONS[key] then
-          error(EMIT .. ": there is no option '" .. tostring(key) .. "'" .. words.suggest(key, OPTIONS), 2)
-        end
-      end
+      options = words.options(options, OPTIONS, EMIT, 2)
       local key, headers = key_of(options), headers_of(options)
       return send(topic, data == nil and "null" or json.encode(data), key, headers)
     end

@@ -75,6 +75,7 @@ return function(raw, info)
 
   local jobs = make(raw.push)
   local BATCH = "app.jobs:batch(list, [options])"
+  local BATCH_OPTIONS = { done = true, description = true }
 
   --- list[i] = { name, args, options } as the three arguments of push, in lists of their own.
   local function members(list)
@@ -114,15 +115,7 @@ return function(raw, info)
       error(BATCH .. ": list must be an array of { name, args, options }, not empty", 2)
     end
     whole(list, BATCH)
-    if options ~= nil and type(options) ~= "table" then
-      error(BATCH .. ": options must be a table, got " .. type(options), 2)
-    end
-    options = options or {}
-    for key in pairs(options) do
-      if key ~= "done" and key ~= "description" then
-        error(BATCH .. ": there is no option '" .. tostring(key) .. "'", 2)
-      end
-    end
+    options = words.options(options, BATCH_OPTIONS, BATCH, 2)
     local kinds, texts, each = members(list)
     local done_kind, done_text = last(options.done)
     return raw.batch(kinds, texts, each, done_kind, done_text, options.description)
@@ -165,14 +158,8 @@ return function(raw, info)
   end
 
   local function python_options(options)
-    if options ~= nil and type(options) ~= "table" then
-      error(PYTHON .. ": options must be a table, got " .. type(options), 4)
-    end
     local out = {}
-    for key, value in pairs(options or {}) do
-      if not PYTHON_OPTIONS[key] then
-        error(PYTHON .. ": there is no option '" .. tostring(key) .. "'" .. words.suggest(key, PYTHON_OPTIONS), 4)
-      end
+    for key, value in pairs(words.options(options, PYTHON_OPTIONS, PYTHON, 4)) do
       out[key] = value
     end
     out.celery = true

@@ -9,6 +9,7 @@ local words = require "maru.words"
 
 local CHAT, STREAM = "app.model:chat(request)", "app.model:stream(request)"
 local EMBED = "app.model:embed(texts, [options])"
+local EMBED_OPTIONS = { provider = true, timeout = true }
 local KNOWN = { messages = true, system = true, tools = true, tool_choice = true, max_steps = true, schema = true,
   schema_name = true, strict = true, temperature = true, max_tokens = true, timeout = true, provider = true,
   model = true,
@@ -261,12 +262,7 @@ return function(raw, info)
     elseif type(texts) ~= "table" or #texts == 0 then
       error(EMBED .. ": texts must be a list of text", 2)
     end
-    options = options or {}
-    for key in pairs(options) do
-      if key ~= "provider" and key ~= "timeout" then
-        error(EMBED .. ": unknown option " .. tostring(key), 2)
-      end
-    end
+    options = words.options(options, EMBED_OPTIONS, EMBED, 2)
     local ok, message, code = may_call()
     if not ok then
       return nil, message, code

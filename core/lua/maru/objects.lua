@@ -1,20 +1,6 @@
 --- app.objects: blobs by key, over bind/objects_lua.c.
 local words = require "maru.words"
 
-local function check_options(options, known, usage)
-  if options == nil then
-    return {}
-  elseif type(options) ~= "table" then
-    error(usage .. ": options must be a table, got " .. type(options), 3)
-  end
-  for name in pairs(options) do
-    if not known[name] then
-      error(("%s: there is no option %s%s"):format(usage, tostring(name), words.suggest(tostring(name), known)), 3)
-    end
-  end
-  return options
-end
-
 local PUT, PART = { type = true, if_absent = true, sha256 = true }, { from = true, n = true }
 local LIST = { after = true, limit = true, delimiter = true }
 local PRESIGN = {
@@ -27,13 +13,13 @@ return function(raw)
 
   --- Keeps bytes under key, instead of what was there.
   function objects:put(key, bytes, options) -- luacheck: no self
-    options = check_options(options, PUT, "app.objects:put(key, bytes, [options])")
+    options = words.options(options, PUT, "app.objects:put(key, bytes, [options])", 2)
     return raw.put(key, bytes, options.type, options.if_absent == true, options.sha256)
   end
 
   --- The bytes, and what is known of them.
   function objects:get(key, options) -- luacheck: no self
-    options = check_options(options, PART, "app.objects:get(key, [options])")
+    options = words.options(options, PART, "app.objects:get(key, [options])", 2)
     return raw.get(key, options.from or 0, options.n or 0)
   end
 
@@ -52,7 +38,7 @@ return function(raw)
 
   --- What begins with prefix, by key; after: where to go on, or nil.
   function objects:list(prefix, options) -- luacheck: no self
-    options = check_options(options, LIST, "app.objects:list([prefix], [options])")
+    options = words.options(options, LIST, "app.objects:list([prefix], [options])", 2)
     local list, more, code = raw.list(prefix, options.after, options.limit or 1000, options.delimiter)
     if not list then
       return nil, more, code
@@ -72,7 +58,7 @@ return function(raw)
   --- An address that is good for one key and method for a while, for who is no plugin.
   function objects:presign(key, options) -- luacheck: no self
     local usage = "app.objects:presign(key, [options])"
-    options = check_options(options, PRESIGN, usage)
+    options = words.options(options, PRESIGN, usage, 2)
     local method = options.method or "GET"
     if not METHODS[method] then
       error(usage .. ': method is "GET" or "PUT", got ' .. tostring(method), 2)
@@ -83,7 +69,7 @@ return function(raw)
 
   --- Writes an object piece by piece; it is there when close() has answered.
   function objects:writer(key, options) -- luacheck: no self
-    options = check_options(options, PUT, "app.objects:writer(key, [options])")
+    options = words.options(options, PUT, "app.objects:writer(key, [options])", 2)
     return raw.writer(key, options.type, options.if_absent == true, options.sha256)
   end
 
@@ -105,7 +91,7 @@ return function(raw)
 
   --- Reads an object piece by piece.
   function objects:reader(key, options) -- luacheck: no self
-    options = check_options(options, PART, "app.objects:reader(key, [options])")
+    options = words.options(options, PART, "app.objects:reader(key, [options])", 2)
     local reader, info, code = raw.reader(key, options.from or 0, options.n or 0)
     if not reader then
       return nil, info, code

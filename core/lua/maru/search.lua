@@ -12,18 +12,6 @@ local function fail(usage, text, ...)
   error(usage .. ": " .. text:format(...), 4)
 end
 
-local function check_options(options, known, usage)
-  if options ~= nil and type(options) ~= "table" then
-    fail(usage, "options must be a table, got %s", type(options))
-  end
-  for key in pairs(options or {}) do
-    if not known[key] then
-      fail(usage, "unknown option %s%s", tostring(key), words.suggest(key, known))
-    end
-  end
-  return options or {}
-end
-
 local function check_query(query, usage)
   if query ~= nil and type(query) ~= "string" then
     fail(usage, "query must be a string, got %s", type(query))
@@ -103,7 +91,7 @@ return function(raw, info)
   --- Puts in or replaces documents; on disk when it returns how many. (waits)
   function search:index(index, docs, options) -- luacheck: no self
     check_index(index, INDEX)
-    options = check_options(options, { visible = true }, INDEX)
+    options = words.options(options, { visible = true }, INDEX, 2)
     if type(docs) ~= "table" then
       fail(INDEX, "docs must be a document or a list of them, got %s", type(docs))
     end
@@ -118,7 +106,7 @@ return function(raw, info)
   --- { total, hits, next, facets }. (waits)
   function search:find(index, query, options) -- luacheck: no self
     check_index(index, FIND)
-    options = check_options(options, FIND_OPTIONS, FIND)
+    options = words.options(options, FIND_OPTIONS, FIND, 2)
     local limit, after = options.limit, options.after
     if limit ~= nil and (type(limit) ~= "number" or limit % 1 ~= 0 or limit < 0 or limit > 1000) then
       fail(FIND, "options.limit must be a whole number from 0 to 1000")
@@ -145,7 +133,7 @@ return function(raw, info)
   --- How many documents a query finds. (waits)
   function search:count(index, query, options) -- luacheck: no self
     check_index(index, COUNT)
-    options = check_options(options, { filter = true }, COUNT)
+    options = words.options(options, { filter = true }, COUNT, 2)
     local filter = check_filter(options.filter, "options.filter", COUNT)
     return raw.count(index, json.encode({ query = check_query(query, COUNT), filter = filter and filter_of(filter) }))
   end

@@ -4,6 +4,8 @@
 -- tx.<noun>; handle is what their C half gives to store_tx_check().
 
 local units = require "maru.units"
+local words = require "maru.words"
+
 local TX_TRIES = 10
 
 return function(raw, info)
@@ -40,11 +42,9 @@ return function(raw, info)
 
   --- One SELECT over this plugin's tables, with its columns in order; bounded in rows and time. (waits)
   function store:query(sql, options) -- luacheck: no self
-    options = options or {}
+    options = words.options(options, OPTIONS, USAGE, 2)
     for name, value in pairs(options) do
-      if not OPTIONS[name] then
-        error(USAGE .. ": there is no option " .. tostring(name), 2)
-      elseif OPTIONS[name] ~= true and type(value) ~= OPTIONS[name] then
+      if OPTIONS[name] ~= true and type(value) ~= OPTIONS[name] then
         error(USAGE .. ": " .. name .. " must be a " .. OPTIONS[name] .. ", got " .. type(value), 2)
       end
     end

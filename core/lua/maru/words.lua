@@ -145,6 +145,22 @@ function M.under(keys, ...)
   return longer
 end
 
+--- options, or {} for nil. Raises for what is no table and for a key that is not known; level as error() has it, where
+--- this is called (2: whoever called that).
+function M.options(options, known, usage, level)
+  if options == nil then
+    return {}
+  elseif type(options) ~= "table" then
+    error(usage .. ": options must be a table, got " .. type(options), level + 1)
+  end
+  for key in pairs(options) do
+    if not known[key] then
+      error(usage .. ": unknown option " .. tostring(key) .. M.suggest(key, known), level + 1)
+    end
+  end
+  return options
+end
+
 --- Raises for the first key (in order) of t that is not known; numbers are refused too unless allowed.
 function M.only(keys, t, known, what)
   for key in pairs(t) do

@@ -6,8 +6,8 @@ local words = require "maru.words"
 
 local M = {}
 
-local WAIT = 'run:wait(signal, [options]): '
-local SLEEP = 'run:sleep(duration, [options]): '
+local WAIT = "run:wait(signal, [options])"
+local SLEEP = "run:sleep(duration, [options])"
 local WAIT_OPTIONS = { next = true, otherwise = true, timeout = true }
 local SLEEP_OPTIONS = { next = true }
 local EACH = "run:each(step, items): "
@@ -26,20 +26,6 @@ local bundles = setmetatable({}, { __mode = "k" })
 
 local function is_each(steps, name)
   return type(steps[name]) == "table" and steps[name].each == true
-end
-
-local function check_options(options, known, usage)
-  if options == nil then
-    return {}
-  elseif type(options) ~= "table" then
-    error(usage .. "options must be a table, got " .. type(options), 3)
-  end
-  for key in pairs(options) do
-    if not known[key] then
-      error(usage .. "unknown option '" .. tostring(key) .. "'" .. words.suggest(key, known), 3)
-    end
-  end
-  return options
 end
 
 local function check_step(steps, name, usage)
@@ -66,7 +52,7 @@ local function methods(steps, step)
     if type(signal) ~= "string" or not string.find(signal, "^[%w_.-]+$") or #signal > 64 then
       error(WAIT .. "signal must be a name of 1 to 64 letters, digits, _ . or -, got " .. tostring(signal), 2)
     end
-    options = check_options(options, WAIT_OPTIONS, WAIT)
+    options = words.options(options, WAIT_OPTIONS, WAIT, 2)
     check_step(steps, options.next, WAIT)
     check_step(steps, options.otherwise, WAIT)
     local seconds = options.timeout ~= nil and seconds_of(options.timeout, WAIT, "timeout") or nil
@@ -80,7 +66,7 @@ local function methods(steps, step)
   --- To be returned: the step `next` (default: this one again) follows after that time; nothing is held meanwhile.
   function Run:sleep(duration, options) -- luacheck: no self
     local seconds = seconds_of(duration, SLEEP, "duration")
-    options = check_options(options, SLEEP_OPTIONS, SLEEP)
+    options = words.options(options, SLEEP_OPTIONS, SLEEP, 2)
     check_step(steps, options.next, SLEEP)
     return wait_for({ next = options.next or step, otherwise = options.next or step, timeout = seconds })
   end

@@ -8,6 +8,7 @@ local LIST = "app.workflows:list([options])"
 local LIST_OPTIONS = { name = true, state = true, key = true, limit = true, before = true }
 local STATES = { running = true, waiting = true, done = true, failed = true, cancelled = true }
 local OPTIONS = { name = true, key = true, on_error = true }
+local START_OPTIONS = { key = true }
 
 return function(raw, info)
   local json = info.raw.json
@@ -55,20 +56,6 @@ return function(raw, info)
     return out
   end
 
-  local function options_of(options, usage)
-    if options == nil then
-      return {}
-    elseif type(options) ~= "table" then
-      error(usage .. ": options must be a table, got " .. type(options), 3)
-    end
-    for key in pairs(options) do
-      if not OPTIONS[key] then
-        error(usage .. ": unknown option '" .. tostring(key) .. "'" .. words.suggest(key, OPTIONS), 3)
-      end
-    end
-    return options
-  end
-
   local function list_of(shape, list, body, options, usage)
     local checked = members(list, usage)
     local on_error = options.on_error ~= nil and member(options.on_error, usage) or nil
@@ -82,15 +69,8 @@ return function(raw, info)
         .. words.suggest(name, own()), 3)
     elseif input ~= nil and type(input) ~= "table" then
       error(START .. ": input must be a table, got " .. type(input), 3)
-    elseif options ~= nil and type(options) ~= "table" then
-      error(START .. ": options must be a table, got " .. type(options), 3)
     end
-    for key in pairs(options or {}) do
-      if key ~= "key" then
-        error(START .. ": unknown option '" .. tostring(key) .. "'", 3)
-      end
-    end
-    return name, input == nil and "{}" or json.encode(input), options and options.key or ""
+    return name, input == nil and "{}" or json.encode(input), words.options(options, START_OPTIONS, START, 3).key or ""
   end
 
   --- Starts a declared workflow; its run's id, or nil, message, code ("duplicate": its key is taken). (waits)
@@ -109,19 +89,19 @@ return function(raw, info)
   --- Jobs one after the other; each next one gets the result before it as job.previous. (waits)
   function workflows:chain(list, options) -- luacheck: no self
     local usage = "app.workflows:chain(list, [options])"
-    return list_of("chain", list, nil, options_of(options, usage), usage)
+    return list_of("chain", list, nil, words.options(options, OPTIONS, usage, 2), usage)
   end
 
   --- Jobs side by side; the run's result is the list of theirs. (waits)
   function workflows:group(list, options) -- luacheck: no self
     local usage = "app.workflows:group(list, [options])"
-    return list_of("group", list, nil, options_of(options, usage), usage)
+    return list_of("group", list, nil, words.options(options, OPTIONS, usage, 2), usage)
   end
 
   --- A group, and then the body, which gets the list of results as job.previous. (waits)
   function workflows:chord(list, body, options) -- luacheck: no self
     local usage = "app.workflows:chord(list, body, [options])"
-    return list_of("chord", list, member(body, usage), options_of(options, usage), usage)
+    return list_of("chord", list, member(body, usage), words.options(options, OPTIONS, usage, 2), usage)
   end
 
   --- What JSON has as null is not there.
@@ -147,15 +127,7 @@ return function(raw, info)
 
   --- This plugin's runs, newest first. (waits)
   function workflows:list(options) -- luacheck: no self
-    if options ~= nil and type(options) ~= "table" then
-      error(LIST .. ": options must be a table, got " .. type(options), 2)
-    end
-    options = options or {}
-    for key in pairs(options) do
-      if not LIST_OPTIONS[key] then
-        error(LIST .. ": unknown option '" .. tostring(key) .. "'" .. words.suggest(key, LIST_OPTIONS), 2)
-      end
-    end
+    options = words.options(options, LIST_OPTIONS, LIST, 2)
     if options.state ~= nil and not STATES[options.state] then
       error(LIST .. ": there is no state '" .. tostring(options.state) .. "'"
         .. words.suggest(options.state, STATES), 2)

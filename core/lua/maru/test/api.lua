@@ -11,15 +11,6 @@ local METHODS_WITH_BODY = { "post", "put", "patch" }
 local ANSWER_SECONDS = 3600 -- of the test's time
 local REQUEST_OPTIONS = { headers = true, query = true, body = true, json = true, as = true, timeout = true }
 
-local function options_of(options, usage)
-  for key in pairs(options or {}) do
-    if not REQUEST_OPTIONS[key] then
-      error(usage .. ": unknown option " .. tostring(key) .. words.suggest(key, REQUEST_OPTIONS), 3)
-    end
-  end
-  return options or {}
-end
-
 local function check_path(path, usage)
   if type(path) ~= "string" or path:sub(1, 1) ~= "/" then
     error(usage .. ": path must begin with \"/\", got " .. (type(path) == "string" and path or type(path)), 3)
@@ -129,7 +120,7 @@ local function add_http(test, context, state)
 
   local function exchange(method, path, options, usage)
     check_path(path, usage)
-    options = options_of(options, usage)
+    options = words.options(options, REQUEST_OPTIONS, usage, 2)
     local headers = lower_names(options.headers)
     local body = encode_body(options, headers)
     local stream = state.connect(options)
@@ -177,7 +168,7 @@ local function add_http(test, context, state)
 
   function test:socket(path, options) -- luacheck: no self
     check_path(path, "test:socket(path, [options])")
-    options = options_of(options, "test:socket(path, [options])")
+    options = words.options(options, REQUEST_OPTIONS, "test:socket(path, [options])", 2)
     local socket, answer = open_socket(state.connect(options), http.with_query(path, options.query),
       options.headers, json, state.in_flight)
     if not socket then
@@ -206,7 +197,7 @@ local function add_events(test, context, state)
 
   function test:events(path, options) -- luacheck: no self
     check_path(path, "test:events(path, [options])")
-    options = options_of(options, "test:events(path, [options])")
+    options = words.options(options, REQUEST_OPTIONS, "test:events(path, [options])", 2)
     local stream = state.connect(options)
     stream:send(http.format("GET", http.with_query(path, options.query), options.headers))
     state.in_flight()
