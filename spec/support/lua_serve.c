@@ -1,13 +1,12 @@
 /* lua_serve PLUGIN_DIR [PORT [TLS_PORT [LANES [STATE_DIR]]]]: the routes and sockets of one plugin,
  * without reload or drivers, for specs and measurements.  Prints its ports as JSON. */
-#include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "../unit/loopback.h"
 #include "base/clock.h"
 #include "bind/bind.h"
 #include "bind/http_lua.h"
@@ -57,29 +56,6 @@ static void on_socket(void *arg, struct socket *socket, const struct http_route 
 {
     (void)arg;
     http_socket_lua(socket, route, event, request, data);
-}
-
-static int listen_at(int port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port),
-                            .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 1024) != 0) {
-        perror("listen");
-        exit(1);
-    }
-    return fd;
-}
-
-static int port_of(int fd)
-{
-    struct sockaddr_in a;
-    socklen_t n = sizeof a;
-    getsockname(fd, (struct sockaddr *)&a, &n);
-    return ntohs(a.sin_port);
 }
 
 static void make_routes(const struct plugin_decl *decl)
@@ -193,10 +169,10 @@ int main(int argc, char **argv)
     static struct serving all[LANES];
     for (int i = 0; i < lanes; i++) {
         all[i].lane = lane_create(i, LANE_WEB, "web", &err);
-        all[i].listeners[0] = (struct http_listener){.fd = listen_at(port)};
-        all[i].listeners[1] = (struct http_listener){.fd = listen_at(tls_port), .tls = true};
-        port = port_of(all[i].listeners[0].fd);
-        tls_port = port_of(all[i].listeners[1].fd);
+        all[i].listeners[0] = (struct http_listener){.fd = loopback_listen(port)};
+        all[i].listeners[1] = (struct http_listener){.fd = loopback_listen(tls_port), .tls = true};
+        port = loopback_port(all[i].listeners[0].fd);
+        tls_port = loopback_port(all[i].listeners[1].fd);
         lane_start(all[i].lane, nothing, NULL, &err);
         lane_call_wait(all[i].lane, load, &all[i]);
     }

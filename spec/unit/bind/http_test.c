@@ -1,7 +1,6 @@
 /* Routes and sockets of a plugin, from the bytes of a request to the bytes of its answer. */
-#include <arpa/inet.h>
-
 #include "../http/talk.h"
+#include "../loopback.h"
 #include "bind/bind.h"
 #include "bind/http_lua.h"
 #include "channels/channel.h"
@@ -142,15 +141,12 @@ static void open_all(void)
     server = bundle ? http_server_create(&options, &err) : NULL;
     host = (struct host){.bind = bind_all, .development = true, .channels = channel_hub_create()};
     lane = lane_create(0, LANE_WEB, "web", &err);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t n = sizeof a;
-    if (!server || bind(fd, (struct sockaddr *)&a, n) != 0 || listen(fd, 100) != 0) {
+    int fd = loopback_listen(0);
+    if (!server) {
         fprintf(stderr, "%s\n", err.message);
         exit(1);
     }
-    getsockname(fd, (struct sockaddr *)&a, &n);
-    bound_port = ntohs(a.sin_port);
+    bound_port = loopback_port(fd);
     if (!lane_start(lane, nothing, NULL, &err))
         exit(1);
     lane_call_wait(lane, begin, &fd);

@@ -1,7 +1,5 @@
 #include "http/client.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -9,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../loopback.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "loop/lane.h"
@@ -69,13 +68,8 @@ static void *peer_main(void *arg)
 
 static void peer_start(struct peer *peer)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t n = sizeof a;
-    peer->fd = socket(AF_INET, SOCK_STREAM, 0);
-    bind(peer->fd, (struct sockaddr *)&a, sizeof a);
-    listen(peer->fd, 8);
-    getsockname(peer->fd, (struct sockaddr *)&a, &n);
-    peer->port = ntohs(a.sin_port);
+    peer->fd = loopback_listen(0);
+    peer->port = loopback_port(peer->fd);
     pthread_create(&peer->thread, NULL, peer_main, peer);
 }
 

@@ -1,15 +1,14 @@
 /* serving.h -- the HTTP part alone with routes in C: for http/'s tests and for measurements. */
 #pragma once
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "../loopback.h"
 #include "base/clock.h"
 #include "http/files.h"
 #include "http/request.h"
@@ -137,29 +136,6 @@ static void release(void *arg, struct lane *lane, const struct http_set *s)
     (void)s;
 }
 
-static int listen_at(int port)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port),
-                            .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, 1024) != 0) {
-        perror("listen");
-        exit(1);
-    }
-    return fd;
-}
-
-static int port_of(int fd)
-{
-    struct sockaddr_in a;
-    socklen_t n = sizeof a;
-    getsockname(fd, (struct sockaddr *)&a, &n);
-    return ntohs(a.sin_port);
-}
-
 static struct http_route route(const char *method, const char *pattern,
                                void (*handler)(struct http_request *r, void *arg))
 {
@@ -273,10 +249,10 @@ static inline void serving_open(struct serving *s, const struct http_options *op
         struct serving_lane *l = &s->lanes[i];
         l->server = s->server;
         l->lane = lane_create(i, LANE_WEB, "web", &err);
-        l->listeners[0] = (struct http_listener){.fd = listen_at(s->port)};
-        l->listeners[1] = (struct http_listener){.fd = listen_at(s->tls_port), .tls = true};
-        s->port = port_of(l->listeners[0].fd);
-        s->tls_port = port_of(l->listeners[1].fd);
+        l->listeners[0] = (struct http_listener){.fd = loopback_listen(s->port)};
+        l->listeners[1] = (struct http_listener){.fd = loopback_listen(s->tls_port), .tls = true};
+        s->port = loopback_port(l->listeners[0].fd);
+        s->tls_port = loopback_port(l->listeners[1].fd);
         lane_start(l->lane, start_lane, l, &err);
     }
 }

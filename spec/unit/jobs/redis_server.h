@@ -2,13 +2,12 @@
  */
 #pragma once
 
-#include <arpa/inet.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../loopback.h"
 #include "base/err.h"
 #include "jobs/redis/conn.h"
 
@@ -17,18 +16,6 @@ struct redis_server {
     int port;
     pid_t pid;
 };
-
-static inline int redis_free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(fd, (struct sockaddr *)(void *)&a, n) < 0 ||
-        getsockname(fd, (struct sockaddr *)(void *)&a, &n) < 0)
-        abort();
-    close(fd);
-    return ntohs(a.sin_port);
-}
 
 static inline struct redis *redis_server_open(const struct redis_server *s, struct err *err)
 {
@@ -65,7 +52,7 @@ static inline void redis_server_start(struct redis_server *s)
         snprintf(s->dir, sizeof s->dir, "/tmp/maru-redis-XXXXXX");
         if (!mkdtemp(s->dir))
             abort();
-        s->port = redis_free_port();
+        s->port = loopback_free_port();
         snprintf(s->url, sizeof s->url, "redis://127.0.0.1:%d", s->port);
     }
     snprintf(port, sizeof port, "%d", s->port);

@@ -1,33 +1,21 @@
 /* pg_server.h -- a real PostgreSQL of one test program: loopback, a folder of its own. */
 #pragma once
 
-#include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "../loopback.h"
 
 struct pg_server {
     char dir[64], url[96];
     int port;
     pid_t pid;
 };
-
-static inline int pg_free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(fd, (struct sockaddr *)(void *)&a, n) < 0 ||
-        getsockname(fd, (struct sockaddr *)(void *)&a, &n) < 0)
-        abort();
-    close(fd);
-    return ntohs(a.sin_port);
-}
 
 /* PostgreSQL refuses to be root's. */
 static inline uid_t pg_server_user(void)
@@ -90,7 +78,7 @@ static inline void pg_server_start(struct pg_server *s)
         snprintf(s->dir, sizeof s->dir, "/tmp/maru-pg-XXXXXX");
         if (!mkdtemp(s->dir) || chown(s->dir, pg_server_user(), (gid_t)-1) != 0)
             abort();
-        s->port = pg_free_port();
+        s->port = loopback_free_port();
         snprintf(s->url, sizeof s->url, "postgresql://maru@127.0.0.1:%d/postgres", s->port);
         pg_server_run("/usr/lib/postgresql/15/bin/initdb -D %s/data -A trust -U maru -E UTF8"
                       " --no-sync --locale=C >%s/initdb.log 2>&1",

@@ -562,7 +562,7 @@ static void *hole_main(void *arg)
 
 static void hole_open(struct hole *h)
 {
-    int port = pg_free_port();
+    int port = loopback_free_port();
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                             .sin_port = htons((uint16_t)port)};

@@ -372,7 +372,7 @@ TEST(a_name_that_does_not_exist_and_a_port_where_nobody_is)
     await(&g->downs, 1);
     CHECK_EQ(g->down.code, ERR_UNAVAILABLE);
     leave(g);
-    snprintf(url, sizeof url, "redis://127.0.0.1:%d", redis_free_port());
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d", loopback_free_port());
     g = enter(url);
     await(&g->downs, 1);
     CHECK_STR(g->down.message, "redis: Connection refused");
@@ -409,7 +409,7 @@ TEST(tls_with_a_server_that_is_known_and_with_one_that_is_not)
 {
     char dir[] = "/tmp/maru-redis-XXXXXX", url[256];
     REQUIRE(mkdtemp(dir));
-    int port = redis_free_port();
+    int port = loopback_free_port();
     pid_t pid = start_tls(dir, port);
     snprintf(url, sizeof url, "rediss://127.0.0.1:%d?ssl_ca_certs=%s/cert.pem", port, dir);
     struct guest *g = enter(url);
