@@ -3,21 +3,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "storage/carry_private.h"
+#include "storage/postgres.h"
 
 /* The comment makes the text nobody's but ours: store_call.host. */
 static const char insert_sql[] =
     "/* maru */ insert into maru_outbox(id, home, noun, body) values ($1, $2, $3, $4)";
 
+/* By seq, which has the index.  Rows behind the first CARRY_BYTES are left for the next time. */
 static const char claim_format[] =
-    "/* maru */ with c as (update \"maru_%.58s\".maru_outbox set taker = $1 where id in (select id"
-    " from \"maru_%.58s\".maru_outbox where taker = $1 or taker is null and (home = $1 or"
-    " at < now() - interval '%d seconds') order by seq limit %d for update skip locked)"
-    " returning seq, id, home, noun, body) select id, home, noun, body from c order by seq";
-static const char delete_format[] =
-    "/* maru */ delete from \"maru_%.58s\".maru_outbox where id = $1";
+    "/* maru */ with p as (select seq, octet_length(body) as n from \"%s\".maru_outbox"
+    " where seq > $2 and (taker = $1 or taker is null and (home = $1 or"
+    " at < now() - interval '%d seconds')) order by seq limit %d for update skip locked),"
+    " q as (select seq from (select seq, sum(n) over (order by seq) - n as before from p) w"
+    " where before < %d), c as (update \"%s\".maru_outbox o set taker = $1 from q"
+    " where o.seq = q.seq returning o.seq, o.id, o.home, o.noun, o.body)"
+    " select id, home, noun, body, seq from c order by seq";
+static const char delete_format[] = "/* maru */ delete from \"%s\".maru_outbox where seq = $1";
 
 /* -- fields ----------------------------------------------------------------------------------- */
 
@@ -67,6 +72,7 @@ static void on_wake(struct lane_message *message)
         struct carried *c = value;
         if (!c->wanted || c->busy || carry->stopped)
             continue;
+        c->after = c->fails ? c->last : 0;  /* behind those that wait */
         pthread_mutex_unlock(&carry->lock); /* only this lane changes the map */
         carried_begin(c);
         pthread_mutex_lock(&carry->lock);
@@ -192,12 +198,14 @@ void carry_add(struct carry *carry, const struct carry_noun *noun)
 static void on_time(struct timer *timer)
 {
     struct carried *c = list_entry(timer, struct carried, timer);
+    c->after = c->again_ns = 0;
     if (!c->busy && !c->carry->stopped)
         carried_begin(c);
 }
 
 void carry_follow(struct carry *carry, const char *plugin)
 {
+    char schema[POSTGRES_NAME_BYTES + 1];
     pthread_mutex_lock(&carry->lock);
     struct carried *c = map_get(carry->plugins, str_c(plugin));
     bool fresh = c == NULL;
@@ -205,8 +213,10 @@ void carry_follow(struct carry *carry, const char *plugin)
         c = mem_zero(1, sizeof *c);
         c->carry = carry;
         c->plugin = mem_strdup(plugin);
-        c->claim_sql = mem_printf(claim_format, plugin, plugin, CARRY_ALONE_S, CARRY_ROWS);
-        c->delete_sql = mem_printf(delete_format, plugin);
+        postgres_schema(schema, plugin);
+        c->claim_sql =
+            mem_printf(claim_format, schema, CARRY_ALONE_S, CARRY_ROWS, CARRY_BYTES, schema);
+        c->delete_sql = mem_printf(delete_format, schema);
         c->timer.fire = on_time;
         c->timer.upkeep = true;
         map_set(carry->plugins, str_c(c->plugin), c);

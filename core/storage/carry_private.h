@@ -15,8 +15,11 @@ struct carried {
     char *plugin, *claim_sql, *delete_sql;
     bool wanted; /* under carry->lock: a transaction has committed */
     bool busy;
-    bool made; /* the table is there, or is said to be */
-    int fails; /* in a row */
+    bool made;           /* the table is there, or is said to be */
+    int fails;           /* in a row */
+    int64_t again_ns;    /* steady clock: a pause after a failure ends */
+    int64_t after, last; /* seq: this round begins behind it; the last one claimed */
+    bool full;           /* of this round: there may be more behind it */
     struct timer timer;
     struct store_call call;
     struct value values[CARRY_ROWS];
@@ -30,7 +33,7 @@ struct carried {
     bool open, ended;
     struct sqlite_write mark;
     struct err err;    /* of this transaction */
-    struct err failed; /* the last of this round */
+    struct err failed; /* the last since a round began with the first row */
 };
 
 struct carry {

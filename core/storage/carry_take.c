@@ -48,27 +48,43 @@ static bool is_mine(const struct carried *c, int row)
 
 /* -- the end of a round ----------------------------------------------------------------------- */
 
+/* A round for what came meanwhile makes it no longer. */
 static void pause_after_failure(struct carried *c)
 {
+    int64_t now = clock_steady_ns();
     int shift = c->fails < 8 ? c->fails : 8;
     int64_t ms = (int64_t)CARRY_PAUSE_MS << shift;
     ms = ms < CARRY_PAUSE_MOST_MS ? ms : CARRY_PAUSE_MOST_MS;
-    if (c->fails++ == 0)
-        log_warn("store", "%s: what its transactions brought along waits: %s", c->plugin,
-                 c->failed.message);
-    timer_start(c->carry->options.lane, &c->timer,
-                (int64_t)((0.5 + rand_unit() / 2) * (double)ms * (double)NS_PER_MS));
+    if (now >= c->again_ns) {
+        if (c->fails++ == 0)
+            log_warn("store", "%s: what its transactions brought along waits: %s", c->plugin,
+                     c->failed.message);
+        c->again_ns = now + (int64_t)((0.5 + rand_unit() / 2) * (double)ms * (double)NS_PER_MS);
+    }
+    timer_start(c->carry->options.lane, &c->timer, c->again_ns - now);
+}
+
+/* Of the row alone: those behind it need not wait. */
+static bool is_rows(const struct err *err)
+{
+    return err->code != ERR_IO && err->code != ERR_TIMEOUT && err->code != ERR_FULL &&
+           err->code != ERR_BUSY && err->code != ERR_CLOSED;
 }
 
 static void round_over(struct carried *c)
 {
     struct carry *carry = c->carry;
     pthread_mutex_lock(&carry->lock);
-    bool more = c->wanted || c->count == CARRY_ROWS;
+    bool more = c->wanted || c->full;
     pthread_mutex_unlock(&carry->lock);
     c->busy = false;
     if (carry->stopped)
         return;
+    if (c->failed.code && c->full && is_rows(&c->failed)) {
+        c->after = c->last;
+        carried_begin(c);
+        return;
+    }
     if (c->failed.code) {
         pause_after_failure(c);
         return;
@@ -122,7 +138,7 @@ static void delete_rows(struct carried *c)
     int n = 0;
     for (int i = 0; i < c->count; i++)
         if (c->over[i])
-            c->values[n++] = *column(c, i, 0);
+            c->values[n++] = *column(c, i, 4);
     if (n == 0) {
         round_over(c);
         return;
@@ -309,11 +325,13 @@ void carry_done(struct carry_row *row)
 static void on_claimed(struct store_call *call)
 {
     struct carried *c = list_entry(call, struct carried, call);
+    size_t bytes = 0;
     c->rows = call->rows;
     c->made = c->made || !call->err.code;
     if (call->err.code && (c->made || call->err.code != ERR_SQL)) /* that: it has no table yet */
         c->failed = call->err;
     c->count = c->rows ? (int)c->rows->row_count : 0;
+    c->full = c->count == CARRY_ROWS;
     for (int i = 0; i < c->count; i++) {
         c->over[i] = false;
         c->items[i] = (struct carry_row){.plugin = c->plugin,
@@ -321,6 +339,9 @@ static void on_claimed(struct store_call *call)
                                          .own = str_eq_c(text_at(c, i, 1), c->carry->home),
                                          .body = text_at(c, i, 3),
                                          .carried = c};
+        bytes += c->items[i].body.n;
+        c->last = column(c, i, 4)->i;
+        c->full = c->full || bytes >= CARRY_BYTES;
         if (!noun_of(c, i))
             err_set(&c->failed, ERR_INVALID, "this maru does not know \"%.*s\"",
                     (int)text_at(c, i, 2).n, text_at(c, i, 2).p);
@@ -346,14 +367,17 @@ void carried_begin(struct carried *c)
     rows_free(c->rows);
     c->rows = NULL;
     c->count = 0;
-    err_clear(&c->failed);
+    if (c->after == 0)
+        err_clear(&c->failed);
     c->values[0] = (struct value){.type = VALUE_TEXT, .s = str_c(carry->home)};
+    c->values[1] = (struct value){.type = VALUE_INT, .i = c->after};
     c->call = (struct store_call){.sql = str_c(c->claim_sql),
                                   .mode = STORE_ALL,
                                   .host = true,
                                   .params = c->values,
-                                  .param_count = 1,
-                                  .max_bytes = (int64_t)CARRY_ROWS * CARRY_BYTES,
+                                  .param_count = 2,
+                                  .max_rows = CARRY_ROWS,
+                                  .max_bytes = 3 * (int64_t)CARRY_BYTES,
                                   .done = on_claimed};
     store_run(carry->options.store, &c->call, carry->options.lane);
 }

@@ -36,3 +36,5 @@ struct store *postgres_open(const struct postgres_options *options, struct err *
 /* On the control lane: the probes begin, and end. */
 void postgres_start(struct store *store);
 void postgres_stop(struct store *store);
+/* The schema of a plugin's tables. */
+void postgres_schema(char out[POSTGRES_NAME_BYTES + 1], const char *plugin);

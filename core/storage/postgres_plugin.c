@@ -47,9 +47,9 @@ static void make_name(char out[POSTGRES_NAME_BYTES + 1], const char *front, cons
 }
 
 /* maru_series is the host's (series/postgres.sql); no plugin's name has a dash. */
-static void name_schema(struct postgres_plugin *p)
+void postgres_schema(char out[POSTGRES_NAME_BYTES + 1], const char *plugin)
 {
-    make_name(p->schema, "maru", strcmp(p->name, "series") ? p->name : "series-plugin");
+    make_name(out, "maru", strcmp(plugin, "series") ? plugin : "series-plugin");
 }
 
 static bool run_format(PGconn *c, struct err *err, const char *format, ...)
@@ -347,7 +347,7 @@ static struct postgres_plugin *create(struct postgres *store, const char *name, 
     p->store = store;
     pthread_mutex_init(&p->lock, NULL);
     snprintf(p->name, sizeof p->name, "%s", name);
-    name_schema(p);
+    postgres_schema(p->schema, p->name);
     guess(p);
     p->primary = identity(p, store->url, false, err);
     if (p->primary && store->read_url)

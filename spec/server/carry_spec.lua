@@ -7,8 +7,10 @@ local server = require("spec.support.server")
 local PLUGIN = [==[
 local M = { name = "s", version = "1.0.0", limits = { task = "60s" } }
 M.jobs = {
-  note = function(app, job) assert(app.store:exec("insert into seen(id, mark) values ($1, $2) on conflict do nothing", job.id,
-    job.args.mark or "")) end,
+  note = function(app, job)
+    assert(app.store:exec("insert into seen(id, mark) values ($1, $2) on conflict do nothing", job.id,
+      job.args.mark or ""))
+  end,
   churn = { concurrency = 6, retries = 20, function(app)
     local id = assert(app.store:tx(function(tx) return tx.jobs:push("note", {}) end))
     local since = app.now()
@@ -18,8 +20,8 @@ M.jobs = {
 }
 M.workflows = { walk = { start = "first", steps = {
   first = { function(app, run)
-    assert(app.store:exec("insert into seen(id, mark) values ($1, $2) on conflict do nothing", -run.id,
-      run.input.mark .. " run"))
+    assert(app.store:exec("insert into seen(id, mark) values ($1, $2) on conflict do nothing",
+      -run.id, run.input.mark .. " run"))
     return run:wait("go", { next = "last" })
   end },
   last = { function() end },
@@ -50,13 +52,15 @@ M.routes = {
     end
     local jobs = app.store:all("select id from seen where mark = $1", mark)
     local runs = app.store:all("select -id as id from seen where mark = $1", mark .. " run")
-    return 200, { jobs = #jobs, job = jobs[1] and jobs[1].id, events = events, runs = #runs, run = runs[1] and runs[1].id }
+    return 200, { jobs = #jobs, job = jobs[1] and jobs[1].id, events = events, runs = #runs,
+      run = runs[1] and runs[1].id }
   end,
 }
 return M
 ]==]
 local PLUGINS = { s = { ["plugin.lua"] = PLUGIN,
-  ["migrations/0001_seen.sql"] = "create table seen(id bigint primary key, mark text); create table said(id bigint);" } }
+  ["migrations/0001_seen.sql"] = "create table seen(id bigint primary key, mark text);"
+    .. " create table said(id bigint);" } }
 
 local QUEUES = {
   sqlite = function() return {} end,
@@ -67,12 +71,20 @@ local QUEUES = {
   end,
 }
 
+local cluster -- of all of them, a database for each
+lazy_setup(function() cluster = postgres.start() end)
+lazy_teardown(function() cluster:drop() end)
+local function own_database(name)
+  cluster:sql("create database " .. name)
+  return setmetatable({ url = cluster.url:gsub("/postgres$", "/" .. name) }, { __index = cluster })
+end
+
 for _, name in ipairs { "sqlite", "postgres", "redis" } do
   describe("what a transaction brings along to a queue in " .. name, function()
     local database, queue, maru, set
 
     lazy_setup(function()
-      database = postgres.start()
+      database = own_database("queue_in_" .. name)
       set, queue = QUEUES[name](database)
       for _, text in ipairs { "store.driver=postgres", "store.url=" .. database.url, "lanes.web=1", "lanes.job=2" } do
         set[#set + 1] = text
@@ -86,7 +98,6 @@ for _, name in ipairs { "sqlite", "postgres", "redis" } do
       if queue then
         queue:stop()
       end
-      database:drop()
     end)
 
     local function rows()
@@ -133,6 +144,18 @@ for _, name in ipairs { "sqlite", "postgres", "redis" } do
       assert.is_truthy(gone())
     end)
 
+    it("waits for no row that nobody takes", function()
+      database:sql("insert into maru_s.maru_outbox(id, home, noun, body, at) select 'n' || n, 'nobody', 'unknown', '',"
+        .. " now() - interval '1 hour' from generate_series(1, 120) n")
+      local one = bring("passes")
+      assert.same(one, brought("passes"))
+      assert.is_truthy(server.wait_for(function() return rows() == 120 end, 30))
+      assert.matches("what its transactions brought along waits: this maru does not know", maru:logs(), 1, true)
+      database:sql("delete from maru_s.maru_outbox")
+      assert.same(bring("follows").job > one.job, true)
+      assert.equal(1, brought("follows").jobs)
+    end)
+
     it("comes once when it is killed before", function()
       forbid("update")
       local one = bring("before")
@@ -160,3 +183,28 @@ for _, name in ipairs { "sqlite", "postgres", "redis" } do
     end)
   end)
 end
+
+describe("what a transaction brings along of a plugin whose schema is not called as it is", function()
+  it("comes", function()
+    local database = own_database("names")
+    local function named(name)
+      return { ["plugin.lua"] = ([[
+return { name = "%s", version = "1.0.0",
+  jobs = { note = function(app) assert(app.store:exec("insert into seen(n) values (1)")) end },
+  routes = { ["GET /%s"] = function(app)
+    app.store:tx(function(tx) return tx.jobs:push("note", {}) end)
+    for _ = 1, 1500 do
+      if app.store:one("select count(*) as n from seen").n > 0 then return 200, "seen" end
+      app.sleep(0.02)
+    end
+    return 200, "never"
+  end } }]]):format(name, name), ["migrations/0001_seen.sql"] = "create table seen(n integer);" }
+    end
+    local east, west = ("a"):rep(58) .. "east", ("a"):rep(58) .. "west"
+    local maru = server.start({ plugins = { series = named("series"), [east] = named(east), [west] = named(west) },
+      set = { "store.driver=postgres", "store.url=" .. database.url, "lanes.web=1", "lanes.job=1" } })
+    finally(function() maru:stop() end)
+    assert.same({ "seen", "seen", "seen" },
+      { maru:get("/series").body, maru:get("/" .. east).body, maru:get("/" .. west).body })
+  end)
+end)
