@@ -301,14 +301,16 @@ bool elsewhere_open(struct jobs *jobs, struct err *err)
     return true;
 }
 
-/* What was not brought is brought by the next process. */
+/* What was not brought is brought by the next process.  Lanes still turn; nobody waits there. */
 void elsewhere_close(struct jobs *jobs)
 {
     size_t at = 0;
     struct str name;
     void *value;
+    struct err err;
+    err_set(&err, ERR_CLOSED, "jobs: the server is stopping");
     while (map_next(jobs->elsewhere, &at, &name, &value)) {
-        push_free(((struct elsewhere *)value)->op);
+        push_answer(jobs, ((struct elsewhere *)value)->op, &err);
         mem_free(value);
     }
     map_destroy(jobs->elsewhere);

@@ -220,6 +220,7 @@ static struct jobs *create(const struct jobs_options *options)
 static void destroy(struct jobs *jobs)
 {
     batch_drop(&jobs->pending);
+    elsewhere_close(jobs);
     workflow_close(jobs);
     heap_free(&jobs->due); /* they touch their nodes, so before the jobs */
     heap_free(&jobs->expiring);
@@ -230,7 +231,6 @@ static void destroy(struct jobs *jobs)
     flow_maps_free(jobs);
     names_free(jobs);
     uniques_free(jobs);
-    elsewhere_close(jobs);
     workflow_begun_free(jobs);
     history_free(&jobs->history);
     fold_free(&jobs->fold);
