@@ -222,7 +222,7 @@ static PGresult *answer(struct pg_conn *conn, int sent)
     int64_t most = ANSWER_MS * NS_PER_MS, began = clock_ns();
     if (conn == &pg->to_write)
         most = WRITE_MS * NS_PER_MS;
-    if (conn == &pg->to_beat && pg->lease_ns < most)
+    if (conn == &pg->to_beat && pg->prepared && pg->lease_ns < most)
         most = pg->lease_ns;
     while (sent) {
         bool there = true;

@@ -99,11 +99,9 @@ static bool open_record(struct jobs *jobs, struct err *err)
     pg->relay_wanted = true; /* what a process before this one left in the outbox */
     pg->health = driver_health_register("queue", "postgres", true);
     driver_health_address(pg->health, pg->url);
-    if (pg_check_url(pg->url, err) && outbox_open(&pg->outbox, jobs, err) &&
-        pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) && pg_ids(pg, err) &&
-        start_threads(pg, 3, err))
-        return true;
-    return err_wrap(err, "jobs");
+    pg->prepared = pg_check_url(pg->url, err) && outbox_open(&pg->outbox, jobs, err) &&
+                   pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) && pg_ids(pg, err);
+    return (pg->prepared && start_threads(pg, 3, err)) || err_wrap(err, "jobs");
 }
 
 static void start(struct jobs *jobs)

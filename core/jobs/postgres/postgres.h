@@ -76,6 +76,7 @@ struct pg {
     struct wf_postgres *workflows;  /* workflow/postgres.c's */
     pthread_t threads[4];
     int started;
+    bool prepared; /* from before the threads: a schema takes longer than a lease may last */
 
     pthread_mutex_t lock; /* below */
     pthread_cond_t write_wake, claim_wake, ask_wake;
