@@ -169,13 +169,10 @@ local DRIVERS = {
         launch = function()
           db:again()
         end,
-        --- Cuts connections of the servers, again and again, until what it returns is called.
-        shaker = function()
-          local pid = server.shell(("sh -c 'while redis-cli -p %d CLIENT KILL TYPE normal; do sleep 0.05; done' "
-            .. ">/dev/null 2>&1 & echo $!"):format(db.port)):match("%d+")
-          return function()
-            server.shell("kill -9 " .. pid)
-          end
+        --- Cuts the servers' connections, at some moment soon. @return integer pid that is gone when it has
+        shake = function()
+          return tonumber((server.shell(("sh -c 'sleep 0.0%d; redis-cli -p %d CLIENT KILL TYPE normal' "
+            .. ">/dev/null 2>&1 & echo $!"):format(math.random(0, 5), db.port)):match("%d+")))
         end,
         --- How many jobs run under this limit, as the record counts them.
         held = function(limit)
@@ -224,6 +221,17 @@ local function wait_states(node, ids, state)
     jobs[i] = wait_state(node, id, state)
   end
   return jobs
+end
+
+local function cancel(node, id)
+  assert.is_nil(node:admin("/jobs/" .. ("%d"):format(id) .. "/cancel", "POST", {}).status)
+end
+
+--- Runs until it is cancelled, and keeps others from running meanwhile. @return integer id
+local function gate(node, kind, options)
+  local id = push(node, kind, { s = 55 }, options)
+  wait_state(node, id, "running")
+  return id
 end
 
 --- The most spans that were open at one time.
@@ -276,12 +284,11 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("of higher priority go first", function()
-      local gate = push(node, "single", { s = 0.4 })
-      wait_state(node, gate, "running")
-      local ids = {}
+      local first, ids = gate(node, "single"), {}
       for i, priority in ipairs({ "low", "normal", "high" }) do
         ids[i] = push(node, "single", { s = 0.01 }, { priority = priority })
       end
+      cancel(node, first)
       local jobs = wait_states(node, ids, "done")
       assert.is_true(jobs[3].result.from < jobs[2].result.from)
       assert.is_true(jobs[2].result.from < jobs[1].result.from)
@@ -349,12 +356,13 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("with a unique key exist once until they end", function()
-      local id = push(node, "span", { s = 0.3 }, { unique = "u1" })
+      local id = gate(node, "span", { unique = "u1" })
       local second, _, code = push(node, "span", { s = 0.3 }, { unique = "u1" })
       assert.is_nil(second)
       assert.equal("duplicate", code)
       assert.is_number(push(node, "echo", {}, { unique = "u1" }), "another kind's key is another")
-      wait_state(node, id, "done")
+      cancel(node, id)
+      wait_state(node, id, "cancelled")
       assert.is_number(push(node, "span", { s = 0 }, { unique = "u1" }))
     end)
 
@@ -372,16 +380,17 @@ for _, driver in ipairs(DRIVERS) do
 
     it("give a key of scope queued back when they start", function()
       local unique = { key = "queued", scope = "queued" }
-      local gate = push(node, "single", { s = 0.5 })
-      wait_state(node, gate, "running")
-      local id = push(node, "single", { s = 0.5 }, { unique = unique })
+      local first = gate(node, "single")
+      local id = push(node, "single", { s = 55 }, { unique = unique })
       local second, _, code = push(node, "single", {}, { unique = unique })
       assert.is_nil(second)
       assert.equal("duplicate", code)
+      cancel(node, first)
       wait_state(node, id, "running")
       local third = push(node, "single", { s = 0 }, { unique = unique })
       assert.is_number(third)
-      wait_states(node, { id, third }, "done")
+      cancel(node, id)
+      wait_state(node, third, "done")
     end)
 
     it("hold a key for a time, whatever becomes of them", function()
@@ -432,10 +441,10 @@ for _, driver in ipairs(DRIVERS) do
       local later = why(push(node, "echo", {}, { delay = "1h" }))
       assert.equal("not_due", later.code)
       assert.matches("^%d+%-%d+%-%d+T", later["until"])
-      local gate = push(node, "single", { s = 1.5 })
-      wait_state(node, gate, "running")
+      local first = gate(node, "single")
       local full = why(push(node, "single", { s = 0 }))
       assert.same({ code = "kind_full", running = 1, limit = 1 }, full)
+      cancel(node, first)
     end)
 
     it("say whose rate is used up, and do not ask for them on and on", function()
@@ -467,13 +476,13 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     it("that did not start in time never run", function()
-      local gate = push(node, "span", { s = 0.4 }, { queue = "narrow" })
-      wait_state(node, gate, "running")
+      local first = gate(node, "span", { queue = "narrow" })
       assert.is_nil(node:admin("/queues/narrow/pause", "POST", {}).status)
       local id = push(node, "stale", {}, { queue = "narrow" })
       socket.sleep(0.3)
       assert.is_nil(node:admin("/queues/narrow/resume", "POST", {}).status)
       wait_state(node, id, "expired")
+      cancel(node, first)
     end)
 
     it("that started in time do not expire before another attempt", function()
@@ -855,33 +864,36 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     case("neither get lost nor come twice nor count a crash when connections break", "broken connections", function()
-      local stop = backend.shaker()
-      local ok, fault = pcall(function()
-        local ids = {}
-        for i = 1, 20 do
-          local answer = node:post("/many", { kind = "nothing", n = i % 4 == 0 and 1000 or 30 }).json
-          assert.is_truthy(answer.ids, answer.message)
-          for _, id in ipairs(answer.ids) do
-            assert.is_nil(ids[id])
-            ids[id], ids[#ids + 1] = true, id
-          end
+      local ids, shaker = {}, nil
+      for i = 1, 20 do
+        backend.shake()
+        local answer = node:post("/many", { kind = "nothing", n = i % 4 == 0 and 1000 or 30 }).json
+        assert.is_truthy(answer.ids, answer.message)
+        for _, id in ipairs(answer.ids) do
+          assert.is_nil(ids[id])
+          ids[id], ids[#ids + 1] = true, id
         end
-        local kept = { delay = "1h", queue = "kept" }
-        for _ = 1, 10 do
-          assert.is_truthy(node:post("/many", { kind = "nothing", n = 250, options = kept }).json.ids)
-        end
-        for i = 1, #ids, 40 do
-          wait_state(node, ids[i], "done")
-        end
-        wait_states(node, { ids[#ids] }, "done")
+      end
+      local kept = { delay = "1h", queue = "kept" }
+      for _ = 1, 10 do
+        backend.shake()
+        local answer = node:post("/many", { kind = "nothing", n = 250, options = kept }).json
+        assert.is_truthy(answer.ids, answer.message)
+      end
+      for i = 1, #ids, 40 do
+        shaker = backend.shake()
+        wait_state(node, ids[i], "done")
+      end
+      server.wait_for(function()
+        return not server.alive(shaker)
       end)
-      stop()
-      assert.is_true(ok, fault)
+      wait_states(node, { ids[#ids] }, "done")
       local gone = { action = "cancel", filter = { queue = "kept" } }
       assert.is_truthy(server.wait_for(function()
         return #(node:admin("/jobs?queue=kept").jobs or {}) > 0
       end))
-      assert.equal(2500, node:admin("/jobs/bulk", "POST", gone).changed)
+      local changed = node:admin("/jobs/bulk", "POST", gone)
+      assert.equal(2500, changed.changed, changed.detail)
       for _, state in ipairs({ "ready", "running", "dead" }) do
         assert.same({}, node:admin("/jobs?kind=c.nothing&state=" .. state).jobs, state)
       end

@@ -202,7 +202,7 @@ for _, driver in ipairs(DRIVERS) do
         assert.is_truthy(({ sql = true, forbidden = true, readonly = true, invalid = true })[code], sql .. ": "
           .. tostring(code))
         assert.is_not.matches("hidden", message)
-        assert.is_true(socket.gettime() - from < 8, sql)
+        assert.is_true(socket.gettime() - from < 60, sql)
       end
       assert.same(before, rows(node, "select count(*) from views"))
       assert.same({ { 0 } }, rows(node, "select count(*) from other_one"))
@@ -225,7 +225,7 @@ for _, driver in ipairs(DRIVERS) do
       server.shell(("curl -s -m 1 -H 'content-type: application/json' -d @%s/body %s/query"):format(node.dir, node.url))
       local from = socket.gettime()
       assert.same({ { 1 } }, rows(node, "select 1"))
-      assert.is_true(socket.gettime() - from < 30)
+      assert.is_true(socket.gettime() - from < 60)
     end)
 
     it("has bounds for bytes and rows", function()

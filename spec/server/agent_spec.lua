@@ -136,7 +136,11 @@ for _, row in ipairs({ { "embedded", embedded }, { "on PostgreSQL and Redis", on
       assert.is_true(looked)
       assert.is_true(texts > 1, texts .. " looks at the text")
       assert.equal(analysis.summary.ko, before)
-      local runs = maru:admin("/workflows").workflows
+      local runs
+      server.wait_for(function()
+        runs = maru:admin("/workflows").workflows
+        return runs[1] and runs[1].state ~= "running"
+      end)
       assert.equal(1, #runs)
       assert.equal("done", runs[1].state)
     end)

@@ -30,7 +30,7 @@ describe("HTTP attacks", function()
       scale or 1, name))
     assert.equal(0, status, output)
     local report = cjson.decode(output)
-    assert.is_true(report.honest.n > 0)
+    assert.is_true(report.honest.n > 0, output)
     assert.equal(0, report.honest.failed, name .. ": the honest client's answers: " .. output)
     assert.equal(pid, maru:server_pid(), "the server process died:\n" .. maru:logs():sub(-2000))
     return report.result, report

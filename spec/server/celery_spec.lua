@@ -206,8 +206,7 @@ answer.append(outcome(first.children[0])) ]])
   it("tells monitors what a worker of Celery's own tells, in the same words", function()
     local got = ask(([=[
 at = %q
-for i in range(3):
-    send("lua.slow", [0.6])
+slow = [send("lua.slow", [60]).id for _ in range(3)]
 held = {name: send(name, args, countdown=60).id for name, args in (("lua.add", [1, 2]), ("py.add", [1, 2]))}
 # what Flower asks when it opens the page of a worker, and the fields its pages have no default for
 both = {}
@@ -227,7 +226,8 @@ for method, reply in both.items():
 lacks["active"] = missing(both["active"][at][0], both["scheduled"]["py@here"][0]["request"])
 safe = ask_all("active", at, safe=True)[at]
 answer = {"lacks": lacks, "both": {name: reply[at] for name, reply in both.items()}, "safe": safe, "held": held}
-app.control.revoke(list(held.values())) ]=]):format(node))
+app.control.revoke(list(held.values()))
+app.control.revoke(slow, terminate=True) ]=]):format(node))
     -- Python's pool and its own settings are nothing that maru has
     for name, list in pairs(got.lacks) do
       for _, field in ipairs(list) do
@@ -240,7 +240,7 @@ app.control.revoke(list(held.values())) ]=]):format(node))
     assert.same({ "redis", "127.0.0.1" }, { stats.broker.transport, stats.broker.hostname })
     assert.is_true(stats.total["lua.add"] > 0 and stats.rusage.utime > 0 and stats.uptime >= 0)
     assert.same("lua.slow", got.both.active[1].name)
-    assert.same("[0.6]", got.safe[1].args)
+    assert.same("[60]", got.safe[1].args)
     assert.same(got.held["lua.add"], got.both.scheduled[1].request.id)
     assert.matches("lua.add lua.", table.concat(got.both.registered, " "), 1, true)
     assert.same("json", got.both.conf.task_serializer)

@@ -39,11 +39,11 @@ describe("generations of a plugin", function()
     assert(server.wait_for(function()
       return maru:admin("/plugins/shop").tasks > 0
     end))
-    return function()
+    return function(seconds)
       return server.wait_for(function()
         local text = server.read_file(file) or ""
         return text:match("%d%d%d$") and text
-      end)
+      end, seconds)
     end
   end
 
@@ -58,7 +58,7 @@ describe("generations of a plugin", function()
       held[n] = hold(n)
       load(n + 1)
     end
-    assert(held[0](5), "the oldest was not ended: " .. maru:logs())
+    assert(held[0](), "the oldest was not ended: " .. maru:logs())
     assert(server.wait_for(function()
       return live() == 3
     end), tostring(live()))

@@ -142,7 +142,9 @@ M.workflows = {
   } },
   slow = { start = "first", steps = {
     first = function(app)
-      assert(app.sleep(0.5))
+      while not app.cache:get("go") do
+        assert(app.sleep(0.02))
+      end
       return "second"
     end,
     second = function(_, run)
@@ -156,6 +158,7 @@ local function id_of(req)
 end
 
 M.routes = {
+  ["POST /go"] = function(app) return 200, { app.cache:set("go", true) } end,
   ["POST /start/{name}"] = function(app, req)
     local body = req:json()
     local id, message, code = app.workflows:start(req.params.name, body.input, body.key and { key = body.key })
@@ -409,6 +412,7 @@ describe("a workflow", function()
     end
     local id = post("/start/slow", {}).id
     reload('by = "old"', 'by = "new"')
+    post("/go", {})
     assert.same({ by = "new" }, wait_state(id, "done").data)
     id = post("/start/ask", { input = { of = "me" } }).id
     wait_state(id, "waiting")

@@ -92,11 +92,15 @@ local BOMBS = {
       return 200, { n, code }]] },
   { "messages that nobody takes", 200, nil, "busy",
     [[local sub, message, code = app.channels:subscribe("flood"), ("x"):rep(1e6), nil
-      for _ = 1, 1000 do local ok, _, c = app.channels:publish("flood", message) code = code or (not ok and c) end
+      for _ = 1, 1000 do
+        local ok, _, c = app.channels:publish("flood", message)
+        code = not ok and c
+        if code then break end
+      end
       sub:close()
       return 200, { code or "all" }]] },
   { "a flood of the cache", 200, nil, "done",
-    [[local s = ("x"):rep(1000) for i = 1, 2e4 do app.cache:set("k" .. i, s) end return 200, { "done" }]] },
+    [[local s = ("x"):rep(10000) for i = 1, 2000 do app.cache:set("k" .. i, s) end return 200, { "done" }]] },
   { "a flood of jobs", 200, nil, "5000",
     [[local list = {} for i = 1, 5000 do list[i] = { i = i } end
       return 200, { #app.jobs:push_many("nothing", list) }]] },
@@ -112,7 +116,7 @@ local function bad_plugin()
   end
   return { ["plugin.lua"] = [[
 local M = { name = "bad", version = "1.0.0" }
-M.limits = { memory = "24M", task = "2s", watchdog = "20s" }
+M.limits = { memory = "24M", task = "5s", watchdog = "20s" }
 M.jobs = { nothing = { queue = "bad", function() end } }
 M.routes = {
   ["GET /bad/ok"] = function() return 200, { "fine" } end,

@@ -74,7 +74,7 @@ end
 
 function M.missing(maru, run)
   local kept = M.told(maru, run)
-  for _, n in ipairs(maru:get("/numbers/" .. run).json) do
+  for _, n in ipairs(maru:get("/numbers/" .. run).json or {}) do
     kept[n] = nil
   end
   return next(kept)
@@ -84,7 +84,7 @@ end
 function M.all_heard(maru, run)
   return server.wait_for(function()
     return M.missing(maru, run) == nil
-  end)
+  end, 300)
 end
 
 function M.start(settings)

@@ -22,7 +22,7 @@ function Redis:again()
   self.pid = tonumber(out:match("%d+"))
   assert(server.wait_for(function()
     return self:call("PING") == "PONG"
-  end), "redis-server did not start")
+  end), "redis-server did not start: " .. (server.read_file(self.dir .. "/out") or ""))
 end
 
 --- One command. @return string raw output of redis-cli

@@ -24,7 +24,9 @@ def ask(plain, path):
 
 def main(plain_at, tls_at, path):
     plain, peer, requests = None, None, []
-    while not select.select([sys.stdin], [], [], 0.004)[0]:
+    over = False
+    while not over:  # once more after the end of the input, so that it has seen what was done before
+        over = bool(select.select([sys.stdin], [], [], 0.004)[0])
         for over_h2 in (False, True):
             began = time.monotonic()
             try:

@@ -39,7 +39,7 @@ def later(seconds):
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
 
 
-def until(what, seconds=20):
+def until(what, seconds=60):
     """Calls it until it gives something true; that, or None."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
