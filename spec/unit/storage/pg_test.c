@@ -548,7 +548,7 @@ TEST(a_server_that_is_away_is_said_in_time)
 /* Takes connections and says nothing; how many came. */
 struct hole {
     pthread_t thread;
-    int fd, count;
+    int fd, port, count;
     char url[96];
 };
 
@@ -566,7 +566,7 @@ static void hole_open(struct hole *h)
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                             .sin_port = htons((uint16_t)port)};
-    *h = (struct hole){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    *h = (struct hole){.fd = socket(AF_INET, SOCK_STREAM, 0), .port = port};
     REQUIRE(bind(h->fd, (struct sockaddr *)(void *)&a, sizeof a) == 0 && listen(h->fd, 64) == 0);
     snprintf(h->url, sizeof h->url, "postgresql://maru@127.0.0.1:%d/postgres", port);
     pthread_create(&h->thread, NULL, hole_main, h);
@@ -606,6 +606,33 @@ TEST(those_who_wait_for_a_silent_address_take_one_answer)
     }
     bench_end(&real);
     for (int i = 0; i < IDENTITIES; i++)
+        pgsql_close(others[i]);
+    hole_close(&hole);
+    CHECK(hole.count >= 1 && hole.count <= 2);
+}
+
+TEST(a_host_that_answered_behind_a_silent_one_is_asked_first)
+{
+    struct hole hole;
+    struct bench real = bench_of((struct pgsql_options){0});
+    struct pgsql *others[3];
+    struct err err = {0};
+    char url[160];
+    hole_open(&hole);
+    snprintf(url, sizeof url, "postgresql://maru@127.0.0.1:%d,127.0.0.1:%d/postgres", hole.port,
+             server.port);
+    for (int i = 0; i < 3; i++) {
+        struct pgsql_options o = {.what = "test", .url = url, .patience_ns = 60 * NS_PER_SECOND};
+        struct bench b = {.lane = real.lane,
+                          .db = pgsql_open(&o, &err),
+                          .lock = PTHREAD_MUTEX_INITIALIZER,
+                          .cond = PTHREAD_COND_INITIALIZER};
+        REQUIRE(b.db);
+        run(&b, "select 1");
+        others[i] = b.db;
+    }
+    bench_end(&real);
+    for (int i = 0; i < 3; i++)
         pgsql_close(others[i]);
     hole_close(&hole);
     CHECK(hole.count >= 1 && hole.count <= 2);
