@@ -13,13 +13,16 @@
 static const char insert_sql[] =
     "/* maru */ insert into maru_outbox(id, home, noun, body) values ($1, $2, $3, $4)";
 
-/* By seq, which has the index.  Rows behind the first CARRY_BYTES are left for the next time. */
+/* `at` is when it came, then when it was last claimed.  By seq, which has the index.  Rows behind
+ * the first CARRY_BYTES are left for the next time. */
 static const char claim_format[] =
     "/* maru */ with p as (select seq, octet_length(body) as n from \"%s\".maru_outbox"
-    " where seq > $2 and (taker = $1 or taker is null and (home = $1 or"
-    " at < now() - interval '%d seconds')) order by seq limit %d for update skip locked),"
+    " where seq > $2 and (taker = $1 or at < now() - interval '%d seconds' or taker is null and"
+    " (home = $1 or at < now() - interval '%d seconds')) order by seq limit %d for update skip "
+    "locked),"
     " q as (select seq from (select seq, sum(n) over (order by seq) - n as before from p) w"
-    " where before < %d), c as (update \"%s\".maru_outbox o set taker = $1 from q"
+    " where before < %d), c as (update \"%s\".maru_outbox o set taker = $1, at = now()"
+    " from q"
     " where o.seq = q.seq returning o.seq, o.id, o.home, o.noun, o.body)"
     " select id, home, noun, body, seq from c order by seq";
 static const char delete_format[] = "/* maru */ delete from \"%s\".maru_outbox where seq = $1";
@@ -214,8 +217,8 @@ void carry_follow(struct carry *carry, const char *plugin)
         c->carry = carry;
         c->plugin = mem_strdup(plugin);
         postgres_schema(schema, plugin);
-        c->claim_sql =
-            mem_printf(claim_format, schema, CARRY_ALONE_S, CARRY_ROWS, CARRY_BYTES, schema);
+        c->claim_sql = mem_printf(claim_format, schema, CARRY_LOST_S, CARRY_ALONE_S, CARRY_ROWS,
+                                  CARRY_BYTES, schema);
         c->delete_sql = mem_printf(delete_format, schema);
         c->timer.fire = on_time;
         c->timer.upkeep = true;

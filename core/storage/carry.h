@@ -4,9 +4,12 @@
  * Inside the transaction it is a row of maru_outbox in the plugin's schema.  After the commit one
  * process claims the row: that of the transaction at once, any other when nobody has done so for
  * CARRY_ALONE_S (its process died, and does not come back).  What is claimed is a state.dir's alone
- * from then on.  Its noun brings it over in a transaction of the embedded SQLite, in which the
- * row's id goes into maru_outbox_taken; then the row goes, then the id.  A row that comes again
- * finds its id: so every row is brought over once, whichever of the two dies in between.
+ * for as long as it claims it again, which it does in every round.  Its noun brings it over in a
+ * transaction of the embedded SQLite, in which the row's id goes into maru_outbox_taken; then the
+ * row goes, then the id.  A row that comes again finds its id: so every row is brought over once,
+ * whichever of the two dies in between.  One whose state.dir is away for CARRY_LOST_S goes to
+ * another: it may have been brought over there, and comes twice when that state.dir is back after
+ * all.
  *
  * A noun that is `apart` knows by itself whether a row was brought before, and needs no SQLite.
  *
@@ -20,6 +23,7 @@
 
 enum {
     CARRY_ALONE_S = 30,
+    CARRY_LOST_S = 3600,
     CARRY_POLL_MS = 5000,
     CARRY_ROWS = 50,        /* brought over at once */
     CARRY_BYTES = 16 << 20, /* of one row */

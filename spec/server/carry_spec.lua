@@ -167,6 +167,16 @@ for _, name in ipairs { "sqlite", "postgres", "redis" } do
       assert.is_truthy(gone())
     end)
 
+    it("comes when who had claimed it does not come back", function()
+      forbid("update")
+      local one = bring("lost")
+      assert.equal(3, rows())
+      database:sql("drop function no() cascade; update maru_s.maru_outbox set taker = 'gone',"
+        .. " at = now() - interval '2 hours'")
+      assert.same(one, brought("lost"))
+      assert.is_truthy(gone())
+    end)
+
     it("comes once when it is killed behind that", function()
       forbid("delete")
       local one = bring("behind")
