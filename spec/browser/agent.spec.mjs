@@ -36,7 +36,7 @@ const freePort = () => new Promise((done) => {
   });
 });
 
-describe("an analysis by a language model", { timeout: 120000 }, () => {
+describe("an analysis by a language model", { timeout: 500000 }, () => {
   let dir;
   let peer;
   let maru;
@@ -77,7 +77,7 @@ describe("an analysis by a language model", { timeout: 120000 }, () => {
   async function open(options, admin) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", timezoneId: "Asia/Seoul", ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(20000);
+    page.setDefaultTimeout(60000);
     await page.goto(admin ? maru.adminUrl : maru.url);
     const origin = new URL(page.url()).origin;
     await page.goto(`${origin}/#/events/1`);
@@ -87,7 +87,7 @@ describe("an analysis by a language model", { timeout: 120000 }, () => {
   const shoot = async (page, name) => shots && page.screenshot({ path: path.join(shots, `${name}.png`), fullPage: true });
 
   async function waitForEvent() {
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 600; i++) {
       const answer = await fetch(`${maru.url}/api/events/1`);
       if (answer.ok && (await answer.json()).status === "ANALYZED") return;
       await new Promise((done) => setTimeout(done, 100));

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import path from "node:path";
 import { eventually, openBoard, openStage, rows, takeShifts } from "./stage.mjs";
 
-const UPDATE_MS = process.env.MARU_URL ? 120000 : 15000;
+const UPDATE_MS = process.env.MARU_URL ? 120000 : 60000;
 const number = (text) => (/\d/.test(text) ? Number(text.replace(/[^\d−]/g, "").replace("−", "-")) : NaN);
 
 let stage;
@@ -17,7 +17,7 @@ let page;
 const collect = () => stage.fake?.tick();
 
 /** An event that was analysed; a real server is given time to find one. */
-const analysed = () => eventually(async () => (await stage.get("/api/events?status=ANALYZED&limit=1")).events[0], UPDATE_MS * 2, "an analysed event");
+const analysed = () => eventually(async () => (await stage.get("/api/events?status=ANALYZED&limit=1")).events[0], "an analysed event", UPDATE_MS * 2);
 
 describe("dashboard", { timeout: 600000 }, () => {
   before(async () => {
@@ -32,7 +32,7 @@ describe("dashboard", { timeout: 600000 }, () => {
     await eventually(async () => {
       const platforms = new Set((await rows(page)).map((row) => row.key.split("/")[0]));
       return platforms.has("chzzk") && platforms.has("soop");
-    }, UPDATE_MS, "rows of both platforms");
+    }, "rows of both platforms", UPDATE_MS);
     assert.equal(await page.locator("[data-platform]").count(), 2);
     assert.match(await page.locator(".tile-total .tile-number").innerText(), /^[\d,]+$/);
     assert.equal(await page.locator("[data-simulated]").count(), summary.simulated ? 1 : 0);
@@ -53,7 +53,7 @@ describe("dashboard", { timeout: 600000 }, () => {
     const later = await eventually(async () => {
       const now = await rows(page);
       return now.some((row, i) => row.key === earlier[i]?.key && row.viewers !== earlier[i].viewers) && now;
-    }, UPDATE_MS, "a changed number");
+    }, "a changed number", UPDATE_MS);
     assert.deepEqual(later.map((r) => [r.key, r.top]), earlier.map((r) => [r.key, r.top]));
     await page.waitForTimeout(300);
     const { value, sources } = await takeShifts(page);
@@ -67,7 +67,7 @@ describe("dashboard", { timeout: 600000 }, () => {
     if (stage.fake) stage.fake.model.list[20].base = 40000;
     const before = await rows(page);
     collect();
-    await eventually(async () => (await rows(page)).some((row, i) => row.viewers !== before[i]?.viewers), UPDATE_MS, "a changed number");
+    await eventually(async () => (await rows(page)).some((row, i) => row.viewers !== before[i]?.viewers), "a changed number", UPDATE_MS);
     await page.waitForTimeout(700);
     const after = await rows(page);
     const viewers = after.map((row) => number(row.viewers));
@@ -85,20 +85,20 @@ describe("dashboard", { timeout: 600000 }, () => {
     await eventually(async () => {
       const found = await rows(page);
       return found.length > 0 && found.every((row) => row.text.includes(name));
-    }, 5000, "only matching rows");
+    }, "only matching rows");
     assert.match(page.url(), /q=/);
     await page.keyboard.press("Escape");
-    await eventually(async () => (await rows(page)).length > 5, 5000, "all rows again");
+    await eventually(async () => (await rows(page)).length > 5, "all rows again");
 
     await page.locator("input[name=platform][value=soop]").check();
-    await eventually(async () => (await rows(page)).every((row) => row.key.startsWith("soop/")), 5000, "SOOP only");
+    await eventually(async () => (await rows(page)).every((row) => row.key.startsWith("soop/")), "SOOP only");
     await page.locator("input[name=platform][value='']").check();
 
     await page.locator("[data-sort-by=delta]").click();
     await eventually(async () => {
       const deltas = (await rows(page)).map((row) => number(row.delta)).filter((n) => !Number.isNaN(n));
       return deltas.length > 1 && deltas.every((n, i) => i === 0 || deltas[i - 1] >= n);
-    }, 5000, "sorted by change");
+    }, "sorted by change");
     assert.equal(await page.locator("th.col-delta").getAttribute("aria-sort"), "descending");
     assert.match(page.url(), /sort=delta/);
     await page.reload();
@@ -117,7 +117,7 @@ describe("dashboard", { timeout: 600000 }, () => {
     assert.equal(shown, Math.min(50, total));
     if (total > 50) {
       await page.locator("[data-more]").click();
-      await eventually(async () => (await rows(page)).length > 50, 5000, "more rows");
+      await eventually(async () => (await rows(page)).length > 50, "more rows");
       const keys = (await rows(page)).map((row) => row.key);
       assert.equal(new Set(keys).size, keys.length);
     }
@@ -163,14 +163,14 @@ describe("dashboard", { timeout: 600000 }, () => {
     await page.mouse.down();
     await page.mouse.move(box.x + box.width * 0.8, box.y + 110, { steps: 4 });
     await page.mouse.up();
-    await eventually(async () => (await label()) !== whole && (await page.locator("[data-reset-zoom]").isEnabled()), 5000, "a zoomed chart");
+    await eventually(async () => (await label()) !== whole && (await page.locator("[data-reset-zoom]").isEnabled()), "a zoomed chart");
     await page.locator("[data-reset-zoom]").click();
-    await eventually(() => page.locator("[data-reset-zoom]").isDisabled(), 5000, "the zoom reset");
+    await eventually(() => page.locator("[data-reset-zoom]").isDisabled(), "the zoom reset");
     await page.locator("[data-chart]").focus();
     await page.keyboard.press("+");
-    await eventually(() => page.locator("[data-reset-zoom]").isEnabled(), 5000, "zoom by key");
+    await eventually(() => page.locator("[data-reset-zoom]").isEnabled(), "zoom by key");
     await page.keyboard.press("0");
-    await eventually(() => page.locator("[data-reset-zoom]").isDisabled(), 5000, "reset by key");
+    await eventually(() => page.locator("[data-reset-zoom]").isDisabled(), "reset by key");
     await page.locator("input[name=range][value='6h']").check();
     await page.waitForSelector("[data-chart] canvas");
     assert.ok((await page.locator("[data-event]").count()) > 0);
@@ -189,7 +189,7 @@ describe("dashboard", { timeout: 600000 }, () => {
     await page.waitForSelector("[data-engine]");
     assert.match(await page.locator("[data-engine]").innerText(), /rule-based/);
     await page.locator("[data-lang-toggle]").click();
-    await eventually(async () => /규칙 기반/.test(await page.locator("[data-engine]").innerText()), 3000, "Korean");
+    await eventually(async () => /규칙 기반/.test(await page.locator("[data-engine]").innerText()), "Korean");
     assert.equal(await page.evaluate("document.documentElement.lang"), "ko");
     await page.reload();
     await page.waitForSelector("[data-engine]");
@@ -316,20 +316,20 @@ describe("dashboard", { timeout: 600000 }, () => {
     await takeShifts(page);
     if (stage.fake) await stage.fake.stop();
     else await page.context().setOffline(true);
-    await page.waitForSelector("[data-banner]", { timeout: 30000 });
+    await page.waitForSelector("[data-banner]", { timeout: 60000 });
     assert.deepEqual((await rows(page)).map((r) => r.key), shown.map((r) => r.key));
     assert.match(await page.locator("[data-banner]").innerText(), /\d\d:\d\d:\d\d/);
     await page.waitForTimeout(400);
     await shoot(page, "gone");
     if (stage.fake) await stage.fake.listen();
     else await page.context().setOffline(false);
-    await page.waitForSelector("[data-banner]", { state: "detached", timeout: 30000 });
+    await page.waitForSelector("[data-banner]", { state: "detached", timeout: 60000 });
     await page.waitForSelector("[data-link=open]");
     const { value, sources } = await takeShifts(page);
     assert.ok(value < 0.01, `shift ${value} by ${sources}`);
     const before = await rows(page);
     collect();
-    await eventually(async () => (await rows(page)).some((row, i) => row.viewers !== before[i]?.viewers), UPDATE_MS, "updates again");
+    await eventually(async () => (await rows(page)).some((row, i) => row.viewers !== before[i]?.viewers), "updates again", UPDATE_MS);
   });
 
   test("nothing overflows on a phone, in either language, by day and by night", async () => {

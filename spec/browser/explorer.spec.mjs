@@ -127,7 +127,7 @@ test("is seen among the links of a narrow screen", async () => {
     const nav = document.querySelector(".nav"), link = nav.querySelector("[aria-current]").getBoundingClientRect();
     return { wide: nav.scrollWidth > nav.clientWidth, whole: link.left >= 0 && link.right <= innerWidth };
   });
-  await eventually(async () => (await seen()).whole, 15000, "the link in sight");
+  await eventually(async () => (await seen()).whole, "the link in sight");
   assert.ok((await seen()).wide, "the links are wider than this screen");
   await page.context().close();
 });

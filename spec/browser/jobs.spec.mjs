@@ -51,7 +51,7 @@ describe("the pages about jobs", () => {
     const newest = await reading();
     await plot.focus();
     await page.keyboard.press("ArrowLeft");
-    await eventually(async () => (await reading()) !== newest, 3000, "an earlier reading");
+    await eventually(async () => (await reading()) !== newest, "an earlier reading");
     await page.locator("input[name=rates-range][value='24h']").check();
     await page.locator("[data-queue=collect] [data-pause]").click();
     await page.locator("[data-queue=collect] .pill-warn").waitFor();
@@ -64,7 +64,7 @@ describe("the pages about jobs", () => {
     await form.locator("[name=rate]").fill("");
     await form.locator("[name=concurrency]").fill("7");
     await form.locator(".button-main").click();
-    await eventually(async () => /7 at once/.test(await page.locator("[data-queue=collect]").innerText()), 3000, "the limit");
+    await eventually(async () => /7 at once/.test(await page.locator("[data-queue=collect]").innerText()), "the limit");
     assert.doesNotMatch(await page.locator("[data-queue=collect]").innerText(), /100\/m/);
   });
 
@@ -73,10 +73,10 @@ describe("the pages about jobs", () => {
     await page.locator("[data-job]").first().waitFor();
     await page.keyboard.press("/");
     await page.keyboard.type("kind:streampulse.detect state:dead unreachable");
-    await eventually(async () => (await rows()).length > 0 && (await page.locator("[data-job]:not([data-state=dead])").count()) === 0, 5000, "dead jobs only");
+    await eventually(async () => (await rows()).length > 0 && (await page.locator("[data-job]:not([data-state=dead])").count()) === 0, "dead jobs only");
     assert.match(decodeURIComponent(page.url()), /state:dead/);
     assert.equal(await page.locator("[data-choose=dead]").getAttribute("aria-pressed"), "true");
-    await eventually(async () => /\d/.test(await page.locator("[data-choose=dead]").innerText()), 3000, "a count");
+    await eventually(async () => /\d/.test(await page.locator("[data-choose=dead]").innerText()), "a count");
     await page.locator("[data-choose=all]").click();
     await page.locator("[data-search]").fill("nobody has this");
     await page.locator("[data-note]").waitFor();
@@ -98,7 +98,7 @@ describe("the pages about jobs", () => {
     await eventually(async () => {
       await page.locator("[data-jobs]").evaluate((box) => { box.scrollTop = box.scrollHeight; });
       return (await page.locator("[data-job='1']").count()) === 1;
-    }, 15000, "the oldest job");
+    }, "the oldest job");
     assert.ok((await page.locator("[data-job]").count()) < 60);
     await page.locator("[data-jobs]").evaluate((box) => { box.scrollTop = 0; });
     await page.locator("[data-job='900']").waitFor();
@@ -126,16 +126,16 @@ describe("the pages about jobs", () => {
     await page.locator("[data-job]").first().waitFor();
     assert.ok(await page.locator("[data-bulk]").isDisabled());
     await page.locator("[data-choose=dead]").click();
-    await eventually(async () => (await page.locator("[data-job]:not([data-state=dead])").count()) === 0 && (await rows()).length > 0, 5000, "dead jobs");
+    await eventually(async () => (await page.locator("[data-job]:not([data-state=dead])").count()) === 0 && (await rows()).length > 0, "dead jobs");
     await page.locator("[data-bulk]").click();
     const dialog = page.locator("[data-bulk-dialog]");
-    await eventually(async () => /\d+ jobs match/.test(await dialog.locator("[data-bulk-count]").innerText()), 3000, "the count");
+    await eventually(async () => /\d+ jobs match/.test(await dialog.locator("[data-bulk-count]").innerText()), "the count");
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "detached" });
     assert.ok((await rows()).length > 0, "nothing was changed");
     await page.locator("[data-bulk]").click();
     await page.locator("[data-bulk-run]:not([disabled])").click();
-    await eventually(async () => (await rows()).length === 0, 5000, "no dead jobs");
+    await eventually(async () => (await rows()).length === 0, "no dead jobs");
   });
 
   test("schedules tell their next runs and when the clock changes", async () => {
@@ -155,7 +155,7 @@ describe("the pages about jobs", () => {
     await page.locator("[data-lane=job0] li").first().waitFor();
     const before = await page.locator("[data-lane=job0] li").count();
     await page.locator("[data-lane=job0] li button").first().click();
-    await eventually(async () => (await page.locator("[data-lane=job0] li").count()) < before, 5000, "one less");
+    await eventually(async () => (await page.locator("[data-lane=job0] li").count()) < before, "one less");
     assert.equal(await page.locator("[data-lane=job0] [role=progressbar]").count(), await page.locator("[data-lane=job0] li").count());
   });
 
@@ -186,7 +186,7 @@ describe("the pages about jobs", () => {
     await hidden.waitForTimeout(2600);
     assert.equal(await hidden.evaluate("window.asked"), 0);
     await hidden.evaluate(() => Object.defineProperty(document, "hidden", { get: () => false, configurable: true }));
-    await eventually(async () => (await hidden.evaluate("window.asked")) > 0, 6000, "it is followed again");
+    await eventually(async () => (await hidden.evaluate("window.asked")) > 0, "it is followed again");
     await hidden.context().close();
   });
 
@@ -257,7 +257,7 @@ describe("the same with the real program", () => {
     const queues = await eventually(async () => {
       const all = await admin("/queues");
       return all.reduce((n, q) => n + q.delayed + q.running + q.dead, 0) === count + 46 && all;
-    }, 30000, "every job in its place");
+    }, "every job in its place");
     t.diagnostic(`${queues.reduce((n, q) => n + q.delayed, 0)} delayed, ${queues.reduce((n, q) => n + q.dead, 0)} dead, ${queues.reduce((n, q) => n + q.running, 0)} running`);
     for (const [name, where, wanted] of [["queues", "/queues", "[data-queue=mail]"], ["jobs", "/jobs", "[data-job]"], ["search", "/jobs?q=state:delayed lee99", "[data-job]"], ["dead", "/jobs?q=state:dead", "[data-job]"], ["workers", "/workers", "[data-lane] li"]]) {
       await page.goto("about:blank");
@@ -274,10 +274,10 @@ describe("the same with the real program", () => {
     const id = await page.locator("[data-job]").first().getAttribute("data-job");
     const failed = (await admin("/queues")).find((q) => q.queue === "payments").failed_total;
     await page.locator(`[data-job='${id}'] button`).click();
-    await eventually(async () => (await admin("/queues")).find((q) => q.queue === "payments").failed_total === failed + 1, 10000, "another try");
+    await eventually(async () => (await admin("/queues")).find((q) => q.queue === "payments").failed_total === failed + 1, "another try");
     await go("/workers");
     await page.locator("[data-lane] li button").first().click();
-    await eventually(async () => (await admin("/queues")).find((q) => q.queue === "crawl").running === 5, 10000, "one less running");
+    await eventually(async () => (await admin("/queues")).find((q) => q.queue === "crawl").running === 5, "one less running");
   });
 
   test("one job has its attempts with where they failed", async () => {
@@ -291,10 +291,10 @@ describe("the same with the real program", () => {
   test("a queue is paused and goes on", async () => {
     await go("/queues");
     await page.locator("[data-queue=mail] [data-pause]").click();
-    await eventually(async () => (await admin("/queues")).find((q) => q.queue === "mail").paused, 5000, "a pause");
+    await eventually(async () => (await admin("/queues")).find((q) => q.queue === "mail").paused, "a pause");
     await page.locator("[data-queue=mail] .pill-warn").waitFor();
     await page.locator("[data-queue=mail] [data-pause]").click();
-    await eventually(async () => !(await admin("/queues")).find((q) => q.queue === "mail").paused, 5000, "its end");
+    await eventually(async () => !(await admin("/queues")).find((q) => q.queue === "mail").paused, "its end");
   });
 
   test("thousands are cancelled at once", async (t) => {

@@ -35,10 +35,10 @@ test("the page of notify", async (t) => {
   await page.locator("h1", { hasText: "Notifications" }).waitFor();
   await page.locator("td", { hasText: "<b>데이터베이스</b> is down" }).first().waitFor();
   await page.locator("td", { hasText: "after 300 s owner" }).waitFor();
-  await eventually(async () => (await page.locator("td", { hasText: "no mail server is configured" }).count()) === 1, 15000, "the failure");
+  await eventually(async () => (await page.locator("td", { hasText: "no mail server is configured" }).count()) === 1, "the failure");
   if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/notify-en.png` });
   await page.getByRole("button", { name: "Acknowledge" }).click();
-  await eventually(async () => (await page.getByRole("button", { name: "Acknowledge" }).count()) === 0, 15000, "the acknowledgement");
+  await eventually(async () => (await page.getByRole("button", { name: "Acknowledge" }).count()) === 0, "the acknowledgement");
   await page.locator("[data-lang-toggle]").click();
   await page.locator("h1", { hasText: "알림" }).waitFor();
   await page.getByText("확인함").waitFor();

@@ -78,7 +78,7 @@ test("every open page shows the line that broke, and what serves on; the fix tak
 test("a page that is opened while a plugin is broken shows it, and so does putting the old text back", async () => {
   save(GOOD);
   save(BROKEN);
-  await eventually(async () => (await fetch(`${server.url}/sample`)).ok && readFileSync(`${server.dir}/log`, "utf8").includes("keeps serving"), 15000, "the failed reload");
+  await eventually(async () => (await fetch(`${server.url}/sample`)).ok && readFileSync(`${server.dir}/log`, "utf8").includes("keeps serving"), "the failed reload");
   const page = await open("/#/events");
   await shown(page);
   save(GOOD);
@@ -123,7 +123,7 @@ test("a handler that raises answers a browser with its line, and comes back with
   const api = await fetch(`${server.url}/nowhere`, { headers: { accept: "text/html" } });
   assert.equal(api.status, 404);
   save(GOOD);
-  await eventually(async () => (await (await fetch(`${server.url}/sample`)).json()).number === 1, 15000, "the old version");
+  await eventually(async () => (await (await fetch(`${server.url}/sample`)).json()).number === 1, "the old version");
   const json = await fetch(`${server.url}/fails`, { headers: { accept: "application/json" } });
   assert.equal(json.status, 500);
   assert.match(json.headers.get("content-type"), /problem\+json/);

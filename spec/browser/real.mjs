@@ -39,7 +39,7 @@ export async function serve(settings, prepare, config) {
     { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.on("data", (piece) => { output += piece; });
-  await eventually(() => output.includes("\n"), 20000, "the ready line");
+  await eventually(() => output.includes("\n"), "the ready line");
   return {
     dir, url: JSON.parse(output).http, adminUrl: JSON.parse(output).admin_http,
     async stop() {
@@ -59,7 +59,7 @@ export function launch() {
 export async function open(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", colorScheme: "light", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15000);
+  page.setDefaultTimeout(60000);
   page.troubles = [];
   page.on("pageerror", (error) => page.troubles.push(String(error.stack ?? error)));
   page.on("console", (message) => message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()) && page.troubles.push(message.text()));

@@ -50,7 +50,7 @@ const send = async (status) => {
 const answer = async () => JSON.parse(await page.locator("[data-answer-body]").innerText());
 const shoot = (where, name) => where.screenshot({ path: path.join(stage.shots, `${name}.png`), fullPage: true });
 
-describe("the API page", { timeout: 300000 }, () => {
+describe("the API page", { timeout: 600000 }, () => {
   before(async () => {
     server = await startServer({ shop: SHOP, board: BOARD });
     process.env.MARU_URL = server.url;
@@ -68,7 +68,7 @@ describe("the API page", { timeout: 300000 }, () => {
     assert.deepEqual(await page.locator(".ref-tag").allInnerTexts(), ["board", "shop"]);
     await page.keyboard.press("/");
     await page.keyboard.type("orders post");
-    await eventually(async () => (await page.locator("[data-operation]").count()) === 1, 5000, "one route");
+    await eventually(async () => (await page.locator("[data-operation]").count()) === 1, "one route");
     await page.keyboard.press("Escape");
     await page.keyboard.press("j");
     await page.keyboard.press("j");
@@ -164,7 +164,7 @@ describe("the API page", { timeout: 300000 }, () => {
     await open(page, "shop.get_api_ticks");
     await page.locator("[data-send]").click();
     await page.waitForSelector("[data-answer='200']");
-    await eventually(async () => /"n":3/.test(await page.locator("[data-answer-body]").innerText()), 5000, "three ticks");
+    await eventually(async () => /"n":3/.test(await page.locator("[data-answer-body]").innerText()), "three ticks");
     await page.locator("[data-stop]").click();
     await page.waitForSelector("[data-stop]", { state: "detached" });
   });

@@ -43,7 +43,7 @@ export async function openStage() {
       });
       await context.addInitScript(WATCH_SHIFTS);
       const page = await context.newPage();
-      page.setDefaultTimeout(15000);
+      page.setDefaultTimeout(60000);
       page.troubles = [];
       page.foreign = [];
       page.on("pageerror", (error) => page.troubles.push(String(error.stack ?? error)));
@@ -92,13 +92,13 @@ export function rows(page) {
   })));
 }
 
-/** Asks `probe` until it gives something true. */
-export async function eventually(probe, ms = 15000, what = "the condition") {
+/** Asks `probe` until it gives something true. A slow machine is no fault: no test is about time. */
+export async function eventually(probe, what = "the condition", ms = 60000) {
   const until = Date.now() + ms;
   for (;;) {
     const found = await probe();
     if (found) return found;
-    if (Date.now() > until) throw new Error(`${what} did not come true within ${ms} ms`);
+    if (Date.now() > until) throw new Error(`${what} did not come true within ${ms} ms: ${JSON.stringify(found)}`);
     await new Promise((done) => setTimeout(done, 100));
   }
 }

@@ -156,7 +156,7 @@ test("a chord is two nodes, however many members it has", async () => {
   const failed = () => page.locator("[data-step-row].step-failed .steps-job a").evaluateAll((all) => all.map((a) => a.innerText));
   const [job] = await failed();
   await page.locator('[data-verb="retry"]').click();
-  await eventually(async () => (await (await page.request.get(new URL(`/admin/v1/jobs/${/\d+/.exec(job)}`, server.adminUrl).href)).json()).attempts.length === 2, 10000, "a second attempt");
+  await eventually(async () => (await (await page.request.get(new URL(`/admin/v1/jobs/${/\d+/.exec(job)}`, server.adminUrl).href)).json()).attempts.length === 2, "a second attempt");
   await page.waitForSelector('[data-run][data-state="failed"] [data-verb="retry"]');
   await page.screenshot({ path: path.join(stage.shots, "workflow-chord.png"), fullPage: true });
   assert.deepEqual(page.troubles, []);

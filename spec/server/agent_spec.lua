@@ -166,7 +166,7 @@ for _, row in ipairs({ { "embedded", embedded }, { "on PostgreSQL and Redis", on
       assert.is_true(analysis.rule_based)
       assert.equal("rule-based", analysis.engine)
       assert.equal("claims", analysis.reason)
-      assert.is_true(analysis.cost > 0)
+      assert.is_true(analysis.cost > 0, analysis.cost)
       assert.equal(2, #peer:requests())
     end)
 

@@ -101,12 +101,12 @@ describe("a plugin that takes all it can", function()
     end)
     assert.same({ "200" }, { next(statuses), next(statuses, (next(statuses))) })
     assert.is_true(recovered())
-    assert.is_true(row("bad").limited.tasks >= 1)
+    assert.is_true(row("bad").limited.tasks >= 1, row("bad").limited.tasks)
     assert.equal(0, row("good").limited.tasks)
   end)
 
   it("has left the other plugin's jobs alone", function()
-    assert.is_true(pushed >= 3 * #bombs.bombs)
+    assert.is_true(pushed >= 3 * #bombs.bombs, pushed)
     local last
     assert.is_truthy(server.wait_for(function()
       last = maru:get("/good/jobs").json.count
@@ -122,7 +122,7 @@ describe("a plugin that takes all it can", function()
     end), cjson.encode(row("bad")))
     assert.equal(0, row("good").kills)
     assert.equal(0, row("good").faults)
-    assert.is_true(row("bad").kills >= 5)
+    assert.is_true(row("bad").kills >= 5, row("bad").kills)
     if not SANITIZED then
       assert.truthy(server.wait_for(function()
         return rss() < 400 * 2 ^ 20
@@ -226,7 +226,7 @@ return M
     assert.same({ "fine", "limit" }, answer.json)
     local row = maru:admin("/plugins")[1]
     assert.equal(1, row.limited.connections)
-    assert.is_true(row.limited.sockets >= 1)
-    assert.is_true(row.limited.tasks >= 1)
+    assert.is_true(row.limited.sockets >= 1, row.limited.sockets)
+    assert.is_true(row.limited.tasks >= 1, row.limited.tasks)
   end)
 end)

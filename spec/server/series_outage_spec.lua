@@ -167,7 +167,7 @@ describe("series in a PostgreSQL that", function()
     end)
     local points = node:get("/stats").json.points
     print(("# acknowledged %d points, there are %d"):format(acknowledged, points))
-    assert.is_true(points >= acknowledged)
+    assert.is_true(points >= acknowledged, points)
     -- A batch whose answer was lost may be there; a part of one may not.
     assert.equal("0", database:sql(
       "select count(*) from (select k, v from maru_series.m__load group by k, v having count(*) % 20 <> 0) q"))
