@@ -147,7 +147,7 @@ function options(latest) {
     },
     axes: [
       { ...axis, size: 30, space: 80, values: (_, ticks, __, ___, step) => ticks.map((at) => tick(at, step, language)) },
-      { ...axis, size: 58, values: (_, ticks) => ticks.map((n) => compact(n, language)) },
+      { ...axis, size: 58, values: (_, ticks) => ticks.map((n) => compact(n, language, 2)) },
     ],
     series: [
       {},

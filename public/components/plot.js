@@ -47,7 +47,7 @@ export function Plot({ kind, time = false, x, lines }) {
     };
   }, [kind, time, x, lines, colours, language]);
   const i = at ?? x.length - 1;
-  const label = (value) => (kind === "bar" ? value : time ? moment(value, language) : compact(value, language));
+  const label = (value) => (kind === "bar" ? value : time ? moment(value, language) : compact(value, language, 2));
   return html`
     <div class="plot" role="img" aria-label=${`${lines.map((line) => line.name).join(", ")}: ${x.length}`} data-plot>
       <p class="plot-read"><span class="plot-x">${x.length > 0 ? label(x[i]) : "–"}</span>
@@ -76,8 +76,8 @@ function options(UPlot, { kind, time, x, lines, language, setAt }) {
     axes: [
       bars ? { ...axis, grid: { show: false }, size: 30, splits: () => x.map((_, i) => i), space: 60,
         values: (u, places) => places.map((i) => (fits(u, x.length, i) ? short(x[i]) : "")) }
-        : { ...axis, size: 30, space: 90, values: (_, places) => places.map((value) => (time ? moment(value, language) : compact(value, language))) },
-      { ...axis, size: 58, values: (_, places) => places.map((value) => compact(value, language)) },
+        : { ...axis, size: 30, space: 90, values: (_, places) => places.map((value) => (time ? moment(value, language) : compact(value, language, 2))) },
+      { ...axis, size: 58, values: (_, places) => places.map((value) => compact(value, language, 2)) },
     ],
     series: [{}, ...lines.map((line, n) => {
       const stroke = colour(COLOURS[n % COLOURS.length]);

@@ -25,10 +25,10 @@ export function count(n, lang) {
   return known(n) ? numberFormat(lang, { maximumFractionDigits: 0 }).format(n) : DASH;
 }
 
-/** 12345 → "12K" or "1.2만": for axes. @param {number} n @param {string} lang */
-export function compact(n, lang) {
+/** 12345 → "12.3K" or "1.2만"; an axis wants 2 digits, for its steps are quarters. @param {number} n @param {string} lang @param {number} [digits] */
+export function compact(n, lang, digits = 1) {
   return known(n)
-    ? numberFormat(lang, { notation: "compact", maximumFractionDigits: 1 }).format(n)
+    ? numberFormat(lang, { notation: "compact", maximumFractionDigits: digits }).format(n)
     : DASH;
 }
 

@@ -39,6 +39,18 @@ export function spanFor(key, end, first) {
 }
 
 /**
+ * Of a span around an instant what there are points in, with a little air: a young channel would be a sliver in it.
+ * @param {Span} whole @param {number} instant @param {number[]|undefined} at   ascending; none: the whole
+ * @returns {Span}
+ */
+export function fitSpan(whole, instant, at) {
+  if (!at?.length) return whole;
+  const from = Math.min(at[0], instant), to = Math.max(at[at.length - 1], instant);
+  const air = Math.max((to - from) / 20, SHORTEST_ZOOM / 4);
+  return { from: Math.max(whole.from, from - air), to: Math.min(whole.to, to + air) };
+}
+
+/**
  * The chart's keys: arrows pan, + and − zoom about the middle. Never outside `bounds`.
  * @param {Span} span @param {Span} bounds @param {string} key
  * @returns {Span|null}   null when the key means nothing here

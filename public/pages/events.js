@@ -4,6 +4,7 @@ import { useResource, useSignal } from "../lib/hooks.js";
 import { count, decimal, millis, moment, money, percent } from "../lib/format.js";
 import { pick, platformName, t } from "../lib/i18n.js";
 import { channelHref, href } from "../lib/route.js";
+import { fitSpan } from "../lib/series.js";
 import { lang } from "../lib/settings.js";
 import { Choice, Failure, Note, Platform } from "../components/bits.js";
 import { Chart } from "../components/chart.js";
@@ -137,7 +138,8 @@ function Around({ ctx, event }) {
   const [zoom, setZoom] = useState(null);
   const path = `/api/channels/${encodeURIComponent(event.platform)}/${encodeURIComponent(event.channel_id)}/series`;
   const series = useResource((signal) => ctx.api.get(path, whole, signal), [], { keep: `${path} ${at}`, stream: ctx.stream, on: ["live"], when: (data) => data.platform === event.platform });
-  return html`<${Chart} data=${series.data} span=${zoom ?? whole} bounds=${whole} zoom=${setZoom} loading=${series.loading} />`;
+  const seen = fitSpan(whole, at, series.data?.at);
+  return html`<${Chart} data=${series.data} span=${zoom ?? seen} bounds=${seen} zoom=${setZoom} loading=${series.loading} />`;
 }
 
 function Analysis({ ctx, event }) {

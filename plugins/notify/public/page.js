@@ -48,6 +48,7 @@ function ruleRow(html, say, rule) {
 function page(ctx) {
   const { html, useState } = ctx.markup;
   const { useNow, useResource, useSignal } = ctx.hooks;
+  const { Note } = ctx.components;
 
   return function Page() {
     const lang = useSignal(ctx.lang), say = TEXT[lang], now = useNow();
@@ -65,7 +66,7 @@ function page(ctx) {
     };
 
     if (all.error && (all.error.status === 401 || all.error.status === 403)) {
-      return html`<section><div class="section-head"><h1>${say.locked}</h1></div><p class="muted">${say.locked_text}</p></section>`;
+      return html`<${Note} title=${say.locked}><p class="muted">${say.locked_text}</p></${Note}>`;
     }
     const rules = all.data?.rules || [], notices = all.data?.notices || [];
     return html`

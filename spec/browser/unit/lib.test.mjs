@@ -8,7 +8,7 @@ import * as format from "../../../public/lib/format.js";
 import { reason, t } from "../../../public/lib/i18n.js";
 import { joinLines, shares } from "../../../public/lib/rates.js";
 import { channelHref, href, parseRoute } from "../../../public/lib/route.js";
-import { moveSpan, sparkPath, spanFor, stats, stepFor, withGaps } from "../../../public/lib/series.js";
+import { fitSpan, moveSpan, sparkPath, spanFor, stats, stepFor, withGaps } from "../../../public/lib/series.js";
 import { browserLanguage, lang } from "../../../public/lib/settings.js";
 import { signal } from "../../../public/lib/signal.js";
 
@@ -65,6 +65,7 @@ test("numbers are written for people", () => {
   assert.equal(format.count(12345, "ko"), "12,345");
   assert.equal(format.count(null, "ko"), "–");
   assert.equal(format.compact(12000, "ko"), "1.2만");
+  assert.deepEqual([1000, 1250, 1500].map((n) => format.compact(n, "en", 2)), ["1k", "1.25k", "1.5k"]);
   assert.deepEqual([format.signed(3, "en"), format.signed(-1200, "en"), format.signed(0, "en"), format.signed(null, "en")], ["+3", "−1,200", "0", "–"]);
   assert.deepEqual([format.bytes(0, "en"), format.bytes(1536, "en"), format.bytes(96468992, "en")], ["0 B", "1.5 KiB", "92.0 MiB"]);
   assert.equal(format.percent(0.423, "en"), "42%");
@@ -165,4 +166,13 @@ test("a signal tells its subscribers once a change, and none after they left", (
 test("a moment is told in the zone that was asked for", () => {
   assert.equal(format.moment("2026-11-21T18:00:00Z", "en", "Asia/Seoul"), "22 Nov, 03:00");
   assert.equal(format.moment("2026-11-21T18:00:00Z", "en", "America/New_York"), "21 Nov, 13:00");
+});
+
+test("a span around an instant is cut to where there are points, and holds the instant", () => {
+  const whole = { from: 0, to: 14400 };
+  assert.deepEqual(fitSpan(whole, 10800, undefined), whole);
+  assert.deepEqual(fitSpan(whole, 10800, []), whole);
+  assert.deepEqual(fitSpan(whole, 10800, [10700, 10900]), { from: 10685, to: 10915 });
+  assert.deepEqual(fitSpan(whole, 10800, [10000, 10700]), { from: 9960, to: 10840 });
+  assert.deepEqual(fitSpan(whole, 10800, [0, 14400]), whole);
 });
