@@ -1,10 +1,10 @@
 /* postgres.h -- plugins' tables in PostgreSQL.
  *
  * Each plugin has a schema of its own, maru_<plugin>, and, where the login of store.url may make
- * roles, a role of its own that owns nothing else: its statements run on connections that logged
- * in as that role, so there is nothing to reset to.  Where it may not, or such a login is refused,
- * the plugin's connections are the login's, with its schema as search_path: a warning says so,
- * and only the words of statements keep plugins apart.
+ * roles, a role of its own that owns its tables there and nothing else (the schema is the login's):
+ * its statements run on connections that logged in as that role, so there is nothing to reset to.
+ * Where it may not, or such a login is refused, the plugin's connections are the login's, with its
+ * schema as search_path: a warning says so, and only the words of statements keep plugins apart.
  *
  * A statement is one of select, insert, update, delete, merge, values, with, table, explain; names
  * that begin with maru_ are the host's.  Transactions are serializable, as SQLite's are: one that

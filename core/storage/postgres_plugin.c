@@ -113,21 +113,17 @@ static bool has_schema(struct postgres_plugin *p, PGconn *c, struct err *err)
 }
 
 /* What was made while no roles could be is the login's: the plugin could not reach it.  What
- * belongs to a table goes with it; the outbox stays the host's. */
+ * belongs to a table goes with it; schema and outbox stay the host's. */
 static bool hand_over(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
-    static const char is_ours[] =
-        "select nspowner = (select oid from pg_catalog.pg_roles where rolname = current_user)"
-        " from pg_catalog.pg_namespace where nspname = $1";
     static const char commands[] =
         "select pg_catalog.string_agg(pg_catalog.format('alter %s %s owner to %I', kind, name, "
         "$2::text),"
-        " ';' order by turn) from (select 'schema' kind, pg_catalog.quote_ident(nspname) name, oid "
-        "schema, nspowner"
-        " owner, 0 turn from pg_catalog.pg_namespace union all"
+        " ';' order by turn) from ("
         " select case relkind when 'v' then 'view' when 'm' then 'materialized view'"
-        "  when 'S' then 'sequence' when 'f' then 'foreign table' else 'table' end,"
-        "  oid::regclass::text, relnamespace, relowner, 1 from pg_catalog.pg_class c"
+        "  when 'S' then 'sequence' when 'f' then 'foreign table' else 'table' end kind,"
+        "  oid::regclass::text name, relnamespace schema, relowner owner, 1 turn"
+        "  from pg_catalog.pg_class c"
         "  where relkind in ('r', 'p', 'v', 'm', 'S', 'f') and relname <> 'maru_outbox' and not "
         "exists"
         "  (select 1 from pg_catalog.pg_depend d where d.classid = 'pg_class'::regclass"
@@ -143,26 +139,34 @@ static bool hand_over(struct postgres_plugin *p, PGconn *c, struct err *err)
         " where schema = (select oid from pg_catalog.pg_namespace where nspname = $1)"
         " and owner = (select oid from pg_catalog.pg_roles where rolname = current_user)";
     const char *values[] = {p->schema, p->role};
-    if (!is_so(c, is_ours, values, 1, err) || !pgsql_exec_wait(c, "begin", err))
-        return !err->code;
     PGresult *r = pgsql_query_wait(c, commands, 2, values, err);
-    bool ok = r && pgsql_exec_wait(c, PQgetvalue(r, 0, 0), err);
+    const char *text = r ? PQgetvalue(r, 0, 0) : "";
+    bool done = *text && pgsql_exec_wait(c, "begin", err) && pgsql_exec_wait(c, text, err) &&
+                pgsql_exec_wait(c, "commit", err);
     PQclear(r);
-    if (ok && pgsql_exec_wait(c, "commit", err))
+    if (done)
         log_info("store", "%s: what is in the schema %s is the role's now", p->name, p->schema);
     return !err->code || err_wrap(err, "handing it over to the role %s", p->role);
 }
 
+/* The login's, in which the role makes what it likes: its owner may drop what others have in it,
+ * and the triggers of a table in the outbox's place would run as the login. */
 static bool make_schema(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
-    bool there = has_schema(p, c, err);
-    if (there && p->own_role)
-        return hand_over(p, c, err);
-    if (there || err->code)
-        return !err->code;
-    return run_format(c, err, "create schema \"%s\"%s%s%s", p->schema,
-                      p->own_role ? " authorization \"" : "", p->own_role ? p->role : "",
-                      p->own_role ? "\"" : "");
+    static const char not_ours[] = "select pg_catalog.pg_get_userbyid(nspowner) <> current_user"
+                                   " from pg_catalog.pg_namespace where nspname = $1";
+    const char *name = p->schema;
+    if (!has_schema(p, c, err) &&
+        (err->code || !run_format(c, err, "create schema \"%s\"", p->schema)))
+        return false;
+    if (!p->own_role)
+        return true;
+    if (is_so(c, not_ours, &name, 1, err))
+        run_format(c, err, "alter schema \"%s\" owner to current_user", p->schema);
+    return !err->code &&
+           run_format(c, err, "grant usage, create on schema \"%s\" to \"%s\"", p->schema,
+                      p->role) &&
+           hand_over(p, c, err);
 }
 
 /* Why libpq did not get in: the server's SQLSTATE stands in the message, which is in any language.
@@ -218,14 +222,21 @@ static void warn(struct postgres *store, const char *why)
 /* What transactions bring along (carry.h); the login's, so that a plugin can only add to it. */
 static bool make_outbox(struct postgres_plugin *p, PGconn *c, struct err *err)
 {
-    return run_format(
-               c, err,
-               "create table if not exists \"%s\".maru_outbox(seq bigint generated always as"
-               " identity primary key, id text not null, home text not null, noun text not"
-               " null, body text not null, at timestamptz not null default now(), taker text)",
-               p->schema) &&
-           (!p->own_role ||
-            run_format(c, err, "grant insert on \"%s\".maru_outbox to \"%s\"", p->schema, p->role));
+    static const char ours[] =
+        "select tableowner = current_user from pg_catalog.pg_tables where schemaname = $1"
+        " and tablename = 'maru_outbox'";
+    if (!run_format(c, err,
+                    "create table if not exists \"%s\".maru_outbox(seq bigint generated always as"
+                    " identity primary key, id text not null, home text not null, noun text not"
+                    " null, body text not null, at timestamptz not null default now(), taker text)",
+                    p->schema))
+        return false;
+    if (is_so(c, ours, (const char *const[]){p->schema}, 1, err))
+        return !p->own_role || run_format(c, err, "grant insert on \"%s\".maru_outbox to \"%s\"",
+                                          p->schema, p->role);
+    return !err->code && err_set(err, ERR_CONFLICT,
+                                 "its maru_outbox is not the login's: drop it, or give it to"
+                                 " the user of store.url");
 }
 
 /* False with *err when it is not known whether the plugin may have a role: then it does not run,

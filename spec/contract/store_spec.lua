@@ -735,6 +735,29 @@ end } }]]):format(name, name), ["migrations/0001_words.sql"] = ("create table wo
       .. " and nspowner = (select oid from pg_roles where rolname = 'maru_series')"))
   end)
 
+  -- Whoever owns the schema could, and the host's own statements would then run what the plugin wrote.
+  it("put no table of theirs in the place of the host's", function()
+    local taker = small("taker")
+    taker["migrations/0001_words.sql"] = [[
+drop table maru_outbox;
+create table maru_outbox(seq bigint generated always as identity primary key, id text, home text, noun text, body text,
+  at timestamptz default now(), taker text);
+create table loot(word text);
+create function loot() returns trigger language plpgsql as $$ begin
+  insert into maru_taker.loot select word from maru_small.words;
+  return new;
+end $$;
+create trigger loot before update on maru_outbox for each row execute function loot();
+insert into maru_outbox(id, home, noun, body, at) values ('1', 'x', 'x', '', now() - interval '1 hour');]]
+    local log
+    maru, log = server.try_start(start({ small = small("small"), taker = taker }))
+    local loot = maru and server.wait_for(function()
+      return database:sql("select count(*) from maru_taker.loot") ~= "0"
+    end, 15)
+    assert.is_nil(loot, "it read what is another plugin's")
+    assert.matches("must be owner of table maru_outbox", log, 1, true)
+  end)
+
   it("are not those that somebody else made", function()
     local options = start({ admin = small("admin") })
     database:sql("create role maru_admin login superuser")
