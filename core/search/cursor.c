@@ -5,7 +5,10 @@
 #include "base/mem.h"
 #include "search/private.h"
 
-enum { CURSOR_BYTES = 8192, VARIANT = sodium_base64_VARIANT_URLSAFE_NO_PADDING };
+enum {
+    CURSOR_BYTES = 32 << 10, /* of values whose letters are all escaped */
+    VARIANT = sodium_base64_VARIANT_URLSAFE_NO_PADDING
+};
 
 void cursor_write(struct json *w, const struct search_value *values, int count,
                   const struct search_value *tie)

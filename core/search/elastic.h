@@ -122,6 +122,7 @@ void elastic_remove(struct elastic *e, struct write *w); /* takes it out of the 
 struct op {
     size_t start, end;   /* in body */
     struct write *write; /* whose; NULL from the spool */
+    bool lost;           /* its index was not there */
 };
 
 struct bulk {

@@ -85,7 +85,8 @@ static void settle_op(struct bulk *b, int i, const struct outcome *o)
             w->changed += !(o->deleted && o->status == 404);
         return;
     }
-    if (outcome_is_for_later(o) || (outcome_is_lost(o) && forget_index(b->e, bulk_op(b, i))))
+    b->ops[i].lost = outcome_is_lost(o) && forget_index(b->e, bulk_op(b, i));
+    if (outcome_is_for_later(o) || b->ops[i].lost)
         keep_op(b, i);
     else
         refuse(b, i, o);
@@ -206,7 +207,8 @@ static void take_write(struct bulk *b, struct write *w)
     list_push_back(&b->writes, &w->link);
     buf_add_str(&b->body, buf_str(&w->ops));
     for (int i = 0; i < w->count; i++)
-        b->ops[b->count++] = (struct op){begin + (i ? w->ends[i - 1] : 0), begin + w->ends[i], w};
+        b->ops[b->count++] = (struct op){
+            .start = begin + (i ? w->ends[i - 1] : 0), .end = begin + w->ends[i], .write = w};
     b->visible = w->call->parsed->visible;
 }
 

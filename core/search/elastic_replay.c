@@ -1,9 +1,10 @@
 /* elastic_replay.c -- what waits on disk goes out.  Lane.
  *
  * What is not taken is sent again, only that, after a pause that doubles; what
- * is refused for good is logged and passed over, because its caller is gone.  A
- * request that is refused as a whole is made again in smaller ones, until only
- * the document is left that is guilty. */
+ * is refused for good is logged and passed over, because its caller is gone.
+ * Documents of an index that cannot be made go to the end of the spool, so that
+ * what is behind them does not wait for it.  A request that is refused as a whole is made again in
+ * smaller ones, until only the document is left that is guilty. */
 #include "base/mem.h"
 #include "observe/log.h"
 #include "search/elastic.h"
@@ -15,7 +16,7 @@ static void pack(struct bulk *b)
     for (int i = 0; i < b->count; i++) {
         size_t start = rest.n;
         buf_add_str(&rest, bulk_op(b, i));
-        b->ops[i] = (struct op){start, rest.n, NULL};
+        b->ops[i] = (struct op){.start = start, .end = rest.n};
     }
     buf_free(&b->body);
     b->body = rest;
@@ -25,14 +26,15 @@ static void pack(struct bulk *b)
 static void end_replay(struct bulk *b, int left)
 {
     struct elastic *e = b->e;
+    if (left > 0)
+        elastic_pause(e);
     if (b->count > 0) {
         pack(b);
-        if (left > 0)
-            elastic_pause(e);
         return;
     }
     e->replay = NULL;
-    e->backoff_ns = 0;
+    if (left == 0)
+        e->backoff_ns = 0;
     spool_advance(e->spool);
     metric_set(e->spooled, (double)spool_records(e->spool));
     if (spool_is_empty(e->spool))
@@ -53,6 +55,25 @@ static void divide(struct bulk *b, const struct err *err)
     memmove(b->ops, b->ops + 1, (size_t)b->count * sizeof *b->ops);
 }
 
+/* What belongs to an index that is not there is written again behind all others; where there is no
+ * room it stays. */
+static void put_lost_behind(struct bulk *b)
+{
+    struct str *records = mem_zero((size_t)b->count + 1, sizeof *records);
+    int lost = 0, kept = 0;
+    struct err err;
+    for (int i = 0; i < b->count; i++)
+        if (b->ops[i].lost)
+            records[lost++] = bulk_op(b, i);
+    if (lost && spool_append(b->e->spool, records, lost, &err)) {
+        for (int i = 0; i < b->count; i++)
+            if (!b->ops[i].lost)
+                b->ops[kept++] = b->ops[i];
+        b->count = kept;
+    }
+    mem_free(records);
+}
+
 void elastic_replayed(struct bulk *b, const struct elastic_reply *reply)
 {
     bool ok = reply->err.code == ERR_NONE;
@@ -61,6 +82,7 @@ void elastic_replayed(struct bulk *b, const struct elastic_reply *reply)
     if (ok && bulk_settle(b, reply->body)) {
         left = b->count - behind;
         b->most *= 2;
+        put_lost_behind(b);
     } else if (reply->status == 400 || reply->status == 413) {
         divide(b, &reply->err);
         left = 0;
@@ -77,7 +99,7 @@ static void replay(struct elastic *e)
         b->count = spool_read(e->spool, ELASTIC_BULK_BYTES, ELASTIC_BULK_OPS, &b->body, ends);
     }
     for (int i = 0; ends && i < b->count; i++)
-        b->ops[i] = (struct op){i ? ends[i - 1] : 0, ends[i], NULL};
+        b->ops[i] = (struct op){.start = i ? ends[i - 1] : 0, .end = ends[i]};
     mem_free(ends);
     if (b->count == 0) {
         bulk_free(b);

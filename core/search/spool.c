@@ -127,8 +127,8 @@ static bool measure(const struct spool *spool, struct segment *segment, int64_t 
     segment->bytes = at;
     if (ok && at < st.st_size)
         log_warn("search",
-                 "%s ends with %lld bytes that are no whole record; nobody was answered for "
-                 "what a crash tore",
+                 "%s ends with %lld bytes that are no whole record: what a crash tore, for which "
+                 "nobody was answered, or a disk that lost what was",
                  path, (long long)(st.st_size - at));
     if (fd >= 0)
         close(fd);

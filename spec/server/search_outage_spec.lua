@@ -8,7 +8,7 @@ local socket = require("socket")
 
 local PLUGIN = [==[
 local M = { name = "notes", version = "1.0.0" }
-M.search = { notes = { text = { "text" }, keyword = { "batch" } } }
+M.search = { notes = { text = { "text" }, keyword = { "batch" } }, more = { text = { "text" } } }
 M.routes = {
   --- Many callers at once; ids of what was answered for, and the first error.
   ["POST /put"] = function(app, req)
@@ -31,6 +31,14 @@ M.routes = {
   end,
   ["GET /count/{batch}"] = function(app, req)
     local n, message, code = app.search:count("notes", "메모*", { filter = { batch = req.params.batch } })
+    return 200, { n = n or nil, message = message, code = code }
+  end,
+  ["POST /more"] = function(app, req)
+    local n, message, code = app.search:index("more", req:json().docs)
+    return 200, { n = n or nil, message = message, code = code }
+  end,
+  ["GET /more"] = function(app)
+    local n, message, code = app.search:count("more", "메모")
     return 200, { n = n or nil, message = message, code = code }
   end,
   ["POST /delete"] = function(app, req)
@@ -232,6 +240,21 @@ describe("app.search without its Elasticsearch", function()
     standin:control({ drop = "maru-notes-notes" })
     assert.equal(5, #put("two", 5).done)
     arrive("two", 5, "a removed index")
+  end)
+
+  it("holds up no documents for those of an index that cannot be made", function()
+    standin:control({ refuse = "maru-notes-more" })
+    proxy:refuse()
+    start()
+    assert.equal(3, maru:post("/more", { docs = { { id = "a", text = "메모" }, { id = "b", text = "메모" },
+      { id = "c", text = "메모" } } }).json.n)
+    proxy:heal()
+    assert.truthy(server.wait_for(function() return maru:logs():find("maximum normal shards", 1, true) end, 30),
+      maru:logs())
+    assert.equal(5, #put("behind", 5).done)
+    arrive("behind", 5, "documents behind those of an index that is refused")
+    standin:control({ refuse = "" })
+    assert.truthy(server.wait_for(function() return maru:get("/more").json.n == 3 end, 60), maru:logs())
   end)
 
   it("says that it is refused for its credentials, and keeps documents until that is mended", function()

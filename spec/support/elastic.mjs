@@ -17,6 +17,7 @@ const aliases = new Map(), templates = new Map()
 let mode = "ok", key = process.env.ELASTIC_KEY ? "ApiKey " + process.env.ELASTIC_KEY : null
 const seen = { bulks: 0, items: 0, types: {} }
 let waiting = []
+let refused = "" // what indices begin with that are not made
 
 class Refusal extends Error {
   constructor(status, type, reason, more) {
@@ -90,6 +91,9 @@ function checkMapping(properties, old = {}) {
 }
 
 function create(name, body, stream) {
+  if (refused && name.startsWith(refused))
+    throw new Refusal(400, "validation_exception", "this action would add [2] shards, but this cluster currently has " +
+      "[400]/[400] maximum normal shards open;")
   if (indices.has(name))
     throw new Refusal(400, "resource_already_exists_exception", `index [${name}/u] already exists`, { index: name })
   const properties = checkMapping(body.mappings?.properties ?? {})
@@ -315,6 +319,7 @@ const matches = (index, query) => [...index.visible].filter(([id, doc]) => score
 
 function control(body) {
   mode = body.mode ?? mode
+  refused = body.refuse ?? refused
   if (body.drop) {
     indices.delete(aliases.get(body.drop) ?? body.drop)
     aliases.delete(body.drop)
