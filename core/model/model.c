@@ -7,13 +7,51 @@
 #include "model/private.h"
 #include "observe/drivers.h"
 
-static void read_redact(struct model *model, const struct config *config)
+/* Behind a set, from its '[' on; NULL: it has no end. */
+static const char *pass_set(const char *p)
+{
+    p += p[1] == '^' ? 2 : 1;
+    do {
+        if (!*p || (*p == '%' && !*++p))
+            return NULL;
+        p++;
+    } while (*p != ']');
+    return p + 1;
+}
+
+/* Whether Lua would take it as a pattern, wherever its matcher gets to. */
+static bool is_pattern(const char *p)
+{
+    int open = 0;
+    while (p && *p) {
+        if (p[0] == '%' && p[1] == 'b') {
+            p = p[2] && p[3] ? p + 4 : NULL;
+        } else if (p[0] == '%' && p[1] == 'f') {
+            p = p[2] == '[' ? pass_set(p + 2) : NULL;
+        } else if (p[0] == '%') {
+            p = p[1] ? p + 2 : NULL;
+        } else if (p[0] == '[') {
+            p = pass_set(p);
+        } else {
+            open += (p[0] == '(') - (p[0] == ')');
+            p = open < 0 ? NULL : p + 1;
+        }
+    }
+    return p && open == 0;
+}
+
+static bool read_redact(struct model *model, const struct config *config, struct err *err)
 {
     const char *const *items;
     int count = config_list(config, "model.redact", &items);
     model->redact = mem_zero((size_t)count + 1, sizeof *model->redact);
     for (int i = 0; i < count; i++)
         model->redact[model->redact_count++] = mem_strdup(items[i]);
+    for (int i = 0; i < count; i++)
+        if (!is_pattern(items[i]))
+            return err_set(err, ERR_INVALID, "model.redact: \"%.100s\" is no pattern of Lua",
+                           items[i]);
+    return true;
 }
 
 struct model *model_create(const struct config *config, struct sqlite *db, struct err *err)
@@ -25,9 +63,8 @@ struct model *model_create(const struct config *config, struct sqlite *db, struc
     model->cache_ns = config_ns(config, "model.cache_ttl");
     model->aside = map_create();
     pthread_mutex_init(&model->lock, NULL);
-    read_redact(model, config);
-    if (providers_read(model, config, err) && budgets_read(model, config, err) &&
-        spend_open(model, err))
+    if (read_redact(model, config, err) && providers_read(model, config, err) &&
+        budgets_read(model, config, err) && spend_open(model, err))
         return model;
     model->db = NULL;
     model_destroy(model);

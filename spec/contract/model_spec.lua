@@ -195,6 +195,9 @@ for _, driver in ipairs(DRIVERS) do
       assert.same({ { 3, 0.5 }, { 5, 0.5 } }, answer.vectors)
       assert.equal(5, answer.usage.input)
       assert.equal(5 * 0.5 / 1e6, answer.cost)
+      local again = post("/embed", { texts = { "once-429" } })
+      assert.truthy(again.answer, again.message)
+      assert.same({ { 8, 0.5 } }, again.answer.vectors)
     end)
 
     case("counts tokens and cost", function()

@@ -227,6 +227,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name == "keyed" and self.headers.get("authorization") != "Bearer sk-right-key-1234":
             given = (self.headers.get("authorization") or "").replace("Bearer ", "")
             return self.send(401, {}, error("Incorrect API key provided: " + given + ".", code="invalid_api_key"))
+        if self.path == "/v1/embeddings" and body["input"][0] == "once-429" and count("once-429 of embed") == 1:
+            return self.send(429, {"retry-after-ms": "50"}, error("slow down", "tokens", "rate_limit_exceeded"))
         if self.path == "/v1/embeddings":
             vectors = [{"object": "embedding", "index": i, "embedding": [float(len(t)), 0.5]}
                        for i, t in enumerate(body["input"])]

@@ -3,6 +3,7 @@ local attempts = require "maru.model_attempt"
 local model_redact = require "maru.model_redact"
 local hidden = require "maru.secrets"
 local requests = require "maru.model_request"
+local retries = require "maru.model_retry"
 local sessions = require "maru.model_session"
 local units = require "maru.units"
 local words = require "maru.words"
@@ -239,17 +240,36 @@ return function(raw, info)
     return vectors, nil, usage, cost
   end
 
+  --- As often as the provider's retries say.
+  local function embed_by(host, index, texts, deadline)
+    local provider = settings.providers[index]
+    for try = 1, math.huge do
+      local vectors, failure, usage, cost = embed_at(host, index, texts, deadline)
+      if vectors then
+        return vectors, nil, usage, cost, provider
+      end
+      info.app.log:warn("a language model did not embed", { provider = provider.name, code = failure.code,
+        error = failure.message, attempt = try })
+      local wait = failure.wait or retries.backoff(try, host.random())
+      if not failure.retry or try > provider.retries or info.app.now() + wait >= deadline then
+        return nil, failure
+      end
+      local ok, message, code = info.app.sleep(wait)
+      if not ok then
+        return nil, { message = message, code = code, stopped = true }
+      end
+    end
+  end
+
   local function embed_batch(host, texts, options, deadline)
     local failure = { code = "not_configured", message = "no provider has an embed_model (model.providers)" }
     for index, provider in ipairs(settings.providers) do
       if provider.embed_model ~= "" and (options.provider == nil or options.provider == provider.name) then
-        local vectors, wrong, usage, cost = embed_at(host, index, texts, deadline)
-        if vectors then
-          return vectors, nil, usage, cost, provider
+        local vectors, wrong, usage, cost = embed_by(host, index, texts, deadline)
+        if vectors or wrong.stopped then
+          return vectors, wrong, usage, cost, provider
         end
         failure = wrong
-        info.app.log:warn("a language model did not embed", { provider = provider.name, code = wrong.code,
-          error = wrong.message })
       end
     end
     return nil, failure
@@ -263,6 +283,7 @@ return function(raw, info)
       error(EMBED .. ": texts must be a list of text", 2)
     end
     options = words.options(options, EMBED_OPTIONS, EMBED, 2)
+    check_provider(EMBED, settings, options.provider)
     local ok, message, code = may_call()
     if not ok then
       return nil, message, code

@@ -219,6 +219,31 @@ TEST(settings_are_checked)
     CHECK(strstr(wrong("", "[{\"prize\":1}]"), "[1].prize: no such setting"));
 }
 
+static bool takes(const char *redact)
+{
+    char text[100];
+    struct err err = {0};
+    snprintf(text, sizeof text, "model.redact=%s", redact);
+    const char *sets[] = {text};
+    config = config_load(NULL, sets, 1, &err);
+    struct model *model = config ? model_create(config, NULL, &err) : NULL;
+    CHECK(model || strstr(err.message, "model.redact"));
+    model_destroy(model);
+    config_free(config);
+    return model != NULL;
+}
+
+TEST(what_is_redacted_is_a_pattern_that_lua_takes)
+{
+    static const char *const good[] = {"keys",           "%d+%-%d", "[%]%d]", "[]]",
+                                       "a(b)%f[%w]%bxy", "[^]]+$",  "",       "100%%"};
+    static const char *const bad[] = {"[%d", "a%", "%f", "%bx", "(a", "a)", "[]", "[%", "[^"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        CHECK(takes(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(!takes(bad[i]));
+}
+
 TEST(addresses_become_the_only_host_that_is_reached)
 {
     struct err err = {0};
