@@ -137,6 +137,16 @@ static void copy_member(struct json *w, const char *key, struct str value)
     json_raw(w, value);
 }
 
+/* Headers are what somebody wrote: only a number goes in as one. */
+static void copy_number(struct json *w, const char *key, struct str text)
+{
+    static const struct json_events nothing;
+    struct err err;
+    bool number = text.n && (text.p[0] == '-' || (text.p[0] >= '0' && text.p[0] <= '9'));
+    if (number && json_read(text, 1, &nothing, NULL, &err))
+        copy_member(w, key, text);
+}
+
 /* A dead letter is the event again that it was: its place stands in the headers. */
 static void print_origin(struct buf *out, struct str event, struct str topic)
 {
@@ -146,9 +156,9 @@ static void print_origin(struct buf *out, struct str event, struct str topic)
     json_key(&w, "topic");
     json_str(&w, topic);
     copy_member(&w, "key", json_pick_get(event, "key"));
-    copy_member(&w, "partition", text_of(json_pick_get(headers, "partition")));
-    copy_member(&w, "offset", text_of(json_pick_get(headers, "offset")));
-    copy_member(&w, "at", text_of(json_pick_get(headers, "at")));
+    copy_number(&w, "partition", text_of(json_pick_get(headers, "partition")));
+    copy_number(&w, "offset", text_of(json_pick_get(headers, "offset")));
+    copy_number(&w, "at", text_of(json_pick_get(headers, "at")));
     copy_member(&w, "from", json_pick_get(event, "from"));
     json_key(&w, "data");
     struct str data = json_pick_get(event, "data");

@@ -64,6 +64,7 @@ struct http_fetch {
     struct fetch_result outcome; /* once ended */
     struct buf copy;             /* for the tape */
     bool headed, passes;         /* the head is complete; the answer is the caller's */
+    bool cut;                    /* it was not, and more came than is kept of it */
     bool head_due, paused, held, ended; /* held: curl waits until there is room */
     /* silence of the peer */
     struct timer silence;

@@ -247,6 +247,7 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     mem_free(fetch->location);
     fetch->location = NULL;
     fetch->attempts++;
+    fetch_stream_begin(fetch);
     if (tape_mode() == TAPE_PLAYS)
         return fetch_play(fetch, failure);
     CURL *easy = fetch->easy = curl_easy_init();
@@ -259,7 +260,6 @@ bool fetch_attempt_start(struct http_fetch *fetch, struct fetch_result *failure)
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(left / NS_PER_MS));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(left / NS_PER_MS));
-    fetch_stream_begin(fetch);
     curl_multi_add_handle(fetch->client->multi, easy);
     return true;
 }

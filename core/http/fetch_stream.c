@@ -4,6 +4,8 @@
  * Nothing of the caller's runs inside curl: it may cancel the fetch or start another, which curl
  * does not allow in its callbacks.  So what was read waits in fetch->answer for the flow timer.
  */
+#include <stdio.h>
+
 #include "http/fetch.h"
 #include "http/tape.h"
 
@@ -101,8 +103,10 @@ void fetch_stream_take(struct http_fetch *fetch, struct str bytes)
 {
     if (tape_mode() == TAPE_RECORDS)
         buf_add_str(&fetch->copy, bytes);
-    if (!fetch->passes && fetch->answer.n >= FETCH_WINDOW_BYTES)
+    if (!fetch->passes && fetch->answer.n >= FETCH_WINDOW_BYTES) {
+        fetch->cut = true;
         return;
+    }
     buf_add_str(&fetch->answer, bytes);
     if (fetch->passes)
         flow_soon(fetch);
@@ -114,8 +118,14 @@ void fetch_stream_ended(struct http_fetch *fetch, const struct fetch_result *res
     fetch->ended = true;
     fetch->held = false;
     fetch_attempt_drop(fetch);
-    if (!fetch->passes && result->code == FETCH_OK)
+    if (!fetch->passes && result->code == FETCH_OK) {
         fetch->passes = fetch->head_due = true; /* the other attempt was not to be */
+        if (fetch->cut) {
+            fetch->outcome.code = FETCH_PROTOCOL;
+            snprintf(fetch->outcome.message, sizeof fetch->outcome.message,
+                     "only the beginning of the answer was kept: it was to be asked for again");
+        }
+    }
     if (!fetch->passes)
         buf_clear(&fetch->answer);
     flow_soon(fetch);
@@ -141,7 +151,7 @@ static void on_silence(struct timer *timer)
 
 void fetch_stream_begin(struct http_fetch *fetch)
 {
-    fetch->headed = fetch->silent = false;
+    fetch->headed = fetch->silent = fetch->cut = false;
     fetch->heard = clock_ns();
     buf_clear(&fetch->copy);
     if (fetch->silence_ns > 0)
