@@ -13,14 +13,21 @@ function kinds.log(app, _, notice)
   return true
 end
 
-function kinds.mail(app, channel, notice)
-  local sent, message, code = app.mail:send({ to = channel.to, subject = notice.title,
+--- to: those who are left of the channel's, or nil. Also says who was put off (by a grey list), if not all were.
+function kinds.mail(app, channel, notice, to)
+  local sent, message, code = app.mail:send({ to = to or channel.to, subject = notice.title,
     text = notice.lines .. "\n\n" .. ("%s · %d"):format(notice.event, notice.count) })
   if not sent then
     return nil, message, code
   end
-  local refused = sent.refused[1]
-  return true, refused and ("%s: %s"):format(refused.to, refused.message) or nil
+  local left, words = {}, nil
+  for _, refused in ipairs(sent.refused) do
+    words = words or ("%s: %s"):format(refused.to, refused.message)
+    if refused.code == "busy" then
+      left[#left + 1] = refused.to
+    end
+  end
+  return true, words, left[1] and left
 end
 
 --- 200 "ok", or a word that says what is wrong. 429 says how long to wait.
@@ -45,6 +52,17 @@ local function record(app, delivery, state, attempt, message)
     delivery, state, attempt, message or "", app.now()))
 end
 
+--- The others have it: only those who were put off are written to again.
+local function go_on(app, job, message, left)
+  assert(app.store:tx(function(tx)
+    assert(tx:exec("update deliveries set attempts = $2, message = $3, at = $4 where id = $1", job.args.delivery,
+      job.attempt, message, app.now()))
+    assert(tx.jobs:push("deliver", { delivery = job.args.delivery, way = job.args.way, to = left, note = message },
+      { delay = "5s" }))
+    return true
+  end))
+end
+
 function M.run(app, job)
   local row = assert(app.store:all("select d.id, d.channel, d.state, n.title, n.lines, n.level, n.event, n.count"
     .. " from deliveries d join notices n on n.id = d.notice where d.id = $1", job.args.delivery))[1]
@@ -59,9 +77,11 @@ function M.run(app, job)
     record(app, row.id, "failed", job.attempt, "there is no such channel any more")
     return
   end
-  local sent, message, code, wait = kinds[channel.kind](app, channel, row)
-  if sent then
-    record(app, row.id, "sent", job.attempt, message)
+  local sent, message, code, wait = kinds[channel.kind](app, channel, row, job.args.to)
+  if sent and code then
+    go_on(app, job, message, code)
+  elseif sent then
+    record(app, row.id, "sent", job.attempt, message or job.args.note)
   elseif code == "wait" and job.attempt < job.max_attempts then
     record(app, row.id, "waiting", job.attempt, message)
     error(app.retry(wait, message))

@@ -25,11 +25,13 @@ return {
       { name = "limited", kind = "slack", webhook = 2 },
       { name = "gone", kind = "slack", webhook = 3 }, { name = "broken", kind = "slack", webhook = 4 },
       { name = "post", kind = "mail", to = { "김 <kim@example.com>" } }, { name = "log", kind = "log" },
+      { name = "grey", kind = "mail", to = { "kim@example.com", "once@example.com", "never@example.com" } },
     },
     rules = {
       { name = "sales", event = "shop.sold", channels = { "ok", "post", "log" }, title = "{what} sold to <{who}>",
         text = "{what} & more" },
       { name = "many", event = "many.*", channels = { "ok", "same" }, title = "{n} of many" },
+      { name = "put off", event = "grey.*", channels = { "grey" }, title = "{name}" },
       { name = "rest", event = "x.*", channels = { "limited", "gone", "broken" }, title = "{name}" },
     },
   },
@@ -114,6 +116,24 @@ describe("the plugin notify", function()
     end
     assert.truthy(at["/services/limited"][2] - at["/services/limited"][1] >= 1000)
     assert.equal(1, gone)
+  end)
+
+  it("writes again to those alone who were put off", function()
+    assert.equal(1, node:post("/call", { event = "grey.list", data = { name = "grey" } }).json.n)
+    local function grey()
+      local list = {}
+      for n = 1, 20 do
+        local mail = server.read_file(("%s/mails/%d.json"):format(post.dir, n))
+        mail = mail and cjson.decode(mail).to or {}
+        local text = mail[1] and server.read_file(("%s/mails/%d.eml"):format(post.dir, n)) or ""
+        if text:find("ubject: grey", 1, true) then
+          list[#list + 1] = mail
+        end
+      end
+      return #list >= 2 and list
+    end
+    local list = server.wait_for(grey, 60)
+    assert.same({ { "kim@example.com" }, { "once@example.com" } }, list)
   end)
 
   it("posts to a webhook once in a second, whichever channels it is for", function()

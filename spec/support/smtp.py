@@ -2,7 +2,7 @@
 
     python3 smtp.py DIR [--starttls] [--login]
 
-DIR/port: where it listens. DIR/mails/N.eml and N.json (envelope). Recipients: later@… gets 451,
+DIR/port: where it listens. DIR/mails/N.eml and N.json (envelope). Recipients: later@… gets 451, once@… the first time,
 never@… gets 550, all others are taken. A subject with "full" gets 552 behind the data.
 """
 import asyncio
@@ -19,8 +19,12 @@ os.makedirs(folder + "/mails", exist_ok=True)
 
 class Keeper:
     count = 0
+    seen = set()
 
     async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("once@") and address not in self.seen:
+            self.seen.add(address)
+            return "450 4.2.0 greylisted, try again"
         if address.startswith("later@"):
             return "451 4.2.1 mailbox busy, try later"
         if address.startswith("never@"):
