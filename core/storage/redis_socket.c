@@ -325,10 +325,10 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     if (c->state != REDIS_RESOLVING || status < 0) {
         struct err err;
         uv_freeaddrinfo(result);
-        bool now = c->state == REDIS_RESOLVING;
-        err_set(&err, ERR_IO, "redis at %s: %s", c->options.url->host, uv_strerror(status));
-        if (now)
+        if (c->state == REDIS_RESOLVING) { /* else it may be 0, whose text libuv leaks */
+            err_set(&err, ERR_IO, "redis at %s: %s", c->options.url->host, uv_strerror(status));
             redis_broken(c, &err);
+        }
         redis_handle_closed(c);
         return;
     }
