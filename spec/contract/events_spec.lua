@@ -366,6 +366,13 @@ return M
       server.shell("rm -r " .. file:match("^(.*)/"))
       list = wait_heard(maru, "shop.made", before + 3)
       assert.equal("behind what no job takes", list[before + 3].event.data)
+      kcat:kcat("-P -t shop.made.dead -H group=ear -H offset=oops -H 'partition=7,\"key\":1' -H at=12.5",
+        "from the dead")
+      assert.equal("1 event handed to ear again\n", maru:command_output("events replay shop.made.dead ear"))
+      list = wait_heard(maru, "shop.made", before + 4)
+      local event = list[before + 4].event
+      assert.equal("from the dead", event.data)
+      assert.is_nil(event.key, "what a header says is a number or nothing")
       local missed = 'maru_events_missed_total{plugin="ear",topic="shop.made"} 1'
       assert.truthy(maru:get("/metrics").body:find(missed, 1, true))
     end)
