@@ -24,8 +24,14 @@ struct arrival {      /* in the request's memory */
     uint32_t stream;
 };
 
+struct http_refusal arrival_too_large(int64_t most)
+{
+    return (struct http_refusal){413, "body_too_large",
+                                 "the request's body is too large for its route", most};
+}
+
 bool arrival_admit(struct http_conn *conn, struct str method, struct str target, int64_t body_bytes,
-                   struct http_refusal *out)
+                   int64_t *most, struct http_refusal *out)
 {
     struct http_lane *lane = conn->lane;
     const struct http_app *app = &lane->server->options.app;
@@ -33,17 +39,16 @@ bool arrival_admit(struct http_conn *conn, struct str method, struct str target,
     const struct http_route *route = NULL;
     struct router_match match;
     size_t question = str_find(target, '?'), query = question < target.n ? question + 1 : question;
-    int64_t limit = lane->server->options.limits.body_bytes;
     bool ok = true;
+    *most = lane->server->options.limits.body_bytes;
     if (set && set->router &&
         router_match(set->router, method, str_n(target.p, question), conn->admin, &match) ==
             ROUTER_FOUND)
         route = match.route;
     if (route && route->max_body > 0)
-        limit = route->max_body;
-    if (body_bytes > limit) {
-        *out = (struct http_refusal){413, "body_too_large",
-                                     "the request's body is too large for its route", limit};
+        *most = route->max_body;
+    if (body_bytes > *most) {
+        *out = arrival_too_large(*most);
         ok = false;
     } else if (route && route->admit) {
         struct http_arrival arrival = {.query = str_n(target.p + query, target.n - query),
@@ -107,8 +112,8 @@ void arrival_http2(h2o_req_t *req, size_t *content_length)
     if (target.n == 0 || target.p[0] != '/' ||
         (bare && (str_eq_c(method, "GET") || str_eq_c(method, "HEAD"))))
         return;
-    int64_t bytes = *content_length > INT64_MAX ? -1 : (int64_t)*content_length;
-    if (arrival_admit(conn, method, target, bytes, &refusal))
+    int64_t bytes = *content_length > INT64_MAX ? -1 : (int64_t)*content_length, most;
+    if (arrival_admit(conn, method, target, bytes, &most, &refusal))
         return;
     *content_length = SIZE_MAX; /* it ends earlier than it said */
     refuse(conn, req, &refusal);

@@ -42,6 +42,11 @@ static enum chunks_state end_size(struct chunks *c, struct buf *out)
 {
     if (c->left == 0)
         return CHUNKS_TRAILER;
+    if (c->bound && c->left > c->most) {
+        buf_add_c(out, "0\r\n\r\n");
+        return CHUNKS_OVER;
+    }
+    c->most -= c->bound ? c->left : 0;
     buf_printf(out, "%llx\r\n", (unsigned long long)c->left);
     return CHUNKS_DATA;
 }
@@ -87,6 +92,7 @@ static enum chunks_state step(struct chunks *c, unsigned char byte, struct buf *
     case CHUNKS_DATA:
     case CHUNKS_END:
     case CHUNKS_BAD:
+    case CHUNKS_OVER:
         break;
     }
     return CHUNKS_BAD;
@@ -109,5 +115,5 @@ size_t chunks_feed(struct chunks *c, struct str in, struct buf *out)
         if (c->state == CHUNKS_BAD)
             buf_add_char(out, 'z'); /* no size begins with it, and no data ends in it */
     }
-    return c->state == CHUNKS_BAD ? in.n : at;
+    return c->state > CHUNKS_END ? in.n : at;
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,8 +26,9 @@ enum chunks_state {                /* ORDER chunks_state: what comes next */
                     CHUNKS_TRAILER_VALUE,
                     CHUNKS_TRAILER_LF,
                     CHUNKS_LAST_LF,
-                    CHUNKS_END, /* the body is over */
-                    CHUNKS_BAD, /* it is malformed */
+                    CHUNKS_END,  /* the body is over */
+                    CHUNKS_BAD,  /* it is malformed */
+                    CHUNKS_OVER, /* it goes on behind `most`; passed on as if it ended */
 };
 
 enum { CHUNKS_EXTRA = 16 << 10 }; /* bytes of extensions and trailers in one body */
@@ -36,6 +38,8 @@ struct chunks { /* zero it to begin */
     int digits;    /* of the size so far */
     int extra;     /* bytes of extensions and trailers */
     uint64_t left; /* of the chunk */
+    bool bound;    /* set by the caller: no more than `most` bytes of data may come */
+    uint64_t most; /* that may come still */
 };
 
 /* Takes the next bytes of a body and appends to out what is passed on; when the

@@ -54,6 +54,7 @@ struct http_conn {
     size_t request_end; /* bytes of head and body; of the head alone when chunked */
     bool chunked;       /* its body */
     struct chunks chunks;
+    int64_t chunks_most;      /* that its route takes */
     struct frames frames;     /* of HTTP/2 */
     const char *calm;         /* why it is doomed; NULL = a time ran out */
     int64_t cancel_window_ns; /* start of the second in which cancels are counted */
@@ -94,9 +95,11 @@ void http2_calm(struct http_conn *conn, const char *why); /* GOAWAY, then closes
 void http2_end_body(struct http_conn *conn, uint32_t stream); /* as if the client had */
 uint64_t http2_errors(const struct http_lane *lane); /* that the library answered, all clients' */
 /* ---- before a body (arrival.c) ---- */
-/* Whether the body of a request may come; body_bytes: -1 when it does not say. */
+/* Whether the body of a request may come; body_bytes: -1 when it does not say.  *most: the bytes
+ * that its route takes. */
 bool arrival_admit(struct http_conn *conn, struct str method, struct str target, int64_t body_bytes,
-                   struct http_refusal *out);
+                   int64_t *most, struct http_refusal *out);
+struct http_refusal arrival_too_large(int64_t most);
 void arrival_http2(h2o_req_t *req, size_t *content_length); /* its head has been read */
 const struct http_refusal *arrival_refused(h2o_req_t *req); /* or NULL */
 void arrival_end_unwelcome(struct http_conn *conn);

@@ -12,7 +12,8 @@
  * next batch is read (conn_guard, from uv_prepare).  The library never has more
  * than one request: what stands behind it waits in conn->ahead, and comes to the
  * guard as if it had just been read (conn_feed).  A chunked body passes through
- * chunks.h, which leaves no two ways to read it. */
+ * chunks.h, which leaves no two ways to read it, and lets no more of it pass than its route takes.
+ */
 
 /* Puts a request of ours in place of what was read; see DESIGN. */
 static void refuse(struct http_conn *conn, const struct http_refusal *refusal)
@@ -68,12 +69,14 @@ static bool guard_holds(struct http_conn *conn)
         break;
     }
     conn->chunked = head.chunked;
-    conn->chunks = (struct chunks){0};
     conn->request_end = head.bytes + (size_t)(head.content_length > 0 ? head.content_length : 0);
     struct http_refusal refusal = {0};
+    int64_t most = 0;
     if ((head.content_length > 0 || head.chunked) &&
-        !arrival_admit(conn, head.method, head.target, head.content_length, &refusal))
+        !arrival_admit(conn, head.method, head.target, head.content_length, &most, &refusal))
         refuse(conn, &refusal);
+    conn->chunks = (struct chunks){.bound = true, .most = (uint64_t)most};
+    conn->chunks_most = most;
     return false;
 }
 
@@ -101,6 +104,13 @@ static void keep_ahead(struct http_conn *conn, size_t end)
     }
 }
 
+/* The library is told that the body ends here, and the request that it then has is refused. */
+static void end_early(struct http_conn *conn)
+{
+    conn->refusal = arrival_too_large(conn->chunks_most);
+    conn_linger(conn);
+}
+
 /* Puts bare chunks in place of those from `from` on. */
 static void sift(struct http_conn *conn, size_t from)
 {
@@ -115,6 +125,8 @@ static void sift(struct http_conn *conn, size_t from)
     (*input)->size = from;
     append(input, bare.p ? bare.p : "", bare.n);
     buf_free(&bare);
+    if (conn->chunks.state == CHUNKS_OVER && !conn->refusal.status)
+        end_early(conn);
 }
 
 /* Leaves the library its one request; the input's bytes from `from` on are new. */

@@ -55,6 +55,17 @@ TEST(leaves_what_is_behind_the_body)
     CHECK_EQ(chunks.state, CHUNKS_END);
 }
 
+TEST(ends_before_a_chunk_that_is_too_much)
+{
+    chunks = (struct chunks){.bound = true, .most = 4};
+    buf_clear(&out);
+    CHECK_EQ(chunks_feed(&chunks, STR("3\r\nabc\r\n1\r\nd\r\n1\r\ne\r\n0\r\n\r\n"), &out), 25);
+    CHECK_EQ(chunks.state, CHUNKS_OVER);
+    CHECK(str_eq(buf_str(&out), STR("3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n")));
+    CHECK_EQ(chunks_feed(&chunks, STR("1\r\n"), &out), 3);
+    CHECK_EQ(out.n, 19);
+}
+
 TEST(holds_a_size_back_until_its_line_ends)
 {
     CHECK_STR(passed("1", 1), "");

@@ -177,6 +177,27 @@ TEST(refuses_chunked_bodies_over_the_limit)
     free(text);
 }
 
+TEST(refuses_a_chunk_over_the_limit_before_it_comes)
+{
+    static const char two[] = "POST /echo/small HTTP/1.1\r\nhost: a\r\ntransfer-encoding: "
+                              "chunked\r\n\r\n2\r\nab\r\n63\r\n";
+    const char *a = talk_ask(port, two, sizeof two - 1); /* 2 and 99 bytes, the limit is 100 */
+    CHECK(is_problem(a, 413));
+    CHECK(strstr(a, "the limit is 100"));
+    CHECK(!strstr(a, "stays open"));
+}
+
+TEST(takes_chunks_up_to_the_limit)
+{
+    char text[400];
+    int n = sprintf(text, "POST /echo/small HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+                          "transfer-encoding: chunked\r\n\r\n2\r\nab\r\n62\r\n");
+    n += sprintf(text + n, "%098d\r\n0\r\n\r\n", 7);
+    const char *a = talk_ask(port, text, (size_t)n);
+    CHECK_EQ(talk_status(a), 200);
+    CHECK_EQ(strlen(talk_body(a)), 100);
+}
+
 TEST(stops_reading_an_endless_chunked_body)
 {
     int fd = talk_open(port);
