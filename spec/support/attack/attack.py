@@ -66,7 +66,7 @@ class Target:
         return max(1, int(n * self.scale))
 
 
-def end_of(peer, seconds=3):
+def end_of(peer, seconds=60):
     """How a connection ended: waits for it a while."""
     peer.wait(lambda: peer.closed, seconds)
     result = {"closed": peer.closed, "goaway": peer.goaway}
