@@ -249,7 +249,9 @@ TEST(a_caller_that_pauses_loses_nothing)
 TEST(a_paused_caller_holds_the_peer_up)
 {
     struct peer peer = {.pieces = {HEAD}, .filler = 200000000};
-    struct run run = {.stays = true, .options.silence_ns = 100 * NS_PER_MS};
+    struct run run = {.stays = true,
+                      .options.silence_ns = 3 * NS_PER_SECOND, /* a busy machine is silent, too */
+                      .options.timeout_ns = 120 * NS_PER_SECOND};
     peer_start(&peer);
     start(&run, &peer);
     long before = -1;
@@ -258,6 +260,7 @@ TEST(a_paused_caller_holds_the_peer_up)
         usleep(250000);
     }
     CHECK(before < 50000000);
+    usleep(3500000); /* a pause is no silence */
     lane_call_wait(run.lane, resume, &run);
     stop(&run);
     peer_stop(&peer);
