@@ -110,6 +110,7 @@ static void fill_body(struct buf *body, const struct push_op *op, const struct j
     carry_int(body, op->count);
     for (int i = 0; i < op->count; i++)
         carry_text(body, args[i]);
+    carry_text(body, str_c(op->jobs->driver->name));
 }
 
 static void on_inserted(struct carry_put *put)
@@ -250,11 +251,12 @@ static void make(struct jobs *jobs, struct carry_row *row)
     int64_t count = carry_next_int(&body);
     if (count < 1 || count > JOBS_PUSH_COUNT)
         count = 0;
-    if (!row->own && !jobs->driver->shared) /* an id of another queue */
-        spec.id = 0;
     struct str *args = mem_zero((size_t)count + 1, sizeof *args);
     for (int64_t i = 0; i < count; i++)
         args[i] = carry_next(&body);
+    bool same = str_eq_c(carry_next(&body), jobs->driver->name);
+    if (!same || (!row->own && !jobs->driver->shared)) /* an id of another queue */
+        spec.id = 0;
     struct bringing *b = mem_zero(1, sizeof *b);
     b->push = (struct jobs_push){.done = on_pushed, .lane = jobs->options.lane};
     b->row = row;

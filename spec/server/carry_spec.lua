@@ -59,7 +59,7 @@ M.routes = {
 return M
 ]==]
 local PLUGINS = { s = { ["plugin.lua"] = PLUGIN,
-  ["migrations/0001_seen.sql"] = "create table seen(id bigint primary key, mark text);"
+  ["migrations/0001_seen.sql"] = "create table seen(id bigint, mark text, primary key (id, mark));"
     .. " create table said(id bigint);" } }
 
 local QUEUES = {
@@ -191,6 +191,20 @@ for _, name in ipairs { "sqlite", "postgres", "redis" } do
       assert.is_true(two.job > one.job and two.run > one.run)
       assert.same(two, brought("afterwards"))
     end)
+
+    if name == "sqlite" then
+      it("has no id of the queue that was there before", function()
+        forbid("update")
+        local one = bring("moved")
+        maru:kill()
+        allow()
+        maru.command = maru.command .. " --set jobs.driver=postgres --set jobs.url=" .. database.url
+        assert.is_true(maru:restart())
+        local there = brought("moved")
+        assert.same({ 1, 1, 1 }, { there.jobs, there.events, there.runs })
+        assert.is_true(there.job < one.job, "the id is one of another queue")
+      end)
+    end
   end)
 end
 

@@ -111,6 +111,7 @@ static void on_numbered(struct workflow_change *number)
     carry_text(&body, str_c(p->name));
     carry_text(&body, str_c(p->key));
     carry_text(&body, str_c(p->input));
+    carry_text(&body, str_c(p->jobs->driver->name));
     if (err.code) {
         buf_free(&body);
         refuse(p, &err);
@@ -238,7 +239,8 @@ static void bring(struct carry_row *row, void *arg)
     struct bringing *b = mem_zero(1, sizeof *b);
     b->jobs = jobs;
     b->start = start;
-    if (row->tx && !row->own) /* a number of another record */
+    bool same = str_eq_c(carry_next(&body), jobs->driver->name);
+    if (!same || (row->tx && !row->own)) /* a number of another record */
         start.id = 0;
     b->change.done = on_done;
     b->change.lane = jobs->options.lane;
