@@ -1,5 +1,5 @@
 /** Rules, what was said by them, and the word that stops an escalation. */
-const TEXT = {
+export const WORDS = {
   ko: {
     title: "알림", rules: "규칙", notices: "보낸 알림", name: "이름", event: "이벤트", channels: "채널", group: "묶음", quiet: "조용한 시간",
     escalate: "확인이 없으면", none: "규칙이 없습니다. maru.lua의 plugins.notify.rules에 적습니다.", nothing: "아직 보낸 알림이 없습니다.",
@@ -19,8 +19,6 @@ const TEXT = {
 /** On a phone a row is a card of two columns: these take both. */
 const WIDE = "grid-column:1/-1";
 
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-
 /**
  * @param {HTMLElement} root
  * @param {import("../../../public/app.js").PageContext} ctx
@@ -28,20 +26,20 @@ const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[na
  */
 export function mount(root, ctx) {
   const { html, render } = ctx.markup;
-  ctx.title.value = TEXT[ctx.lang.value].title;
+  ctx.title.value = ctx.words(WORDS)("title");
   render(html`<${page(ctx)} />`, root);
   return () => render(null, root);
 }
 
 function ruleRow(html, say, rule) {
-  const steps = (rule.escalate || []).map((step) => fill(say.after, { n: step.after, to: step.channels.join(", ") }));
+  const steps = (rule.escalate || []).map((step) => say("after", { n: step.after, to: step.channels.join(", ") }));
   return html`
     <tr key=${rule.name}>
-      <td style=${WIDE}><b>${rule.name}</b></td><td style=${WIDE} data-label=${say.event}><code>${rule.event}</code></td>
-      <td data-label=${say.channels}>${rule.channels.join(", ")}</td>
-      <td class="muted" data-label=${say.group}>${rule.group ? fill(say.seconds, { n: rule.group }) : "–"}</td>
-      <td class="muted" data-label=${say.quiet}>${rule.quiet || "–"}</td>
-      <td class="muted" style=${WIDE} data-label=${say.escalate}>${steps.join(" · ") || "–"}</td>
+      <td style=${WIDE}><b>${rule.name}</b></td><td style=${WIDE} data-label=${say("event")}><code>${rule.event}</code></td>
+      <td data-label=${say("channels")}>${rule.channels.join(", ")}</td>
+      <td class="muted" data-label=${say("group")}>${rule.group ? say("seconds", { n: rule.group }) : "–"}</td>
+      <td class="muted" data-label=${say("quiet")}>${rule.quiet || "–"}</td>
+      <td class="muted" style=${WIDE} data-label=${say("escalate")}>${steps.join(" · ") || "–"}</td>
     </tr>`;
 }
 
@@ -49,9 +47,10 @@ function page(ctx) {
   const { html, useState } = ctx.markup;
   const { useNow, useResource, useSignal } = ctx.hooks;
   const { Note } = ctx.components;
+  const say = ctx.words(WORDS);
 
   return function Page() {
-    const lang = useSignal(ctx.lang), say = TEXT[lang], now = useNow();
+    const lang = useSignal(ctx.lang), now = useNow();
     const all = useResource((signal) => ctx.api.get("/api/notify", null, signal), [], { stream: ctx.stream, every: 5000 });
     const [problem, setProblem] = useState("");
 
@@ -66,38 +65,38 @@ function page(ctx) {
     };
 
     if (all.error && (all.error.status === 401 || all.error.status === 403)) {
-      return html`<${Note} title=${say.locked}><p class="muted">${say.locked_text}</p></${Note}>`;
+      return html`<${Note} title=${say("locked")}><p class="muted">${say("locked_text")}</p></${Note}>`;
     }
     const rules = all.data?.rules || [], notices = all.data?.notices || [];
     return html`
       <section aria-labelledby="notify-title">
-        <div class="section-head"><h1 id="notify-title">${say.title}</h1></div>
+        <div class="section-head"><h1 id="notify-title">${say("title")}</h1></div>
         ${(problem || all.error) && html`<p class="bad-text" role="alert">${problem || all.error.message}</p>`}
-        <section class="section"><div class="section-head"><h2>${say.rules}</h2></div>
-        ${all.data && !rules.length && html`<p class="muted">${say.none}</p>`}
+        <section class="section"><div class="section-head"><h2>${say("rules")}</h2></div>
+        ${all.data && !rules.length && html`<p class="muted">${say("none")}</p>`}
         ${rules.length > 0 && html`
           <div style="overflow-x:auto"><table class="data">
             <thead><tr>${["name", "event", "channels", "group", "quiet", "escalate"].map((key) =>
-              html`<th scope="col" key=${key}>${say[key]}</th>`)}</tr></thead>
+              html`<th scope="col" key=${key}>${say(key)}</th>`)}</tr></thead>
             <tbody>${rules.map((rule) => ruleRow(html, say, rule))}</tbody>
           </table></div>`}</section>
-        <section class="section"><div class="section-head"><h2>${say.notices}</h2></div>
-        ${all.data && !notices.length && html`<p class="muted">${say.nothing}</p>`}
+        <section class="section"><div class="section-head"><h2>${say("notices")}</h2></div>
+        ${all.data && !notices.length && html`<p class="muted">${say("nothing")}</p>`}
         ${notices.length > 0 && html`
           <div style="overflow-x:auto"><table class="data">
-            <thead><tr><th scope="col">${say.what}</th><th scope="col">${say.where}</th><th scope="col">${say.state}</th>
-              <th scope="col">${say.when}</th><th scope="col"></th></tr></thead>
+            <thead><tr><th scope="col">${say("what")}</th><th scope="col">${say("where")}</th><th scope="col">${say("state")}</th>
+              <th scope="col">${say("when")}</th><th scope="col"></th></tr></thead>
             <tbody>${notices.map((notice) => html`
               <tr key=${notice.id}>
                 <td style=${WIDE}><div><strong>${notice.title}</strong>${notice.count > 1 ? ` ×${notice.count}` : ""}
                   <div class="muted" style="white-space:pre-wrap;max-height:6em;overflow:auto">${notice.lines}</div></div></td>
-                <td style=${WIDE} data-label=${say.where}>${notice.deliveries.map((one) => html`<div key=${one.id} title=${one.message}>
-                  ${one.channel} <span class=${one.state === "failed" ? "bad-text" : "muted"}>${say[one.state]}</span>
+                <td style=${WIDE} data-label=${say("where")}>${notice.deliveries.map((one) => html`<div key=${one.id} title=${one.message}>
+                  ${one.channel} <span class=${one.state === "failed" ? "bad-text" : "muted"}>${say(one.state)}</span>
                   ${one.message && html`<span class="muted"> ${one.message}</span>`}</div>`)}</td>
-                <td style="white-space:nowrap" data-label=${say.state}>${say[notice.state]}</td>
-                <td class="muted" style="white-space:nowrap" data-label=${say.when}>${ctx.format.ago(notice.last_at, now, lang)}</td>
+                <td style="white-space:nowrap" data-label=${say("state")}>${say(notice.state)}</td>
+                <td class="muted" style="white-space:nowrap" data-label=${say("when")}>${ctx.format.ago(notice.last_at, now, lang)}</td>
                 <td>${notice.state === "said" && html`
-                  <button class="button" onClick=${() => acknowledge(notice.id)}>${say.ack}</button>`}</td>
+                  <button class="button" onClick=${() => acknowledge(notice.id)}>${say("ack")}</button>`}</td>
               </tr>`)}</tbody>
           </table></div>`}</section>
       </section>`;

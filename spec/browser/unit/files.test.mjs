@@ -6,14 +6,15 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { en } from "../../../public/lib/words_en.js";
 import { ko } from "../../../public/lib/words_ko.js";
-import { WORDS } from "../../../plugins/streampulse/public/explorer_words.js";
+import { WORDS as NOTIFY } from "../../../plugins/notify/public/page.js";
+import { WORDS as EXPLORER } from "../../../plugins/streampulse/public/explorer_words.js";
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../../public");
 const files = readdirSync(ROOT, { recursive: true }).map(String).filter((name) => name.endsWith(".js") && !name.startsWith("vendor"));
 const read = (name) => readFileSync(path.join(ROOT, name), "utf8");
 const index = read("index.html");
 
-for (const [where, words] of [["the dashboard", { ko, en }], ["the explorer", WORDS]]) {
+for (const [where, words] of [["the dashboard", { ko, en }], ["the explorer", EXPLORER], ["notifications", NOTIFY]]) {
   test(`both languages say everything in ${where}, with the same places`, () => {
     const keys = (language) => Object.keys(words[language]).filter((key) => !key.startsWith("reason.")).sort();
     assert.deepEqual(keys("ko"), keys("en"));
