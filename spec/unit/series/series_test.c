@@ -3,6 +3,7 @@
 #include "series/series.h"
 
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -488,15 +489,15 @@ TEST(what_append_answered_for_survives_kill_9)
         if (pid == 0)
             append_forever(f.dir, fds[1], next);
         close(fds[1]);
+        /* In the middle of one after the first, however slow the machine is; a child of a process
+         * with threads may also never begin. */
+        struct pollfd first = {.fd = fds[0], .events = POLLIN};
+        poll(&first, 1, 10000);
+        usleep((useconds_t)(rand() % 100000));
+        kill(pid, SIGKILL);
         int64_t at;
-        for (bool killed = false; read(fds[0], &at, 8) == 8; batches++) {
+        for (; read(fds[0], &at, 8) == 8; batches++)
             next = at + 200;
-            if (!killed) { /* in the middle of one after the first, however slow the machine is */
-                usleep((useconds_t)(rand() % 100000));
-                kill(pid, SIGKILL);
-                killed = true;
-            }
-        }
         close(fds[0]);
         waitpid(pid, NULL, 0);
     }
