@@ -165,7 +165,7 @@ struct series_call {
     int cancelled;         /* atomic */
     struct timer patience; /* of a question */
     int64_t deadline_ns;   /* steady */
-    bool waits;            /* for its turn; under the store's lock */
+    bool waits, late;      /* for its turn; its time is over: under the store's lock */
     bool timed;            /* patience was started */
 };
 void series_run(struct series_store *store, struct series_call *call, struct lane *lane);

@@ -60,13 +60,15 @@ static void say_waited(struct series_call *call)
             (double)series_timeout_ms(call) / 1000);
 }
 
-/* Lane: its time is over.  Unless it is being asked: then the driver sees to that. */
+/* Lane: its time is over.  Unless it is being asked: then the driver sees to that; or its tables
+ * are not ready yet: then it does not begin to wait. */
 static void on_late(struct timer *timer)
 {
     struct series_call *call = list_entry(timer, struct series_call, patience);
     struct series_store *store = call->store;
     pthread_mutex_lock(&store->lock);
     bool waits = call->waits;
+    call->late = true;
     if (waits)
         leave_line(line_of(store, plugin_of(call)), call);
     pthread_mutex_unlock(&store->lock);
@@ -91,7 +93,7 @@ int64_t series_left_ms(const struct series_call *call)
 void series_turn_begin(struct series_call *call)
 {
     int64_t time = series_timeout_ms(call) * NS_PER_MS;
-    call->waits = false;
+    call->waits = call->late = false;
     call->deadline_ns = clock_steady_ns() + time;
     call->patience = (struct timer){.fire = on_late};
     call->timed = call->lane && lane_current() == call->lane;
@@ -121,14 +123,18 @@ void series_turn_wait(struct series_call *call)
     struct series_store *store = call->store;
     call->item.run = run_turn;
     pthread_mutex_lock(&store->lock);
-    bool now = !store->asking;
-    store->asking = true;
-    call->waits = !now;
-    if (!now)
+    bool late = call->late, now = !late && !store->asking;
+    store->asking = store->asking || now;
+    call->waits = !late && !now;
+    if (call->waits)
         list_push_back(&line_of(store, plugin_of(call))->calls, &call->item.link);
     pthread_mutex_unlock(&store->lock);
-    if (now)
+    if (late) {
+        say_waited(call);
+        series_deliver(call);
+    } else if (now) {
         gate_submit(store->asker, &call->item);
+    }
 }
 
 void series_turns_close(struct series_store *store)
