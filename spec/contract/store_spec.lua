@@ -631,7 +631,7 @@ for _, driver in ipairs(DRIVERS) do
         maru:kill()
         allow()
         sql("update maru_s.maru_outbox set taker = 'a node that is away' where noun = 'event';"
-          .. " update maru_s.maru_outbox set at = at - interval '1 hour'")
+          .. " update maru_s.maru_outbox set at = at - interval '10 minutes'")
         assert.is_truthy(server.wait_for(function() return rows() == 1 end))
         local there
         assert.is_truthy(server.wait_for(function()
