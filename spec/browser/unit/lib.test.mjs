@@ -65,7 +65,8 @@ test("numbers are written for people", () => {
   assert.equal(format.count(12345, "ko"), "12,345");
   assert.equal(format.count(null, "ko"), "–");
   assert.equal(format.compact(12000, "ko"), "1.2만");
-  assert.deepEqual([1000, 1250, 1500].map((n) => format.compact(n, "en", 2)), ["1k", "1.25k", "1.5k"]);
+  /* k or K, as the ICU of the Node or browser has it. */
+  assert.deepEqual([1000, 1250, 1500].map((n) => format.compact(n, "en", 2).toLowerCase()), ["1k", "1.25k", "1.5k"]);
   assert.deepEqual([format.signed(3, "en"), format.signed(-1200, "en"), format.signed(0, "en"), format.signed(null, "en")], ["+3", "−1,200", "0", "–"]);
   assert.deepEqual([format.bytes(0, "en"), format.bytes(1536, "en"), format.bytes(96468992, "en")], ["0 B", "1.5 KiB", "92.0 MiB"]);
   assert.equal(format.percent(0.423, "en"), "42%");
