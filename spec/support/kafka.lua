@@ -5,6 +5,8 @@
 ---   cluster.url                                -- "127.0.0.1:PORT,…"
 ---   cluster:order("down 1")                    -- the broker's connections end, new ones are refused; "up 1"
 ---   cluster:order("rtt 1 300")                 -- every answer of that broker takes 300 ms
+---   cluster:order("topic orders 4")            -- with so many partitions; each gets a leader by chance
+---   cluster:order("leader orders 0 2")         -- partition 0 is broker 2's
 ---   cluster:order("error 0 7 2")               -- its next two Produce requests (0) fail with code 7
 ---   cluster:kcat("-C -t orders -e -o beginning")    -- output of kcat
 ---   cluster:pause() cluster:resume()           -- SIGSTOP and SIGCONT

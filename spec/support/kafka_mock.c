@@ -36,6 +36,8 @@ static int obey(rd_kafka_mock_cluster_t *cluster, const char *line)
         code = rd_kafka_mock_broker_set_rtt(cluster, a, b);
     else if (sscanf(line, "error %d %d %d", &a, &b, &c) == 3)
         fail_requests(cluster, a, b, c);
+    else if (sscanf(line, "leader %199s %d %d", name, &a, &b) == 3)
+        code = rd_kafka_mock_partition_set_leader(cluster, name, a, b);
     printf("%s\n", rd_kafka_err2name(code));
     fflush(stdout);
     return 1;
