@@ -363,11 +363,6 @@ void directory_download_part(struct object_download *d, int64_t from, int64_t n)
 void directory_download_close(struct object_download *d)
 {
     struct download *dl = d->state;
-    d->store = NULL;
-    d->bytes = STR("");
-    object_download_answer(d);
-    if (!dl)
-        return;
     struct directory *dir = dl->dir;
     blob_close(&dl->blob);
     buf_free(&dl->chunk);

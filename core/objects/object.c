@@ -171,7 +171,11 @@ void object_upload_end(struct object_upload *u, bool commit)
 static void download_finish(struct object_download *d)
 {
     d->busy = true;
-    d->store->driver->download_close(d);
+    if (d->state)
+        d->store->driver->download_close(d);
+    d->store = NULL;
+    d->bytes = STR("");
+    object_download_answer(d);
 }
 
 static void on_download(struct lane_message *message)

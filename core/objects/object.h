@@ -162,7 +162,7 @@ struct objects_driver {
     void (*download_begin)(struct object_download *d);
     void (*download_next)(struct object_download *d);
     void (*download_part)(struct object_download *d, int64_t from, int64_t n);
-    void (*download_close)(struct object_download *d); /* nothing is under way */
+    void (*download_close)(struct object_download *d); /* frees d->state; nothing is under way */
     /* A URL of its server's own; NULL, or false: the host answers for it (public.h). */
     bool (*presign)(struct objects *store, const struct object_presign *p, struct buf *out);
     /* Timers of its own on store->lane, on whose thread both are called; NULL = none. */

@@ -110,11 +110,6 @@ void s3_download_part(struct object_download *d, int64_t from, int64_t n)
 void s3_download_close(struct object_download *d)
 {
     struct download *dl = d->state;
-    d->store = NULL;
-    d->bytes = STR("");
-    object_download_answer(d);
-    if (!dl)
-        return;
     struct s3 *s3 = dl->s3;
     buf_free(&dl->chunk);
     mem_free(dl);
