@@ -6,7 +6,6 @@
 
 int main(int argc, char **argv)
 {
-    static struct serving serving;
     const char *dir = NULL;
     int lanes = 1, option;
     struct http_options options = serving_options("/tmp/maru-http");

@@ -5,7 +5,6 @@
 #include "talk.h"
 #include "test.h"
 
-static struct serving serving;
 static char root[] = "/tmp/maru-files-test.XXXXXX";
 
 static void put(const char *name, const char *bytes, size_t n)

@@ -5,7 +5,6 @@
 
 enum { PAIRS = 100000, BATCH = 100 };
 
-static struct serving serving;
 static char state_dir[] = "/tmp/maru-flood-test.XXXXXX";
 
 static size_t put_frame(char *out, int type, int flags, uint32_t stream, const char *p, size_t n)

@@ -3,27 +3,14 @@
 #include "test.h"
 
 /* What a server does with clients that take their time: small limits, so that it is soon over. */
-static struct serving serving;
-static char state_dir[] = "/tmp/maru-patience-test.XXXXXX";
-
-static void close_all(void)
+static void hurry(struct http_options *options)
 {
-    serving_remove(&serving, state_dir);
+    options->limits.header_ns = 300 * NS_PER_MS;
+    options->limits.body_ns = 300 * NS_PER_MS;
+    options->limits.idle_ns = 1500 * NS_PER_MS;
 }
 
-static void open_all(void)
-{
-    if (!mkdtemp(state_dir))
-        abort();
-    struct http_options options = serving_options(state_dir);
-    options.limits.header_ns = 300 * NS_PER_MS;
-    options.limits.body_ns = 300 * NS_PER_MS;
-    options.limits.idle_ns = 1500 * NS_PER_MS;
-    serving_open(&serving, &options, 1, NULL);
-    atexit(close_all);
-}
-
-#define port serving_port(&serving, open_all)
+#define port serving_only(1, hurry)
 
 /* A byte now and then, for as long as it is taken; false when the connection never ended. */
 static bool trickle(int fd, const char *text, struct buf *in)

@@ -4,24 +4,7 @@
 
 /* One server for the whole program, with the limits that it has anyway: no case here is to depend
  * on how fast a machine is.  Time limits are patience_test.c's. */
-static struct serving serving;
-static char state_dir[] = "/tmp/maru-http-test.XXXXXX";
-
-static void close_all(void)
-{
-    serving_remove(&serving, state_dir);
-}
-
-static void open_all(void)
-{
-    if (!mkdtemp(state_dir))
-        abort();
-    struct http_options options = serving_options(state_dir);
-    serving_open(&serving, &options, 2, NULL);
-    atexit(close_all);
-}
-
-#define port serving_port(&serving, open_all)
+#define port serving_only(2, NULL)
 
 static bool is_problem(const char *answer, int status)
 {

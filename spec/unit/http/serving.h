@@ -287,3 +287,36 @@ static inline int serving_port(struct serving *s, void (*open)(void))
         open();
     return s->port;
 }
+
+/* -- one server at a time, in a folder of its own -- */
+
+static struct serving serving;
+static char serving_dir[40];
+
+/* adjust (or NULL) changes the options before. */
+static inline void serving_start(int lanes, void (*adjust)(struct http_options *options))
+{
+    strcpy(serving_dir, "/tmp/maru-http-test.XXXXXX");
+    if (!mkdtemp(serving_dir))
+        abort();
+    struct http_options options = serving_options(serving_dir);
+    if (adjust)
+        adjust(&options);
+    memset(&serving, 0, sizeof serving);
+    serving_open(&serving, &options, lanes, NULL);
+}
+
+static inline void serving_end(void)
+{
+    serving_remove(&serving, serving_dir);
+}
+
+/* The port of one server for the whole program. */
+static inline int serving_only(int lanes, void (*adjust)(struct http_options *options))
+{
+    if (!serving.port) {
+        serving_start(lanes, adjust);
+        atexit(serving_end);
+    }
+    return serving.port;
+}

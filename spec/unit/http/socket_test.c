@@ -2,24 +2,7 @@
 #include "talk.h"
 #include "test.h"
 
-static struct serving serving;
-static char state_dir[] = "/tmp/maru-socket-test.XXXXXX";
-
-static void close_all(void)
-{
-    serving_remove(&serving, state_dir);
-}
-
-static void open_all(void)
-{
-    if (!mkdtemp(state_dir))
-        abort();
-    struct http_options options = serving_options(state_dir);
-    serving_open(&serving, &options, 1, NULL);
-    atexit(close_all);
-}
-
-#define port serving_port(&serving, open_all)
+#define port serving_only(1, NULL)
 
 #define HANDSHAKE                                                                                  \
     "GET /ws/room HTTP/1.1\r\nhost: test\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"         \

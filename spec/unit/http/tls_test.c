@@ -8,23 +8,14 @@
 #include "talk.h"
 #include "test.h"
 
-static struct serving serving;
-static char state_dir[] = "/tmp/maru-tls-test.XXXXXX";
+static void hurry(struct http_options *options)
+{
+    options->limits.tls_ns = 300 * NS_PER_MS;
+}
 
 static void open_all(void)
 {
-    strcpy(state_dir, "/tmp/maru-tls-test.XXXXXX");
-    if (!mkdtemp(state_dir))
-        abort();
-    struct http_options options = serving_options(state_dir);
-    options.limits.tls_ns = 300 * NS_PER_MS;
-    memset(&serving, 0, sizeof serving);
-    serving_open(&serving, &options, 1, NULL);
-}
-
-static void close_all(void)
-{
-    serving_remove(&serving, state_dir);
+    serving_start(1, hurry);
 }
 
 static SSL_CTX *client;
@@ -102,9 +93,9 @@ TEST(makes_a_certificate_for_this_machine)
     hang_up(ssl);
     char path[100];
     struct stat st;
-    snprintf(path, sizeof path, "%s/tls/key.pem", state_dir);
+    snprintf(path, sizeof path, "%s/tls/key.pem", serving_dir);
     CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
-    close_all();
+    serving_end();
 }
 
 TEST(chooses_the_protocol_by_name)
@@ -121,7 +112,7 @@ TEST(chooses_the_protocol_by_name)
         CHECK(i == 0 || asks(ssl));
         hang_up(ssl);
     }
-    close_all();
+    serving_end();
 }
 
 TEST(speaks_tls_1_2_and_nothing_older)
@@ -132,7 +123,7 @@ TEST(speaks_tls_1_2_and_nothing_older)
     CHECK(asks(ssl) && asks(ssl));
     hang_up(ssl);
     CHECK(call("http/1.1", TLS1_1_VERSION) == NULL);
-    close_all();
+    serving_end();
 }
 
 /* As an operator would: the files are written anew. */
@@ -142,7 +133,7 @@ static void replace_certificate(void)
     snprintf(command, sizeof command,
              "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 "
              "-subj /CN=new -keyout %s/tls/key.pem -out %s/tls/cert.pem 2>/dev/null",
-             state_dir, state_dir);
+             serving_dir, serving_dir);
     if (system(command) != 0)
         printf("# openssl failed\n");
 }
@@ -156,7 +147,7 @@ TEST(takes_a_new_certificate_without_dropping_connections)
     REQUIRE(old);
     CHECK(asks(old));
     serial_of(old, before);
-    snprintf(path, sizeof path, "%s/tls/cert.pem", state_dir);
+    snprintf(path, sizeof path, "%s/tls/cert.pem", serving_dir);
     FILE *f = fopen(path, "w");
     fputs("not a certificate", f);
     fclose(f);
@@ -176,7 +167,7 @@ TEST(takes_a_new_certificate_without_dropping_connections)
     CHECK(asks(old) && asks(fresh));
     hang_up(old);
     hang_up(fresh);
-    close_all();
+    serving_end();
 }
 
 TEST(gives_up_on_handshakes_that_do_not_come)
@@ -191,7 +182,7 @@ TEST(gives_up_on_handshakes_that_do_not_come)
     CHECK(talk_until_end(fd, 3000, &in));
     close(fd);
     buf_free(&in);
-    close_all();
+    serving_end();
 }
 
 TEST(lets_go_of_connections_that_were_reset)
@@ -217,5 +208,5 @@ TEST(lets_go_of_connections_that_were_reset)
         left = http_lane_connections(serving.lanes[0].web);
     }
     CHECK_EQ(left, 0);
-    close_all();
+    serving_end();
 }
