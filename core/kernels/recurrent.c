@@ -1,0 +1,494 @@
+#include "kernels/recurrent.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "kernels/recurrent_tiles.h"
+
+/* Rows of inputs that are added up ahead of the steps when these have too few rows to share a
+ * weight. */
+enum { AHEAD_ROWS = 24, AHEAD_INPUTS = 8, ALIGN = 64 };
+
+/* One direction of one layer, packed; every array is aligned. */
+struct direction {
+    float *step;           /* [blocks][inputs + states][4][lanes] */
+    float *bias;           /* [blocks][4][lanes] */
+    float *inputs;         /* [blocks][inputs][4][lanes]: step's first part again, for sums ahead */
+    float *project, *none; /* [blocks of states / 4][hidden][4][lanes]; zeros to begin with */
+};
+
+struct recurrent {
+    struct recurrent_shape shape;
+    const struct recurrent_tiles *tiles;
+    int blocks, project_blocks;    /* of units; of 4 * lanes projected states */
+    int hidden_width, state_width; /* with padding */
+    struct direction *directions;
+};
+
+/* ---- shapes ------------------------------------------------------------ */
+
+int recurrent_gates(enum recurrent_cell cell)
+{
+    return cell == RECURRENT_GRU ? 3 : 4;
+}
+
+int recurrent_states(const struct recurrent_shape *shape)
+{
+    return shape->projection ? shape->projection : shape->hidden;
+}
+
+int recurrent_outputs(const struct recurrent_shape *shape)
+{
+    return recurrent_states(shape) * (shape->bidirectional ? 2 : 1);
+}
+
+int recurrent_inputs_of(const struct recurrent_shape *shape, int layer)
+{
+    return layer == 0 ? shape->inputs : recurrent_outputs(shape);
+}
+
+static int directions_of(const struct recurrent_shape *shape)
+{
+    return shape->bidirectional ? 2 : 1;
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/* ---- packing ----------------------------------------------------------- */
+
+static float *zeros(size_t count)
+{
+    /* aligned_alloc() has no twin in mem.h: the block's address is kept just before what is handed
+     * out. */
+    char *block = mem_zero(1, count * sizeof(float) + ALIGN + sizeof(void *));
+    char *at = block + sizeof(void *);
+    at += (ALIGN - (size_t)at % ALIGN) % ALIGN;
+    memcpy(at - sizeof(void *), &block, sizeof block);
+    return (float *)(void *)at;
+}
+
+static void zeros_free(float *p)
+{
+    void *block;
+    if (!p)
+        return;
+    memcpy(&block, (char *)p - sizeof block, sizeof block);
+    mem_free(block);
+}
+
+/* Where unit u's sum of this gate stands in an array of [blocks][4][lanes]. */
+static size_t place(const struct recurrent *net, int unit, int sum)
+{
+    int lanes = net->tiles->lanes;
+    return ((size_t)(unit / lanes) * 4 + (size_t)sum) * (size_t)lanes + (size_t)(unit % lanes);
+}
+
+/* Rows of a matrix [units][columns] into [blocks][rows][4][lanes], from row `first` on, as the
+ * sum'th. */
+static void pack(const struct recurrent *net, float *to, int rows, int first, int sum,
+                 const float *matrix, int columns)
+{
+    size_t wide = 4 * (size_t)net->tiles->lanes;
+    for (int unit = 0; unit < net->shape.hidden; unit++) {
+        size_t at = place(net, unit, sum), block = at / wide, in = at % wide;
+        for (int k = 0; k < columns; k++)
+            to[(block * (size_t)rows + (size_t)(first + k)) * wide + in] =
+                matrix[(size_t)unit * (size_t)columns + (size_t)k];
+    }
+}
+
+static void pack_bias(const struct recurrent *net, float *to, int sum, const float *bias)
+{
+    for (int unit = 0; bias && unit < net->shape.hidden; unit++)
+        to[place(net, unit, sum)] += bias[unit];
+}
+
+/* The gates' four sums; GRU's third gate has one for the inputs and one for the states. */
+static void pack_gates(const struct recurrent *net, struct direction *d,
+                       const struct recurrent_weights *w, int inputs)
+{
+    int hidden = net->shape.hidden, states = recurrent_states(&net->shape);
+    bool gru = net->shape.cell == RECURRENT_GRU;
+    for (int gate = 0; gate < recurrent_gates(net->shape.cell); gate++) {
+        size_t row = (size_t)gate * (size_t)hidden;
+        int of_states = gru && gate == 2 ? 3 : gate;
+        pack(net, d->step, inputs + states, 0, gate, w->weight_ih + row * (size_t)inputs, inputs);
+        pack(net, d->inputs, inputs, 0, gate, w->weight_ih + row * (size_t)inputs, inputs);
+        pack(net, d->step, inputs + states, inputs, of_states, w->weight_hh + row * (size_t)states,
+             states);
+        pack_bias(net, d->bias, gate, w->bias_ih ? w->bias_ih + row : NULL);
+        pack_bias(net, d->bias, of_states, w->bias_hh ? w->bias_hh + row : NULL);
+    }
+}
+
+/* weight_hr, its rows in the places of the four sums. */
+static void pack_projection(const struct recurrent *net, struct direction *d, const float *matrix)
+{
+    size_t wide = 4 * (size_t)net->tiles->lanes;
+    int hidden = net->shape.hidden;
+    for (int p = 0; p < net->shape.projection; p++)
+        for (int k = 0; k < hidden; k++)
+            d->project[((size_t)p / wide * (size_t)hidden + (size_t)k) * wide + (size_t)p % wide] =
+                matrix[(size_t)p * (size_t)hidden + (size_t)k];
+}
+
+static void pack_direction(const struct recurrent *net, struct direction *d,
+                           const struct recurrent_weights *w, int inputs)
+{
+    size_t wide = 4 * (size_t)net->tiles->lanes, blocks = (size_t)net->blocks;
+    d->step = zeros(blocks * wide * (size_t)(inputs + recurrent_states(&net->shape)));
+    d->inputs = zeros(blocks * wide * (size_t)inputs);
+    d->bias = zeros(blocks * wide);
+    pack_gates(net, d, w, inputs);
+    if (!net->shape.projection)
+        return;
+    d->project = zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
+    d->none = zeros((size_t)net->project_blocks * wide);
+    pack_projection(net, d, w->weight_hr);
+}
+
+struct recurrent *recurrent_new(const struct recurrent_shape *shape,
+                                const struct recurrent_weights *weights)
+{
+    struct recurrent *net = mem_zero(1, sizeof *net);
+    net->shape = *shape;
+    net->tiles = recurrent_tiles(kernel_isa());
+    int lanes = net->tiles->lanes, count = shape->layers * directions_of(shape);
+    net->blocks = (shape->hidden + lanes - 1) / lanes;
+    net->project_blocks = (shape->projection + 4 * lanes - 1) / (4 * lanes);
+    net->hidden_width = net->blocks * lanes;
+    net->state_width = shape->projection ? net->project_blocks * 4 * lanes : net->hidden_width;
+    net->directions = mem_zero((size_t)count, sizeof *net->directions);
+    for (int i = 0; i < count; i++)
+        pack_direction(net, &net->directions[i], &weights[i],
+                       recurrent_inputs_of(shape, i / directions_of(shape)));
+    return net;
+}
+
+void recurrent_free(struct recurrent *net)
+{
+    if (!net)
+        return;
+    for (int i = 0; i < net->shape.layers * directions_of(&net->shape); i++) {
+        struct direction *d = &net->directions[i];
+        float *const all[] = {d->step, d->inputs, d->bias, d->project, d->none};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            zeros_free(all[k]);
+    }
+    mem_free(net->directions);
+    mem_free(net);
+}
+
+/* ---- a call's memory --------------------------------------------------- */
+
+/* Parts of call->scratch. */
+struct work {
+    const struct recurrent *net;
+    const struct recurrent_call *call;
+    int *order;        /* [batch]: rows, longest first */
+    const float **x;   /* [most rows]: pointers for a tile's rows */
+    float *h[2], *c;   /* [batch][state_width], [batch][hidden_width], in that order */
+    float *hidden;     /* [batch][hidden_width]: before a projection */
+    float *ahead;      /* [AHEAD_ROWS][blocks][4][lanes] */
+    float *between[2]; /* [batch][time][outputs] of one layer, the next one's inputs */
+};
+
+static size_t lay_out(const struct recurrent *net, int batch, int time, struct work *w, char *base)
+{
+    size_t rows = (size_t)batch, floats = sizeof(float), at = 0;
+    size_t most = rows > AHEAD_ROWS ? rows : AHEAD_ROWS;
+    size_t outputs = rows * (size_t)time * (size_t)recurrent_outputs(&net->shape) * floats;
+    bool layered = net->shape.layers > 1;
+    struct {
+        void **to;
+        size_t bytes;
+    } parts[] = {
+        {(void **)&w->order, rows * sizeof(int)},
+        {(void **)&w->x, most * sizeof(float *)},
+        {(void **)&w->h[0], rows * (size_t)net->state_width * floats},
+        {(void **)&w->h[1], rows * (size_t)net->state_width * floats},
+        {(void **)&w->c, rows * (size_t)net->hidden_width * floats},
+        {(void **)&w->hidden,
+         net->shape.projection ? rows * (size_t)net->hidden_width * floats : 0},
+        {(void **)&w->ahead, AHEAD_ROWS * (size_t)net->hidden_width * 4 * floats},
+        {(void **)&w->between[0], layered ? outputs : 0},
+        {(void **)&w->between[1], net->shape.layers > 2 ? outputs : 0},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i].to = base + at;
+        at += aligned(parts[i].bytes);
+    }
+    return at;
+}
+
+size_t recurrent_scratch(const struct recurrent *net, int batch, int time)
+{
+    struct work unused;
+    return lay_out(net, batch, time, &unused, NULL);
+}
+
+/* ---- running ----------------------------------------------------------- */
+
+/* One direction of one layer over a call's rows. */
+struct pass {
+    struct work *w;
+    const struct direction *d;
+    int index; /* of the direction in h, c */
+    int side;  /* 1: backward */
+    const float *in;
+    int inputs;
+    float *out;     /* [batch][time][outputs], or NULL */
+    float *last;    /* [batch][outputs], or NULL */
+    int ahead_from; /* steps whose inputs are added up ahead: */
+    int ahead_steps, ahead_rows;
+};
+
+/* tile has what the first block of the first row has; all blocks of all rows. */
+static void sweep(const struct recurrent_tiles *tiles, enum recurrent_step step,
+                  const struct recurrent_tile *tile, int blocks, int rows, bool backwards)
+{
+    size_t lanes = (size_t)tiles->lanes, wide = step == RECURRENT_STEP_DENSE ? 4 * lanes : lanes;
+    int tall =
+        (rows + tiles->rows - 1) / tiles->rows; /* tiles in a column, of nearly the same size */
+    for (int done = 0, many; done < blocks; done += many) {
+        many = rows == 1 && blocks - done >= tiles->blocks ? tiles->blocks : 1;
+        size_t at = (size_t)(backwards ? blocks - done - many : done);
+        for (int i = 0, first = 0, n; i < tall; i++, first += n) {
+            n = (rows - first) / (tall - i);
+            size_t r = (size_t)first;
+            struct recurrent_tile part = *tile;
+            part.weights += at * tile->block;
+            part.from += at * 4 * lanes + r * tile->from_stride;
+            part.x += first;
+            part.h += r * tile->h_stride;
+            part.memory += at * lanes + r * tile->memory_stride;
+            part.out += at * wide + r * tile->out_stride;
+            tiles->step[step][many > 1 ? 0 : n](&part);
+        }
+    }
+}
+
+static int length_of(const struct recurrent_call *call, int row)
+{
+    return call->lengths ? call->lengths[row] : call->time;
+}
+
+/* Where in [batch][time] the i'th row in order is at this step. */
+static size_t moment(const struct pass *p, int i, int step)
+{
+    const struct recurrent_call *call = p->w->call;
+    int row = p->w->order[i], length = length_of(call, row);
+    int at = step < length ? step : length - 1;
+    return (size_t)row * (size_t)call->time + (size_t)(p->side ? length - 1 - at : at);
+}
+
+static void add_ahead(struct pass *p, int step, int rows)
+{
+    const struct recurrent *net = p->w->net;
+    size_t lanes = (size_t)net->tiles->lanes;
+    int left = p->w->call->time - step;
+    p->ahead_from = step;
+    p->ahead_rows = rows;
+    p->ahead_steps = AHEAD_ROWS / rows < left ? AHEAD_ROWS / rows : left;
+    for (int k = 0; k < p->ahead_steps; k++)
+        for (int i = 0; i < rows; i++)
+            p->w->x[k * rows + i] = p->in + moment(p, i, step + k) * (size_t)p->inputs;
+    struct recurrent_tile tile = {.weights = p->d->inputs,
+                                  .block = (size_t)p->inputs * 4 * lanes,
+                                  .x = p->w->x,
+                                  .inputs = p->inputs,
+                                  .h = p->w->ahead, /* of 0 states */
+                                  .from = p->d->bias,
+                                  .memory = p->w->ahead,
+                                  .out = p->w->ahead,
+                                  .out_stride = 4 * (size_t)net->hidden_width};
+    sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->blocks, rows * p->ahead_steps, false);
+}
+
+/* The tile's sums begin with the inputs' part when it was worth adding up ahead, else with the
+ * bias. */
+static void begin_sums(struct pass *p, struct recurrent_tile *tile, int step, int rows)
+{
+    const struct recurrent *net = p->w->net;
+    if (rows < net->tiles->rows && p->inputs > AHEAD_INPUTS) {
+        if (step >= p->ahead_from + p->ahead_steps)
+            add_ahead(p, step, rows);
+        tile->weights += (size_t)p->inputs * 4 * (size_t)net->tiles->lanes;
+        tile->inputs = 0;
+        tile->from_stride = 4 * (size_t)net->hidden_width;
+        tile->from =
+            p->w->ahead + (size_t)((step - p->ahead_from) * p->ahead_rows) * tile->from_stride;
+        return;
+    }
+    for (int i = 0; i < rows; i++)
+        p->w->x[i] = p->in + moment(p, i, step) * (size_t)p->inputs;
+    tile->inputs = p->inputs;
+    tile->from = p->d->bias;
+    tile->from_stride = 0;
+}
+
+static void project(const struct pass *p, float *states, int rows)
+{
+    const struct work *w = p->w;
+    const struct recurrent *net = w->net;
+    for (int i = 0; i < rows; i++)
+        w->x[i] = w->hidden + (size_t)i * (size_t)net->hidden_width;
+    struct recurrent_tile tile = {.weights = p->d->project,
+                                  .block =
+                                      (size_t)net->shape.hidden * 4 * (size_t)net->tiles->lanes,
+                                  .x = w->x,
+                                  .inputs = net->shape.hidden,
+                                  .h = states,
+                                  .from = p->d->none,
+                                  .memory = states,
+                                  .out = states,
+                                  .out_stride = (size_t)net->state_width};
+    sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->project_blocks, rows, false);
+}
+
+/* One step of the first `rows` rows in order: from the states of even steps to those of odd ones
+ * and back.  Weights are walked in turn up and down: what the cache kept of the last step comes
+ * first. */
+static void take_step(struct pass *p, int step, int rows)
+{
+    struct work *w = p->w;
+    const struct recurrent *net = w->net;
+    bool gru = net->shape.cell == RECURRENT_GRU;
+    int states = recurrent_states(&net->shape);
+    float *before = w->h[step & 1], *after = w->h[!(step & 1)];
+    struct recurrent_tile tile = {
+        .weights = p->d->step,
+        .block = (size_t)(p->inputs + states) * 4 * (size_t)net->tiles->lanes,
+        .x = w->x,
+        .h = before,
+        .h_stride = (size_t)net->state_width,
+        .states = states,
+        .memory = gru ? before : w->c,
+        .memory_stride = (size_t)net->hidden_width,
+        .out = net->shape.projection ? w->hidden : after,
+        .out_stride = (size_t)net->hidden_width,
+    };
+    begin_sums(p, &tile, step, rows);
+    sweep(net->tiles, gru ? RECURRENT_STEP_GRU : RECURRENT_STEP_LSTM, &tile, net->blocks, rows,
+          step & 1);
+    if (net->shape.projection)
+        project(p, after, rows);
+}
+
+static void give_out(const struct pass *p, int step, int rows)
+{
+    const struct work *w = p->w;
+    size_t states = (size_t)recurrent_states(&w->net->shape), bytes = states * sizeof(float);
+    size_t outputs = (size_t)recurrent_outputs(&w->net->shape), side = (size_t)p->side * states;
+    const float *after = w->h[!(step & 1)];
+    for (int i = 0; i < rows; i++, after += w->net->state_width) {
+        int row = w->order[i];
+        if (p->out)
+            memcpy(p->out + moment(p, i, step) * outputs + side, after, bytes);
+        if (p->last && (p->side ? step == 0 : step == length_of(w->call, row) - 1))
+            memcpy(p->last + (size_t)row * outputs + side, after, bytes);
+    }
+}
+
+/* Between the caller's [batch][width] and rows in order; into: from the caller. */
+static void move_rows(const struct work *w, float *theirs, float *ours[2], size_t width,
+                      size_t stride, bool into)
+{
+    for (int i = 0; i < w->call->batch; i++) {
+        int row = w->order[i];
+        float *mine = ours[into ? 0 : length_of(w->call, row) & 1] + (size_t)i * stride;
+        float *other = theirs + (size_t)row * width;
+        memcpy(into ? mine : other, into ? other : mine, width * sizeof(float));
+    }
+}
+
+static void move_states(const struct pass *p, bool into)
+{
+    struct work *w = p->w;
+    const struct recurrent_shape *shape = &w->net->shape;
+    size_t states = (size_t)recurrent_states(shape), hidden = (size_t)shape->hidden;
+    size_t before = (size_t)p->index * (size_t)w->call->batch;
+    if (w->call->h)
+        move_rows(w, w->call->h + before * states, w->h, states, (size_t)w->net->state_width, into);
+    if (w->call->c)
+        move_rows(w, w->call->c + before * hidden, (float *[2]){w->c, w->c}, hidden,
+                  (size_t)w->net->hidden_width, into);
+}
+
+static void run_pass(struct pass *p)
+{
+    struct work *w = p->w;
+    size_t rows = (size_t)w->call->batch;
+    memset(w->h[0], 0, rows * (size_t)w->net->state_width * sizeof(float));
+    memset(w->c, 0, rows * (size_t)w->net->hidden_width * sizeof(float));
+    move_states(p, true);
+    int active = w->call->batch;
+    for (int step = 0; step < w->call->time; step++) {
+        while (active && length_of(w->call, w->order[active - 1]) <= step)
+            active--;
+        if (!active)
+            break;
+        take_step(p, step, active);
+        if (p->out || p->last)
+            give_out(p, step, active);
+    }
+    move_states(p, false);
+}
+
+/* Rows by length, longest first: the ones that still run are always the first ones. */
+static void put_in_order(const struct work *w)
+{
+    int *order = w->order;
+    for (int i = 0; i < w->call->batch; i++)
+        order[i] = i;
+    if (!w->call->lengths)
+        return;
+    for (int i = 1; i < w->call->batch; i++) {
+        int row = order[i], k = i;
+        for (; k > 0 && w->call->lengths[order[k - 1]] < w->call->lengths[row]; k--)
+            order[k] = order[k - 1];
+        order[k] = row;
+    }
+}
+
+static void clear_ends(const struct recurrent_call *call, size_t outputs)
+{
+    for (int row = 0; call->lengths && row < call->batch; row++) {
+        size_t length = (size_t)call->lengths[row], over = (size_t)call->time - length;
+        memset(call->out + ((size_t)row * (size_t)call->time + length) * outputs, 0,
+               over * outputs * sizeof(float));
+    }
+}
+
+void recurrent_run(const struct recurrent *net, const struct recurrent_call *call)
+{
+    struct work w;
+    const struct recurrent_shape *shape = &net->shape;
+    const float *in = call->x;
+    lay_out(net, call->batch, call->time, &w, call->scratch);
+    w.net = net;
+    w.call = call;
+    put_in_order(&w);
+    for (int layer = 0; layer < shape->layers; layer++) {
+        bool is_last = layer == shape->layers - 1;
+        float *out = is_last ? call->out : w.between[layer & 1];
+        for (int side = 0; side < directions_of(shape); side++) {
+            int index = layer * directions_of(shape) + side;
+            struct pass p = {.w = &w,
+                             .d = &net->directions[index],
+                             .index = index,
+                             .side = side,
+                             .in = in,
+                             .inputs = recurrent_inputs_of(shape, layer),
+                             .out = out,
+                             .last = is_last ? call->last : NULL};
+            run_pass(&p);
+        }
+        in = out;
+    }
+    if (call->out)
+        clear_ends(call, (size_t)recurrent_outputs(shape));
+}

@@ -1,0 +1,61 @@
+/* recurrent.h -- LSTM and GRU over float32 series, as PyTorch's torch.nn.LSTM and torch.nn.GRU
+ * define them.
+ *
+ * Weights come in PyTorch's layout and gate order and are packed once for the vector instructions
+ * in use (isa.h); a packed net is read only: any number of threads may run it at once.  Results are
+ * those of float32 sums in another order than PyTorch's, and of e^x with an error below 2 units in
+ * the last place: spec/unit/kernels/recurrent_test.c holds them against float64 (largest difference
+ * below 1e-5 of the largest value).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum recurrent_cell { RECURRENT_LSTM, RECURRENT_GRU };
+
+struct recurrent_shape {
+    enum recurrent_cell cell;
+    int inputs, hidden; /* 1.. */
+    int projection;     /* LSTM: states are weight_hr times sigma(o) tanh(c), so many; 0: none */
+    int layers;         /* 1.. */
+    bool bidirectional;
+};
+
+/* One direction of one layer, row by row; rows are the gates' units, i f g o (LSTM) or r z n (GRU).
+ */
+struct recurrent_weights {
+    const float *weight_ih;         /* [gates * hidden][the layer's inputs] */
+    const float *weight_hh;         /* [gates * hidden][states] */
+    const float *bias_ih, *bias_hh; /* [gates * hidden], or NULL */
+    const float *weight_hr;         /* [projection][hidden], or NULL */
+};
+
+struct recurrent;
+
+/* weights: for each layer, forward then backward.  They are copied; free with recurrent_free(). */
+struct recurrent *recurrent_new(const struct recurrent_shape *shape,
+                                const struct recurrent_weights *weights);
+void recurrent_free(struct recurrent *net);
+
+int recurrent_gates(enum recurrent_cell cell); /* 4 or 3 */
+int recurrent_states(
+    const struct recurrent_shape *shape); /* of one direction: projection or hidden */
+int recurrent_outputs(const struct recurrent_shape *shape); /* of all directions */
+int recurrent_inputs_of(const struct recurrent_shape *shape, int layer);
+
+struct recurrent_call {
+    int batch, time;    /* 1.. */
+    const float *x;     /* [batch][time][inputs] */
+    const int *lengths; /* [batch], each 1 to time: steps that count; NULL: all do */
+    float *h; /* [layers * directions][batch][states]: the states before, then those after; NULL: 0,
+                 not told */
+    float *c; /* [layers * directions][batch][hidden]: the cells likewise (LSTM); NULL */
+    float *out;    /* [batch][time][outputs], 0 where time is over a length; NULL: not wanted */
+    float *last;   /* [batch][outputs]: out at each row's last step that counts; NULL: not wanted */
+    void *scratch; /* recurrent_scratch() bytes, aligned to 64; of this call alone */
+};
+
+size_t recurrent_scratch(const struct recurrent *net, int batch, int time);
+/* No allocation; as long as it computes. */
+void recurrent_run(const struct recurrent *net, const struct recurrent_call *call);

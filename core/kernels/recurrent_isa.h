@@ -1,0 +1,179 @@
+/* recurrent_isa.h -- one step of a recurrent layer for a few rows, once for each vector width.
+ *
+ * Included by recurrent_tiles.c with LANES, ROWS (of a full tile: 2, 3 or 6), BLOCKS (of units at
+ * once when there is one row), LEAST, MOST, TARGET and NAME(word) defined.
+ *
+ * A tile keeps four sums of LANES units for each of its rows in registers: a weight that is loaded
+ * serves ROWS rows, a value that is broadcast serves four sums.  A row alone has BLOCKS x 4 sums
+ * instead, to hide an addition's latency.
+ */
+
+typedef float NAME(vec) __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t NAME(ints) __attribute__((vector_size(LANES * sizeof(float))));
+
+#define INLINE TARGET static inline __attribute__((always_inline))
+
+INLINE NAME(vec) NAME(load)(const float *p)
+{
+    NAME(vec) v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+INLINE NAME(vec) NAME(bound)(NAME(vec) x)
+{
+    const NAME(vec) most = (NAME(vec)){0} + EXP_MOST;
+    return LEAST(MOST(x, -most), most);
+}
+
+/* e^x = power * (1 + p) for |x| <= EXP_MOST, of which p is exact near 0.  Cephes, expf.c (S.
+ * Moshier): error below 2 units in the last place; the whole number of ln 2 is found by adding 1.5
+ * * 2^23. */
+INLINE void NAME(exp)(NAME(vec) x, NAME(vec) * p, NAME(vec) * power)
+{
+    const float whole = 12582912.0F;
+    NAME(vec) shifted = x * 1.44269504088896341F + whole, n = shifted - whole;
+    NAME(vec) r = x - n * 0.693359375F;
+    r = r + n * 2.12194440e-4F;
+    NAME(vec) q = r * 1.9875691500e-4F + 1.3981999507e-3F;
+    q = q * r + 8.3334519073e-3F;
+    q = q * r + 4.1665795894e-2F;
+    q = q * r + 1.6666665459e-1F;
+    q = q * r + 5.0000001201e-1F;
+    *p = q * (r * r) + r;
+    NAME(ints) bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + 0x3f800000;
+    memcpy(power, &bits, sizeof bits);
+}
+
+/* 1 / sigma(x) = 1 + e^-x */
+INLINE NAME(vec) NAME(inverse_sigma)(NAME(vec) x)
+{
+    NAME(vec) p, power;
+    NAME(exp)(NAME(bound)(-x), &p, &power);
+    return power * p + power + 1.0F;
+}
+
+/* e^-2x - 1, of which tanh(x) = -v / (v + 2); exact where x is small. */
+INLINE NAME(vec) NAME(tanh_part)(NAME(vec) x)
+{
+    NAME(vec) p, power;
+    NAME(exp)(NAME(bound)(x * -2.0F), &p, &power);
+    return power * p + (power - 1.0F);
+}
+
+/* LSTM (Hochreiter and Schmidhuber 1997, with forget gates; PyTorch's torch.nn.LSTM): sums are
+ * those of i f g o; c' = sigma(f) c + sigma(i) tanh(g), h' = sigma(o) tanh(c').  Each has one
+ * division, over a common denominator. */
+INLINE void NAME(cell_lstm)(const NAME(vec) sums[4], float *c, float *h)
+{
+    NAME(vec)
+    i = NAME(inverse_sigma)(sums[0]),
+    f = NAME(inverse_sigma)(sums[1]), g = NAME(tanh_part)(sums[2]);
+    NAME(vec) ig = i * (g + 2.0F);
+    NAME(vec) cell = (NAME(load)(c) * ig - g * f) / (f * ig);
+    memcpy(c, &cell, sizeof cell);
+    NAME(vec) o = NAME(inverse_sigma)(sums[3]), t = NAME(tanh_part)(cell);
+    NAME(vec) state = -t / (o * (t + 2.0F));
+    memcpy(h, &state, sizeof state);
+}
+
+/* GRU (Cho et al. 2014; PyTorch's torch.nn.GRU): sums are those of r z, of n's inputs and of n's
+ * states; n = tanh(nx + sigma(r) nh), h' = n + sigma(z) (h - n). */
+INLINE void NAME(cell_gru)(const NAME(vec) sums[4], float *old, float *h)
+{
+    NAME(vec) r = NAME(inverse_sigma)(sums[0]), z = NAME(inverse_sigma)(sums[1]);
+    NAME(vec) t = NAME(tanh_part)(sums[2] + sums[3] / r);
+    NAME(vec) n = -t / (t + 2.0F);
+    NAME(vec) state = n + (NAME(load)(old) - n) / z;
+    memcpy(h, &state, sizeof state);
+}
+
+/* The sums as they are: dense layers. */
+INLINE void NAME(cell_dense)(const NAME(vec) sums[4], float *unused, float *out)
+{
+    (void)unused;
+    memcpy(out, sums, 4 * sizeof sums[0]);
+}
+
+#define ADD_UP(rows, blocks, values, count)                                                        \
+    for (int k = 0; k < (count); k++, w += (size_t)4 * LANES)                                      \
+        _Pragma("GCC unroll 8") for (int b = 0; b < (blocks); b++)                                 \
+            _Pragma("GCC unroll 4") for (int g = 0; g < 4; g++)                                    \
+        {                                                                                          \
+            NAME(vec) weight = NAME(load)(w + (size_t)b * t->block + g * LANES);                   \
+            _Pragma("GCC unroll 8") for (int r = 0; r < (rows); r++) sums[r][b][g] +=              \
+                weight * (values)[k];                                                              \
+        }
+
+#define TILE(word, cell, width, rows, blocks)                                                      \
+    TARGET static void NAME(word)(const struct recurrent_tile *t)                                  \
+    {                                                                                              \
+        NAME(vec) sums[rows][blocks][4];                                                           \
+        for (int r = 0; r < (rows); r++)                                                           \
+            for (int b = 0; b < (blocks); b++)                                                     \
+                for (int g = 0; g < 4; g++)                                                        \
+                    sums[r][b][g] =                                                                \
+                        NAME(load)(t->from + (size_t)r * t->from_stride + (b * 4 + g) * LANES);    \
+        const float *w = t->weights;                                                               \
+        ADD_UP(rows, blocks, t->x[r], t->inputs)                                                   \
+        const float *h = t->h;                                                                     \
+        const size_t stride = t->h_stride;                                                         \
+        ADD_UP(rows, blocks, (h + (size_t)r * stride), t->states)                                  \
+        for (int r = 0; r < (rows); r++)                                                           \
+            for (int b = 0; b < (blocks); b++)                                                     \
+                NAME(cell)                                                                         \
+                (sums[r][b], t->memory + (size_t)r * t->memory_stride + b * LANES,                 \
+                 t->out + (size_t)r * t->out_stride + b * (width)*LANES);                          \
+    }
+
+#if ROWS == 6
+#define TILES(name, cell, width)                                                                   \
+    TILE(name##1, cell, width, 1, 1)                                                               \
+    TILE(name##2, cell, width, 2, 1)                                                               \
+    TILE(name##3, cell, width, 3, 1)                                                               \
+    TILE(name##4, cell, width, 4, 1)                                                               \
+    TILE(name##5, cell, width, 5, 1)                                                               \
+    TILE(name##6, cell, width, 6, 1)                                                               \
+    TILE(name##_alone, cell, width, 1, BLOCKS)
+#define LIST(name)                                                                                 \
+    {                                                                                              \
+        NAME(name##_alone), NAME(name##1), NAME(name##2), NAME(name##3), NAME(name##4),            \
+            NAME(name##5), NAME(name##6)                                                           \
+    }
+#else
+#define TILES(name, cell, width)                                                                   \
+    TILE(name##1, cell, width, 1, 1)                                                               \
+    TILE(name##2, cell, width, 2, 1)                                                               \
+    TILE(name##3, cell, width, 3, 1)                                                               \
+    TILE(name##_alone, cell, width, 1, BLOCKS)
+#define LIST(name)                                                                                 \
+    {                                                                                              \
+        NAME(name##_alone), NAME(name##1), NAME(name##2), NAME(name##3)                            \
+    }
+#endif
+
+TILES(lstm, cell_lstm, 1)
+TILES(gru, cell_gru, 1)
+TILES(dense, cell_dense, 4)
+
+static const struct recurrent_tiles NAME(tiles) = {
+    .lanes = LANES,
+    .rows = ROWS,
+    .blocks = BLOCKS,
+    .step = {LIST(lstm), LIST(gru), LIST(dense)},
+};
+
+#undef LIST
+#undef TILES
+#undef TILE
+#undef ADD_UP
+#undef INLINE
+#undef NAME
+#undef TARGET
+#undef MOST
+#undef LEAST
+#undef BLOCKS
+#undef ROWS
+#undef LANES

@@ -1,0 +1,70 @@
+#include "kernels/recurrent_tiles.h"
+
+#include <stdint.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+#ifdef __aarch64__
+#include <arm_neon.h>
+#endif
+
+/* e^84 and its products with cells still are float32 numbers; tanh and sigma are 0 or 1 to 1e-12
+ * there. */
+#define EXP_MOST 28.0F
+
+#define LANES       1
+#define ROWS        3
+#define BLOCKS      2
+#define LEAST(a, b) ((a)[0] < (b)[0] ? (a) : (b))
+#define MOST(a, b)  ((a)[0] > (b)[0] ? (a) : (b))
+#define TARGET
+#define NAME(word) word##_scalar
+#include "kernels/recurrent_isa.h"
+
+#define LANES 4
+#ifdef __aarch64__
+#define ROWS        6
+#define BLOCKS      4
+#define LEAST(a, b) ((vec_128)vminq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#define MOST(a, b)  ((vec_128)vmaxq_f32((float32x4_t)(a), (float32x4_t)(b)))
+#else
+#define ROWS        3
+#define BLOCKS      2
+#define LEAST(a, b) ((vec_128)_mm_min_ps((__m128)(a), (__m128)(b)))
+#define MOST(a, b)  ((vec_128)_mm_max_ps((__m128)(a), (__m128)(b)))
+#endif
+#define TARGET
+#define NAME(word) word##_128
+#include "kernels/recurrent_isa.h"
+
+#ifdef __x86_64__
+#define LANES       8
+#define ROWS        3
+#define BLOCKS      2
+#define LEAST(a, b) ((vec_avx2)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define MOST(a, b)  ((vec_avx2)_mm256_max_ps((__m256)(a), (__m256)(b)))
+#define TARGET      KERNEL_TARGET_AVX2
+#define NAME(word)  word##_avx2
+#include "kernels/recurrent_isa.h"
+
+#define LANES       16
+#define ROWS        6
+#define BLOCKS      4
+#define LEAST(a, b) ((vec_avx512)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define MOST(a, b)  ((vec_avx512)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define TARGET      KERNEL_TARGET_AVX512
+#define NAME(word)  word##_avx512
+#include "kernels/recurrent_isa.h"
+#endif
+
+const struct recurrent_tiles *recurrent_tiles(enum kernel_isa isa)
+{
+#ifdef __x86_64__
+    if (isa == KERNEL_AVX512)
+        return &tiles_avx512;
+    if (isa == KERNEL_AVX2)
+        return &tiles_avx2;
+#endif
+    return isa == KERNEL_SCALAR ? &tiles_scalar : &tiles_128;
+}

@@ -1,0 +1,45 @@
+/* recurrent_tiles.h -- the inner loops of recurrent.c, for each set of vector instructions. */
+#pragma once
+
+#include <stddef.h>
+
+#include "kernels/isa.h"
+
+/* Four sums of some units for some rows: from + x . weights[inputs] + h . weights[states], through
+ * the cell's functions.
+ *
+ * Weights of a block (`lanes` units): [inputs + states][4 sums][lanes]; blocks stand `block` floats
+ * apart. */
+struct recurrent_tile {
+    const float *weights;
+    size_t block;
+    const float *const *x; /* for each row, `inputs` values */
+    int inputs;
+    const float *h; /* for each row, `states` values */
+    size_t h_stride;
+    int states;
+    const float *from; /* what the sums begin with: [blocks][4][lanes] for each row */
+    size_t from_stride;
+    float *memory; /* LSTM: the cells, changed; GRU: the states before */
+    size_t memory_stride;
+    float *out; /* the states after; dense: the sums, [blocks][4][lanes] */
+    size_t out_stride;
+};
+
+/* ORDER recurrent_step */
+enum recurrent_step {
+    RECURRENT_STEP_LSTM,
+    RECURRENT_STEP_GRU,
+    RECURRENT_STEP_DENSE,
+    RECURRENT_STEPS
+};
+
+enum { RECURRENT_ROWS = 6 };
+
+struct recurrent_tiles {
+    int lanes, rows, blocks;
+    /* [0]: one row, `blocks` blocks; [n]: n rows, one block, n to `rows` */
+    void (*step[RECURRENT_STEPS][RECURRENT_ROWS + 1])(const struct recurrent_tile *tile);
+};
+
+const struct recurrent_tiles *recurrent_tiles(enum kernel_isa isa);
