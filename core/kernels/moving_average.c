@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "kernels/isa.h"
+
 enum { BLOCK_LEAST = 8192 };
 
 /* ---- inner loops ------------------------------------------------------- */
@@ -49,22 +51,22 @@ PLAIN_LOOPS(float, f32)
 #ifdef __x86_64__
 #define T          double
 #define LANES      4
-#define TARGET     __attribute__((target("avx2,fma")))
+#define TARGET     KERNEL_TARGET_AVX2
 #define NAME(word) word##_avx2_f64
 #include "kernels/moving_average_isa.h"
 #define T          float
 #define LANES      4
-#define TARGET     __attribute__((target("avx2,fma")))
+#define TARGET     KERNEL_TARGET_AVX2
 #define NAME(word) word##_avx2_f32
 #include "kernels/moving_average_isa.h"
 #define T          double
 #define LANES      8
-#define TARGET     __attribute__((target("avx512f,avx512dq,avx512vl")))
+#define TARGET     KERNEL_TARGET_AVX512
 #define NAME(word) word##_avx512_f64
 #include "kernels/moving_average_isa.h"
 #define T          float
 #define LANES      8
-#define TARGET     __attribute__((target("avx512f,avx512dq,avx512vl")))
+#define TARGET     KERNEL_TARGET_AVX512
 #define NAME(word) word##_avx512_f32
 #include "kernels/moving_average_isa.h"
 #endif
@@ -82,62 +84,23 @@ LOOPS(f32, float);
 
 /* ORDER kernel_isa */
 static const struct isa {
-    const char *name;
     struct loops_f64 f64;
     struct loops_f32 f32;
 } isas[KERNEL_ISAS] = {
-    {"scalar",
-     {total_scalar_f64, slide_scalar_f64, grow_scalar_f64},
+    {{total_scalar_f64, slide_scalar_f64, grow_scalar_f64},
      {total_scalar_f32, slide_scalar_f32, grow_scalar_f32}},
-    {"128-bit vectors",
-     {total_128_f64, slide_128_f64, grow_128_f64},
-     {total_128_f32, slide_128_f32, grow_128_f32}},
+    {{total_128_f64, slide_128_f64, grow_128_f64}, {total_128_f32, slide_128_f32, grow_128_f32}},
 #ifdef __x86_64__
-    {"AVX2",
-     {total_avx2_f64, slide_avx2_f64, grow_avx2_f64},
+    {{total_avx2_f64, slide_avx2_f64, grow_avx2_f64},
      {total_avx2_f32, slide_avx2_f32, grow_avx2_f32}},
-    {"AVX-512",
-     {total_avx512_f64, slide_avx512_f64, grow_avx512_f64},
+    {{total_avx512_f64, slide_avx512_f64, grow_avx512_f64},
      {total_avx512_f32, slide_avx512_f32, grow_avx512_f32}},
 #endif
 };
 
-static bool is_supported(enum kernel_isa isa)
+static const struct isa *chosen(void)
 {
-#ifdef __x86_64__
-    if (isa == KERNEL_AVX2)
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (isa == KERNEL_AVX512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
-#endif
-    return isa <= KERNEL_VECTOR128;
-}
-
-static const struct isa *chosen;
-
-__attribute__((constructor)) static void choose(void)
-{
-    for (int isa = 0; isa < KERNEL_ISAS; isa++)
-        kernel_isa_use((enum kernel_isa)isa);
-}
-
-const char *kernel_isa_name(enum kernel_isa isa)
-{
-    return isas[isa].name ? isas[isa].name : "absent";
-}
-
-enum kernel_isa kernel_isa(void)
-{
-    return (enum kernel_isa)(chosen - isas);
-}
-
-bool kernel_isa_use(enum kernel_isa isa)
-{
-    if (!is_supported(isa))
-        return false;
-    chosen = &isas[isa];
-    return true;
+    return &isas[kernel_isa()];
 }
 
 /* ---- blocks ------------------------------------------------------------ */
@@ -197,7 +160,7 @@ static size_t least(size_t a, size_t b)
 #define MOVING_AVERAGE(T, suffix)                                                                  \
     static void grow_all_##suffix(const T *x, size_t n, size_t window, size_t min_periods, T *out) \
     {                                                                                              \
-        double sum = chosen->suffix.grow(x, n, 0, 0, out);                                         \
+        double sum = chosen()->suffix.grow(x, n, 0, 0, out);                                       \
         if (!isfinite(sum))                                                                        \
             careful_##suffix(x, 0, n, window, min_periods, out);                                   \
         for (size_t i = 0; isfinite(sum) && i < least(n, min_periods - 1); i++)                    \
@@ -210,8 +173,8 @@ static size_t least(size_t a, size_t b)
         grow_all_##suffix(x, from, window, min_periods, out);                                      \
         while (from < n) {                                                                         \
             size_t to = from + least(block, n - from);                                             \
-            double sum = chosen->suffix.total(x + from - window, window);                          \
-            sum = chosen->suffix.slide(x + from, to - from, window, sum, out + from);              \
+            double sum = chosen()->suffix.total(x + from - window, window);                        \
+            sum = chosen()->suffix.slide(x + from, to - from, window, sum, out + from);            \
             if (!isfinite(sum))                                                                    \
                 careful_##suffix(x, from, to, window, min_periods, out);                           \
             from = to;                                                                             \

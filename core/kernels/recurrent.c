@@ -2,184 +2,15 @@
 
 #include <string.h>
 
-#include "base/mem.h"
-#include "kernels/recurrent_tiles.h"
+#include "kernels/recurrent_private.h"
 
 /* Rows of inputs that are added up ahead of the steps when these have too few rows to share a
  * weight. */
-enum { AHEAD_ROWS = 24, AHEAD_INPUTS = 8, ALIGN = 64 };
-
-/* One direction of one layer, packed; every array is aligned. */
-struct direction {
-    float *step;           /* [blocks][inputs + states][4][lanes] */
-    float *bias;           /* [blocks][4][lanes] */
-    float *inputs;         /* [blocks][inputs][4][lanes]: step's first part again, for sums ahead */
-    float *project, *none; /* [blocks of states / 4][hidden][4][lanes]; zeros to begin with */
-};
-
-struct recurrent {
-    struct recurrent_shape shape;
-    const struct recurrent_tiles *tiles;
-    int blocks, project_blocks;    /* of units; of 4 * lanes projected states */
-    int hidden_width, state_width; /* with padding */
-    struct direction *directions;
-};
-
-/* ---- shapes ------------------------------------------------------------ */
-
-int recurrent_gates(enum recurrent_cell cell)
-{
-    return cell == RECURRENT_GRU ? 3 : 4;
-}
-
-int recurrent_states(const struct recurrent_shape *shape)
-{
-    return shape->projection ? shape->projection : shape->hidden;
-}
-
-int recurrent_outputs(const struct recurrent_shape *shape)
-{
-    return recurrent_states(shape) * (shape->bidirectional ? 2 : 1);
-}
-
-int recurrent_inputs_of(const struct recurrent_shape *shape, int layer)
-{
-    return layer == 0 ? shape->inputs : recurrent_outputs(shape);
-}
-
-static int directions_of(const struct recurrent_shape *shape)
-{
-    return shape->bidirectional ? 2 : 1;
-}
+enum { AHEAD_ROWS = 24, AHEAD_INPUTS = 8 };
 
 static size_t aligned(size_t bytes)
 {
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
-
-/* ---- packing ----------------------------------------------------------- */
-
-static float *zeros(size_t count)
-{
-    /* aligned_alloc() has no twin in mem.h: the block's address is kept just before what is handed
-     * out. */
-    char *block = mem_zero(1, count * sizeof(float) + ALIGN + sizeof(void *));
-    char *at = block + sizeof(void *);
-    at += (ALIGN - (size_t)at % ALIGN) % ALIGN;
-    memcpy(at - sizeof(void *), &block, sizeof block);
-    return (float *)(void *)at;
-}
-
-static void zeros_free(float *p)
-{
-    void *block;
-    if (!p)
-        return;
-    memcpy(&block, (char *)p - sizeof block, sizeof block);
-    mem_free(block);
-}
-
-/* Where unit u's sum of this gate stands in an array of [blocks][4][lanes]. */
-static size_t place(const struct recurrent *net, int unit, int sum)
-{
-    int lanes = net->tiles->lanes;
-    return ((size_t)(unit / lanes) * 4 + (size_t)sum) * (size_t)lanes + (size_t)(unit % lanes);
-}
-
-/* Rows of a matrix [units][columns] into [blocks][rows][4][lanes], from row `first` on, as the
- * sum'th. */
-static void pack(const struct recurrent *net, float *to, int rows, int first, int sum,
-                 const float *matrix, int columns)
-{
-    size_t wide = 4 * (size_t)net->tiles->lanes;
-    for (int unit = 0; unit < net->shape.hidden; unit++) {
-        size_t at = place(net, unit, sum), block = at / wide, in = at % wide;
-        for (int k = 0; k < columns; k++)
-            to[(block * (size_t)rows + (size_t)(first + k)) * wide + in] =
-                matrix[(size_t)unit * (size_t)columns + (size_t)k];
-    }
-}
-
-static void pack_bias(const struct recurrent *net, float *to, int sum, const float *bias)
-{
-    for (int unit = 0; bias && unit < net->shape.hidden; unit++)
-        to[place(net, unit, sum)] += bias[unit];
-}
-
-/* The gates' four sums; GRU's third gate has one for the inputs and one for the states. */
-static void pack_gates(const struct recurrent *net, struct direction *d,
-                       const struct recurrent_weights *w, int inputs)
-{
-    int hidden = net->shape.hidden, states = recurrent_states(&net->shape);
-    bool gru = net->shape.cell == RECURRENT_GRU;
-    for (int gate = 0; gate < recurrent_gates(net->shape.cell); gate++) {
-        size_t row = (size_t)gate * (size_t)hidden;
-        int of_states = gru && gate == 2 ? 3 : gate;
-        pack(net, d->step, inputs + states, 0, gate, w->weight_ih + row * (size_t)inputs, inputs);
-        pack(net, d->inputs, inputs, 0, gate, w->weight_ih + row * (size_t)inputs, inputs);
-        pack(net, d->step, inputs + states, inputs, of_states, w->weight_hh + row * (size_t)states,
-             states);
-        pack_bias(net, d->bias, gate, w->bias_ih ? w->bias_ih + row : NULL);
-        pack_bias(net, d->bias, of_states, w->bias_hh ? w->bias_hh + row : NULL);
-    }
-}
-
-/* weight_hr, its rows in the places of the four sums. */
-static void pack_projection(const struct recurrent *net, struct direction *d, const float *matrix)
-{
-    size_t wide = 4 * (size_t)net->tiles->lanes;
-    int hidden = net->shape.hidden;
-    for (int p = 0; p < net->shape.projection; p++)
-        for (int k = 0; k < hidden; k++)
-            d->project[((size_t)p / wide * (size_t)hidden + (size_t)k) * wide + (size_t)p % wide] =
-                matrix[(size_t)p * (size_t)hidden + (size_t)k];
-}
-
-static void pack_direction(const struct recurrent *net, struct direction *d,
-                           const struct recurrent_weights *w, int inputs)
-{
-    size_t wide = 4 * (size_t)net->tiles->lanes, blocks = (size_t)net->blocks;
-    d->step = zeros(blocks * wide * (size_t)(inputs + recurrent_states(&net->shape)));
-    d->inputs = zeros(blocks * wide * (size_t)inputs);
-    d->bias = zeros(blocks * wide);
-    pack_gates(net, d, w, inputs);
-    if (!net->shape.projection)
-        return;
-    d->project = zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
-    d->none = zeros((size_t)net->project_blocks * wide);
-    pack_projection(net, d, w->weight_hr);
-}
-
-struct recurrent *recurrent_new(const struct recurrent_shape *shape,
-                                const struct recurrent_weights *weights)
-{
-    struct recurrent *net = mem_zero(1, sizeof *net);
-    net->shape = *shape;
-    net->tiles = recurrent_tiles(kernel_isa());
-    int lanes = net->tiles->lanes, count = shape->layers * directions_of(shape);
-    net->blocks = (shape->hidden + lanes - 1) / lanes;
-    net->project_blocks = (shape->projection + 4 * lanes - 1) / (4 * lanes);
-    net->hidden_width = net->blocks * lanes;
-    net->state_width = shape->projection ? net->project_blocks * 4 * lanes : net->hidden_width;
-    net->directions = mem_zero((size_t)count, sizeof *net->directions);
-    for (int i = 0; i < count; i++)
-        pack_direction(net, &net->directions[i], &weights[i],
-                       recurrent_inputs_of(shape, i / directions_of(shape)));
-    return net;
-}
-
-void recurrent_free(struct recurrent *net)
-{
-    if (!net)
-        return;
-    for (int i = 0; i < net->shape.layers * directions_of(&net->shape); i++) {
-        struct direction *d = &net->directions[i];
-        float *const all[] = {d->step, d->inputs, d->bias, d->project, d->none};
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            zeros_free(all[k]);
-    }
-    mem_free(net->directions);
-    mem_free(net);
+    return (bytes + RECURRENT_ALIGN - 1) / RECURRENT_ALIGN * RECURRENT_ALIGN;
 }
 
 /* ---- a call's memory --------------------------------------------------- */
@@ -235,7 +66,7 @@ size_t recurrent_scratch(const struct recurrent *net, int batch, int time)
 /* One direction of one layer over a call's rows. */
 struct pass {
     struct work *w;
-    const struct direction *d;
+    const struct recurrent_direction *d;
     int index; /* of the direction in h, c */
     int side;  /* 1: backward */
     const float *in;
@@ -475,8 +306,8 @@ void recurrent_run(const struct recurrent *net, const struct recurrent_call *cal
     for (int layer = 0; layer < shape->layers; layer++) {
         bool is_last = layer == shape->layers - 1;
         float *out = is_last ? call->out : w.between[layer & 1];
-        for (int side = 0; side < directions_of(shape); side++) {
-            int index = layer * directions_of(shape) + side;
+        for (int side = 0; side < recurrent_directions(shape); side++) {
+            int index = layer * recurrent_directions(shape) + side;
             struct pass p = {.w = &w,
                              .d = &net->directions[index],
                              .index = index,

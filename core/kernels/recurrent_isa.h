@@ -69,8 +69,8 @@ INLINE NAME(vec) NAME(tanh_part)(NAME(vec) x)
 INLINE void NAME(cell_lstm)(const NAME(vec) sums[4], float *c, float *h)
 {
     NAME(vec)
-    i = NAME(inverse_sigma)(sums[0]),
-    f = NAME(inverse_sigma)(sums[1]), g = NAME(tanh_part)(sums[2]);
+    i = NAME(inverse_sigma)(sums[0]), f = NAME(inverse_sigma)(sums[1]),
+    g = NAME(tanh_part)(sums[2]);
     NAME(vec) ig = i * (g + 2.0F);
     NAME(vec) cell = (NAME(load)(c) * ig - g * f) / (f * ig);
     memcpy(c, &cell, sizeof cell);
@@ -124,8 +124,8 @@ INLINE void NAME(cell_dense)(const NAME(vec) sums[4], float *unused, float *out)
         for (int r = 0; r < (rows); r++)                                                           \
             for (int b = 0; b < (blocks); b++)                                                     \
                 NAME(cell)                                                                         \
-                (sums[r][b], t->memory + (size_t)r * t->memory_stride + b * LANES,                 \
-                 t->out + (size_t)r * t->out_stride + b * (width)*LANES);                          \
+        (sums[r][b], t->memory + (size_t)r * t->memory_stride + b * LANES,                         \
+         t->out + (size_t)r * t->out_stride + b * (width)*LANES);                                  \
     }
 
 #if ROWS == 6

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "kernels/isa.h"
 #include "test.h"
 
 /* Longer than two blocks, and not a multiple of any vector. */
