@@ -38,6 +38,11 @@ static void on_swapped(void *arg)
     }
     if (c->warning.n)
         log_warn("reload", "%s", c->warning.p);
+    /* Only now: who reads that it is mended must not be answered by the old one. */
+    for (int i = 0; i < c->item_count; i++) {
+        if (!c->items[i].fell_back)
+            reload_forget(c->reload, c->items[i].fresh->name);
+    }
     change_end(c, true);
 }
 
@@ -104,8 +109,6 @@ static void swap(struct change *c)
     }
     for (int i = 0; i < c->item_count; i++) {
         permit_accept(c, &c->items[i]);
-        if (!c->items[i].fell_back)
-            reload_forget(r, c->items[i].fresh->name);
         if (!c->items[i].fell_back)
             keep(r, c->items[i].fresh);
         reload_welcome(r, c->items[i].fresh, c->release);
