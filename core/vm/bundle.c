@@ -28,6 +28,16 @@ static bool is_left_out(const char *name, int depth)
            strcmp(name, "node_modules") == 0;
 }
 
+/* An editor writes beside a file and renames over it: what was listed may have another name by now.
+ * The watch tells of that too, and the folder is read again. */
+static bool is_gone(struct err *err)
+{
+    if (err->code != ERR_NOT_FOUND)
+        return false;
+    *err = (struct err){0};
+    return true;
+}
+
 static bool add_file(struct reading *r, const char *path, const char *inside, struct err *err)
 {
     struct bundle *b = r->bundle;
@@ -36,7 +46,7 @@ static bool add_file(struct reading *r, const char *path, const char *inside, st
     struct buf bytes = {0};
     if (!file_read(path, BUNDLE_BYTES - r->bytes, &bytes, err)) {
         buf_free(&bytes);
-        return err_wrap(err, "%s", b->dir);
+        return is_gone(err) || err_wrap(err, "%s", b->dir);
     }
     r->bytes += bytes.n;
     if (b->count == r->room) {
