@@ -32,7 +32,7 @@ const start = (settings) => serve(settings, (plugins) => {
 const save = (text) => write(server.dir, "plugins/sample/plugin.lua", text);
 const open = (route, options) => openPage(browser, server.url + route, options);
 const overlay = (page) => page.locator("maru-overlay dialog");
-const shown = (page) => overlay(page).waitFor({ state: "visible" });
+const shown = (page, text = "") => overlay(page).filter({ hasText: text }).waitFor({ state: "visible" });
 const gone = (page) => page.locator("maru-overlay").waitFor({ state: "detached" });
 const shoot = (page, name) => page.screenshot({ path: path.join(shots, `overlay-${name}.png`) });
 
@@ -51,7 +51,7 @@ test("every open page shows the line that broke, and what serves on; the fix tak
   const dashboard = await open("/#/events");
   const own = await open("/plugins/sample/own.html", { locale: "ko-KR" });
   save(BROKEN);
-  await Promise.all([shown(dashboard), shown(own)]);
+  await Promise.all([shown(dashboard, "plugin.lua:5"), shown(own, "plugin.lua:5")]);
 
   assert.equal(await overlay(dashboard).getAttribute("role"), "alertdialog");
   const text = await overlay(dashboard).innerText();
