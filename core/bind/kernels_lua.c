@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "bind/bind.h"
+#include "bind/floats_lua.h"
 #include "kernels/moving_average.h"
 #include "vm/args.h"
 #include "vm/json.h"
@@ -63,5 +64,6 @@ int bind_kernels(lua_State *L)
 {
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    floats_register(L);
     return 1;
 }

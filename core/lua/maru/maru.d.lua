@@ -958,6 +958,21 @@ app.kernels = {}
 --- Trailing simple moving average; the first window-1 results average what is there when min_periods allows.
 ---@param values number[] @param window integer @param min_periods? integer default window @return number[]
 function app.kernels.moving_average(values, window, min_periods) end
+--- Numbers in bulk, as float32: from an array (json.null, NaN = missing) or from bytes (float32, little-endian); at most
+--- 10,000,000. With finite nothing may be missing. What is no number, or infinite as float32: nil, message, "invalid", its index.
+---@param source number[]|string @param options? { finite?: boolean }
+---@return maru.Floats|nil, string? message, string? code, integer? index
+function app.kernels.floats(source, options) end
+--- The same from text: a JSON array of numbers, or one number a line. Empty text, null, strings, NaN: nil, message, "invalid", index.
+---@return maru.Floats|nil, string? message, string? code, integer? index
+function app.kernels.parse_floats(text) end
+
+--- #floats is how many, floats[i] one of them (from 1; NaN = missing); they never change.
+---@class maru.Floats
+local Floats = {}
+function Floats:bytes() end                              --- float32, little-endian. @return string
+---@param from? integer @param to? integer @return number[]   json.null = missing
+function Floats:table(from, to) end
 
 ---@class maru.Schema
 app.schema = {}

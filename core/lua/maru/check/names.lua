@@ -5,7 +5,7 @@ local words = require "maru.words"
 local M = {}
 
 local TITLES = { tx = "a transaction", stream = "a stream", socket = "a socket", subscription = "a subscription",
-  request = "a request", http_stream = "a streamed answer" }
+  request = "a request", http_stream = "a streamed answer", floats = "floats" }
 
 --- Undefined globals, and what a plugin does not have of the standard libraries.
 function M.globals(unit, surface, report)

@@ -9,7 +9,8 @@ local jobs = require "maru.jobs"
 local store = require "maru.store"
 local workflows = require "maru.workflows"
 
-local HOST_CLASSES = { stream = "maru.stream", socket = "maru.socket", request = "maru.request" }
+local HOST_CLASSES = { stream = "maru.stream", socket = "maru.socket", request = "maru.request",
+  floats = "app.floats" }
 
 local function leaf(value)
   local kind = type(value)

@@ -1,0 +1,34 @@
+/* floats.h -- arrays of float32 from what clients send.
+ *
+ * Text is a JSON array of numbers (RFC 8259), or one such number a line
+ * (NDJSON; blank lines count for nothing); which of both is seen by its first
+ * character.  Every number becomes the float32 next to it, ties to even.
+ * What is no number, and what float32 cannot hold but as infinity, is refused
+ * together with its place.
+ *
+ * Pure; any thread.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { FLOATS_MOST = 10000000 };
+
+/* How many numbers there can be in the text at most, from its commas or line feeds: the room that
+ * floats_parse needs.  False with *err (ERR_LIMIT) when that is over FLOATS_MOST. */
+bool floats_room(struct str text, size_t *room, struct err *err);
+
+/* Reads the text into out, which has `room` elements of floats_room(text); *n is how many there
+ * are, at least one.  False with *err (ERR_INVALID); *bad is then the index, from 1, of the first
+ * value that is wrong, or 0 when there is none at all. */
+bool floats_parse(struct str text, float *out, size_t room, size_t *n, size_t *bad,
+                  struct err *err);
+
+/* float32, little-endian, n of them in 4 * n bytes.  Returns the index, from 1, of the first that
+ * is infinite, or NaN unless `missing`, or 0.  The bytes need not be aligned. */
+size_t floats_read(const char *bytes, size_t n, bool missing, float *out);
+void floats_write(const float *values, size_t n, char *bytes);
