@@ -1,0 +1,47 @@
+"""How forecasts are scored: the ETT benchmark's protocol, and walks of one step."""
+
+import numpy as np
+
+from data import ETT_TEST, ETT_VALID
+
+HORIZONS = (24, 48, 96, 168, 192, 336, 720)
+PARTS = ((24, 48, 96, 168, 192), (336,), (720,))  # horizons that one run of a forecaster answers
+
+
+def windows_of(values, points, horizon, start, end):
+    """(inputs [n][points], targets [n][horizon]) of every target that lies in start..end."""
+    both = np.lib.stride_tricks.sliding_window_view(values[start - points : end], points + horizon)
+    return both[:, :points], both[:, points:]
+
+
+def benchmark(forecast, series, points, start=ETT_VALID, end=ETT_TEST, horizons=HORIZONS, stride=1):
+    """{horizon: {"mse", "mae"}} over all channels, every window whose target lies in start..end, in z-scored units."""
+    found = {}
+    for part in PARTS:
+        wanted = [h for h in part if h in horizons]
+        if not wanted:
+            continue
+        errors = {h: [] for h in wanted}
+        for one in series:
+            inputs, _ = windows_of(one.values, points, wanted[0], start, end)
+            inputs = inputs[::stride]
+            guess = forecast(inputs, wanted[-1])
+            for h in wanted:
+                _, targets = windows_of(one.values, points, h, start, end)
+                targets = targets[::stride]
+                errors[h].append(guess[: len(targets), :h] - targets)
+        for h in wanted:
+            error = np.stack(errors[h])
+            found[h] = {"mse": round(float((error**2).mean()), 4), "mae": round(float(np.abs(error).mean()), 4)}
+    return found
+
+
+def walk(forecast, one, points, horizon):
+    """RMSE and MAE in the series' own units of forecasts `horizon` steps ahead over the test end: at every point of it
+    (that still has `horizon` points), from at most `points` points before it."""
+    errors = []
+    for at in range(one.train, len(one.raw) - horizon + 1):
+        window = one.values[max(0, at - points) : at][None]
+        errors.append(forecast(window, horizon)[0] - one.values[at : at + horizon])
+    error = np.array(errors) * one.deviation
+    return error

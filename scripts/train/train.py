@@ -1,0 +1,92 @@
+"""train [nlinear] [lstm] [--data DIR] [--out DIR] [--steps N] [--seed N]: makes the models that maru ships.
+
+Writes OUT/nlinear_timeseries.safetensors (seconds) and OUT/lstm_timeseries.safetensors (minutes), and what happened to
+scripts/train/training.log. The same seed gives the same bytes on the same machine. Checkpoints lie in build/train.
+"""
+
+import argparse
+import os
+import sys
+import time
+
+import numpy as np
+import torch
+
+import data
+import forecast
+import lstm
+import model_file
+import nlinear
+import scores
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+NOT_SEEN = "ETTh1 after its 12th month (30 days each); the test ends of the others"
+
+
+def arguments():
+    default = os.path.join(ROOT, "../shared/data")
+    parser = argparse.ArgumentParser(prog="scripts/train/train")
+    parser.add_argument("models", nargs="*", metavar="nlinear|lstm", help="default: both")
+    parser.add_argument("--data", default=default if os.path.isdir(default) else None, required=not os.path.isdir(default))
+    parser.add_argument("--out", default=os.path.join(ROOT, "plugins/inference/models"))
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--seed", type=int, default=6)
+    asked = parser.parse_args()
+    if set(asked.models) - {"nlinear", "lstm"}:
+        parser.error("models are nlinear and lstm")
+    asked.models = asked.models or ["nlinear", "lstm"]
+    return asked
+
+
+def train_nlinear(asked, series, log):
+    tensors = nlinear.fit(series, log)
+    trained = {"data": "ETTh1, 7 channels, months 1 to 12", "method": f"ridge, lambda {nlinear.LAMBDA:g}"}
+    return nlinear.METADATA, tensors, trained, nlinear.LOOKBACK
+
+
+def train_lstm(asked, series, log):
+    others = data.classic(asked.data) + data.ndvi(asked.data)
+    named = {}
+    for one in others:
+        named.setdefault(one.group, []).append(one.values[: one.train])
+    groups = [(0.85, np.stack([one.values[: one.train] for one in series]))]
+    groups += [(0.15 / len(named), np.stack(group)) for group in named.values()]
+    teacher = nlinear.fit(series, log)["head.weight"].T
+    checkpoint = os.path.join(ROOT, "build/train/lstm.pt")
+    os.makedirs(os.path.dirname(checkpoint), exist_ok=True)
+    tensors = lstm.fit(series, groups, teacher, asked.steps, asked.seed, log, checkpoint)
+    trained = {
+        "data": "ETTh1, 7 channels, months 1 to 12 (85 %); airline, sunspots, temperatures, NDVI without test ends (15 %)",
+        "method": f"{asked.steps} steps of {lstm.BATCH} windows, Adam, pinball loss, teacher nlinear",
+        "seed": asked.seed,
+    }
+    return lstm.METADATA, tensors, trained, lstm.LOOKBACK
+
+
+def main():
+    asked = arguments()
+    os.makedirs(asked.out, exist_ok=True)
+    series = data.ett(asked.data)
+    for name in asked.models:
+        lines = []
+
+        def log(line):
+            lines.append(line)
+            print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
+
+        log(f"{name}: PyTorch {torch.__version__}, NumPy {np.__version__}, seed {asked.seed}")
+        metadata, tensors, trained, points = globals()["train_" + name](asked, series, log)
+        trained = {**trained, "script": "scripts/train/train", "torch": torch.__version__, "numpy": np.__version__,
+                   "not_seen": NOT_SEEN}
+        path = os.path.join(asked.out, metadata["name"] + ".safetensors")
+        model_file.write(path, {**metadata, "trained": trained, "scores": {}}, tensors)
+        found = scores.benchmark(forecast.Model(path), series, points)
+        model_file.write(path, {**metadata, "trained": trained, "scores": {"ETTh1": found}}, tensors)
+        for h, s in found.items():
+            log(f"{name}: ETTh1 test, {h} ahead: mse {s['mse']:.4f} mae {s['mae']:.4f}")
+        log(f"{name}: {os.path.getsize(path)} bytes")
+        with open(os.path.join(ROOT, f"build/train/{name}.log"), "w") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+main()
