@@ -17,7 +17,7 @@ export function makeCharts(kit) {
     const x = (i) => (n > 1 ? (i / (n - 1)) * SMALL.width : SMALL.width / 2);
     const y = (v) => SMALL.height - ((v - low) / (high - low)) * SMALL.height;
     return html`
-      <svg class="inf-spark" viewBox=${`0 0 ${SMALL.width} ${SMALL.height}`} preserveAspectRatio="none" role="img" aria-label=${t(lines.smoothed ? "spark_smooth" : "spark")} data-spark>
+      <svg class="inf-spark" viewBox=${`0 0 ${SMALL.width} ${SMALL.height}`} preserveAspectRatio="none" role="img" aria-label=${t("spark", { first: value(result.forecast?.[0]), last: value(result.forecast?.[result.forecast.length - 1]) })} data-spark>
         ${lines.low && html`<path class="inf-band" d=${areaOf(lines.low, lines.high, x, y)} />`}
         <path class="inf-history" d=${pathOf(lines.history, x, y)} />
         ${lines.smoothed && html`<path class="inf-smoothed" d=${pathOf(lines.smoothed, x, y)} />`}

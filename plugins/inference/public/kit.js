@@ -63,13 +63,13 @@ export function between(from, to) {
 }
 
 /**
- * Sends a series; a refusal is an ApiError whose body names the place.
- * @param {any} ctx @param {string} path @param {{query: any, type: string, body: BodyInit}} request
+ * Sends a series, or a model; a refusal is an ApiError whose body names the place.
+ * @param {any} ctx @param {string} path @param {{query?: any, type: string, body: BodyInit, method?: string}} request
  */
-export async function send(ctx, path, { query, type, body }) {
+export async function send(ctx, path, { query, type, body, method = "POST" }) {
   let response;
   try {
-    response = await fetch(path + ctx.api.search(query), { method: "POST", credentials: "same-origin", body,
+    response = await fetch(path + ctx.api.search(query), { method, credentials: "same-origin", body,
       headers: { accept: "application/json", "content-type": type } });
   } catch {
     throw new ctx.api.ApiError(0, "no connection");

@@ -1,4 +1,6 @@
 /** The models: their versions, what was measured, what is honest to say, and the shadow beside the current one. */
+import { send } from "./kit.js";
+import { modelOf } from "./series.js";
 
 const FACTS = [["lookback_l", "lookback", "points_n"], ["min_points_l", "min_points", "points_n"], ["horizon_l", "horizon", "steps_n"], ["longest_l", "longest_horizon", "steps_n"]];
 
@@ -84,10 +86,33 @@ export function makeModels(kit) {
       </article>`;
   }
 
+  /** The name and the version stand in the file: there is nothing to fill in. */
+  function Upload({ reload }) {
+    const [said, setSaid] = useState(null);
+    const onFile = async (event) => {
+      const bytes = await event.target.files[0]?.arrayBuffer();
+      event.target.value = "";
+      const model = bytes && modelOf(bytes);
+      if (!model) return bytes && setSaid({ text: t("no_model_file"), bad: true });
+      setSaid({ text: t("uploading", model) });
+      try {
+        await send(ctx, path(model.name, `versions/${encodeURIComponent(model.version)}`), { method: "PUT", type: "application/octet-stream", body: bytes });
+        setSaid({ text: t("uploaded", model) });
+        reload();
+      } catch (error) {
+        setSaid({ text: error.status === 401 || error.status === 403 ? t("operators") : error.message, bad: true });
+      }
+    };
+    return html`
+      <section class="inf-card inf-upload"><h2>${t("upload")}</h2><p class="muted" id="inf-upload-text">${t("upload_text")}</p>
+        <label class="button inf-choose"><span>${t("upload_choose")}</span><input type="file" class="inf-file-field" accept=".safetensors" aria-describedby="inf-upload-text" onChange=${onFile} data-upload /></label>
+        <p role="status" class=${said?.bad ? "bad-text" : "muted"} data-upload-said>${said?.text ?? ""}</p></section>`;
+  }
+
   return function Models({ models }) {
     if (!models.data && models.error) return html`<${Failure} error=${models.error} retry=${models.reload} />`;
     if (!models.data) return html`<div class="inf-models" aria-busy="true">${[0, 1].map((i) => html`<div key=${i} class="inf-card inf-model inf-loading"><p class="muted">${t("loading")}</p></div>`)}</div>`;
     if (models.data.models.length === 0) return html`<${Note} title=${t("none_models")}></${Note}>`;
-    return html`<div class="inf-models">${models.data.models.map((model) => html`<${Model} key=${model.name} model=${model} reload=${models.reload} />`)}</div>`;
+    return html`<div class="inf-models">${models.data.models.map((model) => html`<${Model} key=${model.name} model=${model} reload=${models.reload} />`)}</div><${Upload} reload=${models.reload} />`;
   };
 }

@@ -18,7 +18,7 @@ export function makeOverview(kit) {
         <${Tile} name="processing" value=${s?.processing_ms?.p50} text=${kit.ms(s?.processing_ms?.p50)} note=${tail(s?.processing_ms)} />
         <${Tile} name="success" value=${rate} text=${totals && totals.completed + totals.failed > 0 ? kit.share(rate) : "–"} note=${totals && t("failed_n", { n: kit.count(totals.failed) })} />
         <${Tile} name="queue" value=${s?.queue_depth} text=${kit.count(s?.queue_depth)} note=${t("queue_note")} />
-        <${Tile} name="total" value=${totals?.total_jobs} text=${kit.count(totals?.total_jobs)} note=${totals && t("total_note", { n: kit.count(totals.completed) })} />
+        <${Tile} name="total" value=${totals?.total_jobs} text=${kit.count(totals?.total_jobs)} note=${totals && totals.total_jobs !== undefined && t("total_note", { n: kit.count(totals.completed) })} />
       </section>`;
   }
 
@@ -78,7 +78,7 @@ export function makeOverview(kit) {
 
   return function Overview({ live, recent, statistics }) {
     const s = statistics.data;
-    const totals = live.update?.statistics ?? null;
+    const totals = live.update?.statistics ?? (s ? { success_rate: s.success_rate, completed: s.completed, failed: s.failed } : null);
     if (!s && statistics.error && !totals) return html`<${Failure} error=${statistics.error} retry=${statistics.reload} />`;
     return html`
       <${Tiles} s=${s} totals=${totals} />

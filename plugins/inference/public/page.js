@@ -41,18 +41,16 @@ function makePage(kit) {
   const views = { overview: makeOverview(parts), submit: makeSubmit(parts), results: makeResults(parts), models: makeModels(parts), backtest: makeBacktest(parts) };
 
   function useLive() {
-    const [live, setLive] = useState({ update: null, open: false });
-    useEffect(() => openLive((update) => setLive({ update, open: true }), (open) => setLive((now) => (now.open === open ? now : { ...now, open }))), []);
+    const [live, setLive] = useState({ update: null, at: 0, open: false });
+    useEffect(() => openLive((update) => setLive({ update, at: Date.now(), open: true }), (open) => setLive((now) => (now.open === open ? now : { ...now, open }))), []);
     return live;
   }
 
-  /** While there is no socket, its message is put together from what may be asked. */
+  /** Whatever was heard last: the socket's rows, or, while there is none, those that were asked for. */
   function useRecent(live) {
     const asked = useResource((signal) => ctx.api.get(`${API}/results`, { limit: 8 }, signal), [], { stream: ctx.stream, every: live.open ? 0 : EVERY, keep: "inference recent" });
-    const newest = useRef(null);
-    if (live.open && live.update) newest.current = live.update.recent_results;
-    else if (asked.data) newest.current = asked.data.results;
-    return { rows: newest.current, error: newest.current ? null : asked.error, reload: asked.reload };
+    const rows = asked.data && asked.at > live.at ? asked.data.results : live.update?.recent_results ?? null;
+    return { rows, error: rows ? null : asked.error, reload: asked.reload };
   }
 
   return function Page() {
@@ -60,14 +58,15 @@ function makePage(kit) {
     const route = useSignal(ctx.route);
     const live = useLive();
     const recent = useRecent(live);
-    const statistics = useResource((signal) => ctx.api.get(`${API}/statistics`, { minutes: 15 }, signal), [], { stream: ctx.stream, every: EVERY, keep: "inference statistics" });
+    const id = route.query.get("id") ?? "";
+    const asked = route.query.get("view") ?? "overview";
+    const view = id ? "results" : TABS.includes(asked) ? asked : "overview";
+    const statistics = useResource((signal) => ctx.api.get(`${API}/statistics`, { minutes: 15 }, signal), [], { stream: ctx.stream, every: view === "overview" ? EVERY : 0, keep: "inference statistics" });
     const models = useResource((signal) => ctx.api.get("/api/v1/models", null, signal), [], { stream: ctx.stream, keep: "inference models" });
     useEffect(() => {
       ctx.title.value = t("title");
     }, [language]);
-    const id = route.query.get("id") ?? "";
-    const asked = route.query.get("view") ?? "overview";
-    const view = id ? "results" : TABS.includes(asked) ? asked : "overview";
+    const first = useRef(route);
     const View = views[view];
     return html`
       <div class="inf" data-inference=${id ? "result" : view}>
@@ -75,7 +74,7 @@ function makePage(kit) {
           <span class="inf-live" title=${t(live.open ? "live.on_help" : "live.off_help")} data-live=${live.open ? "on" : "off"}><span class=${`dot inf-dot-${live.open ? "on" : "off"}`} aria-hidden="true"></span>${t(live.open ? "live.on" : "live.off")}</span></div>
         <nav class="tabs" aria-label=${t("title")}>${TABS.map((name) => html`
           <a key=${name} href=${kit.href(name === "overview" ? {} : { view: name })} aria-current=${view === name ? "page" : null} data-tab=${name}>${t(`tab.${name}`)}</a>`)}</nav>
-        ${id ? html`<${Result} key=${id} id=${id} live=${live} />`
+        ${id ? html`<${Result} key=${id} id=${id} live=${live} inside=${first.current !== route} />`
           : html`<${View} key=${view} route=${route} live=${live} recent=${recent} statistics=${statistics} models=${models} />`}
       </div>`;
   };

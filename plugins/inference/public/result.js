@@ -92,11 +92,14 @@ export function makeResult(kit) {
     return html`<${Forecast} result=${job.result} /><${Steps} result=${job.result} />`;
   }
 
-  return function Result({ id, live }) {
+  /** inside: one came here from another of these pages, and what had the focus is gone. */
+  return function Result({ id, live, inside }) {
     const job = useJob(id, live);
     const heading = useRef(null);
     const [said, setSaid] = useState("");
-    useEffect(() => heading.current?.focus({ preventScroll: true }), [Boolean(job.data)]);
+    useEffect(() => {
+      if (inside) heading.current?.focus({ preventScroll: true });
+    }, [Boolean(job.data)]);
     const cancel = async () => {
       try {
         await ctx.api.request(`${API}/${encodeURIComponent(id)}`, { method: "DELETE" });

@@ -147,6 +147,21 @@ function parseBytes(bytes) {
   return { values, bad: firstBad(values), at: null };
 }
 
+/**
+ * What a model's file says of itself, or null when it is none: name and version, out of the header of safetensors.
+ * @param {ArrayBuffer} bytes @returns {{name: string, version: string}|null}
+ */
+export function modelOf(bytes) {
+  try {
+    const length = Number(new DataView(bytes).getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));
+    const { name, version } = JSON.parse(header.__metadata__.maru);
+    return typeof name === "string" && typeof version === "string" ? { name, version } : null;
+  } catch {
+    return null;
+  }
+}
+
 /** @param {any[]|Float32Array} values @returns {Series} */
 export function seriesOf(values) {
   return { values, bad: firstBad(values), at: null };

@@ -58,6 +58,18 @@ test("a file is read as what it is", () => {
   assert.deepEqual([...series.parseFile("nameless", Float32Array.of(0, 1).buffer).values], [0, 1]);
 });
 
+test("a model's file says its name and version", () => {
+  const file = (header) => {
+    const text = new TextEncoder().encode(JSON.stringify(header));
+    const bytes = new Uint8Array(8 + text.length + 4);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true);
+    bytes.set(text, 8);
+    return bytes.buffer;
+  };
+  assert.deepEqual(series.modelOf(file({ __metadata__: { maru: '{"name":"a","version":"2","kind":"lstm"}' } })), { name: "a", version: "2" });
+  for (const none of [file({}), file({ __metadata__: { maru: "{}" } }), new ArrayBuffer(3), new ArrayBuffer(64)]) assert.equal(series.modelOf(none), null);
+});
+
 test("much is sent as float32, little and what is wrong as JSON", () => {
   const little = series.requestOf(series.seriesOf([1, 2]), { model_name: "m", horizon: "", deadline: null });
   assert.deepEqual([little.type, JSON.parse(little.body), little.query], ["application/json", { model_name: "m", data: [1, 2] }, {}]);
