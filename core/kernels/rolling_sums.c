@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "kernels/rolling_sums_private.h"
+#include "kernels/strided.h"
 
 static size_t least(size_t a, size_t b)
 {
@@ -261,27 +262,7 @@ static double *work(struct rolling_sums *s, size_t n, bool finite, double *out)
     return begin_at;
 }
 
-#define PUSH(T, suffix, GIVE)                                                                      \
-    static bool take_##suffix(const T *x, ptrdiff_t stride, size_t n, double *to)                  \
-    {                                                                                              \
-        if (stride == 1)                                                                           \
-            return rolling_loops()->take_##suffix(x, n, to);                                       \
-        double odd = 0;                                                                            \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            to[i] = (double)x[(ptrdiff_t)i * stride];                                              \
-            odd += to[i] - to[i];                                                                  \
-        }                                                                                          \
-        return odd == 0;                                                                           \
-    }                                                                                              \
-    static void give_##suffix(const double *from, size_t n, T *out, ptrdiff_t stride)              \
-    {                                                                                              \
-        if (stride == 1) {                                                                         \
-            GIVE;                                                                                  \
-            return;                                                                                \
-        }                                                                                          \
-        for (size_t i = 0; i < n; i++)                                                             \
-            out[(ptrdiff_t)i * stride] = (T)from[i];                                               \
-    }                                                                                              \
+#define PUSH(T, suffix)                                                                            \
     void rolling_sums_push_##suffix(struct rolling_sums *s, const T *x, ptrdiff_t stride,          \
                                     size_t n, T *out, ptrdiff_t out_stride)                        \
     {                                                                                              \
@@ -289,12 +270,12 @@ static double *work(struct rolling_sums *s, size_t n, bool finite, double *out)
         while (n > 0) {                                                                            \
             size_t some = least(n, least(s->block - s->at, ROLLING_PIECE));                        \
             double *to = s->values + s->options.window + s->at;                                    \
-            bool finite = take_##suffix(x, stride, some, to);                                      \
-            give_##suffix(work(s, some, finite, results), some, out, out_stride);                  \
+            bool finite = strided_take_##suffix(x, stride, some, to);                              \
+            strided_give_##suffix(work(s, some, finite, results), some, out, out_stride);          \
             x += (ptrdiff_t)some * stride;                                                         \
             out += (ptrdiff_t)some * out_stride;                                                   \
             n -= some;                                                                             \
         }                                                                                          \
     }
-PUSH(double, f64, memcpy(out, from, n * sizeof *out))
-PUSH(float, f32, rolling_loops()->give_f32(from, n, out))
+PUSH(double, f64)
+PUSH(float, f32)

@@ -1,69 +1,11 @@
 /* rolling_sums_isa.h -- the inner loops of rolling_sums.c, once for each vector width.
  *
- * Included with LANES, TARGET (a function attribute), SQRT(vector) and NAME(word) defined.  What
+ * Included with what lanes.h wants and SQRT(vector) defined.  What
  * goes in and out of the window at LANES places becomes its running sum by shifted additions; only
  * one addition a group depends on the group before.
  */
 
-#define V NAME(vector)
-#if LANES == 1
-typedef double NAME(vector);
-typedef bool NAME(mask);
-typedef float NAME(singles);
-#define SELECT(which, a, b) ((which) ? (a) : (b))
-#define WIDEN(v)            ((double)(v))
-#define NARROW(v)           ((float)(v))
-#define SCAN(v, zero, last)                                                                        \
-    do {                                                                                           \
-        (last) = (v);                                                                              \
-    } while (0)
-#else
-typedef double NAME(vector) __attribute__((vector_size(LANES * sizeof(double))));
-typedef long NAME(mask) __attribute__((vector_size(LANES * sizeof(long))));
-typedef float NAME(singles) __attribute__((vector_size(LANES * sizeof(float))));
-#define SELECT(which, a, b) ((V)(((NAME(mask))(a) & (which)) | ((NAME(mask))(b) & ~(which))))
-#define WIDEN(v)            __builtin_convertvector((v), V)
-#define NARROW(v)           __builtin_convertvector((v), NAME(singles))
-#endif
-
-/* v becomes its inclusive running sum, last its last lane in all lanes. */
-#if LANES == 8
-#define SCAN(v, zero, last)                                                                        \
-    do {                                                                                           \
-        (v) += __builtin_shufflevector((zero), (v), 0, 8, 9, 10, 11, 12, 13, 14);                  \
-        (v) += __builtin_shufflevector((zero), (v), 0, 0, 8, 9, 10, 11, 12, 13);                   \
-        (v) += __builtin_shufflevector((zero), (v), 0, 0, 0, 0, 8, 9, 10, 11);                     \
-        (last) = __builtin_shufflevector((v), (v), 7, 7, 7, 7, 7, 7, 7, 7);                        \
-    } while (0)
-#elif LANES == 4
-#define SCAN(v, zero, last)                                                                        \
-    do {                                                                                           \
-        (v) += __builtin_shufflevector((zero), (v), 0, 4, 5, 6);                                   \
-        (v) += __builtin_shufflevector((zero), (v), 0, 0, 4, 5);                                   \
-        (last) = __builtin_shufflevector((v), (v), 3, 3, 3, 3);                                    \
-    } while (0)
-#elif LANES == 2
-#define SCAN(v, zero, last)                                                                        \
-    do {                                                                                           \
-        (v) += __builtin_shufflevector((zero), (v), 0, 2);                                         \
-        (last) = __builtin_shufflevector((v), (v), 1, 1);                                          \
-    } while (0)
-#endif
-
-TARGET static inline double NAME(lane)(V v, size_t lane)
-{
-    double lanes[LANES];
-    memcpy(lanes, &v, sizeof lanes);
-    return lanes[lane];
-}
-
-TARGET static inline double NAME(total)(V v)
-{
-    double sum = 0;
-    for (size_t i = 0; i < LANES; i++)
-        sum += NAME(lane)(v, i);
-    return sum;
-}
+#include "kernels/lanes.h"
 
 /* What the sums of a window come to. */
 TARGET static inline __attribute__((always_inline)) V
@@ -168,15 +110,15 @@ NAME(walk_as)(struct rolling_sums *s, size_t from, size_t to, double *out, struc
             memcpy(raw->count + (k - from), &held, sizeof held);
         }
     }
-    m->first = NAME(lane)(first, 0);
-    m->second = NAME(lane)(seconds, 0);
-    m->count = counted ? NAME(lane)(count, 0) : window;
-    m->places = counted ? NAME(lane)(places, 0) : window * (double)to + window * (window - 1) / 2;
+    m->first = LANE(first, 0);
+    m->second = LANE(seconds, 0);
+    m->count = counted ? LANE(count, 0) : window;
+    m->places = counted ? LANE(places, 0) : window * (double)to + window * (window - 1) / 2;
     s->low = INFINITY;
     s->high = 0;
     for (size_t i = 0; i < LANES; i++) {
-        s->low = fmin(s->low, NAME(lane)(low, i));
-        s->high = fmax(s->high, NAME(lane)(high, i));
+        s->low = fmin(s->low, LANE(low, i));
+        s->high = fmax(s->high, LANE(high, i));
     }
 }
 
@@ -218,10 +160,10 @@ TARGET static void NAME(gather)(const double *x, size_t n, double at, enum rolli
         places += there * place;
         place += (double)LANES;
     }
-    to->first = NAME(total)(first);
-    to->second = NAME(total)(seconds);
-    to->count = NAME(total)(count);
-    to->places = NAME(total)(places);
+    to->first = TOTAL(first);
+    to->second = TOTAL(seconds);
+    to->count = TOTAL(count);
+    to->places = TOTAL(places);
     for (; i < n; i++) {
         double v = x[i], spot = at + (double)i;
         if (!isfinite(v))
@@ -234,63 +176,5 @@ TARGET static void NAME(gather)(const double *x, size_t n, double at, enum rolli
     }
 }
 
-TARGET static bool NAME(take_f64)(const double *x, size_t n, double *to)
-{
-    const V zero = {0};
-    V odd = zero, v;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        memcpy(&v, x + i, sizeof v);
-        memcpy(to + i, &v, sizeof v);
-        odd += v - v;
-    }
-    double rest = NAME(total)(odd);
-    for (; i < n; i++) {
-        to[i] = x[i];
-        rest += x[i] - x[i];
-    }
-    return rest == 0;
-}
-
-TARGET static bool NAME(take_f32)(const float *x, size_t n, double *to)
-{
-    const V zero = {0};
-    V odd = zero, v;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        NAME(singles) narrow;
-        memcpy(&narrow, x + i, sizeof narrow);
-        v = WIDEN(narrow);
-        memcpy(to + i, &v, sizeof v);
-        odd += v - v;
-    }
-    double rest = NAME(total)(odd);
-    for (; i < n; i++) {
-        to[i] = (double)x[i];
-        rest += to[i] - to[i];
-    }
-    return rest == 0;
-}
-
-TARGET static void NAME(give_f32)(const double *x, size_t n, float *to)
-{
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        V v;
-        memcpy(&v, x + i, sizeof v);
-        NAME(singles) narrow = NARROW(v);
-        memcpy(to + i, &narrow, sizeof narrow);
-    }
-    for (; i < n; i++)
-        to[i] = (float)x[i];
-}
-
-#undef V
-#undef SELECT
-#undef WIDEN
-#undef NARROW
-#undef SCAN
-#undef LANES
-#undef TARGET
 #undef SQRT
-#undef NAME
+#include "kernels/lanes_end.h"

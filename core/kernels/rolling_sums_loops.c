@@ -52,11 +52,11 @@ enum rolling_second rolling_second(enum rolling_sum kind)
 
 /* ORDER kernel_isa */
 static const struct rolling_loops loops[KERNEL_ISAS] = {
-    {walk_scalar, gather_scalar, take_f64_scalar, take_f32_scalar, give_f32_scalar},
-    {walk_128, gather_128, take_f64_128, take_f32_128, give_f32_128},
+    {walk_scalar, gather_scalar},
+    {walk_128, gather_128},
 #ifdef __x86_64__
-    {walk_avx2, gather_avx2, take_f64_avx2, take_f32_avx2, give_f32_avx2},
-    {walk_avx512, gather_avx512, take_f64_avx512, take_f32_avx512, give_f32_avx512},
+    {walk_avx2, gather_avx2},
+    {walk_avx512, gather_avx512},
 #endif
 };
 

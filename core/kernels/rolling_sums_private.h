@@ -52,10 +52,6 @@ struct rolling_loops {
     /* Adds up n values from *x, whose places begin with `place`; center is chosen already. */
     void (*gather)(const double *x, size_t n, double place, enum rolling_sum kind,
                    struct rolling_moments *to);
-    /* Copies n values; true when all are finite. */
-    bool (*take_f64)(const double *x, size_t n, double *to);
-    bool (*take_f32)(const float *x, size_t n, double *to);
-    void (*give_f32)(const double *x, size_t n, float *to);
 };
 
 enum rolling_second rolling_second(enum rolling_sum kind);

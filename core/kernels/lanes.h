@@ -1,0 +1,81 @@
+/* lanes.h -- vectors of LANES doubles, for the inner loops of a kernel.
+ *
+ * Included by a file of loops that is itself included once for each width, with LANES (1, 2, 4 or
+ * 8), TARGET (a function attribute) and NAME(word) defined; lanes_end.h takes all of it away again.
+ *
+ *   V                    LANES doubles; NAME(singles) as many floats
+ *   SELECT(which, a, b)  a where `which`, the result of a comparison, holds
+ *   WIDEN NARROW         singles to V and back
+ *   SCAN(v, zero, last)  v becomes its inclusive running sum, `last` its last lane in all lanes
+ *   ADD_UP(v, zero, q, q2, q4)  SCAN where each value counts q times less a lane further on
+ *   LAST(v)              its last lane in all lanes
+ *   LANE(v, i)  TOTAL(v)  one lane; the sum of all
+ */
+
+#define V NAME(vector)
+#if LANES == 1
+typedef double NAME(vector);
+typedef bool NAME(mask);
+typedef float NAME(singles);
+#define SELECT(which, a, b) ((which) ? (a) : (b))
+#define WIDEN(v)            ((double)(v))
+#define NARROW(v)           ((float)(v))
+#define ADD_UP(v, zero, a, b, c)                                                                   \
+    do {                                                                                           \
+    } while (0)
+#define LAST(v) (v)
+#else
+typedef double NAME(vector) __attribute__((vector_size(LANES * sizeof(double))));
+typedef long NAME(mask) __attribute__((vector_size(LANES * sizeof(long))));
+typedef float NAME(singles) __attribute__((vector_size(LANES * sizeof(float))));
+#define SELECT(which, a, b) ((V)(((NAME(mask))(a) & (which)) | ((NAME(mask))(b) & ~(which))))
+#define WIDEN(v)            __builtin_convertvector((v), V)
+#define NARROW(v)           __builtin_convertvector((v), NAME(singles))
+#endif
+
+/* What is below a lane, times a, b and c, is added to it. */
+#if LANES == 8
+#define ADD_UP(v, zero, a, b, c)                                                                   \
+    do {                                                                                           \
+        (v) += (a)*__builtin_shufflevector((zero), (v), 0, 8, 9, 10, 11, 12, 13, 14);              \
+        (v) += (b)*__builtin_shufflevector((zero), (v), 0, 0, 8, 9, 10, 11, 12, 13);               \
+        (v) += (c)*__builtin_shufflevector((zero), (v), 0, 0, 0, 0, 8, 9, 10, 11);                 \
+    } while (0)
+#define LAST(v) __builtin_shufflevector((v), (v), 7, 7, 7, 7, 7, 7, 7, 7)
+#elif LANES == 4
+#define ADD_UP(v, zero, a, b, c)                                                                   \
+    do {                                                                                           \
+        (v) += (a)*__builtin_shufflevector((zero), (v), 0, 4, 5, 6);                               \
+        (v) += (b)*__builtin_shufflevector((zero), (v), 0, 0, 4, 5);                               \
+    } while (0)
+#define LAST(v) __builtin_shufflevector((v), (v), 3, 3, 3, 3)
+#elif LANES == 2
+#define ADD_UP(v, zero, a, b, c)                                                                   \
+    do {                                                                                           \
+        (v) += (a)*__builtin_shufflevector((zero), (v), 0, 2);                                     \
+    } while (0)
+#define LAST(v) __builtin_shufflevector((v), (v), 1, 1)
+#endif
+#define SCAN(v, zero, last)                                                                        \
+    do {                                                                                           \
+        ADD_UP(v, zero, 1.0, 1.0, 1.0);                                                            \
+        (last) = LAST(v);                                                                          \
+    } while (0)
+
+TARGET static inline double NAME(lane)(V v, size_t lane)
+{
+    double lanes[LANES];
+    memcpy(lanes, &v, sizeof lanes);
+    return lanes[lane];
+}
+
+TARGET static inline double NAME(total)(V v)
+{
+    double sum = 0;
+    for (size_t i = 0; i < LANES; i++)
+        sum += NAME(lane)(v, i);
+    return sum;
+}
+
+#define LANE(v, i) NAME(lane)((v), (i))
+#define TOTAL(v)   NAME(total)(v)

@@ -1,0 +1,13 @@
+/* lanes_end.h -- takes away what lanes.h defined, and what it was told. */
+#undef V
+#undef SELECT
+#undef WIDEN
+#undef NARROW
+#undef SCAN
+#undef ADD_UP
+#undef LAST
+#undef LANE
+#undef TOTAL
+#undef LANES
+#undef TARGET
+#undef NAME
