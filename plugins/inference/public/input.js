@@ -2,7 +2,7 @@
 import { placeOf } from "./kit.js";
 import { parseFile, parseText, sample, SAMPLES, seriesOf } from "./series.js";
 
-const LENGTHS = [48, 240, 1000, 10000];
+const LENGTHS = [96, 480, 2000, 10000];
 const MOST_BYTES = 32 * 1024 * 1024;
 
 export function makeInput(kit) {
@@ -12,7 +12,7 @@ export function makeInput(kit) {
   function useSeries() {
     const [source, setSource] = useState("sample");
     const [kind, setKind] = useState("seasonal");
-    const [length, setLength] = useState(240);
+    const [length, setLength] = useState(480);
     const [text, setText] = useState("");
     const [file, setFile] = useState(null);
     const [column, setColumn] = useState(0);

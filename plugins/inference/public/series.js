@@ -238,14 +238,14 @@ export function ticks(low, high, n, whole = false) {
 /**
  * A forecast as lines over steps: 0 is the last point known, those after it are foretold.
  * @param {any} result    of the server
- * @param {number} [most] points of the past at most
+ * @param {number} [most] points of the past at most, where only what was smoothed is known
  * @returns {{x: number[], history: (number|null)[], smoothed: (number|null)[]|null, median: (number|null)[], low: (number|null)[]|null, high: (number|null)[]|null, low_q: number, high_q: number}|null}
  */
 export function linesOf(result, most = 96) {
   if (!result) return null;
   const list = (value) => (Array.isArray(value) ? value : []);
   const history = list(result.history);
-  const smoothed = list(result.values).slice(-Math.max(most, history.length));
+  const smoothed = list(result.values).slice(-(history.length || most));
   const forecast = list(result.forecast);
   const bands = list(result.bands).map(list);
   const past = Math.max(history.length, smoothed.length);

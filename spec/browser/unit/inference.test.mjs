@@ -103,7 +103,7 @@ test("the forecast begins where the history ends", () => {
   assert.deepEqual([lines.low, lines.high], [[null, null, 3, 3, 3], [null, null, 3, 5, 7]]);
   assert.equal(lines.smoothed, null);
   const smooth = series.linesOf({ history: [1, 2], values: [0, 1, 1.5], forecast: [] }, 96);
-  assert.deepEqual([smooth.x, smooth.history, smooth.smoothed, smooth.low], [[-2, -1, 0], [null, 1, 2], [0, 1, 1.5], null]);
+  assert.deepEqual([smooth.x, smooth.history, smooth.smoothed, smooth.low], [[-1, 0], [1, 2], [1, 1.5], null]);
   assert.equal(series.linesOf({}), null);
   assert.equal(series.linesOf(null), null);
 });
