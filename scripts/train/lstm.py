@@ -14,8 +14,13 @@ import scores
 from data import ETT_TRAIN, ETT_VALID
 
 LOOKBACK, HORIZON, QUANTILES, MIN_POINTS = 168, 192, (0.1, 0.5, 0.9), 8
-HIDDEN, LAYERS, BATCH, SCALING = 64, 2, 256, "standard"
+HIDDEN, LAYERS, SCALING = 64, 2, "last"
 MIDDLE = QUANTILES.index(0.5)
+WHOLE = 0.75  # of the batches have the longest window, the others a shorter one
+
+# Short windows and small batches first: they teach the day in a tenth of the time.
+STAGES = ((0.7, 96, 32), (0.3, LOOKBACK, 48))  # share of the steps, points, windows of a batch
+RATE = 6e-3
 
 
 class Net(torch.nn.Module):
@@ -24,22 +29,22 @@ class Net(torch.nn.Module):
         self.rnn = torch.nn.LSTM(1, HIDDEN, LAYERS)  # time first: quicker
         self.head = torch.nn.Linear(HIDDEN, HORIZON * len(QUANTILES))
         with torch.no_grad():
-            # Forget gates that remember from 1 to LOOKBACK steps (Tallec & Ollivier, "Can recurrent neural networks warp
-            # time?", 2018), and a first forecast near the last value.
             for layer in range(LAYERS):
-                getattr(self.rnn, f"bias_hh_l{layer}").zero_()
-                bias = getattr(self.rnn, f"bias_ih_l{layer}")
-                bias.zero_()
-                memory = torch.log(1 + torch.rand(HIDDEN) * (LOOKBACK - 2))
-                bias[:HIDDEN] = -memory
-                bias[HIDDEN : 2 * HIDDEN] = memory
-            self.head.weight.mul_(0.1)
+                for gate in torch.split(getattr(self.rnn, f"weight_hh_l{layer}"), HIDDEN):
+                    torch.nn.init.orthogonal_(gate)
+                if layer == 0:
+                    self.rnn.weight_ih_l0.uniform_(-0.5, 0.5)
+                else:
+                    for gate in torch.split(getattr(self.rnn, f"weight_ih_l{layer}"), HIDDEN):
+                        torch.nn.init.xavier_uniform_(gate)
+                getattr(self.rnn, f"bias_ih_l{layer}")[HIDDEN : 2 * HIDDEN] += 1  # remember, at first
+            self.head.weight.mul_(0.1)  # the first forecast is near the last value
             self.head.bias.zero_()
 
-    def forward(self, x, at):
-        """x [time][n], scaled -> what follows each step of at: [n][len(at)][horizon][quantiles], scaled."""
+    def forward(self, x):
+        """x [time][n], scaled -> [n][horizon][quantiles], scaled."""
         out, _ = self.rnn(x[:, :, None])
-        return self.head(out[at].transpose(0, 1)).view(x.shape[1], len(at), HORIZON, len(QUANTILES))
+        return self.head(out[-1]).view(x.shape[1], HORIZON, len(QUANTILES))
 
 
 class Windows:
@@ -49,47 +54,41 @@ class Windows:
         self.groups, self.teacher = groups, teacher  # [(share, values [series][points])]; [336][192], for groups[0]
         self.random = np.random.default_rng(seed)
 
-    def draw(self, places):
-        """(x [n][points], at [places], y [n][places][horizon], taught likewise or None), z-scored: what follows step
-        at[i] of x is y[:, i], NaN past the end; the last of at is the window's last step."""
+    def draw(self, longest, batch):
+        """(x [n][points], y [n][horizon], NaN past the end, the teacher's y or None), z-scored."""
         r = self.random
         shares = np.array([share for share, _ in self.groups])
         which = r.choice(len(self.groups), p=shares / shares.sum())
         values = self.groups[which][1]
-        longest = min(LOOKBACK, values.shape[1] // 2)
-        points = longest if r.random() < 0.7 else int(r.integers(MIN_POINTS, longest + 1))
-        first = min(24, points - 1)
-        at = np.append(np.sort(r.integers(first, points, places - 1)), points - 1)
-
-        row = r.integers(len(values), size=(BATCH, 1))
+        longest = min(longest, values.shape[1] // 2)
+        points = longest if r.random() < WHOLE else int(r.integers(MIN_POINTS, longest + 1))
+        row = r.integers(len(values), size=(batch, 1))
         most = values.shape[1] - min(HORIZON, values.shape[1] // 4)  # targets reach past the end a little
         taught = self.teacher is not None and which == 0
-        behind = self.teacher.shape[0] - 1 if taught else 0
-        end = r.integers(max(points, behind + points), most + 1, size=(BATCH, 1)) - 1
-        x = values[row, end - points + 1 + np.arange(points)]
-        now = (end - points + 1 + at)[:, :, None]
-        ahead = now + 1 + np.arange(HORIZON)
-        inside = ahead < values.shape[1]
-        y = np.where(inside, values[row[:, :, None], np.minimum(ahead, values.shape[1] - 1)], np.nan)
+        seen = max(points, self.teacher.shape[0] if taught else 0)
+        now = r.integers(seen, most + 1, size=(batch, 1))  # the first step that is forecast
+        x = values[row, now + np.arange(-points, 0)]
+        ahead = now + np.arange(HORIZON)
+        y = np.where(ahead < values.shape[1], values[row, np.minimum(ahead, values.shape[1] - 1)], np.nan)
         if not taught:
-            return x, at, y, None
-        past = values[row[:, :, None], now - behind + np.arange(behind + 1)]
-        return x, at, y, (past - past[:, :, -1:]) @ self.teacher + past[:, :, -1:]
+            return x, y, None
+        past = values[row, now + np.arange(-seen, 0)]
+        return x, y, (past - past[:, -1:]) @ self.teacher + past[:, -1:]
 
 
 def loss_of(net, batch, teach):
-    x, at, y, taught = batch
+    x, y, taught = batch
     offset, divisor = model_file.scale(x, SCALING)
-    guess = net(torch.tensor(((x - offset) / divisor).T, dtype=torch.float32), at)
-    guess = guess * torch.tensor(divisor, dtype=torch.float32)[:, :, None, None]
-    target = torch.tensor(y - offset[:, :, None], dtype=torch.float32)
+    guess = net(torch.tensor(((x - offset) / divisor).T, dtype=torch.float32))
+    guess = guess * torch.tensor(divisor, dtype=torch.float32)[:, :, None]
+    target = torch.tensor(y - offset, dtype=torch.float32)
     known = ~torch.isnan(target)
     error = torch.where(known, target, torch.zeros(()))[..., None] - guess
     q = torch.tensor(QUANTILES)
     pinball = (torch.maximum(q * error, (q - 1) * error) * known[..., None]).sum() / known.sum()
     if taught is None or not teach:
         return pinball
-    wish = torch.tensor(taught - offset[:, :, None], dtype=torch.float32)
+    wish = torch.tensor(taught - offset, dtype=torch.float32)
     return pinball + teach * ((guess[..., MIDDLE] - wish) ** 2).mean()
 
 
@@ -102,10 +101,26 @@ def forecaster(net):
         found = []
         with torch.no_grad():
             for part in np.array_split(scaled, max(1, len(scaled) // 512)):
-                found.append(net(torch.tensor(part.T, dtype=torch.float32), [-1])[:, 0, :horizon, MIDDLE].numpy())
+                found.append(net(torch.tensor(part.T, dtype=torch.float32))[:, :horizon, MIDDLE].numpy())
         return np.concatenate(found) * divisor + offset
 
     return forecast
+
+
+def stage_of(step, steps):
+    """(points, windows) of a batch."""
+    for share, points, batch in STAGES:
+        if step <= share * steps:
+            return points, batch
+        step -= share * steps
+    return STAGES[-1][1:]
+
+
+def rate_of(step, steps):
+    """What the rate of learning is multiplied by: warm up, hold, then half a cosine to 0."""
+    hold = 0.3 * steps
+    fall = max(0.0, (step - hold) / (steps - hold))
+    return min(1.0, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * min(1.0, fall))) + 1e-3
 
 
 def fit(series, groups, teacher, steps, seed, log, checkpoint):
@@ -115,16 +130,13 @@ def fit(series, groups, teacher, steps, seed, log, checkpoint):
     torch.use_deterministic_algorithms(True)
     net = Net()
     windows = Windows(groups, teacher, seed)
-    rate, warm = 4e-3, 50
-    adam = torch.optim.Adam(net.parameters(), lr=rate)
-    course = torch.optim.lr_scheduler.LambdaLR(
-        adam, lambda n: min(1, (n + 1) / warm) * (0.5 + 0.5 * np.cos(np.pi * min(1, n / steps))) + 1e-3
-    )
+    adam = torch.optim.Adam(net.parameters(), lr=RATE)
+    course = torch.optim.lr_scheduler.LambdaLR(adam, lambda n: rate_of(n, steps))
     best, kept, running = np.inf, None, []
-    every = max(25, steps // 20)
+    every = max(25, steps // 25)
     for step in range(1, steps + 1):
-        late = step > steps * 0.75
-        loss = loss_of(net, windows.draw(places=1 if late else 16), teach=0.5 if step < steps * 0.9 else 0.1)
+        points, batch = stage_of(step, steps)
+        loss = loss_of(net, windows.draw(points, batch), teach=2.0 if step < 0.8 * steps else 1.0)
         adam.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)

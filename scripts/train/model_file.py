@@ -1,4 +1,4 @@
-"""The model file: what core/kernels/forecaster reads, and this is its reference.
+"""The model file: what core/kernels/forecaster reads (docs/models.md), and how windows are scaled and filled up.
 
 A safetensors file whose __metadata__.maru is a JSON object:
   format 1, kind "lstm", "gru" or "nlinear", name, version,
@@ -13,7 +13,8 @@ A safetensors file whose __metadata__.maru is a JSON object:
 
 Tensors: rnn.* in PyTorch's names and layout, head.weight [horizon * quantiles][outputs] and head.bias over the last
 step's output, horizon-major; or, nlinear, head.weight [horizon][lookback], head.bias [horizon] and
-residual.quantiles [horizon][quantiles], added to the point forecast in the scaled window.
+residual.quantiles [horizon][quantiles], added to the point forecast in the scaled window. A shorter window is filled
+up in front with its first value (nlinear; the deviation is that of the points there are).
 """
 
 import json
@@ -70,3 +71,9 @@ def scale(windows, scaling):
     deviation = windows.std(1, keepdims=True)
     divisor = np.where(deviation < 1e-8 * (1 + np.abs(mean)), 1.0, deviation)
     return (windows[:, -1:] if scaling == "last" else mean), divisor
+
+
+def fill(windows, points):
+    """Windows [n][fewer points] filled up in front with their first value, as nlinear takes them."""
+    short = points - windows.shape[1]
+    return np.concatenate([np.repeat(windows[:, :1], short, axis=1), windows], axis=1) if short > 0 else windows

@@ -36,12 +36,15 @@ def benchmark(forecast, series, points, start=ETT_VALID, end=ETT_TEST, horizons=
     return found
 
 
-def walk(forecast, one, points, horizon):
-    """RMSE and MAE in the series' own units of forecasts `horizon` steps ahead over the test end: at every point of it
-    (that still has `horizon` points), from at most `points` points before it."""
+def walk(forecast, one, horizon, points=None):
+    """Errors [origins][horizon], in the series' own units, of a forecast made at every point of the test end that still
+    has `horizon` points before it ends, from the last `points` points before it (all there are)."""
     errors = []
     for at in range(one.train, len(one.raw) - horizon + 1):
-        window = one.values[max(0, at - points) : at][None]
-        errors.append(forecast(window, horizon)[0] - one.values[at : at + horizon])
-    error = np.array(errors) * one.deviation
-    return error
+        known = one.values[0 if points is None else max(0, at - points) : at]
+        errors.append(forecast(known[None], horizon)[0] - one.values[at : at + horizon])
+    return np.array(errors) * one.deviation
+
+
+def rmse(errors):
+    return float(np.sqrt((np.concatenate(errors) ** 2).mean()))

@@ -1,7 +1,8 @@
 """train [nlinear] [lstm] [--data DIR] [--out DIR] [--steps N] [--seed N]: makes the models that maru ships.
 
 Writes OUT/nlinear_timeseries.safetensors (seconds) and OUT/lstm_timeseries.safetensors (minutes), and what happened to
-scripts/train/training.log. The same seed gives the same bytes on the same machine. Checkpoints lie in build/train.
+scripts/train/NAME.log, or OUT/NAME.log where OUT is another folder than maru's own. The same seed gives the same bytes
+on the same machine. The LSTM's checkpoint is build/train/lstm.pt.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import nlinear
 import scores
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MODELS = os.path.join(ROOT, "plugins/inference/models")
 NOT_SEEN = "ETTh1 after its 12th month (30 days each); the test ends of the others"
 
 
@@ -28,8 +30,8 @@ def arguments():
     parser = argparse.ArgumentParser(prog="scripts/train/train")
     parser.add_argument("models", nargs="*", metavar="nlinear|lstm", help="default: both")
     parser.add_argument("--data", default=default if os.path.isdir(default) else None, required=not os.path.isdir(default))
-    parser.add_argument("--out", default=os.path.join(ROOT, "plugins/inference/models"))
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--out", default=MODELS)
+    parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--seed", type=int, default=6)
     asked = parser.parse_args()
     if set(asked.models) - {"nlinear", "lstm"}:
@@ -57,7 +59,7 @@ def train_lstm(asked, series, log):
     tensors = lstm.fit(series, groups, teacher, asked.steps, asked.seed, log, checkpoint)
     trained = {
         "data": "ETTh1, 7 channels, months 1 to 12 (85 %); airline, sunspots, temperatures, NDVI without test ends (15 %)",
-        "method": f"{asked.steps} steps of {lstm.BATCH} windows, Adam, pinball loss, teacher nlinear",
+        "method": f"{asked.steps} steps of 32 to 48 windows, Adam, pinball loss, teacher nlinear",
         "seed": asked.seed,
     }
     return lstm.METADATA, tensors, trained, lstm.LOOKBACK
@@ -85,7 +87,8 @@ def main():
         for h, s in found.items():
             log(f"{name}: ETTh1 test, {h} ahead: mse {s['mse']:.4f} mae {s['mae']:.4f}")
         log(f"{name}: {os.path.getsize(path)} bytes")
-        with open(os.path.join(ROOT, f"build/train/{name}.log"), "w") as file:
+        beside = os.path.dirname(os.path.abspath(__file__)) if os.path.samefile(asked.out, MODELS) else asked.out
+        with open(os.path.join(beside, f"{name}.log"), "w") as file:
             file.write("\n".join(lines) + "\n")
 
 
