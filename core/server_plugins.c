@@ -114,6 +114,7 @@ static void show_parts(struct server *s)
         .web_count = s->web_count,
         .web = s->web,
         .store = s->store,
+        .cache = s->cache,
         .events = s->events,
         .objects = s->objects,
         .search = s->search,

@@ -37,7 +37,7 @@ void admin_answer(struct admin_call *call, int status)
         return;
     }
     call->status = status;
-    if (call->action->audit && !call->dry) {
+    if ((call->action->audit || call->audit) && !call->dry) {
         char result[32];
         snprintf(result, sizeof result, "%d %s", status, status < 400 ? "ok" : "failed");
         audit_write(call, result);
@@ -60,6 +60,7 @@ static int status_of(enum err_code code)
         return 403;
     case ERR_CLOSED:
     case ERR_FULL:
+    case ERR_UNAVAILABLE:
         return 503;
     default:
         return 500;
@@ -227,6 +228,7 @@ struct admin *admin_create(struct admin_parts *parts, struct err *err)
     add_actions(a, admin_workflows);
     add_actions(a, admin_events);
     add_actions(a, admin_logs);
+    add_actions(a, admin_cache);
     admin_add_route(a, &(struct http_route){.method = "GET",
                                             .pattern = "/admin/login",
                                             .admin = true,

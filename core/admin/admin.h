@@ -19,6 +19,7 @@
 #include "base/err.h"
 
 struct admin;
+struct cache_driver;
 struct config;
 struct cron;
 struct develop;
@@ -44,6 +45,7 @@ struct admin_parts {
     int lane_count, web_count;
     struct http_lane *const *web; /* by web lane, NULL before it listens */
     struct store *store;
+    struct cache_driver *cache;
     struct events *events;
     struct objects *objects;
     struct search *search;

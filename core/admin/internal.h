@@ -36,7 +36,8 @@ struct admin_call {
     char *body;                         /* as it came, "" when there was none */
     enum admin_role role;
     /* for the audit table */
-    const char *audit; /* in the place of the action's name; static text, or NULL */
+    const char *audit; /* in the place of the action's name, or of a view that is to be told of;
+                        * static text, or NULL */
     char *detail;      /* stands behind the target, or NULL; owned */
     bool dry;          /* nothing was changed: no line in it */
     /* the answer */
@@ -54,7 +55,7 @@ struct admin_action {
 };
 /* These end with method NULL. */
 extern const struct admin_action admin_views[], admin_changes[], admin_jobs[], admin_job_changes[],
-    admin_workflows[], admin_events[], admin_logs[];
+    admin_workflows[], admin_events[], admin_logs[], admin_cache[];
 
 /* Sends what is in call->out; call is gone afterwards.  Control lane. */
 void admin_answer(struct admin_call *call, int status);

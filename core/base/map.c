@@ -124,3 +124,30 @@ bool map_next(const struct map *m, size_t *at, struct str *key, void **value)
     }
     return false;
 }
+
+static uint64_t reversed(uint64_t n)
+{
+    uint64_t out = 0;
+    for (int i = 0; i < 64; i++, n >>= 1)
+        out = out << 1 | (n & 1);
+    return out;
+}
+
+/* The cursor is a home, the slot where a pair's probing begins, and is counted up from its highest
+ * bit down (as Redis walks its tables, dict.c by Pieter Noordhuis): homes that have been met are
+ * those whose reversed number is smaller, and that stays so for every other size of the table. */
+void map_scan(const struct map *m, uint64_t *cursor,
+              void (*fn)(void *arg, struct str key, void *value), void *arg)
+{
+    uint64_t mask = m->cap - 1, home = *cursor & mask;
+    if (m->cap == 0) {
+        *cursor = 0;
+        return;
+    }
+    for (uint64_t i = home; m->slots[i].key || m->slots[i].value; i = (i + 1) & mask) {
+        const struct slot *s = &m->slots[i];
+        if (s->key && (s->hash & mask) == home)
+            fn(arg, str_n(s->key, s->key_n), s->value);
+    }
+    *cursor = reversed(reversed(home | ~mask) + 1);
+}

@@ -22,6 +22,13 @@ void *map_remove(struct map *m, struct str key); /* the removed value, or NULL *
  * map may not change meanwhile except for removing the pair just returned. */
 bool map_next(const struct map *m, size_t *at, struct str *key, void **value);
 
+/* One step of a walk that may last: the map may change between the steps.  Calls fn for a few pairs
+ * and moves *cursor, which starts as 0 and is 0 again at the end.  Every pair that is there from
+ * the first step to the last is met; one may be met twice when the map grows or shrinks meanwhile.
+ * fn must not change the map. */
+void map_scan(const struct map *m, uint64_t *cursor,
+              void (*fn)(void *arg, struct str key, void *value), void *arg);
+
 /* SipHash-1-3 (Aumasson, Bernstein) of bytes under the process's random key. */
 uint64_t hash_bytes(const void *p, size_t n);
 /* The same under a key of the caller's, for what must not change with the process. */

@@ -151,6 +151,19 @@ static const struct cli_command commands[] = {
      "workflows [list [STATE] | show ID | cancel ID | retry ID | signal ID NAME [JSON]] "
      "[--json]",
      cmd_workflows},
+    {"cache", "look at what plugins keep in the cache, delete an entry",
+     "  maru cache                     driver, entries, memory, hits and misses\n"
+     "  maru cache keys [PATTERN]      entries whose PLUGIN:KEY begins so, or matches with * ? "
+     "[a-z];\n"
+     "                                 found step by step, never by KEYS\n"
+     "  maru cache get PLUGIN:KEY      one with its value; who is shown it stands in the audit "
+     "table\n"
+     "  maru cache delete PLUGIN:KEY   it is gone, and that stands there too\n\n"
+     "  --plugin NAME                  of keys: only that one's; PATTERN is then of its keys\n"
+     "  --limit N                      of keys, 1 to 500 (100)\n"
+     "  --json                         the admin API's answer as it is\n",
+     "cache [keys [PATTERN] | get PLUGIN:KEY | delete PLUGIN:KEY] [--plugin NAME] [--json]",
+     cmd_cache},
     {"events", "look at topics of events and who hears them, hand events over again",
      "  maru events                    topics, and how far each plugin is in those it hears\n"
      "  maru events read TOPIC [AFTER] what lies there, from the first or behind an offset or "

@@ -54,6 +54,7 @@ int cmd_workers(const struct cli_options *options);
 int cmd_schedules(const struct cli_options *options);
 int cmd_logs(const struct cli_options *options);
 int cmd_workflows(const struct cli_options *options);
+int cmd_cache(const struct cli_options *options);
 int cmd_events(const struct cli_options *options);
 int cmd_drivers(const struct cli_options *options);
 int cmd_nodes(const struct cli_options *options);

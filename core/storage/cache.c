@@ -1,24 +1,14 @@
 #include "storage/cache.h"
 
-#include <pthread.h>
 #include <sodium.h>
 
 #include "base/clock.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "observe/metrics.h"
+#include "storage/cache_shards.h"
 
-enum { SHARDS = 16, SWEEP = 4 };
-
-struct entry {
-    struct list used; /* of its shard, most recently used first */
-    struct str key;   /* both behind the entry in one block */
-    struct cache_value value;
-    size_t counted;     /* bytes */
-    int64_t expires_ns; /* 0 = never */
-};
+enum { SWEEP = 4 };
 
 /* One mutex for all: locks are taken by jobs, not by every request. */
 struct held {
@@ -29,31 +19,12 @@ struct held {
     char token[CACHE_TOKEN_BYTES];
 };
 
-struct shard {
-    pthread_mutex_t lock;
-    struct map *map;
-    struct list used;
-    size_t bytes;
-    int64_t hits, misses, evicted;
-    struct metric *total_bytes;
-};
-
-struct cache {
-    size_t shard_bytes;
-    struct shard shards[SHARDS];
-    pthread_mutex_t held_lock;
-    struct map *held_by_name;
-    struct list held;
-    int64_t fence; /* of the last lock; under held_lock */
-    struct metric *evicted;
-};
-
 struct cache *cache_create(size_t max_bytes)
 {
     struct cache *c = mem_zero(1, sizeof *c);
-    c->shard_bytes = max_bytes / SHARDS;
+    c->shard_bytes = max_bytes / CACHE_SHARDS;
     struct metric *bytes = metrics_gauge("maru_cache_bytes", "Memory of the cache's entries", "");
-    for (int i = 0; i < SHARDS; i++) {
+    for (int i = 0; i < CACHE_SHARDS; i++) {
         c->shards[i].total_bytes = bytes;
         pthread_mutex_init(&c->shards[i].lock, NULL);
         c->shards[i].map = map_create();
@@ -66,7 +37,7 @@ struct cache *cache_create(size_t max_bytes)
     return c;
 }
 
-static void drop(struct shard *s, struct entry *e)
+static void drop(struct cache_shard *s, struct cache_entry *e)
 {
     map_remove(s->map, e->key);
     list_remove(&e->used);
@@ -87,10 +58,10 @@ void cache_destroy(struct cache *c)
 {
     if (!c)
         return;
-    for (int i = 0; i < SHARDS; i++) {
-        struct shard *s = &c->shards[i];
+    for (int i = 0; i < CACHE_SHARDS; i++) {
+        struct cache_shard *s = &c->shards[i];
         while (!list_empty(&s->used))
-            drop(s, list_entry(s->used.next, struct entry, used));
+            drop(s, list_entry(s->used.next, struct cache_entry, used));
         map_destroy(s->map);
         pthread_mutex_destroy(&s->lock);
     }
@@ -103,26 +74,27 @@ void cache_destroy(struct cache *c)
 
 void cache_clear(struct cache *c)
 {
-    for (int i = 0; i < SHARDS; i++) {
-        struct shard *s = &c->shards[i];
+    for (int i = 0; i < CACHE_SHARDS; i++) {
+        struct cache_shard *s = &c->shards[i];
         pthread_mutex_lock(&s->lock);
         while (!list_empty(&s->used))
-            drop(s, list_entry(s->used.next, struct entry, used));
+            drop(s, list_entry(s->used.next, struct cache_entry, used));
         pthread_mutex_unlock(&s->lock);
     }
 }
 
-static struct shard *lock_shard(struct cache *c, struct str key)
+/* By the high bits of the hash: the low ones are the place in the shard's map. */
+struct cache_shard *cache_lock_shard(struct cache *c, struct str key)
 {
-    struct shard *s = &c->shards[hash_bytes(key.p, key.n) % SHARDS];
+    struct cache_shard *s = &c->shards[hash_bytes(key.p, key.n) >> 60];
     pthread_mutex_lock(&s->lock);
     return s;
 }
 
 /* The living entry, made the most recently used, or NULL. */
-static struct entry *find(struct shard *s, struct str key)
+static struct cache_entry *find(struct cache_shard *s, struct str key)
 {
-    struct entry *e = map_get(s->map, key);
+    struct cache_entry *e = map_get(s->map, key);
     if (e && e->expires_ns && clock_ns() >= e->expires_ns) {
         drop(s, e);
         e = NULL;
@@ -139,8 +111,8 @@ static struct entry *find(struct shard *s, struct str key)
 
 bool cache_get(struct cache *c, struct str key, struct cache_value *out, struct buf *copy)
 {
-    struct shard *s = lock_shard(c, key);
-    struct entry *e = find(s, key);
+    struct cache_shard *s = cache_lock_shard(c, key);
+    struct cache_entry *e = find(s, key);
     if (e) {
         *out = e->value;
         buf_add_str(copy, e->value.bytes);
@@ -156,26 +128,27 @@ static int64_t expiry(int64_t ttl_ns)
     return ttl_ns > 0 ? clock_ns() + ttl_ns : 0;
 }
 
-static struct entry *entry_make(struct str key, const struct cache_value *value, int64_t ttl_ns)
+static struct cache_entry *entry_make(struct str key, const struct cache_value *value,
+                                      int64_t ttl_ns)
 {
-    struct entry *e = mem_alloc(sizeof *e + key.n + value->bytes.n);
+    struct cache_entry *e = mem_alloc(sizeof *e + key.n + value->bytes.n);
     char *bytes = (char *)(e + 1);
     memcpy(bytes, key.p, key.n);
     if (value->bytes.n)
         memcpy(bytes + key.n, value->bytes.p, value->bytes.n);
-    *e = (struct entry){.key = {bytes, key.n},
-                        .value = *value,
-                        .counted = CACHE_ENTRY_OVERHEAD + key.n + value->bytes.n,
-                        .expires_ns = expiry(ttl_ns)};
+    *e = (struct cache_entry){.key = {bytes, key.n},
+                              .value = *value,
+                              .counted = CACHE_ENTRY_OVERHEAD + key.n + value->bytes.n,
+                              .expires_ns = expiry(ttl_ns)};
     e->value.bytes.p = bytes + key.n;
     list_init(&e->used);
     return e;
 }
 
 /* Puts a new entry in, out with the old one and with the least recently used. */
-static void put(struct cache *c, struct shard *s, struct entry *e)
+static void put(struct cache *c, struct cache_shard *s, struct cache_entry *e)
 {
-    struct entry *old = map_get(s->map, e->key);
+    struct cache_entry *old = map_get(s->map, e->key);
     if (old)
         drop(s, old);
     map_set(s->map, e->key, e);
@@ -183,7 +156,7 @@ static void put(struct cache *c, struct shard *s, struct entry *e)
     s->bytes += e->counted;
     metric_add(s->total_bytes, (double)e->counted);
     while (s->bytes > c->shard_bytes && s->used.prev != &e->used) {
-        drop(s, list_entry(s->used.prev, struct entry, used));
+        drop(s, list_entry(s->used.prev, struct cache_entry, used));
         s->evicted++;
         metric_add(c->evicted, 1);
     }
@@ -205,8 +178,8 @@ bool cache_set(struct cache *c, struct str key, const struct cache_value *value,
 {
     if (!cache_fits(c, key, value->bytes.n, err))
         return false;
-    struct entry *e = entry_make(key, value, ttl_ns);
-    struct shard *s = lock_shard(c, key);
+    struct cache_entry *e = entry_make(key, value, ttl_ns);
+    struct cache_shard *s = cache_lock_shard(c, key);
     put(c, s, e);
     pthread_mutex_unlock(&s->lock);
     return true;
@@ -217,7 +190,7 @@ bool cache_add(struct cache *c, struct str key, const struct cache_value *value,
 {
     if (!cache_fits(c, key, value->bytes.n, err))
         return false;
-    struct shard *s = lock_shard(c, key);
+    struct cache_shard *s = cache_lock_shard(c, key);
     *stored = find(s, key) == NULL;
     if (*stored)
         put(c, s, entry_make(key, value, ttl_ns));
@@ -227,8 +200,8 @@ bool cache_add(struct cache *c, struct str key, const struct cache_value *value,
 
 bool cache_delete(struct cache *c, struct str key)
 {
-    struct shard *s = lock_shard(c, key);
-    struct entry *e = find(s, key);
+    struct cache_shard *s = cache_lock_shard(c, key);
+    struct cache_entry *e = find(s, key);
     if (e)
         drop(s, e);
     pthread_mutex_unlock(&s->lock);
@@ -240,8 +213,8 @@ bool cache_incr(struct cache *c, struct str key, double by, int64_t ttl_ns, doub
 {
     if (!cache_fits(c, key, 0, err))
         return false;
-    struct shard *s = lock_shard(c, key);
-    struct entry *e = find(s, key);
+    struct cache_shard *s = cache_lock_shard(c, key);
+    struct cache_entry *e = find(s, key);
     bool number = !e || e->value.tag == 'n';
     if (e && number)
         *out = e->value.number += by;
@@ -258,11 +231,11 @@ int cache_keys(struct cache *c, struct str prefix, int limit, void (*fn)(void *a
 {
     int count = 0;
     int64_t now = clock_ns();
-    for (int i = 0; i < SHARDS && count < limit; i++) {
-        struct shard *s = &c->shards[i];
+    for (int i = 0; i < CACHE_SHARDS && count < limit; i++) {
+        struct cache_shard *s = &c->shards[i];
         pthread_mutex_lock(&s->lock);
         list_each (node, &s->used) {
-            struct entry *e = list_entry(node, struct entry, used);
+            struct cache_entry *e = list_entry(node, struct cache_entry, used);
             bool living = !e->expires_ns || now < e->expires_ns;
             if (count < limit && living && str_starts(e->key, prefix)) {
                 fn(arg, e->key);
@@ -360,9 +333,9 @@ int cache_release(struct cache *c, const void *owner)
 
 struct cache_stats cache_stats(struct cache *c)
 {
-    struct cache_stats stats = {.max_bytes = (int64_t)(c->shard_bytes * SHARDS)};
-    for (int i = 0; i < SHARDS; i++) {
-        struct shard *s = &c->shards[i];
+    struct cache_stats stats = {.max_bytes = (int64_t)(c->shard_bytes * CACHE_SHARDS)};
+    for (int i = 0; i < CACHE_SHARDS; i++) {
+        struct cache_shard *s = &c->shards[i];
         pthread_mutex_lock(&s->lock);
         stats.entries += (int64_t)map_count(s->map);
         stats.bytes += (int64_t)s->bytes;

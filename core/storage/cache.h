@@ -22,6 +22,7 @@ enum {
     CACHE_VALUE_BYTES = 8 << 20, /* and at most a sixteenth of the cache */
     CACHE_ENTRY_OVERHEAD = 96,   /* what an entry counts beside its key and value */
     CACHE_TOKEN_BYTES = 33,      /* 32 hex digits and a NUL */
+    CACHE_SCAN_MOST = 20000,     /* entries that one page looks at */
 };
 
 struct cache_value {
@@ -50,6 +51,24 @@ bool cache_incr(struct cache *c, struct str key, double by, int64_t ttl_ns, doub
  * lock of the cache: fn must not call it.  Returns how many. */
 int cache_keys(struct cache *c, struct str prefix, int limit, void (*fn)(void *arg, struct str key),
                void *arg);
+
+/* Looks that change nothing: they count as neither hit nor miss and keep no entry alive. */
+struct cache_seen {
+    struct str key;
+    struct cache_value value;
+    size_t counted;     /* bytes, with CACHE_ENTRY_OVERHEAD */
+    int64_t expires_ns; /* clock_ns; 0 = never */
+};
+/* Calls fn for the entries of one page, those whose key matches the pattern (base/glob.h), under a
+ * lock of the cache: fn must not call it.  About `limit` of them, and after CACHE_SCAN_MOST entries
+ * looked at however few, it stops: *cursor, at first 0, is where the next page begins, 0 at the
+ * end. Entries that are there from the first page to the last are all met; one may be met twice. */
+void cache_scan(struct cache *c, uint64_t *cursor, struct str pattern, int limit,
+                void (*fn)(void *arg, const struct cache_seen *seen), void *arg);
+/* One entry; false when absent.  At most `most` bytes of its value are appended to *copy, and
+ * out->value.bytes lies there; *size is how long it is. */
+bool cache_peek(struct cache *c, struct str key, size_t most, struct cache_seen *out, size_t *size,
+                struct buf *copy);
 
 /* Drops every entry; locks stay. */
 void cache_clear(struct cache *c);

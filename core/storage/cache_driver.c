@@ -23,11 +23,21 @@ static void open_looked(void)
     looked[true] = metrics_counter(name, help, "found=\"yes\"");
 }
 
-void cache_looked(bool found)
+static struct metric *looked_of(bool found)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, open_looked);
-    metric_add(looked[found], 1);
+    return looked[found];
+}
+
+void cache_looked(bool found)
+{
+    metric_add(looked_of(found), 1);
+}
+
+double cache_gets(bool found)
+{
+    return metric_value(looked_of(found));
 }
 
 void cache_local(struct cache *c, struct cache_ask *ask)

@@ -1,5 +1,6 @@
 /* cache_private.h -- what the parts of the cache's driver share: cache_driver.c is asked,
- * cache_redis.c speaks with Redis, cache_away.c lives without it, cache_locks.c keeps locks. */
+ * cache_redis.c speaks with Redis, cache_away.c lives without it, cache_locks.c keeps locks,
+ * cache_look.c shows an operator what there is. */
 #pragma once
 
 #include <pthread.h>
@@ -60,6 +61,7 @@ struct cache_wait {
 /* cache_driver.c */
 void cache_local(struct cache *c, struct cache_ask *ask); /* answers from memory */
 void cache_looked(bool found);                            /* counts a GET; any thread */
+double cache_gets(bool found);                            /* how many it counted */
 
 /* cache_redis.c */
 void cache_redis_init(void);

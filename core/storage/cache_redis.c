@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/glob.h"
 #include "base/mem.h"
 #include "storage/cache_private.h"
 
@@ -82,11 +83,7 @@ static void add_set(struct words *w, const struct cache_wait *wait)
 
 void cache_pattern(struct buf *out, struct str prefix)
 {
-    for (size_t i = 0; i < prefix.n; i++) {
-        if (strchr("*?[]\\", prefix.p[i]) && prefix.p[i])
-            buf_add_char(out, '\\');
-        buf_add_char(out, prefix.p[i]);
-    }
+    glob_escape(out, prefix);
     buf_add_char(out, '*');
 }
 

@@ -14,7 +14,7 @@ const PATTERNS = [
   ["events", /^\/events$/, []],
   ["events", /^\/events\/(\d+)$/, ["id"]],
   ["operations", /^\/operations$/, []],
-  ["operations", /^\/operations\/(queues|jobs|schedules|workflows|workers)$/, ["tab"]],
+  ["operations", /^\/operations\/(queues|jobs|schedules|workflows|workers|cache)$/, ["tab"]],
   ["operations", /^\/operations\/(queues|jobs|workflows)\/([^/]+)$/, ["tab", "id"]],
   ["reference", /^\/reference$/, []],
   ["reference", /^\/reference\/([^/]+)$/, ["id"]],

@@ -1,10 +1,12 @@
 /** English. Every key stands in words_ko.js too; a spec compares them. */
 import { en as flow } from "./words_flow_en.js";
 import { en as jobs } from "./words_jobs_en.js";
+import { en as monitor } from "./words_monitor_en.js";
 
 export const en = {
   ...flow,
   ...jobs,
+  ...monitor,
   brand: "maru",
   "nav.label": "Pages",
   "nav.live": "Live",

@@ -1,10 +1,12 @@
 /** 한국어. Every key stands in words_en.js too; a spec compares them. */
 import { ko as flow } from "./words_flow_ko.js";
 import { ko as jobs } from "./words_jobs_ko.js";
+import { ko as monitor } from "./words_monitor_ko.js";
 
 export const ko = {
   ...flow,
   ...jobs,
+  ...monitor,
   brand: "마루",
   "nav.label": "페이지",
   "nav.live": "실시간",

@@ -17,6 +17,7 @@ import { Job } from "../components/jobs/job.js";
 import { Jobs } from "../components/jobs/jobs.js";
 import { Queues } from "../components/jobs/queues.js";
 import { Workers } from "../components/jobs/workers.js";
+import { Cache } from "../components/monitor/cache.js";
 import { Run } from "../components/workflows/run.js";
 import { Workflows } from "../components/workflows/workflows.js";
 
@@ -24,7 +25,7 @@ const EVERY = 3000;
 
 /** Behind the overview; each is given ctx, may (change something), every and id (from the address). */
 const TABS = { queues: Queues, jobs: ({ id, ...rest }) => (id ? html`<${Job} key=${id} id=${id} ...${rest} />` : html`<${Jobs} ...${rest} />`), schedules: Schedules,
-  workflows: ({ id, ...rest }) => (id ? html`<${Run} key=${id} id=${id} ...${rest} />` : html`<${Workflows} ...${rest} />`), workers: Workers };
+  workflows: ({ id, ...rest }) => (id ? html`<${Run} key=${id} id=${id} ...${rest} />` : html`<${Workflows} ...${rest} />`), workers: Workers, cache: Cache };
 
 /** @param {HTMLElement} root @param {import("../app.js").PageContext} ctx */
 export function mount(root, ctx) {

@@ -100,3 +100,60 @@ TEST(hash_is_siphash_1_3)
         CHECK(hash_keyed(zero, bytes, vectors[i].n) == vectors[i].hash);
     CHECK(hash_bytes("a", 1) == hash_bytes("a", 1) && hash_bytes("a", 1) != hash_bytes("b", 1));
 }
+
+enum { LASTING = 2000 };
+
+static void meet(void *met, struct str key, void *value)
+{
+    (void)key;
+    if (*(const int *)value >= 0)
+        ((int *)met)[*(const int *)value]++;
+}
+
+TEST(a_walk_in_steps_meets_all_that_lasts_while_the_map_grows_and_shrinks)
+{
+    struct map *m = map_create();
+    static int numbers[LASTING], met[LASTING], other = -1;
+    char text[16];
+    for (int i = 0; i < LASTING; i++) {
+        numbers[i] = i;
+        map_set(m, name_of(text, i), &numbers[i]);
+    }
+    uint64_t cursor = 0;
+    int steps = 0;
+    do {
+        map_scan(m, &cursor, meet, met);
+        steps++;
+        for (int k = 0; k < 20; k++) { /* grows to 20,000 pairs, then shrinks to what lasts */
+            int n = LASTING + steps * 20 + k;
+            if (steps < 900)
+                map_set(m, name_of(text, n), &other);
+            else
+                map_remove(m, name_of(text, n - 900 * 20));
+        }
+    } while (cursor && steps < 1000000);
+    CHECK_EQ(cursor, 0);
+    for (int i = 0; i < LASTING; i++)
+        CHECK(met[i] > 0);
+    map_destroy(m);
+}
+
+TEST(a_walk_in_steps_meets_each_once_when_nothing_changes)
+{
+    struct map *m = map_create();
+    static int numbers[LASTING], met[LASTING];
+    char text[16];
+    uint64_t cursor = 0;
+    map_scan(m, &cursor, meet, met);
+    CHECK_EQ(cursor, 0);
+    for (int i = 0; i < LASTING; i++) {
+        numbers[i] = i;
+        map_set(m, name_of(text, i), &numbers[i]);
+    }
+    do
+        map_scan(m, &cursor, meet, met);
+    while (cursor);
+    for (int i = 0; i < LASTING; i++)
+        CHECK_EQ(met[i], 1);
+    map_destroy(m);
+}

@@ -1,0 +1,136 @@
+/** The pages that look into cache, events and log, in the real program: what is there, who may see it, and nothing moved by looking. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { launch, open } from "./real.mjs";
+import { startServer } from "./real_server.mjs";
+import { eventually } from "./stage.mjs";
+
+const SHOP = `
+local M = { name = "shop", version = "1.0.0" }
+M.routes = { ["POST /fill"] = function(app)
+  local c = app.cache
+  c:set("session:kim", { user = "김하늘", cart = { 3, 14 }, admin = false }, "2h")
+  c:set("session:lee", { user = "lee" }, "2h")
+  c:set("motd", "<b>오늘</b>은 무료 배송")
+  c:set("icon", "\\137PNG\\13\\10\\26\\10" .. ("\\0\\255"):rep(20))
+  c:incr("visits", 1200)
+  for i = 1, 700 do c:set(("page:%04d"):format(i), { body = ("x"):rep(i) }, "10m") end
+  for i = 1, 40 do c:get("page:" .. i) c:get("visits") end
+  return 200, {}
+end }
+return M
+`;
+const OTHER = `
+local M = { name = "mail", version = "1.0.0" }
+M.routes = { ["POST /fill-mail"] = function(app)
+  app.cache:set("session:kim", "other's", "1h")
+  return 200, {}
+end }
+return M
+`;
+
+describe("the monitors", { timeout: 300000 }, () => {
+  let maru;
+  let browser;
+  const shots = process.env.MARU_SHOTS;
+  const shoot = async (page, name) => shots && page.screenshot({ path: path.join(shots, `${name}.png`), fullPage: true });
+
+  before(async () => {
+    maru = await startServer({ shop: SHOP, mail: OTHER }, { "admin.listen": "127.0.0.1:0", "lanes.web": "1", "lanes.job": "1" });
+    for (const route of ["/fill", "/fill-mail"]) assert.equal((await fetch(maru.url + route, { method: "POST" })).status, 200);
+    browser = await launch();
+  });
+
+  after(async () => {
+    await browser?.close();
+    await maru?.stop();
+  });
+
+  async function enter(route, options = {}, token = "admin.token") {
+    const url = new URL(maru.adminUrl);
+    url.searchParams.set("token", readFileSync(`${maru.dir}/state/${token}`, "utf8").trim());
+    const page = await open(browser, url.href, options);
+    await page.goto(`${url.origin}/#${route}`);
+    return page;
+  }
+
+  async function leave(page) {
+    assert.deepEqual(page.troubles, []);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the window");
+    await page.context().close();
+  }
+
+  const keys = (page) => page.locator("[data-cache-key]").evaluateAll((rows) => rows.map((row) => row.dataset.cacheKey));
+
+  test("the cache's entries are found by beginning, pattern and plugin", async () => {
+    const page = await enter("/operations/cache");
+    await page.getByText("and there are more").waitFor();
+    assert.ok((await keys(page)).length >= 200);
+    await page.locator("[data-cache-search]").fill("*:session:*");
+    await eventually(async () => (await keys(page)).join() === "mail:session:kim,shop:session:kim,shop:session:lee", "three sessions");
+    await page.locator("[data-cache-plugin]").selectOption("shop");
+    await page.locator("[data-cache-search]").fill("session:k");
+    await eventually(async () => (await keys(page)).join() === "shop:session:kim", "one session");
+    await page.locator("[data-cache-search]").fill("nothing");
+    await page.getByText("No key is like that").waitFor();
+    await page.locator("[data-cache-search]").fill("page:");
+    await eventually(async () => {
+      const more = page.locator("[data-cache-more]");
+      if (await more.count()) await more.click({ timeout: 1000 }).catch(() => {}); /* it may be gone by then: look again */
+      return (await keys(page)).filter((key) => key.startsWith("shop:page:")).length === 700;
+    }, "all 700 pages");
+    const figures = await page.locator("[data-cache-figures]").innerText();
+    assert.match(figures, /50%/);
+    assert.match(figures, /40 of hits, 40 of misses/);
+    await leave(page);
+  });
+
+  test("an entry is opened, and deleted after a question", async () => {
+    const page = await enter("/operations/cache?q=shop:session");
+    await page.getByRole("link", { name: "shop:session:kim" }).click();
+    const one = page.locator("[data-cache-entry]");
+    await one.locator("[data-value=json]").waitFor();
+    assert.match(await one.locator("pre").innerText(), /"user": "김하늘"/);
+    assert.match(await one.innerText(), /1h 59m/);
+    await shoot(page, "cache-desktop-light");
+    await one.locator("[data-cache-delete]").click();
+    await one.getByRole("button", { name: "Keep" }).click();
+    await one.locator("[data-cache-delete]").click();
+    await one.locator("[data-cache-sure]").click();
+    await page.getByText("shop:session:kim is deleted.").waitFor();
+    await eventually(async () => (await keys(page)).join() === "shop:session:lee", "one is left");
+    await page.goto(`${new URL(page.url()).origin}/#/operations`);
+    const audit = page.locator("section:has(#ops-audit)");
+    await audit.getByText("cache.delete").waitFor();
+    assert.match(await audit.innerText(), /cache\.read\s+shop:session:kim/);
+    await leave(page);
+  });
+
+  test("bytes are shown as such, and no markup of a value's is drawn", async () => {
+    const page = await enter("/operations/cache?q=shop:icon&key=shop:icon", { colorScheme: "dark" });
+    await page.locator("[data-value=hex]").waitFor();
+    assert.match(await page.locator("[data-value=hex] pre").innerText(), /000000 {2}89 50 4e 47 .*·PNG/);
+    await shoot(page, "cache-desktop-dark-hex");
+    await page.goto(`${new URL(page.url()).origin}/#/operations/cache?q=shop:motd&key=shop:motd`);
+    await page.getByText("<b>오늘</b>은 무료 배송").waitFor();
+    assert.equal(await page.locator("[data-value] b").count(), 0);
+    await leave(page);
+  });
+
+  test("a viewer sees keys, and no value", async () => {
+    const page = await enter("/operations/cache?q=mail:&key=mail:session:kim", { locale: "ko-KR", viewport: { width: 390, height: 844 }, colorScheme: "dark" }, "viewer.token");
+    await page.locator("[data-cache-hidden]").waitFor();
+    await eventually(async () => (await keys(page)).join() === "mail:session:kim", "its key");
+    assert.equal(await page.locator("[data-cache-delete], [data-value]").count(), 0);
+    assert.doesNotMatch(await page.locator(".ops").innerText(), /other's/);
+    await page.getByText("보기 전용").waitFor();
+    await shoot(page, "cache-phone-dark-ko-viewer");
+    await leave(page);
+    const light = await enter("/operations/cache?q=shop:page:00", { locale: "ko-KR", viewport: { width: 390, height: 844 } });
+    await eventually(async () => (await keys(light)).length === 99, "99 pages");
+    await shoot(light, "cache-phone-light-ko");
+    await leave(light);
+  });
+});
