@@ -1,0 +1,110 @@
+/* The inner loops for each set of vector instructions, and the choice among them. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/isa.h"
+#include "kernels/rolling_order_private.h"
+
+/* The place of the k-th bit that is set, from 0; there are more than k.  Bits are counted in
+ * bytes first (Vigna, "Broadword implementation of rank/select queries", 2008). */
+static inline size_t select_plain(uint64_t word, size_t k)
+{
+    const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+    uint64_t sums = word - (word >> 1 & 0x5555555555555555);
+    sums = (sums & 0x3333333333333333) + (sums >> 2 & 0x3333333333333333);
+    sums = ((sums + (sums >> 4)) & 0x0F0F0F0F0F0F0F0F) * ones;    /* of each byte and those below */
+    uint64_t before = (((k * ones | highs) - sums) & highs) >> 7; /* bytes whose sum is <= k */
+    size_t byte = before * ones >> 56;
+    k -= byte ? sums >> (8 * byte - 8) & 0xFF : 0;
+    uint64_t rest = word >> (8 * byte);
+    for (; k > 0; k--)
+        rest &= rest - 1;
+    return 8 * byte + (size_t)__builtin_ctzll(rest);
+}
+
+#define BYTES 16
+#define TARGET
+#define NAME(word)      word##_128
+#define SELECT(word, k) select_plain(word, k)
+#include "kernels/rolling_order_isa.h"
+
+#ifdef __x86_64__
+#define BYTES           32
+#define TARGET          __attribute__((target("avx2,fma,bmi,bmi2,popcnt,lzcnt")))
+#define NAME(word)      word##_avx2
+#define SELECT(word, k) ((size_t)__builtin_ctzll(__builtin_ia32_pdep_di(1ULL << (k), word)))
+#include "kernels/rolling_order_isa.h"
+#define BYTES 64
+#define TARGET                                                                                     \
+    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,fma,bmi,bmi2,popcnt,lzcnt")))
+#define NAME(word)      word##_avx512
+#define SELECT(word, k) ((size_t)__builtin_ctzll(__builtin_ia32_pdep_di(1ULL << (k), word)))
+#include "kernels/rolling_order_isa.h"
+#endif
+
+/* ---- without vectors --------------------------------------------------- */
+
+#define PLAIN_PAIRS(K, suffix)                                                                     \
+    static void pairs_##suffix##_plain(const K *keys, size_t n, uint32_t *rank)                    \
+    {                                                                                              \
+        memset(rank, 0, n * sizeof *rank);                                                         \
+        for (size_t i = 0; i < n; i++)                                                             \
+            for (size_t j = 0; j < i; j++) {                                                       \
+                rank[i] += keys[j] <= keys[i];                                                     \
+                rank[j] += keys[j] > keys[i];                                                      \
+            }                                                                                      \
+    }
+PLAIN_PAIRS(int32_t, i32)
+PLAIN_PAIRS(int64_t, i64)
+
+#define PLAIN_CHOOSE(T, suffix, word, op)                                                          \
+    static void word##_##suffix##_plain(T *m, size_t n, size_t shift)                              \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++)                                                             \
+            m[i] = m[i] op m[i + shift] ? m[i] : m[i + shift];                                     \
+    }
+PLAIN_CHOOSE(float, f32, least, <)
+PLAIN_CHOOSE(float, f32, most, >)
+PLAIN_CHOOSE(double, f64, least, <)
+PLAIN_CHOOSE(double, f64, most, >)
+
+#define PLAIN_ANY_NAN(T, suffix)                                                                   \
+    static bool any_nan_##suffix##_plain(const T *x, size_t n)                                     \
+    {                                                                                              \
+        bool any = false;                                                                          \
+        for (size_t i = 0; i < n; i++)                                                             \
+            any |= x[i] != x[i];                                                                   \
+        return any;                                                                                \
+    }
+PLAIN_ANY_NAN(float, f32)
+PLAIN_ANY_NAN(double, f64)
+
+#define ROW(isa)                                                                                   \
+    {                                                                                              \
+        pairs_i32_##isa, pairs_i64_##isa, least_f32_##isa, most_f32_##isa, least_f64_##isa,        \
+            most_f64_##isa, any_nan_f32_##isa, any_nan_f64_##isa, slide_full_##isa,                \
+            slide_any_##isa                                                                        \
+    }
+
+/* ORDER kernel_isa */
+static const struct order_isa isas[KERNEL_ISAS] = {
+    {pairs_i32_plain, pairs_i64_plain, least_f32_plain, most_f32_plain, least_f64_plain,
+     most_f64_plain, any_nan_f32_plain, any_nan_f64_plain, slide_full_128, slide_any_128},
+    ROW(128),
+#ifdef __x86_64__
+    ROW(avx2),
+    ROW(avx512),
+#endif
+};
+
+const struct order_isa *order_isa(void)
+{
+    enum kernel_isa isa = kernel_isa();
+#ifdef __x86_64__
+    if (isa == KERNEL_AVX512 && !__builtin_cpu_supports("avx512bw"))
+        isa = KERNEL_AVX2;
+    if (isa == KERNEL_AVX2 && !__builtin_cpu_supports("bmi2"))
+        isa = KERNEL_VECTOR128;
+#endif
+    return &isas[isa];
+}
