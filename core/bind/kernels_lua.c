@@ -4,6 +4,7 @@
 
 #include "bind/bind.h"
 #include "bind/floats_lua.h"
+#include "bind/forecaster_lua.h"
 #include "kernels/moving_average.h"
 #include "vm/args.h"
 #include "vm/json.h"
@@ -65,5 +66,6 @@ int bind_kernels(lua_State *L)
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     floats_register(L);
+    forecaster_register(L);
     return 1;
 }

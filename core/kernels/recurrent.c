@@ -77,9 +77,8 @@ struct pass {
     int ahead_steps, ahead_rows;
 };
 
-/* tile has what the first block of the first row has; all blocks of all rows. */
-static void sweep(const struct recurrent_tiles *tiles, enum recurrent_step step,
-                  const struct recurrent_tile *tile, int blocks, int rows, bool backwards)
+void recurrent_sweep(const struct recurrent_tiles *tiles, enum recurrent_step step,
+                     const struct recurrent_tile *tile, int blocks, int rows, bool backwards)
 {
     size_t lanes = (size_t)tiles->lanes, wide = step == RECURRENT_STEP_DENSE ? 4 * lanes : lanes;
     int tall =
@@ -136,7 +135,8 @@ static void add_ahead(struct pass *p, int step, int rows)
                                   .memory = p->w->ahead,
                                   .out = p->w->ahead,
                                   .out_stride = 4 * (size_t)net->hidden_width};
-    sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->blocks, rows * p->ahead_steps, false);
+    recurrent_sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->blocks, rows * p->ahead_steps,
+                    false);
 }
 
 /* The tile's sums begin with the inputs' part when it was worth adding up ahead, else with the
@@ -177,7 +177,7 @@ static void project(const struct pass *p, float *states, int rows)
                                   .memory = states,
                                   .out = states,
                                   .out_stride = (size_t)net->state_width};
-    sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->project_blocks, rows, false);
+    recurrent_sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->project_blocks, rows, false);
 }
 
 /* One step of the first `rows` rows in order: from the states of even steps to those of odd ones
@@ -203,8 +203,8 @@ static void take_step(struct pass *p, int step, int rows)
         .out_stride = (size_t)net->hidden_width,
     };
     begin_sums(p, &tile, step, rows);
-    sweep(net->tiles, gru ? RECURRENT_STEP_GRU : RECURRENT_STEP_LSTM, &tile, net->blocks, rows,
-          step & 1);
+    recurrent_sweep(net->tiles, gru ? RECURRENT_STEP_GRU : RECURRENT_STEP_LSTM, &tile, net->blocks,
+                    rows, step & 1);
     if (net->shape.projection)
         project(p, after, rows);
 }

@@ -28,7 +28,7 @@ int recurrent_inputs_of(const struct recurrent_shape *shape, int layer)
 
 /* ---- packing ----------------------------------------------------------- */
 
-static float *zeros(size_t count)
+float *recurrent_zeros(size_t count)
 {
     /* aligned_alloc() has no twin in mem.h: the block's address is kept just before what is handed
      * out. */
@@ -39,7 +39,7 @@ static float *zeros(size_t count)
     return (float *)(void *)at;
 }
 
-static void zeros_free(float *p)
+void recurrent_zeros_free(float *p)
 {
     void *block;
     if (!p)
@@ -109,14 +109,14 @@ static void pack_direction(const struct recurrent *net, struct recurrent_directi
                            const struct recurrent_weights *w, int inputs)
 {
     size_t wide = 4 * (size_t)net->tiles->lanes, blocks = (size_t)net->blocks;
-    d->step = zeros(blocks * wide * (size_t)(inputs + recurrent_states(&net->shape)));
-    d->inputs = zeros(blocks * wide * (size_t)inputs);
-    d->bias = zeros(blocks * wide);
+    d->step = recurrent_zeros(blocks * wide * (size_t)(inputs + recurrent_states(&net->shape)));
+    d->inputs = recurrent_zeros(blocks * wide * (size_t)inputs);
+    d->bias = recurrent_zeros(blocks * wide);
     pack_gates(net, d, w, inputs);
     if (!net->shape.projection)
         return;
-    d->project = zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
-    d->none = zeros((size_t)net->project_blocks * wide);
+    d->project = recurrent_zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
+    d->none = recurrent_zeros((size_t)net->project_blocks * wide);
     pack_projection(net, d, w->weight_hr);
 }
 
@@ -146,7 +146,7 @@ void recurrent_free(struct recurrent *net)
         struct recurrent_direction *d = &net->directions[i];
         float *const all[] = {d->step, d->inputs, d->bias, d->project, d->none};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            zeros_free(all[k]);
+            recurrent_zeros_free(all[k]);
     }
     mem_free(net->directions);
     mem_free(net);

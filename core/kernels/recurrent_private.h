@@ -1,4 +1,4 @@
-/* recurrent_private.h -- a packed net. */
+/* recurrent_private.h -- a packed net, and what dense layers share with it. */
 #pragma once
 
 #include "kernels/recurrent.h"
@@ -21,6 +21,14 @@ struct recurrent {
     int hidden_width, state_width; /* with padding */
     struct recurrent_direction *directions;
 };
+
+/* Zeros, aligned; free with recurrent_zeros_free(). */
+float *recurrent_zeros(size_t count);
+void recurrent_zeros_free(float *p);
+
+/* tile has what the first block of the first row has; all blocks of all rows, up or down. */
+void recurrent_sweep(const struct recurrent_tiles *tiles, enum recurrent_step step,
+                     const struct recurrent_tile *tile, int blocks, int rows, bool backwards);
 
 static inline int recurrent_directions(const struct recurrent_shape *shape)
 {

@@ -59,3 +59,7 @@ const char *safetensors_type_name(enum safetensors_type type);
 size_t safetensors_type_bytes(enum safetensors_type type);
 /* Elements as float32; false: the type is no number of floating point. */
 bool safetensors_floats(const struct safetensors_tensor *tensor, float *to);
+/* Appends a file of these tensors, in their order; their data are aligned to 64 bytes in it.
+ * metadata: a JSON object, or empty. */
+void safetensors_write(struct buf *out, struct str metadata,
+                       const struct safetensors_tensor *tensors, int count);

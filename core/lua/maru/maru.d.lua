@@ -974,6 +974,35 @@ function Floats:bytes() end                              --- float32, little-end
 ---@param from? integer @param to? integer @return number[]   json.null = missing
 function Floats:table(from, to) end
 
+--- A model file (safetensors, docs/models.md). Its weights are in memory once for the whole process. (waits, over 1 MiB)
+---@param bytes string at most 64 MiB
+---@return maru.Forecaster|nil, string? message, string? code
+function app.kernels.forecaster(bytes) end
+
+---@class maru.Forecaster
+local Forecaster = {}
+--- What the file says of itself (name, version, lookback, min_points, horizon, quantiles, scores …), and `weights`
+--- ("float32", "bfloat16", "int8") and `parameters`. @return table
+function Forecaster:info() end
+--- (waits, unless it is little work) Forecasts of up to 10,000 series, each from its last `lookback` points.
+---@param list (number[]|maru.Floats)[] @param options? { horizon: integer, quantiles: boolean }
+---@return maru.Forecast[]|nil, string? message, string? code
+function Forecaster:forecast(list, options) end
+--- One series point by point, for a forecast of the next after each. @return maru.ForecastStream|nil, string?, string?
+function Forecaster:stream() end
+
+---@class maru.Forecast
+---@field forecast? number[]       medians
+---@field quantiles? number[][]    in the order of info().quantiles, unless options.quantiles is false
+---@field horizon? integer         by default info().horizon, at most ten times that
+---@field error? { code: "too_few"|"invalid", message: string, index?: integer }   of a series it cannot take, alone
+
+---@class maru.ForecastStream
+local ForecastStream = {}
+--- (waits, if the model is big) nil, message, "too_few" until there are min_points.
+---@param value number @return number|nil median, number[]|string quantiles_or_message, string? code
+function ForecastStream:push(value) end
+
 ---@class maru.Schema
 app.schema = {}
 --- Fields as in a route's body; `value` stays as it is. Errors: the first 50, `count` is the number of all.
