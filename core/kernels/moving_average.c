@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/isa.h"
+#include "kernels/moving_average_avx512.h"
 
 enum { BLOCK_LEAST = 8192 };
 
@@ -68,6 +69,7 @@ PLAIN_LOOPS(float, f32)
 #define LANES      8
 #define TARGET     KERNEL_TARGET_AVX512
 #define NAME(word) word##_avx512_f32
+#define SLIDE_ELSEWHERE
 #include "kernels/moving_average_isa.h"
 #endif
 
@@ -94,7 +96,7 @@ static const struct isa {
     {{total_avx2_f64, slide_avx2_f64, grow_avx2_f64},
      {total_avx2_f32, slide_avx2_f32, grow_avx2_f32}},
     {{total_avx512_f64, slide_avx512_f64, grow_avx512_f64},
-     {total_avx512_f32, slide_avx512_f32, grow_avx512_f32}},
+     {total_avx512_f32, moving_average_slide_avx512, grow_avx512_f32}},
 #endif
 };
 

@@ -1,9 +1,9 @@
 /* moving_average_isa.h -- the inner loops, once for each element type and vector width.
  *
  * Included by moving_average.c with T (float or double), LANES, TARGET (a
- * function attribute) and NAME(word) defined.  A group of LANES differences
- * x[i] - x[i - window] becomes its own running sum by shifted additions; only
- * one addition a group depends on the group before.
+ * function attribute) and NAME(word) defined; SLIDE_ELSEWHERE leaves slide out.  A group of LANES
+ * differences x[i] - x[i - window] becomes its own running sum by shifted additions; only one
+ * addition a group depends on the group before.
  */
 
 typedef T NAME(elements) __attribute__((vector_size(LANES * sizeof(T))));
@@ -61,6 +61,7 @@ TARGET static double NAME(total)(const T *x, size_t n)
     return sum;
 }
 
+#ifndef SLIDE_ELSEWHERE
 /* Full windows: sum is that of the window before x[0].  Returns the last sum, which is not
  * finite if any value was not. */
 TARGET static double NAME(slide)(const T *x, size_t n, size_t window, double sum, T *out)
@@ -85,6 +86,8 @@ TARGET static double NAME(slide)(const T *x, size_t n, size_t window, double sum
     }
     return sum;
 }
+
+#endif
 
 /* Windows that still grow: `before` values lie before x[0], with this sum. */
 TARGET static double NAME(grow)(const T *x, size_t n, size_t before, double sum, T *out)
@@ -117,3 +120,4 @@ TARGET static double NAME(grow)(const T *x, size_t n, size_t before, double sum,
 #undef LANES
 #undef TARGET
 #undef NAME
+#undef SLIDE_ELSEWHERE

@@ -41,7 +41,7 @@ static void check_all(size_t n, size_t window, size_t min_periods, double scale,
     float *xf = mem_alloc(N * sizeof *xf), *outf = mem_alloc(N * sizeof *outf);
     unsigned state = (unsigned)(n + window);
     for (size_t i = 0; i < n; i++) {
-        xf[i] = (float)(noise(&state) * scale);
+        xf[i] = (float)((noise(&state) - 0.25) * scale);
         if (holes && (state >> 16) % holes == 0)
             xf[i] = NAN;
         x[i] = (double)xf[i];
@@ -57,7 +57,8 @@ static void check_all(size_t n, size_t window, size_t min_periods, double scale,
         for (size_t i = 0; i<n; i += n> 3000 ? 37 : 1) {
             double want = reference(x, i, window, min_periods);
             wrong += !near(out[i], want, bound);
-            wrong += !near((double)outf[i], want, bound + fabs(want) * ldexp(1, -24));
+            wrong +=
+                !near((double)outf[i], want, bound + fabs(want) * ldexp(1, -24) + ldexp(1, -150));
         }
         if (wrong)
             TEST_FAIL("%s: n %zu window %zu: %zu wrong", kernel_isa_name((enum kernel_isa)isa), n,
@@ -76,6 +77,17 @@ TEST(every_variant_equals_the_definition)
         check_all(N, windows[i], 1, 1, 0);
         check_all(N, windows[i], (windows[i] + 1) / 2, 1e6, 0);
         check_all(N, windows[i], windows[i], 1e6, 50);
+    }
+}
+
+/* Denormal ones, ones of all magnitudes, the largest that there are. */
+TEST(small_and_large_values)
+{
+    static const double scales[] = {1e-43, 1e-38, 1e-30, 3.4e38};
+    for (size_t i = 0; i < sizeof scales / sizeof *scales; i++) {
+        check_all(3001, 1, 1, scales[i], 0);
+        check_all(3001, 37, 37, scales[i], 0);
+        check_all(3001, 37, 1, scales[i], 400);
     }
 }
 
