@@ -1,4 +1,5 @@
 /* files_lua.c -- app.read: whole files, only those M.allow.fs names.  Opened and read on the pool.
+ * app.file and app.files: the plugin's own, as its generation was read.
  *
  * A path has to be below an entry as it is written, and what was opened has to lie there: the
  * kernel is asked where the open file is, and that same file is read, so that a link swapped in
@@ -15,6 +16,7 @@
 #include "bind/bind.h"
 #include "loop/pool.h"
 #include "vm/args.h"
+#include "vm/bundle.h"
 #include "vm/host.h"
 #include "vm/task.h"
 #include "vm/vm.h"
@@ -156,10 +158,45 @@ static int l_read(lua_State *L)
     return task_wait(task, forget, r);
 }
 
+/*** A file of the plugin's folder, as it was when this generation was read.
+ * @param path string "models/trend.safetensors"
+ * @return string|nil bytes, string? message, string? code */
+static int l_own(lua_State *L)
+{
+    struct str path = args_string(L, 1, "app.file(path)", "path");
+    const struct bundle *bundle = vm_bundle(vm_of(L));
+    const struct bundle_file *file = bundle ? bundle_find(bundle, path) : NULL;
+    if (!file) {
+        struct err err;
+        err_set(&err, ERR_NOT_FOUND, "%.300s: the plugin has no such file", path.p);
+        return push_error(L, &err);
+    }
+    lua_pushlstring(L, file->bytes ? file->bytes : "", file->n);
+    return 1;
+}
+
+/*** Names of the plugin's files that begin so, sorted.
+ * @param prefix string|nil
+ * @return string[] */
+static int l_list(lua_State *L)
+{
+    struct str prefix = args_opt_string(L, 1, STR(""), "app.files([prefix])", "prefix");
+    const struct bundle *bundle = vm_bundle(vm_of(L));
+    lua_newtable(L);
+    for (int i = 0, n = 0; bundle && i < bundle->count; i++) {
+        if (!str_starts(str_c(bundle->files[i].name), prefix))
+            continue;
+        lua_pushstring(L, bundle->files[i].name);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
 int bind_files(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"read", l_read}, {NULL, NULL}};
-    lua_createtable(L, 0, 1);
+    static const luaL_Reg functions[] = {
+        {"read", l_read}, {"own", l_own}, {"list", l_list}, {NULL, NULL}};
+    lua_createtable(L, 0, 3);
     luaL_register(L, NULL, functions);
     return 1;
 }

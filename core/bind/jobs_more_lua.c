@@ -303,11 +303,27 @@ static int l_progress(lua_State *L)
     return push_error(L, &err);
 }
 
+/*** @param kind string "plugin.job" @return integer jobs that have not ended */
+static int l_unfinished(lua_State *L)
+{
+    static const char usage[] = "app.jobs:unfinished(name)";
+    struct jobs *jobs = vm_host(vm_of(L))->jobs;
+    bind_part(L, jobs, "app.jobs:unfinished", "jobs");
+    lua_pushnumber(L, (double)jobs_unfinished(jobs, args_string(L, 1, usage, "name")));
+    return 1;
+}
+
 void jobs_add_more(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"batch", l_batch}, {"batch_get", l_batch_get}, {"cancel", l_cancel}, {"retry", l_retry},
-        {"wait", l_wait},   {"progress", l_progress},   {NULL, NULL},
+        {"batch", l_batch},
+        {"batch_get", l_batch_get},
+        {"cancel", l_cancel},
+        {"retry", l_retry},
+        {"wait", l_wait},
+        {"progress", l_progress},
+        {"unfinished", l_unfinished},
+        {NULL, NULL},
     };
     luaL_register(L, NULL, functions);
 }

@@ -84,7 +84,7 @@ return function(parts, shared, plugin, declaration, config)
     app.sse = require("maru.sse")(raw.http)
   end
   if raw.files then
-    app.read = raw.files.read
+    app.read, app.file, app.files = raw.files.read, raw.files.own, raw.files.list
   end
   if raw.program then
     app.exec = raw.program.exec

@@ -130,6 +130,16 @@ return function(raw, info)
     return text ~= "" and json.decode(text)
   end
 
+  local UNFINISHED = "app.jobs:unfinished(name)"
+
+  --- How many jobs of this plugin's have not ended, as far as this process knows.
+  function jobs:unfinished(name) -- luacheck: no self
+    if type(name) ~= "string" or name:find(".", 1, true) then
+      error(UNFINISHED .. ": name must be that of a job of this plugin", 2)
+    end
+    return raw.unfinished(kind_of(name, UNFINISHED))
+  end
+
   --- In a job's handler: how far it is, 0 to 1, and what it does, for those who look.
   function jobs:progress(fraction, message) -- luacheck: no self
     return raw.progress(fraction, message)

@@ -383,6 +383,11 @@ function app.redirect(url, status) end                   --- 302 unless status s
 --- (waits) A whole file of at most 32 MiB, only one that M.allow.fs names. Links are followed as long as they stay in the
 --- folder that is named (for a file: in its folder). @return string|nil, string?, string?  code: "not_found" "forbidden" "limit" "io"
 function app.read(path) end
+--- A file of the plugin's own folder (not of spec/, nothing that begins with a dot), as it was when this generation was
+--- read: "models/trend.safetensors". @return string|nil bytes, string?, string?  code: "not_found"
+function app.file(path) end
+--- Names of the plugin's own files that begin so, sorted. @return string[]
+function app.files(prefix) end
 --- (waits) Runs a program that M.allow.exec names, without a shell: each of args is one argument. It gets the environment
 --- of options.env and nothing else (no PATH), an empty folder of its own that is removed behind it, no other descriptor
 --- and no new privileges, but it is not held to M.allow: it can reach what the server's user can. At its end, at the
@@ -695,6 +700,9 @@ function app.jobs:wait(ids, timeout) end
 ---@param message? string
 ---@return true|nil, string?, string?   nil: the job was taken away from this run
 function app.jobs:progress(fraction, message) end
+--- Jobs of this plugin's that have not ended: in this process, or, where several servers share the record, what waited in
+--- the job's queue when it was looked at last. @return integer
+function app.jobs:unfinished(name) end
 --- (waits) A job of this plugin: a waiting one is gone for good, a running one is asked to end. @return true|nil, string?, string?
 function app.jobs:cancel(id) end
 --- (waits) A dead job of this plugin runs again with all its attempts, a delayed one now. @return true|nil, string?, string?

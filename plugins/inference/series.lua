@@ -1,0 +1,135 @@
+--- The numbers of a submission: whether they are such, and which is the first that is not.
+local abs, find, match, sub = math.abs, string.find, string.match, string.sub
+
+local M = {}
+
+--- Models compute in 32 bits; sums of a million such values stay far from infinity.
+M.LARGEST = 1e30
+
+local FINITE = { finite = true }
+local WORDS = { NaN = true, nan = true, Infinity = true, inf = true }
+
+local function wrong(index, code, message)
+  return { index = index, code = code, message = message }
+end
+
+local function kind(app, value)
+  return value == app.json.null and "null" or type(value)
+end
+
+--- Floats are numbers without NaN or infinity already.
+function M.check_floats(data, most)
+  local n = #data
+  if n > most then
+    return nil, wrong(most, "too_long", ("data has %d points, at most %d are taken"):format(n, most))
+  end
+  return n
+end
+
+--- An array as JSON gave it. @return integer|nil points, table|nil wrong
+function M.check(app, data, most)
+  if type(data) == "userdata" and data ~= app.json.null then
+    return M.check_floats(data, most)
+  elseif type(data) ~= "table" or (#data == 0 and next(data) ~= nil) then
+    return nil, wrong(nil, "type", "data must be an array of numbers, got " .. kind(app, data))
+  end
+  local n, largest = #data, M.LARGEST
+  if n == 0 then
+    return nil, wrong(nil, "empty", "data has no points")
+  elseif n > most then
+    return nil, wrong(most, "too_long", ("data has %d points, at most %d are taken"):format(n, most))
+  end
+  for i = 1, n do
+    local value = data[i]
+    if type(value) ~= "number" then
+      return nil, wrong(i - 1, "type", "a point must be a number, got " .. kind(app, value))
+    elseif not (value <= largest and value >= -largest) then
+      return nil, wrong(i - 1, "range", "a point must be a number from -1e30 to 1e30")
+    end
+  end
+  return n
+end
+
+--- Text that is no JSON: the first item of "data" that no number can begin with, NaN mostly.
+--- @return table|nil wrong  nil: the fault is elsewhere
+function M.find_bad(text)
+  local _, at = find(text, '"data"%s*:%s*%[%s*')
+  if not at then
+    return nil
+  end
+  at = at + 1
+  for index = 0, 100000 do
+    local from, stop = find(text, "^%-?%d+%.?%d*[eE]?[+-]?%d*%s*", at)
+    if not from then
+      local _, last, word = find(text, "^%-?(%a+)", at)
+      return wrong(index, WORDS[word] and "range" or "type", "a point must be a number, got "
+        .. sub(text, at, last and last < at + 20 and last or at))
+    elseif abs(tonumber(match(text, "^[^%s,%]]+", from)) or 0) > M.LARGEST then
+      return wrong(index, "range", "a point must be a number from -1e30 to 1e30")
+    elseif sub(text, stop + 1, stop + 1) ~= "," then
+      return nil
+    end
+    _, at = find(text, "^%s*", stop + 2)
+    at = at + 1
+  end
+end
+
+--- Points that came as bytes (float32, little-endian) or as lines; ends the request with what is wrong.
+function M.parse(app, text, binary, refuse)
+  local floats, message, _, index
+  if text == "" then
+    refuse(app, "data", "empty", "data has no points")
+  elseif binary and #text % 4 ~= 0 then
+    refuse(app, "data", "type", ("%d bytes are no 32-bit numbers"):format(#text))
+  elseif binary then
+    floats, message, _, index = app.kernels.floats(text, FINITE)
+  else
+    floats, message, _, index = app.kernels.parse_floats(text)
+  end
+  if not floats then
+    refuse(app, "data", "type", message, index and index - 1)
+  end
+  return floats
+end
+
+local INLINE, ENCODED = 4096, 65536 -- points that the job's arguments have as numbers, and as bytes
+
+--- Puts the points into the arguments of a job. Long series are 32-bit numbers there; the longest are objects,
+--- whose bytes are in plan.bytes until they are kept.
+function M.keep(app, plan, data)
+  if type(data) == "table" and #data <= INLINE then
+    plan.d = data
+    return
+  end
+  local bytes = (type(data) == "table" and app.kernels.floats(data) or data):bytes()
+  if plan.n <= ENCODED then
+    plan.b = app.crypto.base64(bytes)
+  else
+    plan.o, plan.bytes = true, bytes
+  end
+end
+
+--- The points of a job: an array or floats. @return table|userdata|nil, string? message
+function M.load(app, args, key)
+  if args.d then
+    return args.d
+  elseif args.b then
+    return app.kernels.floats(app.crypto.unbase64(args.b))
+  end
+  local bytes, message = app.objects:get(key)
+  if not bytes then
+    return nil, message
+  end
+  return app.kernels.floats(bytes)
+end
+
+--- A number of at most seven digits in the size of `largest`: shorter to write, and as exact as the models.
+function M.rounding(largest)
+  local digits = 6
+  if largest > 0 then
+    digits = math.min(math.max(6 - math.floor(math.log10(largest)), 0), 15)
+  end
+  return 10 ^ digits
+end
+
+return M

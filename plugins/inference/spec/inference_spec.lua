@@ -1,0 +1,333 @@
+--- Submissions, seen from outside: what comes back, what is refused, and what is kept.
+local BASE = "/api/v1/inference/"
+
+local function submit(body, options)
+  return test:post(BASE .. "submit", body, options)
+end
+
+local function series(n, fn)
+  local out = {}
+  for i = 1, n do
+    out[i] = fn and fn(i) or i
+  end
+  return out
+end
+
+local function get(id)
+  return test:get(BASE .. id).json
+end
+
+--- The first thing that is wrong.
+local function refused(body, options)
+  local answer = submit(body, options)
+  assert.equal(422, answer.status, answer.body)
+  assert.equal("application/problem+json", answer.headers["content-type"])
+  assert.truthy(answer.json.message)
+  local index = answer.json.index
+  return answer.json.field, answer.json.code, type(index) == "number" and index or nil
+end
+
+local function text(json)
+  return { headers = { ["content-type"] = "application/json" }, body = json }
+end
+
+describe("a submission", function()
+  it("waits in the queue, is computed, and is kept", function()
+    local answer = submit({ model_name = "moving_average", data = series(10), metadata = { pattern = "line" },
+      options = { window = 4 }, horizon = 3 })
+    assert.equal(202, answer.status, answer.body)
+    local id = answer.json.id
+    assert.same({ id = id, status = "queued", model_name = "moving_average", model_version = "1",
+      status_url = BASE .. id }, answer.json)
+    local waiting = get(id)
+    assert.equal("queued", waiting.status)
+    assert.equal(10, waiting.points)
+    test:run_jobs()
+    local done = get(id)
+    assert.equal("completed", done.status)
+    assert.same({ pattern = "line" }, done.metadata)
+    assert.same({ 1, 1.5, 2, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5 }, done.result.values)
+    assert.same({ 8.5, 8.5, 8.5 }, done.result.forecast)
+    assert.equal(3, #done.result.bands)
+    assert.is_true(done.result.bands[1][1] < 8.5 and done.result.bands[3][1] > 8.5)
+    assert.same(series(10), done.result.history)
+    assert.equal(4, done.result.window)
+  end)
+
+  it("is told to the event stream, and to the log", function()
+    local id = submit({ model_name = "moving_average", data = { 1, 2, 3 } }).json.id
+    test:run_jobs()
+    local events = test:app().events:read("inference_results", { limit = 1000 })
+    assert.equal(id, events[#events].data.id)
+    assert.equal("completed", events[#events].data.status)
+    local lines = test:log("info")
+    assert.equal(id, lines[#lines].fields.id)
+  end)
+
+  it("is refused with the first thing that is wrong, and where it is", function()
+    local cases = {
+      { { data = { 1 } }, "model_name", "type" },
+      { { model_name = "nobody", data = { 1 } }, "model_name", "unknown_model" },
+      { { model_name = "moving_average" }, "data", "type" },
+      { { model_name = "moving_average", data = {} }, "data", "empty" },
+      { { model_name = "moving_average", data = { 1, 2, "3" } }, "data", "type", 2 },
+      { { model_name = "moving_average", data = { 1, { 2 } } }, "data", "type", 1 },
+      { { model_name = "moving_average", data = { 1e31 } }, "data", "range", 0 },
+      { { model_name = "moving_average", data = { 1 }, colour = 1 }, "colour", "unknown" },
+      { { model_name = "moving_average", data = { 1 }, horizon = 1001 }, "horizon", "range" },
+      { { model_name = "moving_average", data = { 1 }, options = { window = 0 } }, "options.window", "range" },
+      { { model_name = "moving_average", data = { 1 }, options = { widow = 3 } }, "options.widow", "unknown" },
+      { { model_name = "moving_average", data = { 1 }, priority = "urgent" }, "priority", "enum" },
+      { { model_name = "moving_average", data = { 1 }, deadline = "soon" }, "deadline", "range" },
+      { { model_name = "moving_average", data = { 1 }, metadata = "x" }, "metadata", "type" },
+      { { model_name = "moving_average", data = { 1 }, metadata = { x = ("x"):rep(20000) } }, "metadata", "too_long" },
+      { { model_name = "moving_average", data = { 1 }, callback_url = "ftp://x" }, "callback_url", "url" },
+      { { model_name = "moving_average", data = { 1 }, callback_url = "https://example.com" }, "callback_url",
+        "unavailable" },
+    }
+    for _, case in ipairs(cases) do
+      local field, code, index = refused(case[1])
+      assert.same({ case[2], case[3], case[4] }, { field, code, index })
+    end
+  end)
+
+  it("is refused with the index of what is no number where the body is no JSON", function()
+    local head = '{"model_name":"moving_average","data":['
+    for body, expected in pairs({
+      [head .. "1, 2, NaN]}"] = { "data", "range", 2 }, [head .. "-Infinity]}"] = { "data", "range", 0 },
+      [head .. "1,1e999]}"] = { "data", "range", 1 }, [head .. "1,two]}"] = { "data", "type", 1 },
+      [head .. "1,2]"] = { "", "json" }, [""] = { "", "json" }, ["[1,2]"] = { "", "type" },
+    }) do
+      assert.same(expected, { refused(nil, text(body)) }, body)
+    end
+    assert.same({ "content-type", "content_type" }, { refused(nil, { body = "x",
+      headers = { ["content-type"] = "text/plain" } }) })
+  end)
+
+  it("comes as bytes or as lines, too", function()
+    local function send(body, content, query)
+      return test:post(BASE .. "submit?model_name=moving_average&horizon=2" .. (query or ""), nil,
+        { headers = { ["content-type"] = content }, body = body })
+    end
+    local one, two, nan = "\0\0\128\63", "\0\0\0\64", "\0\0\192\127"
+    local bytes = send(one .. two:rep(5000), "application/octet-stream", "&window=3")
+    local lines = send("1\n2\n2.5\n", "application/x-ndjson")
+    assert.same({ 202, 202 }, { bytes.status, lines.status }, bytes.body .. lines.body)
+    test:run_jobs()
+    local long = get(bytes.json.id)
+    assert.equal(5001, long.points)
+    assert.same({ 2, 2 }, long.result.forecast)
+    assert.equal(3, long.result.window)
+    assert.equal(1000, #long.result.values)
+    assert.equal(48, #long.result.history)
+    assert.same({ 1, 2, 2.5 }, get(lines.json.id).result.history)
+    for body, expected in pairs({ [one .. nan] = { "type", 1 }, [one:sub(1, 3)] = { "type" }, [""] = { "empty" } }) do
+      local answer = send(body, "application/octet-stream")
+      assert.same({ 422, expected[1], expected[2] }, { answer.status, answer.json.code,
+        type(answer.json.index) == "number" and answer.json.index or nil })
+    end
+    assert.equal(2, send("1\n2\nNaN\n", "application/x-ndjson").json.index)
+    assert.equal(422, send("1\n", "application/x-ndjson", "&metadata=1").status)
+  end)
+
+  it("of many points is kept apart until it is computed", function()
+    local answer = submit({ model_name = "moving_average", data = series(70000) })
+    assert.equal(202, answer.status, answer.body)
+    assert.equal(1, #test:app().objects:list("input/").objects)
+    test:run_jobs()
+    assert.equal(70000, get(answer.json.id).points)
+    assert.same({ 69998 }, { get(answer.json.id).result.forecast[1] })
+    assert.equal(0, #test:app().objects:list("input/").objects)
+  end)
+
+  it("with an Idempotency-Key happens once", function()
+    local options = { headers = { ["idempotency-key"] = "a1" } }
+    local first = submit({ model_name = "moving_average", data = { 1, 2 } }, options)
+    assert.equal(202, first.status, first.body)
+    test:run_jobs()
+    local second = submit({ model_name = "moving_average", data = { 1, 2 } }, options)
+    assert.equal(first.json.id, second.json.id)
+    assert.equal(0, #test:run_jobs())
+    assert.same({ "idempotency-key", "reused" }, { refused({ model_name = "moving_average", data = { 3 } }, options) })
+  end)
+
+  it("is cancelled as long as it has not ended", function()
+    local id = submit({ model_name = "moving_average", data = { 1, 2 } }).json.id
+    assert.same({ id = id, status = "cancelled" }, test:delete(BASE .. id).json)
+    test:run_jobs()
+    assert.equal("cancelled", get(id).status)
+    assert.equal(409, test:delete(BASE .. id).status)
+    assert.equal(404, test:delete(BASE .. "999999-0123456789abcdef").status)
+  end)
+
+  it("expires at its deadline", function()
+    local app = test:app()
+    local id = submit({ model_name = "moving_average", data = { 1, 2 }, deadline = "5s" }).json.id
+    test.clock:set(app.now() + 60)
+    test:run_jobs()
+    local view = get(id)
+    assert.equal("expired", view.status)
+    assert.equal("expired", view.error.code)
+    local list = test:get(BASE .. "results?status=expired").json.results
+    assert.equal(id, list[1].id)
+  end)
+
+  it("is not found by a number alone", function()
+    local id = submit({ model_name = "moving_average", data = { 1, 2 } }).json.id
+    assert.equal(404, test:get(BASE .. id:match("^%d+") .. "-0000000000000000").status)
+    assert.equal(404, test:get(BASE .. "nonsense").status)
+    test:run_jobs()
+  end)
+end)
+
+describe("results", function()
+  it("are paged, newest first, and filtered", function()
+    local ids = {}
+    for i = 1, 5 do
+      ids[i] = submit({ model_name = "moving_average", data = { i } }).json.id
+      test:run_jobs()
+    end
+    local page = test:get(BASE .. "results?limit=2").json
+    assert.same({ ids[5], ids[4] }, { page.results[1].id, page.results[2].id })
+    local following = test:get(BASE .. "results?limit=2&cursor=" .. page.next).json
+    assert.same({ ids[3], ids[2] }, { following.results[1].id, following.results[2].id })
+    assert.equal(0, #test:get(BASE .. "results?model_name=other").json.results)
+    assert.equal(422, test:get(BASE .. "results?cursor=x").status)
+    assert.equal(422, test:get(BASE .. "results?since=yesterday").status)
+    assert.equal(0, #test:get(BASE .. "results?until=2020-01-01T00:00:00Z").json.results)
+  end)
+
+  it("of many are submitted and asked for together", function()
+    local answer = test:post(BASE .. "batch", { items = {
+      { model_name = "moving_average", data = { 1, 2, 3 } },
+      { model_name = "moving_average", data = { 1, "x" } },
+      { model_name = "moving_average", data = { 4 }, priority = "high", deadline = "1h" },
+    } })
+    assert.equal(202, answer.status, answer.body)
+    local items = answer.json.items
+    assert.same({ field = "data", index = 1, code = "type", message = items[2].error.message }, items[2].error)
+    test:run_jobs()
+    local results = test:get(BASE .. "batch?ids=" .. items[3].id .. "," .. items[1].id .. ",nobody").json.results
+    assert.equal(items[3].id, results[1].id)
+    assert.equal("completed", results[2].status)
+    assert.equal("userdata", type(results[3]))
+    assert.equal(422, test:post(BASE .. "batch", { items = {} }).status)
+  end)
+
+  it("are counted, with their times", function()
+    local now = test:get(BASE .. "statistics?minutes=60").json
+    assert.is_true(now.completed >= 5)
+    assert.equal(0, now.failed)
+    assert.equal(100, now.success_rate)
+    assert.equal(60, #now.per_minute)
+    assert.equal("moving_average", now.by_model[1].model_name)
+    assert.equal("number", type(now.latency_ms.p99))
+    assert.equal(0, now.queue_depth)
+    submit({ model_name = "moving_average", data = { 1 } })
+    assert.equal(1, test:get(BASE .. "statistics").json.queue_depth)
+    test:run_jobs()
+    test.clock:advance("2s")
+    assert.is_true(test:get(BASE .. "statistics").json.submitted_per_second > 0)
+  end)
+
+  it("keep their counts when minutes are put together", function()
+    local before = test:app().store:one("select sum(completed) as n from tallies").n
+    test.clock:advance("4h")
+    assert.is_true(test:app().store:one("select count(*) as n from tallies where writer = ''").n > 0)
+    assert.equal(before, test:app().store:one("select sum(completed) as n from tallies").n)
+    assert.is_true(test:get(BASE .. "statistics?minutes=15").json.completed == 0)
+  end)
+
+  it("are forgotten after a week", function()
+    assert.is_true(#test:get(BASE .. "results").json.results > 0)
+    test.clock:advance("9d")
+    assert.equal(0, #test:get(BASE .. "results").json.results)
+  end)
+end)
+
+describe("a back-test", function()
+  local function backtest(body)
+    local answer = test:post(BASE .. "backtest", body)
+    if answer.status ~= 202 then
+      return answer
+    end
+    test:run_jobs()
+    return get(answer.json.id).result
+  end
+
+  it("finds that a seasonal series is best forecast by its season", function()
+    local result = backtest({ data = series(60, function(i) return i % 6 end), horizon = 6, folds = 3, period = 6,
+      model_names = { "moving_average" } })
+    assert.equal(3, result.folds)
+    assert.same({ "seasonal_naive", 0, 0 }, { result.table[1].model, result.table[1].mae, result.table[1].rmse })
+    local names = {}
+    for i, line in ipairs(result.table) do
+      names[i] = line.model
+    end
+    table.sort(names)
+    assert.same({ "last_value", "moving_average", "seasonal_naive" }, names)
+  end)
+
+  it("reckons as by hand", function()
+    local result = backtest({ data = { 1, 2, 4, 7, 11, 16 }, horizon = 2, folds = 1, period = 1, model_names = {} })
+    local by_name = {}
+    for _, line in ipairs(result.table) do
+      by_name[line.model] = line
+    end
+    assert.equal(6.5, by_name.last_value.mae) -- 7 for 11 and 16
+    assert.equal(3.25, by_name.last_value.mase) -- steps of 1, 2, 3
+    assert.is_true(math.abs(by_name.last_value.rmse - math.sqrt((16 + 81) / 2)) < 1e-9)
+  end)
+
+  it("refuses what is too short for it", function()
+    local answer = backtest({ data = { 1, 2, 3 }, horizon = 24 })
+    assert.same({ 422, "too_short" }, { answer.status, answer.json.code })
+    assert.equal(422, backtest({ data = series(100), folds = 0 }).status)
+    assert.equal("unknown_model", backtest({ data = series(100), model_names = { "x" } }).json.code)
+  end)
+end)
+
+describe("the dashboard", function()
+  it("is sent the same message every two seconds", function()
+    submit({ model_name = "moving_average", data = { 1, 2 } })
+    test:run_jobs()
+    local one, two = test:socket("/api/v1/dashboard/ws"), test:socket("/api/v1/dashboard/ws")
+    local function next_of(socket)
+      return assert(socket:receive_json("5s"))
+    end
+    next_of(one)
+    next_of(two)
+    local a, b = next_of(one), next_of(two)
+    assert.same(a, b)
+    assert.equal("update", a.type)
+    assert.truthy(a.timestamp:match("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d$"))
+    local s = a.statistics
+    assert.equal(s.total_jobs, s.completed + s.failed)
+    assert.equal(100, s.success_rate)
+    assert.equal("completed", a.recent_results[1].status)
+    assert.not_equal(a.timestamp, next_of(one).timestamp)
+  end)
+end)
+
+describe("models", function()
+  it("say what they are good for", function()
+    local models = test:get("/api/v1/models").json.models
+    local average
+    for _, model in ipairs(models) do
+      average = model.name == "moving_average" and model or average
+    end
+    assert.equal("1", average.current)
+    assert.equal("shipped", average.versions[1].source)
+    assert.truthy(average.note.ko and average.note.en)
+  end)
+
+  it("are changed by operators only", function()
+    for _, path in ipairs({ "current", "shadow" }) do
+      assert.equal(401, test:post("/api/v1/models/moving_average/" .. path, { version = "1" }).status)
+      assert.equal(409, test:post("/api/v1/models/moving_average/" .. path, { version = "2" },
+        { as = "operator" }).status)
+    end
+    assert.equal(404, test:post("/api/v1/models/nobody/current", { version = "1" }, { as = "operator" }).status)
+    assert.equal(401, test:put("/api/v1/models/x/versions/1", "x").status)
+  end)
+end)

@@ -1,0 +1,192 @@
+--- How many ended and how long that took, by minute. Each transaction that stores results writes rows of its own
+--- writer, with whole values: nobody waits for another, and a lost transaction loses its counts with its results.
+local must = require("must")
+
+local floor, log, max, min = math.floor, math.log, math.max, math.min
+
+local M = {}
+
+local EACH = 8 -- classes for a doubling: a percentile is off by 4 % at most
+local LEAST = 0.01 -- milliseconds; what takes less is in class 0
+local MOST = 8 * 40
+local FOLD_AFTER, FOLD_ROWS = 7200, 5000 -- seconds; rows of one pass
+
+local UPSERT = [[
+  insert into tallies (minute, model_name, writer, completed, failed, latency, processing)
+  values ($1, $2, $3, $4, $5, $6, $7)
+  on conflict (minute, model_name, writer) do update set completed = excluded.completed,
+    failed = excluded.failed, latency = excluded.latency, processing = excluded.processing]]
+
+local names = {}
+for class = 0, MOST do
+  names[class] = "c" .. class
+end
+
+local function class_of(ms)
+  return ms <= LEAST and 0 or min(floor(log(ms / LEAST, 2) * EACH) + 1, MOST)
+end
+
+--- The middle of a class, in milliseconds.
+local function middle(class)
+  return class == 0 and LEAST or LEAST * 2 ^ ((class - 0.5) / EACH)
+end
+
+local function add(classes, ms)
+  local name = names[class_of(max(ms, 0))]
+  classes[name] = (classes[name] or 0) + 1
+end
+
+local free = {} -- writers that no transaction uses now
+
+--- A writer for one transaction.
+function M.take(app)
+  return table.remove(free) or { name = app.crypto.random(8), minute = 0, models = {} }
+end
+
+--- Counts one that ended: status, latency and processing in milliseconds.
+function M.count(writer, minute, name, status, latency, processing)
+  if writer.minute ~= minute then
+    writer.minute, writer.models = minute, {}
+  end
+  local model = writer.models[name]
+  if not model then
+    model = { completed = 0, failed = 0, latency = {}, processing = {} }
+    writer.models[name] = model
+  end
+  model[status] = model[status] + 1
+  add(model.latency, latency)
+  add(model.processing, processing)
+end
+
+--- Writes the writer's rows. (waits)
+function M.write(app, tx, writer)
+  for name, model in pairs(writer.models) do
+    local ok, message, code = tx:exec(UPSERT, writer.minute, name, writer.name, model.completed, model.failed,
+      app.json.encode(model.latency), app.json.encode(model.processing))
+    if not ok then
+      return nil, message, code
+    end
+  end
+  return true
+end
+
+--- The writer may be used again, if what it counted is stored.
+function M.give_back(writer)
+  free[#free + 1] = writer
+end
+
+local function merge(into, from)
+  for name, n in pairs(from) do
+    into[name] = (into[name] or 0) + n
+  end
+end
+
+--- Milliseconds below which each of the shares is, or null.
+local function percentiles(app, classes, shares)
+  local total, out = 0, {}
+  for _, n in pairs(classes) do
+    total = total + n
+  end
+  for name in pairs(shares) do
+    out[name] = app.json.null
+  end
+  local seen = 0
+  for class = 0, MOST do
+    local n = classes[names[class]]
+    if n then
+      for name, share in pairs(shares) do
+        if seen < share * total and seen + n >= share * total then
+          out[name] = floor(middle(class) * 1000 + 0.5) / 1000
+        end
+      end
+      seen = seen + n
+    end
+  end
+  return out
+end
+
+local THREE = { p50 = 0.5, p95 = 0.95, p99 = 0.99 }
+local TWO = { p50 = 0.5, p99 = 0.99 }
+
+local function fresh(name)
+  return { model_name = name, completed = 0, failed = 0, latency = {}, processing = {} }
+end
+
+--- What ended since an instant. (waits)
+--- @return table { all, models = list, minutes = minute → { completed, failed } }
+function M.since(app, from)
+  local all, models, minutes, list = fresh(), {}, {}, {}
+  for _, row in ipairs(must(app.store:all("select * from tallies where minute >= $1", floor(from / 60) * 60))) do
+    local model = models[row.model_name]
+    if not model then
+      model = fresh(row.model_name)
+      models[row.model_name], list[#list + 1] = model, model
+    end
+    local minute = minutes[row.minute] or { completed = 0, failed = 0 }
+    minutes[row.minute] = minute
+    local latency, processing = app.json.decode(row.latency), app.json.decode(row.processing)
+    for _, sum in ipairs({ all, model, minute }) do
+      sum.completed, sum.failed = sum.completed + row.completed, sum.failed + row.failed
+      if sum.latency then
+        merge(sum.latency, latency)
+        merge(sum.processing, processing)
+      end
+    end
+  end
+  table.sort(list, function(a, b) return a.model_name < b.model_name end)
+  all.latency_ms = percentiles(app, all.latency, THREE)
+  all.processing_ms = percentiles(app, all.processing, THREE)
+  for _, model in ipairs(list) do
+    local shares = percentiles(app, model.latency, TWO)
+    model.p50, model.p99 = shares.p50, shares.p99
+    model.latency, model.processing = nil, nil
+  end
+  return { all = all, models = list, minutes = minutes }
+end
+
+--- All that ever ended. (waits)
+function M.totals(app)
+  return must(app.store:one("select coalesce(sum(completed), 0) as completed, coalesce(sum(failed), 0) as failed "
+    .. "from tallies"))
+end
+
+local function fold_rows(app, tx, bound)
+  local rows = must(tx:all("select * from tallies where minute < $1 and writer <> '' limit $2", bound, FOLD_ROWS))
+  local sums = {}
+  for _, row in ipairs(rows) do
+    local hour = floor(row.minute / 3600) * 3600
+    local key = hour .. " " .. row.model_name
+    local sum = sums[key]
+    if not sum then
+      sum = { minute = hour, name = "", models = { [row.model_name] = fresh(row.model_name) } }
+      sums[key] = sum
+      local kept = must(tx:one("select * from tallies where minute = $1 and model_name = $2 and writer = ''", hour,
+        row.model_name))
+      if kept then
+        rows[#rows + 1] = kept
+      end
+    end
+    local into = sum.models[row.model_name]
+    into.completed, into.failed = into.completed + row.completed, into.failed + row.failed
+    merge(into.latency, app.json.decode(row.latency))
+    merge(into.processing, app.json.decode(row.processing))
+    must(tx:exec("delete from tallies where minute = $1 and model_name = $2 and writer = $3", row.minute,
+      row.model_name, row.writer))
+  end
+  for _, sum in pairs(sums) do
+    must(M.write(app, tx, sum))
+  end
+  return #rows
+end
+
+--- Puts rows of minutes long past together. (waits)
+function M.fold(app)
+  local bound = floor((app.now() - FOLD_AFTER) / 3600) * 3600
+  repeat
+    local n = must(app.store:tx(function(tx)
+      return fold_rows(app, tx, bound)
+    end))
+  until n < FOLD_ROWS
+end
+
+return M
