@@ -13,8 +13,15 @@ M.QUANTILES = { 0.1, 0.5, 0.9 }
 local SHOWN, HISTORY = 1000, 48 -- smoothed values, and points of the input, that a result has
 local SPREAD = 1.2815515655446004 -- of a normal distribution between its middle and its 0.9 quantile
 
+--- The last n points of an array or of floats, as an array.
 local function tail(data, n)
-  if #data <= n then
+  if type(data) == "userdata" then
+    local list = data:table(max(#data - n + 1, 1), #data)
+    for i, value in ipairs(list) do
+      list[i] = tonumber(("%.7g"):format(value)) -- they have no more digits
+    end
+    return list
+  elseif #data <= n then
     return data
   end
   local out, first = {}, #data - n

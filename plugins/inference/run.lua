@@ -14,22 +14,10 @@ local function failed(code, message)
   return { error = { code = code, message = message } }
 end
 
-local function history_of(data)
-  local n = #data
-  if type(data) == "table" then
-    return average.tail(data, HISTORY)
-  end
-  local out = data:table(math.max(n - HISTORY + 1, 1), n)
-  for i, value in ipairs(out) do
-    out[i] = tonumber(("%.7g"):format(value))
-  end
-  return out
-end
-
 --- Rounds a list in place; false when it has no number in it somewhere.
 local function round_all(list, scale)
   for i, value in ipairs(list) do
-    if not (math.abs(value) < 1e38) then
+    if value ~= value or math.abs(value) > 1e38 then
       return false
     end
     list[i] = math.floor(value * scale + 0.5) / scale
@@ -42,7 +30,7 @@ local function result_of(app, item, answer, quantiles)
   if answer.error then
     return failed(answer.error.code or "invalid", answer.error.message or "the model does not take this series")
   end
-  local history, largest = history_of(item.data), 0
+  local history, largest = average.tail(item.data, HISTORY), 0
   for _, value in ipairs(history) do
     largest = math.max(largest, math.abs(value))
   end
@@ -79,9 +67,15 @@ local function forecast(app, group)
   end
 end
 
+--- One that fails takes no others with it.
 local function smooth(app, item)
   local args = item.args
-  item.result = average.run(app, item.data, args.h or average.HORIZON, args.w or average.WINDOW)
+  local ok, result = pcall(average.run, app, item.data, args.h or average.HORIZON, args.w or average.WINDOW)
+  if ok then
+    item.result = result
+  else
+    item.error = { code = "error", message = tostring(result) }
+  end
 end
 
 --- Loads the points of an item; it has failed when they are gone. (waits, for long series)
