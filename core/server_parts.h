@@ -83,7 +83,8 @@ struct server {
  * that are noted; settings of the spec's.  NULL in a server that serves. */
 struct server_guest {
     void (*begin)(struct server *s); /* instead of loading plugins; the control lane runs next */
-    void (*run_job)(struct job_run *run, void *arg);            /* instead of jobs_run_task */
+    void (*run_job)(struct job_run *run, void *arg); /* instead of jobs_run_task */
+    void (*run_batch)(struct job_run *const *runs, int count, void *arg);
     char *(*config_json)(struct server *s, const char *plugin); /* NULL = as configured */
     void (*runaway)(struct server *s, const char *reason); /* watchdog's thread; does not return */
     void *arg;

@@ -341,6 +341,14 @@ static void run_job(struct job_run *run, void *arg)
     jobs_run_task(run, NULL);
 }
 
+static void run_batch(struct job_run *const *runs, int count, void *arg)
+{
+    struct spec_run *r = ((struct server *)arg)->guest->arg;
+    for (int i = 0; i < count; i++)
+        test_note_job(&r->test.notes, runs[i]->id);
+    jobs_run_batch_task(runs, count, NULL);
+}
+
 static char *config_json(struct server *s, const char *plugin)
 {
     struct spec_run *r = s->guest->arg;
@@ -395,7 +403,7 @@ int server_test_run(const struct server_test *options)
     struct inherited in;
     struct err err = {0};
     int pair[2] = {-1, -1};
-    r.guest = (struct server_guest){begin, run_job, config_json, runaway, &r};
+    r.guest = (struct server_guest){begin, run_job, run_batch, config_json, runaway, &r};
     r.test.run_json = options->run_json;
     r.test.report_fd = options->report_fd;
     r.test.control = control;

@@ -48,6 +48,7 @@ bool jobs_part_start(struct server *s, struct err *err)
         .lane = s->control,
         .flight_path = flight,
         .run = s->guest ? s->guest->run_job : jobs_run_task,
+        .run_batch = s->guest ? s->guest->run_batch : jobs_run_batch_task,
         .cancel = jobs_cancel_task,
         .kill = jobs_kill_task,
         .died = server_event_died,
@@ -168,6 +169,8 @@ static struct job_kind_options kind_options(const struct job_decl *d)
         .key_field = d->key,
         .key_concurrency = d->key_concurrency,
         .key_rate = job_rate(d->key_rate),
+        .batch = d->batch,
+        .batch_wait_ns = d->batch_wait_ns,
     };
 }
 

@@ -13,7 +13,7 @@
 #include "vm/vm.h"
 
 #define BATCH    "app.jobs:batch(list, [options])"
-#define PROGRESS "app.jobs:progress(fraction, [message])"
+#define PROGRESS "app.jobs:progress(fraction, [message], [id])"
 #define WAIT     "app.jobs:wait(id or ids, [timeout])"
 
 enum { WAIT_IDS = 10000 };
@@ -284,23 +284,22 @@ static int l_wait(lua_State *L)
     return task_wait(task, stop_waiting, a);
 }
 
-/*** @param fraction number 0 … 1 @param message string|nil
+/*** @param fraction number 0 … 1 @param message string|nil @param id integer|nil of a batch's job
  * @return true|nil, string? message, string? code */
 static int l_progress(lua_State *L)
 {
     double fraction = args_number(L, 1, 0, 1, PROGRESS, "fraction");
     struct str message = args_opt_string(L, 2, STR(""), PROGRESS, "message");
+    int64_t id =
+        lua_isnoneornil(L, 3) ? 0 : args_integer(L, 3, 1, INT64_C(1) << 53, PROGRESS, "id");
     struct task *task = task_current(L);
-    struct job_run *run = task ? jobs_run_of(task) : NULL;
     struct err err = {0};
-    if (!run)
+    if (!task || task_kind(task) != TASK_JOB)
         return args_error(L, PROGRESS ": only in the handler of a job");
-    if (jobs_progress(run, fraction, message)) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    err_set(&err, ERR_CANCELLED, "this run of the job does not count any more");
-    return push_error(L, &err);
+    if (!jobs_run_progress(task, id, fraction, message, &err))
+        return push_error(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 /*** @param kind string "plugin.job" @return integer jobs that have not ended */

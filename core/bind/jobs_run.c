@@ -1,4 +1,4 @@
-#include "bind/jobs_run.h"
+#include "bind/jobs_run_internal.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -12,15 +12,6 @@
 #include "vm/json.h"
 #include "vm/task.h"
 #include "vm/vm.h"
-
-/* A VM that is being rebuilt is there again soon; a lane must not spin meanwhile. */
-static const int64_t come_back_ns = 50 * NS_PER_MS;
-
-struct running {
-    struct job_run *run;
-    struct task *task; /* NULL until the handler's arguments are asked for */
-    enum job_end why;  /* of a cancel */
-};
 
 static void finish(struct running *r, const struct job_outcome *outcome)
 {
@@ -57,13 +48,8 @@ static void place_positional(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* The job table of maru.d.lua. */
-static int push_job(lua_State *L, void *arg)
+bool jobs_push_run(lua_State *L, const struct job_run *run, struct err *err)
 {
-    struct running *r = arg;
-    const struct job_run *run = r->run;
-    struct err err = {0};
-    r->task = task_current(L);
     lua_createtable(L, 0, 8);
     set_number(L, "id", (double)run->id);
     set_text(L, "kind", run->kind);
@@ -72,21 +58,31 @@ static int push_job(lua_State *L, void *arg)
     set_number(L, "max_attempts", run->max_attempts);
     if (run->scheduled_at_wall)
         set_number(L, "scheduled_at", (double)run->scheduled_at_wall / (double)NS_PER_SECOND);
-    if (!lua_json_decode(L, run->args.n ? run->args : STR("{}"), JSON_DEPTH_MAX, &err))
-        luaL_error(L, "the job's arguments: %s", err.message);
+    if (!lua_json_decode(L, run->args.n ? run->args : STR("{}"), JSON_DEPTH_MAX, err))
+        return err_wrap(err, "the job's arguments");
     if (lua_istable(L, -1))
         place_positional(L);
     lua_setfield(L, -2, "args");
     if (run->previous.n) {
-        if (!lua_json_decode(L, run->previous, JSON_DEPTH_MAX, &err))
-            luaL_error(L, "the results before this job: %s", err.message);
+        if (!lua_json_decode(L, run->previous, JSON_DEPTH_MAX, err))
+            return err_wrap(err, "the results before this job");
         lua_setfield(L, -2, "previous");
     }
+    return true;
+}
+
+/* The job table of maru.d.lua. */
+static int push_job(lua_State *L, void *arg)
+{
+    struct running *r = arg;
+    struct err err = {0};
+    r->task = task_current(L);
+    if (!jobs_push_run(L, r->run, &err))
+        luaL_error(L, "%s", err.message);
     return 1;
 }
 
-/* A handler that returns nil, message, code has failed, as everywhere. */
-static bool returned_failure(lua_State *L, int results, struct buf *message)
+bool jobs_returned_failure(lua_State *L, int results, struct buf *message)
 {
     int first = lua_gettop(L) - results + 1;
     if (results < 2 || !lua_isnil(L, first) || lua_type(L, first + 1) != LUA_TSTRING)
@@ -97,44 +93,53 @@ static bool returned_failure(lua_State *L, int results, struct buf *message)
     return true;
 }
 
+struct job_outcome jobs_result(lua_State *L, int index, struct buf *text, struct err *err)
+{
+    if (!lua_isnil(L, index) && !lua_json_encode(L, index, text, err)) {
+        err_wrap(err, "the job's result"); /* another run would bring the same */
+        return (struct job_outcome){.end = JOB_END_DISCARDED, .error = str_c(err->message)};
+    }
+    return (struct job_outcome){.end = JOB_END_DONE, .result = buf_str(text)};
+}
+
 static void on_returned(struct running *r, lua_State *L, int results)
 {
     struct buf text = {0};
     struct err err = {0};
     struct job_outcome outcome = {.end = JOB_END_DONE};
     int first = lua_gettop(L) - results + 1;
-    if (returned_failure(L, results, &text)) {
+    if (jobs_returned_failure(L, results, &text))
         outcome = (struct job_outcome){.end = JOB_END_FAILED, .error = buf_str(&text)};
-    } else if (results > 0 && !lua_isnil(L, first) && !lua_json_encode(L, first, &text, &err)) {
-        err_wrap(&err, "the job's result"); /* another run would bring the same */
-        outcome = (struct job_outcome){.end = JOB_END_DISCARDED, .error = str_c(err.message)};
-    } else {
-        outcome.result = buf_str(&text);
-    }
+    else if (results > 0)
+        outcome = jobs_result(L, first, &text, &err);
     finish(r, &outcome);
     buf_free(&text);
 }
 
-static void log_failure(const struct job_run *run, const struct vm *vm, const char *message,
-                        const char *traceback)
+void jobs_log_failure(const struct job_run *run, int count, const struct task *task,
+                      const struct job_outcome *outcome)
 {
     struct buf fields = {0};
     struct json w = json_to(&fields);
     json_key(&w, "job");
     json_int(&w, run->id);
+    if (count > 1) {
+        json_key(&w, "jobs");
+        json_int(&w, count);
+    }
     json_key(&w, "kind");
     json_cstr(&w, run->kind);
     json_key(&w, "attempt");
     json_int(&w, run->attempt);
-    if (traceback[0]) {
+    if (outcome->traceback.n) {
         json_key(&w, "traceback");
-        json_cstr(&w, traceback);
+        json_str(&w, outcome->traceback);
     }
-    log_write(LOG_WARN, "jobs", vm_label(vm), str_c(message), buf_str(&fields));
+    log_write(LOG_WARN, "jobs", vm_label(task_vm(task)), outcome->error, buf_str(&fields));
     buf_free(&fields);
 }
 
-static void on_raised(struct running *r, const struct vm *vm, const struct task_failure *failure)
+struct job_outcome jobs_raised(const struct task_failure *failure)
 {
     struct job_outcome outcome = {.end = JOB_END_FAILED,
                                   .error = str_c(failure->message),
@@ -146,14 +151,31 @@ static void on_raised(struct running *r, const struct vm *vm, const struct task_
         outcome.delay_ns =
             failure->delay < 0 ? -1 : (int64_t)(failure->delay * (double)NS_PER_SECOND);
     }
-    log_failure(r->run, vm, failure->message, failure->traceback);
-    finish(r, &outcome);
+    return outcome;
 }
 
-static void on_stopped(struct running *r, const struct vm *vm, const char *message)
+bool jobs_ended_badly(const struct task *task, enum task_outcome result,
+                      struct job_outcome *outcome)
 {
-    log_failure(r->run, vm, message, "");
-    finish(r, &(struct job_outcome){.end = JOB_END_FAILED, .error = str_c(message)});
+    switch (result) {
+    case TASK_FAILED:
+    case TASK_KILLED:
+        *outcome = jobs_raised(task_failure(task));
+        return true;
+    case TASK_TIMEOUT:
+        *outcome = (struct job_outcome){.end = JOB_END_FAILED,
+                                        .error = STR("the job is over its time limit")};
+        return true;
+    case TASK_MEMORY:
+        *outcome = (struct job_outcome){
+            .end = JOB_END_FAILED,
+            .error = STR("not enough memory: the plugin's limit on this lane was reached")};
+        return true;
+    case TASK_DONE:
+    case TASK_CANCELLED:
+        break;
+    }
+    return false;
 }
 
 static void on_cancelled(struct running *r)
@@ -165,34 +187,18 @@ static void on_end(struct task *task, enum task_outcome result, lua_State *L, in
                    void *arg)
 {
     struct running *r = arg;
-    const struct vm *vm = task_vm(task);
-    switch (result) {
-    case TASK_DONE:
+    struct job_outcome outcome = {0};
+    if (jobs_ended_badly(task, result, &outcome)) {
+        jobs_log_failure(r->run, 1, task, &outcome);
+        finish(r, &outcome);
+    } else if (result == TASK_CANCELLED || task_told_cancelled(task)) {
         /* Whether its handler raised what the wait said, returned it or passed over it. */
-        if (task_told_cancelled(task))
-            on_cancelled(r);
-        else
-            on_returned(r, L, results);
-        break;
-    case TASK_FAILED:
-        on_raised(r, vm, task_failure(task));
-        break;
-    case TASK_CANCELLED:
         on_cancelled(r);
-        break;
-    case TASK_TIMEOUT:
-        on_stopped(r, vm, "the job is over its time limit");
-        break;
-    case TASK_MEMORY:
-        on_stopped(r, vm, "not enough memory: the plugin's limit on this lane was reached");
-        break;
-    case TASK_KILLED:
-        on_raised(r, vm, task_failure(task));
-        break;
-    }
+    } else
+        on_returned(r, L, results);
 }
 
-static void describe(struct span *span, const struct job_run *run)
+void jobs_describe(struct span *span, const struct job_run *run)
 {
     if (!span)
         return;
@@ -202,9 +208,26 @@ static void describe(struct span *span, const struct job_run *run)
     span_int(span, "maru.job.attempt", run->attempt);
 }
 
-struct job_run *jobs_run_of(const struct task *task)
+bool jobs_run_progress(struct task *task, int64_t id, double fraction, struct str message,
+                       struct err *err)
 {
-    return task_kind(task) == TASK_JOB ? ((struct running *)task_arg(task))->run : NULL;
+    const struct running *r = task_kind(task) == TASK_JOB ? task_arg(task) : NULL;
+    const struct call *c = r ? r->call : NULL;
+    int found = 0, fresh = 0;
+    if (r && !c && (!id || id == r->run->id)) {
+        found = 1;
+        fresh = jobs_progress(r->run, fraction, message);
+    }
+    for (int i = 0; c && i < c->count; i++) {
+        const struct member *m = &c->members[i];
+        if (id && m->id != id)
+            continue;
+        found++;
+        fresh += m->running.run && jobs_progress(m->running.run, fraction, message);
+    }
+    if (found == 0)
+        return err_set(err, ERR_NOT_FOUND, "this handler runs no job %lld", (long long)id);
+    return fresh > 0 || err_set(err, ERR_CANCELLED, "this run of the job does not count any more");
 }
 
 void jobs_run_task(struct job_run *run, void *arg)
@@ -219,7 +242,7 @@ void jobs_run_task(struct job_run *run, void *arg)
     run->user = r;
     const char *trace_state;
     struct span *span = trace_of_job(run->trace, str_c(run->kind), &trace_state);
-    describe(span, run);
+    jobs_describe(span, run);
     struct task_options options = {
         .kind = TASK_JOB,
         .handler = target->handler,
@@ -243,6 +266,10 @@ void jobs_cancel_task(struct job_run *run, enum job_end why, void *arg)
 {
     (void)arg;
     struct running *r = run->user;
+    if (r->call) {
+        jobs_call_cancel(r, why);
+        return;
+    }
     r->why = why;
     if (r->task)
         task_cancel(r->task);
@@ -252,10 +279,11 @@ void jobs_kill_task(struct job_run *run, void *arg)
 {
     (void)arg;
     struct running *r = run->user;
-    if (!r->task || !task_waiting(r->task))
+    struct task *task = r->call ? r->call->task : r->task;
+    if (!task || !task_waiting(task))
         return; /* the watchdog sees to what does not wait */
     char *reason = mem_printf("%s had not ended at its hard timeout, attempt %d of %d", run->kind,
                               run->attempt, run->max_attempts);
-    task_kill(r->task, reason);
+    task_kill(task, reason);
     mem_free(reason);
 }

@@ -10,8 +10,9 @@
 
 static const char usage[] = "app.log:info(message, [fields])";
 
-/* `"job":7` of a job's handler, unless the caller has a field of that name. */
-static void add_job(lua_State *L, int64_t job, struct buf *fields)
+/* `"job":7` of a job's handler, unless the caller has a field of that name; with `"jobs":64` it is
+ * the first of so many. */
+static void add_job(lua_State *L, const struct task *task, struct buf *fields)
 {
     if (lua_istable(L, 3)) {
         lua_getfield(L, 3, "job");
@@ -20,7 +21,9 @@ static void add_job(lua_State *L, int64_t job, struct buf *fields)
         if (taken)
             return;
     }
-    buf_printf(fields, "%s\"job\":%lld", fields->n ? "," : "", (long long)job);
+    buf_printf(fields, "%s\"job\":%lld", fields->n ? "," : "", (long long)task_job(task));
+    if (task_jobs(task) > 1)
+        buf_printf(fields, ",\"jobs\":%d", task_jobs(task));
 }
 
 /* `"task":"GET /api/live","trace":"…"` of the running task. */
@@ -39,7 +42,7 @@ static void add_task(lua_State *L, struct buf *fields)
         json_write_string(fields, str_c(pairs[i][1]));
     }
     if (task_job(task))
-        add_job(L, task_job(task), fields);
+        add_job(L, task, fields);
 }
 
 /* write(level, message, [fields]) */

@@ -23,7 +23,7 @@ static struct worker *worker_for_next(struct jobs *jobs)
     return best;
 }
 
-static void worker_post(struct jobs *jobs, struct worker *w)
+void worker_post(struct jobs *jobs, struct worker *w)
 {
     if (w->posted)
         return;
@@ -32,13 +32,23 @@ static void worker_post(struct jobs *jobs, struct worker *w)
     jobs->to_post = w;
 }
 
-static void claim(struct jobs *jobs, struct job *job, struct worker *w)
+void claim_begin(struct jobs *jobs, struct job *job, struct worker *w)
 {
     place_set(jobs, job, PLACE_CLAIMED);
-    job->worker = w;
     job->fence = ++jobs->fence;
     job->attempt++;
     w->used++;
+}
+
+/* held: it is the only one that may start. */
+static void claim(struct jobs *jobs, struct job *job, struct worker *w)
+{
+    if (job->kind->gather_most) {
+        gather_claim(jobs, job, w, jobs->held);
+        return;
+    }
+    claim_begin(jobs, job, w);
+    job->worker = w;
     w->claimed++;
     list_push_back(&w->inbox, &job->link);
     worker_post(jobs, w);
@@ -46,10 +56,11 @@ static void claim(struct jobs *jobs, struct job *job, struct worker *w)
 
 void unclaim(struct jobs *jobs, struct job *job)
 {
-    struct worker *w = job->worker;
+    bool gathered = job->kind->gather_most > 0;
+    struct worker *w = gathered ? gather_leave(job) : job->worker;
     flow_give_back(job);
     w->used--;
-    w->claimed--;
+    w->claimed -= !gathered;
     job->attempt--;
     job->worker = NULL;
     place_ready_front(jobs, job);
@@ -97,15 +108,24 @@ bool jobs_claim(struct jobs *jobs, int64_t id)
     return ready;
 }
 
+void worker_unclaim(struct jobs *jobs, struct worker *w)
+{
+    while (!list_empty(&w->inbox))
+        unclaim(jobs, list_entry(w->inbox.prev, struct job, link));
+    while (!list_empty(&w->gathers)) {
+        struct gather *g = list_entry(w->gathers.prev, struct gather, link);
+        unclaim(jobs, list_entry(g->jobs.prev, struct job, link));
+    }
+}
+
 void workers_unclaim(struct jobs *jobs)
 {
     for (int i = 0; i < jobs->worker_count; i++)
-        while (!list_empty(&jobs->workers[i]->inbox))
-            unclaim(jobs, list_entry(jobs->workers[i]->inbox.prev, struct job, link));
+        worker_unclaim(jobs, jobs->workers[i]);
 }
 
 /* As much longer than its own timeout as the kind says. */
-static void bind_hard_timeout(struct jobs *jobs, struct run *run, const struct kind *k, int64_t now)
+void run_bind_timeout(struct jobs *jobs, struct run *run, const struct kind *k, int64_t now)
 {
     run->kill = false;
     run->hard_at =
@@ -135,13 +155,12 @@ void runs_overdue(struct jobs *jobs, int64_t now)
 }
 
 /* A claimed job gets its run.  Its target is the kind's of this moment. */
-static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job, int64_t now)
+struct run *run_bind(struct jobs *jobs, struct worker *w, struct job *job)
 {
     struct run *run = w->free_runs;
     struct kind *k = job->kind;
     int64_t timeout_ms = job_extra(job)->timeout_ms;
     w->free_runs = run->next;
-    w->claimed--;
     place_set(jobs, job, PLACE_RUNNING);
     unique_started(jobs, job);
     job->run = run;
@@ -168,11 +187,10 @@ static struct run *bind_run(struct jobs *jobs, struct worker *w, struct job *job
         .target = k->target->pointer,
         .lane = w->lane,
     };
-    bind_hard_timeout(jobs, run, k, now);
     return run;
 }
 
-static int take_batch(struct jobs *jobs, struct worker *w, struct run **runs)
+static int take_batch(struct jobs *jobs, struct worker *w, struct run **runs, struct list *taken)
 {
     int count = 0;
     int64_t now = clock_wall_ns(), now_ns = clock_ns();
@@ -180,19 +198,21 @@ static int take_batch(struct jobs *jobs, struct worker *w, struct run **runs)
     while (!list_empty(&w->inbox)) {
         struct job *job = list_entry(w->inbox.next, struct job, link);
         job->started_at = now;
-        runs[count++] = bind_run(jobs, w, job, now_ns);
+        runs[count] = run_bind(jobs, w, job);
+        run_bind_timeout(jobs, runs[count++], job->kind, now_ns);
+        w->claimed--;
     }
+    gathers_take(jobs, w, now, taken);
     return count;
 }
 
-static void begin(struct jobs *jobs, struct run *run)
+void run_note(struct run *run)
 {
     struct flight_entry entry = {.id = run->view.id,
                                  .fence = run->view.fence,
                                  .started_wall = run->started_wall,
                                  .attempt = run->view.attempt};
-    flight_set(jobs->flight, run->slot, &entry);
-    jobs->options.run(&run->view, jobs->options.arg);
+    flight_set(run->worker->jobs->flight, run->slot, &entry);
 }
 
 /* What ended becomes each job's next state, and the freed places new claims. */
@@ -221,12 +241,16 @@ static void on_batch(struct lane_message *message)
         (struct worker *)(void *)((char *)message - offsetof(struct worker, message));
     struct run *runs[JOBS_BATCH];
     struct jobs *jobs = w->jobs;
+    struct list taken;
     jobs_lock(jobs);
-    int count = take_batch(jobs, w, runs);
+    int count = take_batch(jobs, w, runs, &taken);
     jobs_unlock(jobs);
     w->in_batch = true;
-    for (int i = 0; i < count; i++)
-        begin(jobs, runs[i]);
+    for (int i = 0; i < count; i++) {
+        run_note(runs[i]);
+        jobs->options.run(&runs[i]->view, jobs->options.arg);
+    }
+    gathers_begin(jobs, &taken);
     w->in_batch = false;
     flush(w);
 }
@@ -236,9 +260,8 @@ static char *copy_text(struct str s, size_t most)
     return s.n ? str_dup(str_n(s.p, s.n < most ? s.n : most)) : NULL;
 }
 
-void jobs_finish(struct job_run *view, const struct job_outcome *outcome)
+static void hand_in(struct run *run, const struct job_outcome *outcome)
 {
-    struct run *run = (struct run *)(void *)view;
     struct worker *w = run->worker;
     flight_clear(w->jobs->flight, run->slot);
     run->end = outcome->end;
@@ -259,6 +282,18 @@ void jobs_finish(struct job_run *view, const struct job_outcome *outcome)
     run->next = NULL;
     *w->finished_end = run;
     w->finished_end = &run->next;
+}
+
+void jobs_finish(struct job_run *run, const struct job_outcome *outcome)
+{
+    jobs_finish_all(&run, outcome, 1);
+}
+
+void jobs_finish_all(struct job_run *const *runs, const struct job_outcome *outcomes, int count)
+{
+    struct worker *w = ((struct run *)(void *)runs[0])->worker;
+    for (int i = 0; i < count; i++)
+        hand_in((struct run *)(void *)runs[i], &outcomes[i]);
     if (!w->in_batch)
         flush(w);
 }
@@ -306,6 +341,7 @@ bool jobs_add_worker(struct jobs *jobs, struct lane *lane, int capacity, struct 
     w->message.fn = on_batch;
     w->finished_end = &w->finished;
     list_init(&w->inbox);
+    list_init(&w->gathers);
     w->runs = mem_zero((size_t)capacity, sizeof *w->runs);
     for (int i = capacity - 1; i >= 0; i--) {
         struct run *run = &w->runs[i];
@@ -329,6 +365,8 @@ void workers_free(struct jobs *jobs)
         for (int r = 0; r < w->capacity; r++)
             if (w->runs[r].in_use)
                 job_unref(w->runs[r].job);
+        list_each_safe (node, &w->gathers)
+            mem_free(list_entry(node, struct gather, link));
         mem_free(w->runs);
         mem_free(jobs->workers[i]);
     }

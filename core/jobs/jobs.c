@@ -115,11 +115,12 @@ static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
     const struct heap_node *refill = heap_first(&jobs->refills);
     int64_t due = next_due(jobs);
     bool still = still_stands();
-    int64_t delay = (due || refill) && still ? INT64_MAX : jobs->next_upkeep_ns - now;
+    bool timed = due || refill || jobs->gather_at;
+    int64_t delay = timed && still ? INT64_MAX : jobs->next_upkeep_ns - now;
     int64_t most = still ? INT64_MAX : LOOK_MS * NS_PER_MS;
     if (jobs->driver->shared && delay > most)
         delay = most; /* what does not start here goes back */
-    jobs->timer.upkeep = !due && !refill && !jobs->retry_at_ns && !jobs->stopping;
+    jobs->timer.upkeep = !timed && !jobs->retry_at_ns && !jobs->stopping;
     if (due && due - now_wall < delay)
         delay = due - now_wall < most ? due - now_wall : most;
     if (jobs->held_look.watch && !still && delay > jobs->held_look.next_ns - now)
@@ -128,6 +129,8 @@ static int64_t next_look(struct jobs *jobs, int64_t now, int64_t now_wall)
         delay = refill->key - now;
     if (jobs->hard_at && delay > jobs->hard_at - now)
         delay = jobs->hard_at - now;
+    if (jobs->gather_at && delay > jobs->gather_at - now)
+        delay = jobs->gather_at - now;
     if (jobs->upkeep && delay > JOBS_TICK_MS * NS_PER_MS)
         delay = JOBS_TICK_MS * NS_PER_MS;
     if (jobs->retry_at_ns && delay > jobs->retry_at_ns - now)
@@ -148,6 +151,7 @@ static void look(struct jobs *jobs)
     place_due(jobs, now_wall);
     place_expired(jobs, now_wall);
     runs_overdue(jobs, now);
+    gathers_due(jobs, now);
     flow_refilled(jobs, now);
     held_look(jobs, now, now_wall);
     give_back(jobs, now_wall - SHARED_UNSTARTED_MS * NS_PER_MS);
@@ -272,7 +276,8 @@ void jobs_start(struct jobs *jobs)
     jobs_lock(jobs);
     jobs->started = true;
     jobs->next_upkeep_ns = clock_ns() + UPKEEP_SECONDS * NS_PER_SECOND;
-    jobs->upkeep = !jobs->driver->shared && !fold_is_idle(&jobs->fold);
+    /* While something is written the fold is the writer's. */
+    jobs->upkeep = !jobs->driver->shared && (jobs->writing || !fold_is_idle(&jobs->fold));
     jobs->wake_wanted = true;
     dispatch(jobs);
     jobs_unlock(jobs);

@@ -54,6 +54,9 @@ struct jobs_options {
     /* Worker lane.  Starts the job; jobs_finish() exactly once, on that lane,
      * now or later. */
     void (*run)(struct job_run *run, void *arg);
+    /* Worker lane.  As run, for jobs of a kind that says batch: 1 … batch of them, for one call.
+     * Their timeouts are the same.  The array is valid until it returns. */
+    void (*run_batch)(struct job_run *const *runs, int count, void *arg);
     /* Worker lane.  Asks a running job to end soon, preferably with `why`
      * (CANCELLED, INTERRUPTED); may come more than once. */
     void (*cancel)(struct job_run *run, enum job_end why, void *arg);
@@ -107,7 +110,9 @@ struct job_kind_options {
         *key_field;      /* of the arguments: its value is the key of a push without one; or NULL */
     int key_concurrency; /* of jobs with one key; 0 = no limit */
     struct job_rate key_rate;
-    void *target; /* handed to `run`; NULL = known, but held for now */
+    int batch; /* 2 … JOBS_CAPACITY: run_batch() instead of run(); 0 or 1: it is not */
+    int64_t batch_wait_ns; /* how long the first waits for others; 0: those that are there */
+    void *target;          /* handed to `run`; NULL = known, but held for now */
 };
 /* Replaces the whole table in one step: kinds that are missing are held from
  * now on.  Jobs that run keep their target. */
@@ -245,6 +250,8 @@ void jobs_wait_end(struct jobs_wait *wait);
  * copied, written with the next commit; the worker's place is free at once.
  * A stale run, whose job was taken away, changes nothing and is counted. */
 void jobs_finish(struct job_run *run, const struct job_outcome *outcome);
+/* Several of one lane, before their places are given to others. */
+void jobs_finish_all(struct job_run *const *runs, const struct job_outcome *outcomes, int count);
 /* Takes a job away from the lane that runs it (a stuck one): it is ready again
  * under a new fence, and its old run's finish will be stale.  False: not running. */
 bool jobs_reclaim(struct jobs *jobs, int64_t id);

@@ -17,8 +17,7 @@ static void fail(struct jobs *jobs, struct job *job, struct worker *w, const cha
 static void take_all(struct jobs *jobs, struct worker *w, int64_t guilty, const char *error)
 {
     w->lost = true;
-    while (!list_empty(&w->inbox))
-        unclaim(jobs, list_entry(w->inbox.prev, struct job, link));
+    worker_unclaim(jobs, w);
     for (int i = 0; i < w->capacity; i++) {
         struct run *run = &w->runs[i];
         if (!run->in_use || run->job->run != run)

@@ -117,6 +117,8 @@ static void kind_reset(struct jobs *jobs, struct kind *k)
     k->key_field = NULL;
     k->key_concurrency = 0;
     k->key_rate = (struct job_rate){0};
+    k->gather_most = 0;
+    k->gather_wait_ns = 0;
     k->declared = k->exported = false;
     limit_set(&k->limit, 0, (struct job_rate){0});
     kind_close(k, true);
@@ -225,6 +227,11 @@ static void kind_metrics(struct kind *k)
     k->run_seconds = metrics_histogram("maru_jobs_run_seconds", "Time a job ran", labels.p);
     k->wait_seconds =
         metrics_histogram("maru_jobs_wait_seconds", "Time from due to start", labels.p);
+    if (k->gather_most) {
+        k->batches = metrics_counter("maru_jobs_batches_total",
+                                     "Calls of handlers that take several jobs", labels.p);
+        k->batched = metrics_counter("maru_jobs_batched_total", "Jobs of such calls", labels.p);
+    }
     buf_free(&labels);
 }
 
@@ -260,6 +267,8 @@ static void kind_set(struct jobs *jobs, const struct job_kind_options *o)
     k->key_field = o->key_field ? field_name(jobs, o->key_field) : NULL;
     k->key_concurrency = o->key_concurrency;
     k->key_rate = o->key_rate;
+    k->gather_most = o->batch > 1 ? o->batch : 0;
+    k->gather_wait_ns = o->batch_wait_ns;
     limit_set(&k->limit, o->concurrency, o->rate);
     kind_close(k, !o->target);
     mem_free(k->task);

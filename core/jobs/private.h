@@ -49,6 +49,7 @@
 #include "jobs/extra.h"
 #include "jobs/flight.h"
 #include "jobs/flow.h"
+#include "jobs/gather.h"
 #include "jobs/index.h"
 #include "jobs/jobs.h"
 #include "jobs/rates.h"
@@ -131,9 +132,13 @@ struct kind {
     const char *_Atomic key_field; /* lives as long as the jobs; or NULL */
     int key_concurrency;           /* of jobs with one key */
     struct job_rate key_rate;
-    struct list lines; /* struct line, of each queue that had one */
-    struct line *line; /* the last that was asked for */
+    int gather_most; /* its handler takes so many at once; 0 = it takes one, not in a list */
+    int64_t gather_wait_ns;
+    struct gather *gather; /* that takes more jobs, or NULL */
+    struct list lines;     /* struct line, of each queue that had one */
+    struct line *line;     /* the last that was asked for */
     struct metric *done, *failed, *retried, *dead, *run_seconds, *wait_seconds;
+    struct metric *batches, *batched; /* NULL until it says batch */
 };
 
 /* What a run handed in, until the commit that keeps it. */
@@ -157,6 +162,7 @@ struct job {
     struct stream *stream; /* READY, CLAIMED, RUNNING */
     union {
         struct worker *worker;     /* CLAIMED */
+        struct gather *gather;     /* CLAIMED, of a kind that says batch */
         struct run *run;           /* RUNNING */
         struct job_result *result; /* FINISHING, or NULL */
     };
@@ -217,6 +223,7 @@ struct worker {
     int capacity, used; /* used: runs in use and claimed jobs */
     int claimed;
     struct list inbox; /* claimed jobs */
+    struct list gathers;
     struct run *runs, *free_runs;
     struct lane_message message;
     bool posted, lost;
@@ -386,6 +393,7 @@ struct jobs {
     struct index lines;  /* by the words of kind and queue */
     struct heap refills; /* limits, by the monotonic time they are to be looked at again */
     int64_t hard_at;     /* no run's is earlier; 0 = none has one */
+    int64_t gather_at;   /* no gather's time is over earlier; 0 = none waits */
     bool cut_short;      /* a pick ended before it had seen everything */
     struct list suspects; /* jobs that were running at a crash run one at a time */
     int suspects_active;
@@ -534,7 +542,15 @@ void uniques_free(struct jobs *jobs);
 void dispatch(struct jobs *jobs);
 void workers_free(struct jobs *jobs);
 void unclaim(struct jobs *jobs, struct job *job);
-void workers_unclaim(struct jobs *jobs); /* claimed → ready */
+void worker_unclaim(struct jobs *jobs, struct worker *w);
+void workers_unclaim(struct jobs *jobs);               /* claimed → ready */
+void worker_post(struct jobs *jobs, struct worker *w); /* what it was given */
+/* READY → CLAIMED, with a place of the worker; the caller puts it into a list of claimed ones. */
+void claim_begin(struct jobs *jobs, struct job *job, struct worker *w);
+/* On its lane: a claimed job gets its run, whose timeout is to be bound. */
+struct run *run_bind(struct jobs *jobs, struct worker *w, struct job *job);
+void run_bind_timeout(struct jobs *jobs, struct run *run, const struct kind *k, int64_t now);
+void run_note(struct run *run); /* on its lane, no lock: in the flight recorder, as it starts */
 void run_ask(struct run *run, enum job_end why);
 void runs_overdue(struct jobs *jobs, int64_t now); /* those over their hard timeout are killed */
 

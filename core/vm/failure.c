@@ -103,6 +103,17 @@ static void read_table(struct task *task, lua_State *L, struct task_failure *out
     lua_pop(L, 1);
 }
 
+bool task_failure_of(struct task *task, lua_State *L, int index, struct task_failure *out)
+{
+    if (!is_failure(L, index))
+        return false;
+    *out = (struct task_failure){.code = "lua", .traceback = "", .delay = -1};
+    lua_pushvalue(L, index);
+    read_table(task, L, out);
+    lua_pop(L, 1);
+    return true;
+}
+
 /* "[C]: at 0x7f…", a C function without a name: nobody needs to know where the program lies. */
 static struct str without_address(struct str line)
 {

@@ -135,6 +135,8 @@ static void read_job(lua_State *L, void *item)
     job->expires_ns = duration(L, "expires");
     job->concurrency = integer(L, "concurrency", 0);
     job->rate = rate(L, "rate_count", "rate_period");
+    job->batch = integer(L, "batch", 0);
+    job->batch_wait_ns = duration(L, "batch_wait");
     job->key = text(L, "key");
     job->key_concurrency = integer(L, "key_concurrency", 0);
     job->key_rate = rate(L, "key_rate_count", "key_rate_period");

@@ -44,6 +44,8 @@ struct job_decl {
     int64_t expires_ns; /* 0 = never */
     int concurrency;    /* 0 = no limit */
     struct rate_decl rate;
+    int batch; /* jobs that its handler takes at once; 0 = one, not in a list */
+    int64_t batch_wait_ns;
     char *key;           /* field of args that says whose job it is; or NULL */
     int key_concurrency; /* 0 = no limit */
     struct rate_decl key_rate;

@@ -92,6 +92,7 @@ struct task_options {
     struct span
         *span;   /* of this task (observe/trace.h), or NULL; the task ends it, once it began */
     int64_t job; /* number of the job that it runs, or 0 */
+    int jobs;    /* how many it runs, of which that is the first; 0 or 1: it alone */
     task_push_fn *push; /* may be NULL: only app is passed */
     task_end_fn *end;
     void *arg; /* of push and end */
@@ -167,6 +168,7 @@ struct vm *task_vm(const struct task *task);
 enum task_kind task_kind(const struct task *task);
 const char *task_label(const struct task *task);
 int64_t task_job(const struct task *task); /* the number of the job that it runs, or 0 */
+int task_jobs(const struct task *task);    /* how many it runs, from that one on */
 const char *task_trace_id(const struct task *task);
 const char *task_trace_state(const struct task *task); /* or NULL */
 /* What the task does now, as a span; NULL when its trace is not kept. */
@@ -180,3 +182,6 @@ void task_part_end(struct task *task, const char *failure); /* NULL: it did not 
 int64_t task_left_ns(const struct task *task);              /* until its deadline, at least 0 */
 void *task_arg(const struct task *task);
 const struct task_failure *task_failure(const struct task *task); /* in end, unless it is DONE */
+/* In end: whether the value is one that app.fail, app.retry or app.discard made, and what a raise
+ * of it would have said. */
+bool task_failure_of(struct task *task, lua_State *L, int index, struct task_failure *out);

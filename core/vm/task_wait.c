@@ -216,6 +216,11 @@ enum task_kind task_kind(const struct task *task)
     return task->options.kind;
 }
 
+int task_jobs(const struct task *task)
+{
+    return task->options.jobs;
+}
+
 int64_t task_job(const struct task *task)
 {
     return task->options.job;

@@ -1,6 +1,7 @@
 --- What every driver of the queue has to do, through the real program.
 ---
 --- A driver is a line of DRIVERS (spec/support/contract.lua); `differs` is what it does not do.
+local cjson = require("cjson")
 local contract = require("spec.support.contract")
 local postgres = require("spec.support.postgres")
 local redis = require("spec.support.redis")
@@ -15,7 +16,51 @@ local function span(app, job)
   assert(app.sleep(job.args.s or 0.05))
   return { from = from, to = app.now(), tag = job.args.tag }
 end
+local function together(app, jobs)
+  local out = {}
+  for i, job in ipairs(jobs) do
+    local args, first = job.args, job.attempt == 1
+    out[i] = { n = args.n, size = #jobs, attempt = job.attempt }
+    if args.fail and first then
+      out[i] = app.fail(500, "weather", "it rained on " .. args.n)
+    elseif args.later and first then
+      out[i] = app.retry("1ms", "not now")
+    elseif args.never then
+      out[i] = app.discard("no such thing as " .. args.n)
+    elseif args.raise and (first or args.raise == "always") then
+      error("cannot bear " .. args.n)
+    elseif args.lacks then
+      out[i] = nil
+    elseif args.wrong then
+      out.total = #jobs
+    end
+  end
+  return out
+end
+local function wait_for(app, key)
+  repeat assert(app.sleep(0.01)) until app.cache:get(key)
+end
 M.jobs = {
+  together = { batch = 4, wait = "50s", retries = 1, backoff = "10ms", together },
+  soon = { batch = 1000, wait = "20ms", together },
+  at_once = { batch = 3, together },
+  mute = { batch = 2, wait = "50s", function() end },
+  refusing = { batch = 2, wait = "50s", retries = 0, function() return nil, "closed today", "closed" end },
+  endless = { batch = 2, wait = "50s", retries = 0, timeout = "150ms", function(app) assert(app.sleep(60)) end },
+  talk = { batch = 3, wait = "50s", timeout = "60s", function(app, jobs)
+    local told, out = { app.jobs:progress(0.5, "all"), app.jobs:progress(0.7, "one", jobs[#jobs].id),
+      select(3, app.jobs:progress(0.7, "none", 1)) }, {}
+    wait_for(app, jobs[1].args.key)
+    for i in ipairs(jobs) do out[i] = told end
+    return out
+  end },
+  apart = { batch = 2, wait = "50ms", timeout = "60s", key = "owner", key_concurrency = 1, function(app, jobs)
+    local out = {}
+    for i, job in ipairs(jobs) do out[i] = { from = app.now(), size = #jobs, owner = job.args.owner } end
+    assert(app.sleep(0.05))
+    for i in ipairs(jobs) do out[i].to = app.now() end
+    return out
+  end },
   echo = function(_, job) return { args = job.args, attempt = job.attempt, at = job.scheduled_at } end,
   nothing = function() end,
   brief = function(app) app.sleep(0.005) end,
@@ -52,6 +97,12 @@ M.routes = {
     local body = req:json()
     local id, message, code = app.jobs:push(body.kind, body.args or {}, body.options)
     return 200, { id = id or nil, message = message, code = code }
+  end,
+  ["POST /tell"] = function(app, req) return 200, { ok = app.cache:set(req:json().key, "1", "1m") } end,
+  ["POST /each"] = function(app, req)
+    local body = req:json()
+    local ids, message, code = app.jobs:push_many(body.kind, body.list, body.options)
+    return 200, { ids = ids and app.json.array(ids), message = message, code = code }
   end,
   ["POST /race"] = function(app, req)
     local body = req:json()
@@ -514,6 +565,113 @@ for _, driver in ipairs(DRIVERS) do
       wait_state(node, id, "cancelled")
     end)
 
+    local function each(kind, list, options)
+      local answer = node:post("/each", { kind = kind, list = list, options = options })
+      assert.is_table(answer.json and answer.json.ids, answer.body)
+      return answer.json.ids
+    end
+
+    --- No result, or the null that Celery's clients get for one.
+    local function nothing(result)
+      return result == nil or result == cjson.null
+    end
+
+    it("of a kind that takes several come in one call, each with an end of its own", function()
+      local ids = each("together", { { n = 1 }, { n = 2, fail = true }, { n = 3, never = true },
+        { n = 4, later = true } })
+      assert.same({ n = 1, size = 4, attempt = 1 }, wait_state(node, ids[1], "done").result)
+      assert.same({ n = 2, size = 1, attempt = 2 }, wait_state(node, ids[2], "done").result)
+      assert.same({ n = 4, size = 1, attempt = 2 }, wait_state(node, ids[4], "done").result)
+      local dead = wait_state(node, ids[3], "dead")
+      assert.equal("no such thing as 3", dead.error)
+      assert.equal(1, dead.attempt)
+      if not driver.differs.attempts then
+        assert.equal("it rained on 2", get(node, ids[2]).attempts[1].error)
+      end
+      local metrics = node:get("/metrics").body
+      assert.equal(3, tonumber(metrics:match('maru_jobs_batches_total{kind="c.together"} (%d+)')))
+      assert.equal(6, tonumber(metrics:match('maru_jobs_batched_total{kind="c.together"} (%d+)')))
+    end)
+
+    it("of one call all fail when it raises, and in their last attempt each stands for itself", function()
+      local ids = each("together", { { n = 1 }, { n = 2, raise = "always" }, { n = 3, raise = "once" }, { n = 4 } })
+      for _, i in ipairs({ 1, 3, 4 }) do
+        local job = wait_state(node, ids[i], "done")
+        assert.same({ n = i, size = 1, attempt = 2 }, job.result)
+      end
+      local dead = wait_state(node, ids[2], "dead")
+      assert.matches("cannot bear 2", dead.error)
+      assert.equal(2, dead.attempt)
+    end)
+
+    it("of one call that says nothing of some of them are done, and dead when it speaks of others", function()
+      local ids = each("together", { { n = 1 }, { n = 2, lacks = true }, { n = 3 }, { n = 4 } })
+      assert.is_true(nothing(wait_state(node, ids[2], "done").result))
+      assert.equal(3, wait_state(node, ids[3], "done").result.n)
+      for _, id in ipairs(each("mute", { { n = 1 }, { n = 2 } })) do
+        assert.is_true(nothing(wait_state(node, id, "done").result))
+      end
+      for _, id in ipairs(each("together", { { n = 1 }, { n = 2, wrong = true }, { n = 3 }, { n = 4 } })) do
+        local dead = wait_state(node, id, "dead")
+        assert.matches("a result for no job of it: %[total%]", dead.error)
+        assert.equal(1, dead.attempt)
+      end
+      for _, id in ipairs(each("refusing", { { n = 1 }, { n = 2 } })) do
+        assert.equal("closed today", wait_state(node, id, "dead").error)
+      end
+    end)
+
+    it("of a kind that takes several wait no longer for others than it says", function()
+      local ids = each("soon", { { n = 1 }, { n = 2 }, { n = 3 } })
+      for i, job in ipairs(wait_states(node, ids, "done")) do
+        assert.equal(i, job.result.n)
+        assert.is_true(job.result.size <= 3)
+      end
+      assert.equal(1, wait_state(node, push(node, "at_once", { n = 7 }), "done").result.size)
+      for _, job in ipairs(wait_states(node, node:post("/many", { kind = "at_once", n = 50 }).json.ids, "done")) do
+        assert.is_true(job.result.size <= 3)
+      end
+    end)
+
+    it("of one call are cancelled one by one, and all of them end it", function()
+      local list = { { key = "talk" }, {}, {} }
+      local ids = each("talk", list)
+      wait_states(node, ids, "running")
+      cancel(node, ids[3])
+      wait_state(node, ids[3], "cancelled")
+      assert.equal("running", get(node, ids[1]).state)
+      node:post("/tell", { key = "talk" })
+      for i = 1, 2 do
+        assert.same({ true, true, "not_found" }, wait_state(node, ids[i], "done").result)
+      end
+      list[1].key = "nobody tells"
+      ids = each("talk", list)
+      wait_states(node, ids, "running")
+      for _, id in ipairs(ids) do
+        cancel(node, id)
+      end
+      wait_states(node, ids, "cancelled")
+    end)
+
+    it("of one call fail at its timeout", function()
+      for _, id in ipairs(each("endless", { { n = 1 }, { n = 2 } })) do
+        assert.matches("time", wait_state(node, id, "dead").error)
+      end
+    end)
+
+    it("of a kind that takes several keep to the limits of each", function()
+      local list = {}
+      for i = 1, 6 do
+        list[i] = { owner = i <= 3 and "a" or "b" }
+      end
+      local of = { a = {}, b = {} }
+      for _, job in ipairs(wait_states(node, each("apart", list), "done")) do
+        table.insert(of[job.result.owner], job)
+      end
+      assert.equal(1, overlap(of.a))
+      assert.equal(1, overlap(of.b))
+    end)
+
     case("are not cancelled by a notification that nobody of the host's sent", "SQL", function()
       local id, other = push(node, "span", { s = 50 }), push(node, "span", { s = 50 })
       wait_state(node, id, "running")
@@ -768,6 +926,22 @@ for _, driver in ipairs(DRIVERS) do
         assert.matches("the process died while this ran: ", again.attempts[1].error)
       end
       wait_state(node, waiting, "done")
+    end)
+
+    it("of one call that was running when the process was killed run again, each by itself", function()
+      local ids = each("talk", { { key = "again" }, { key = "again" }, { key = "again" } })
+      wait_states(node, ids, "running")
+      node:kill()
+      assert.is_true(node:restart())
+      node:post("/tell", { key = "again" })
+      for _, job in ipairs(wait_states(node, ids, "done")) do
+        if driver.differs.attempts then
+          assert.equal(1, job.crashes)
+        else
+          assert.equal(1, #job.attempts)
+          assert.matches("the process died while this ran: ", job.attempts[1].error)
+        end
+      end
     end)
 
     case("that run on a node which dies go to another within the lease", "nodes", function()

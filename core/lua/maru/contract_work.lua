@@ -10,7 +10,8 @@ local M = {}
 
 local JOB = { queue = true, priority = true, retries = true, backoff = true, timeout = true,
   concurrency = true, rate = true, key = true, key_concurrency = true, key_rate = true, expires = true,
-  hard_timeout = true, result_ttl = true, celery = true, export = true, [1] = true }
+  hard_timeout = true, result_ttl = true, celery = true, export = true, batch = true, wait = true, [1] = true }
+local BATCH_MOST, WAIT_SECONDS = 1024, 60
 local BACKOFF = { first = true, factor = true, max = true, jitter = true }
 local CRON = { job = true, tz = true, id = true, args = true, enabled = true, jitter = true, missed = true,
   missed_max = true, overlap = true, deadline = true, [1] = true }
@@ -100,6 +101,19 @@ local function bounds(keys, t, out)
   end
 end
 
+--- How many jobs its handler takes at once, and how long the first of them waits for others.
+local function together(keys, t, out)
+  out.batch = t.batch ~= nil and whole(keys, t, "batch", 2, BATCH_MOST) or 0
+  out.batch_wait = duration(keys, t, "wait", 0)
+  if out.batch == 0 and t.wait ~= nil then
+    refuse(under(keys, "wait"), "is for jobs that say batch")
+  elseif out.batch_wait > WAIT_SECONDS then
+    refuse(under(keys, "wait"), "must be at most %d seconds", WAIT_SECONDS)
+  elseif out.concurrency > 0 and out.batch > out.concurrency then
+    refuse(under(keys, "batch"), "must be at most the concurrency, which counts jobs, %d", out.concurrency)
+  end
+end
+
 --- A job with a handler of its own; options come from `t`, the function stands at t[1].
 local function job(keys, kind, name, t, context)
   if type(t) == "function" then
@@ -128,6 +142,7 @@ local function job(keys, kind, name, t, context)
     result_ttl = span(keys, t, "result_ttl", 0),
   })
   bounds(keys, t, out)
+  together(keys, t, out)
   context.handler(out, "handler", name, t[1])
   return out
 end

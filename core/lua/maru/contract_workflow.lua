@@ -13,10 +13,13 @@ local WORKFLOW = { start = true, version = true, max_steps = true, steps = true 
 local NAME_BYTES, KIND_BYTES, MAX_STEPS = 64, 128, 100000
 local STEPS, STEPS_EACH = 1000, 20000 -- by default: with a step that has many items
 
+-- Steps are started by their run, and each has a state of its own.
+local NOT_OF_STEPS = { export = true, batch = true, wait = true }
+
 local function step_options()
   local options = { next = true, join = true, on_error = true, each = true }
   for key in pairs(work.JOB) do
-    options[key] = key ~= "export" or nil -- steps are started by their run
+    options[key] = not NOT_OF_STEPS[key] or nil
   end
   return options
 end

@@ -140,9 +140,9 @@ return function(raw, info)
     return raw.unfinished(kind_of(name, UNFINISHED))
   end
 
-  --- In a job's handler: how far it is, 0 to 1, and what it does, for those who look.
-  function jobs:progress(fraction, message) -- luacheck: no self
-    return raw.progress(fraction, message)
+  --- In a job's handler: how far it is, 0 to 1, and what it does, for those who look. id: of a batch's jobs that one.
+  function jobs:progress(fraction, message, id) -- luacheck: no self
+    return raw.progress(fraction, message, id)
   end
 
   local PYTHON = "app.jobs:push_celery(task, [args], [kwargs], [options])"

@@ -175,7 +175,9 @@ function Stream:send(event, data, options) end
 function Stream:follow(topic, event) end
 
 ---@class maru.JobDeclaration
----@field [1] fun(app, job: maru.Job): any      returns the result (kept for a day); raising, or returning nil, message, code, retries
+---@field [1] fun(app, job: maru.Job): any      returns the result (kept for a day); raising, or returning nil, message, code, retries.
+---With `batch` it is fun(app, jobs: maru.Job[]): table|nil, where [i] of the table is the result of jobs[i], or an app.fail,
+---app.retry or app.discard, which is for that job alone; those it does not name are done. Raising, or nil, message, code, is for all
 ---@field queue? string          default "default"
 ---@field priority? "high"|"normal"|"low"       default "normal"
 ---@field retries? integer       default 3 (so at most 4 runs); 0 = once
@@ -183,6 +185,10 @@ function Stream:follow(topic, event) end
 ---@field timeout? string        default the plugin's limits.task
 ---@field result_ttl? string|number   how long a result is kept; default the configuration's jobs.result_ttl (1 day)
 ---@field hard_timeout? string   a handler that has not ended so long after its start, although its waits fail from `timeout` on, is ended by force with its VM; default timeout + 10s
+---@field batch? integer         2 … 1024: one call of the handler takes a list of so many jobs at most, as far as limits and
+---jobs.concurrency, which count jobs, let them run. Each has its own id, attempts and end. A job is in a list by itself in the
+---last of several attempts, and after a crash that it was there at
+---@field wait? string           with `batch`: how long the first of them waits for others, at most "1m"; default "0s", what is there
 ---@field expires? string        a job that has not started so long after it was due ends as "expired"; its handler never runs
 ---@field concurrency? integer   at most so many run at once in this process
 ---@field export? boolean        other plugins may push it, those whose `allow.jobs` names it; default false
@@ -698,8 +704,9 @@ function app.jobs:wait(ids, timeout) end
 --- In a job's handler: how far it is, 0 to 1, and what it does now; get shows it as progress and message while it runs.
 ---@param fraction number
 ---@param message? string
+---@param id? integer            in the handler of a batch: of that job; without it of all
 ---@return true|nil, string?, string?   nil: the job was taken away from this run
-function app.jobs:progress(fraction, message) end
+function app.jobs:progress(fraction, message, id) end
 --- Jobs of this plugin's that have not ended: in this process, or, where several servers share the record, what waited in
 --- the job's queue when it was looked at last. @return integer
 function app.jobs:unfinished(name) end

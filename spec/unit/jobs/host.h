@@ -29,7 +29,9 @@ struct host {
     void (*run)(struct job_run *run, void *arg);
     void (*cancel)(struct job_run *run, enum job_end why, void *arg);
     void (*kill)(struct job_run *run, void *arg);
-    int64_t held_ttl_ns;
+    void (*run_batch)(struct job_run *const *runs, int count, void *arg);
+    int batch; /* of the kinds that host_kind() makes */
+    int64_t held_ttl_ns, batch_wait_ns;
 };
 
 static inline void host_sleep(int ms)
@@ -85,6 +87,7 @@ static inline void host_open(struct host *h)
                               .lane = h->control,
                               .flight_path = h->flight,
                               .run = h->run ? h->run : host_done,
+                              .run_batch = h->run_batch,
                               .cancel = h->cancel ? h->cancel : host_no_cancel,
                               .kill = h->kill,
                               .held_ttl_ns = h->held_ttl_ns,
@@ -156,6 +159,8 @@ static inline void host_kind(struct host *h, const char *kind, int retries, int6
                                  .retries = retries,
                                  .backoff_ns = backoff_ns,
                                  .concurrency = concurrency,
+                                 .batch = h->batch,
+                                 .batch_wait_ns = h->batch_wait_ns,
                                  .target = h};
     jobs_set_kinds(h->jobs, &k, 1);
 }
