@@ -3,8 +3,12 @@
 Trained on windows of random series and length with the pinball loss at 0.1, 0.5 and 0.9, in z-scored units (a window's
 loss times its deviation), and, against the noise of what is forecast, with the squared distance of the median from the
 closed-form NLinear's forecast where that one has its 336 points (a teacher: Hinton et al., "Distilling the Knowledge in
-a Neural Network", 2015). The weights kept are those with the least mean squared error on the validation months.
+a Neural Network", 2015). The weights kept are those with the least mean squared error on the validation months; each part of the training begins
+with those of the part before.
 """
+
+import os
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,14 +17,27 @@ import model_file
 import scores
 from data import ETT_TRAIN, ETT_VALID
 
-LOOKBACK, HORIZON, QUANTILES, MIN_POINTS = 168, 192, (0.1, 0.5, 0.9), 8
+LOOKBACK, HORIZON, QUANTILES, MIN_POINTS = 336, 192, (0.1, 0.5, 0.9), 8
 HIDDEN, LAYERS, SCALING = 64, 2, "last"
 MIDDLE = QUANTILES.index(0.5)
 WHOLE = 0.75  # of the batches have the longest window, the others a shorter one
 
+
+@dataclass
+class Part:
+    """Of the training; begins with the best weights of the one before."""
+
+    steps: int
+    rate: float
+    hold: float  # the share of the steps before the rate begins to fall
+    stages: tuple  # (share of the steps, points, windows of a batch)
+
+
 # Short windows and small batches first: they teach the day in a tenth of the time.
-STAGES = ((0.7, 96, 32), (0.3, LOOKBACK, 48))  # share of the steps, points, windows of a batch
-RATE = 6e-3
+PARTS = (
+    Part(3500, 6e-3, 0.3, ((0.7, 96, 32), (0.3, 168, 48))),
+    Part(1000, 2e-3, 0.0, ((1.0, LOOKBACK, 48),)),
+)
 
 
 class Net(torch.nn.Module):
@@ -107,56 +124,67 @@ def forecaster(net):
     return forecast
 
 
-def stage_of(step, steps):
+def stage_of(part, step):
     """(points, windows) of a batch."""
-    for share, points, batch in STAGES:
-        if step <= share * steps:
+    for share, points, batch in part.stages:
+        if step <= share * part.steps:
             return points, batch
-        step -= share * steps
-    return STAGES[-1][1:]
+        step -= share * part.steps
+    return part.stages[-1][1:]
 
 
-def rate_of(step, steps):
+def rate_of(part, step):
     """What the rate of learning is multiplied by: warm up, hold, then half a cosine to 0."""
-    hold = 0.3 * steps
-    fall = max(0.0, (step - hold) / (steps - hold))
+    hold = part.hold * part.steps
+    fall = max(0.0, (step - hold) / (part.steps - hold))
     return min(1.0, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * min(1.0, fall))) + 1e-3
 
 
-def fit(series, groups, teacher, steps, seed, log, checkpoint):
-    """{tensor: array} with the least error on the validation months of series (ETTh1)."""
-    torch.manual_seed(seed)
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    net = Net()
-    windows = Windows(groups, teacher, seed)
-    adam = torch.optim.Adam(net.parameters(), lr=RATE)
-    course = torch.optim.lr_scheduler.LambdaLR(adam, lambda n: rate_of(n, steps))
+def run_part(net, part, windows, series, log):
+    """Leaves net with the weights of the least error on the validation months of series (ETTh1)."""
+    adam = torch.optim.Adam(net.parameters(), lr=part.rate)
+    course = torch.optim.lr_scheduler.LambdaLR(adam, lambda n: rate_of(part, n))
     best, kept, running = np.inf, None, []
-    every = max(25, steps // 25)
-    for step in range(1, steps + 1):
-        points, batch = stage_of(step, steps)
-        loss = loss_of(net, windows.draw(points, batch), teach=2.0 if step < 0.8 * steps else 1.0)
+    every = max(25, part.steps // 25)
+    longest = part.stages[-1][1]
+    for step in range(1, part.steps + 1):
+        points, batch = stage_of(part, step)
+        loss = loss_of(net, windows.draw(points, batch), teach=2.0 if step < 0.8 * part.steps else 1.0)
         adam.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         adam.step()
         course.step()
         running.append(loss.item())
-        if step % every and step != steps:
+        if step % every and step != part.steps:
             continue
         valid = scores.benchmark(
-            forecaster(net), series, LOOKBACK, ETT_TRAIN, ETT_VALID, horizons=(24, 96, 192), stride=12
+            forecaster(net), series, longest, ETT_TRAIN, ETT_VALID, horizons=(24, 96, 192), stride=12
         )
         mean = float(np.mean([s["mse"] for s in valid.values()]))
         if mean < best:
-            best = mean
-            kept = {k: v.detach().clone().numpy() for k, v in net.state_dict().items()}
-            torch.save(net.state_dict(), checkpoint)
-        log(f"lstm: step {step} of {steps}, loss {np.mean(running):.4f}, validation mse "
+            best, kept = mean, {k: v.detach().clone() for k, v in net.state_dict().items()}
+        log(f"lstm: step {step} of {part.steps}, loss {np.mean(running):.4f}, validation mse "
             + " ".join(f"{h}: {s['mse']:.4f}" for h, s in valid.items()) + (" kept" if mean == best else ""))
         running = []
-    return kept
+    net.load_state_dict(kept)
+
+
+def fit(series, groups, teacher, seed, first, folder, log):
+    """{tensor: array}. folder keeps a checkpoint after each part; begins with part `first` (from 1) by the one before."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    net = Net()
+    for number, part in enumerate(PARTS, 1):
+        checkpoint = os.path.join(folder, f"lstm-{number}.pt")
+        if number < first:
+            net.load_state_dict(torch.load(checkpoint))
+            continue
+        log(f"lstm: part {number}, {part.steps} steps")
+        run_part(net, part, Windows(groups, teacher, seed + number - 1), series, log)
+        torch.save(net.state_dict(), checkpoint)
+    return {k: v.numpy() for k, v in net.state_dict().items()}
 
 
 METADATA = {

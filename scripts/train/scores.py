@@ -16,34 +16,47 @@ def windows_of(values, points, horizon, start, end):
 
 def benchmark(forecast, series, points, start=ETT_VALID, end=ETT_TEST, horizons=HORIZONS, stride=1):
     """{horizon: {"mse", "mae"}} over all channels, every window whose target lies in start..end, in z-scored units."""
-    found = {}
+    return mean_of(by_channel(forecast, series, points, start, end, horizons, stride))
+
+
+def mean_of(channels):
+    """The mean of by_channel's."""
+    first = next(iter(channels.values()))
+    return {
+        h: {what: round(float(np.mean([one[h][what] for one in channels.values()])), 4) for what in ("mse", "mae")}
+        for h in first
+    }
+
+
+def by_channel(forecast, series, points, start=ETT_VALID, end=ETT_TEST, horizons=HORIZONS, stride=1):
+    """{channel: {horizon: {"mse", "mae"}}}."""
+    found = {one.name: {} for one in series}
     for part in PARTS:
         wanted = [h for h in part if h in horizons]
         if not wanted:
             continue
-        errors = {h: [] for h in wanted}
         for one in series:
             inputs, _ = windows_of(one.values, points, wanted[0], start, end)
-            inputs = inputs[::stride]
-            guess = forecast(inputs, wanted[-1])
+            guess = forecast(inputs[::stride], wanted[-1])
             for h in wanted:
                 _, targets = windows_of(one.values, points, h, start, end)
                 targets = targets[::stride]
-                errors[h].append(guess[: len(targets), :h] - targets)
-        for h in wanted:
-            error = np.stack(errors[h])
-            found[h] = {"mse": round(float((error**2).mean()), 4), "mae": round(float(np.abs(error).mean()), 4)}
+                error = guess[: len(targets), :h] - targets
+                found[one.name][h] = {"mse": float((error**2).mean()), "mae": float(np.abs(error).mean())}
     return found
 
 
 def walk(forecast, one, horizon, points=None):
     """Errors [origins][horizon], in the series' own units, of a forecast made at every point of the test end that still
     has `horizon` points before it ends, from the last `points` points before it (all there are)."""
-    errors = []
+    windows, errors = {}, []
     for at in range(one.train, len(one.raw) - horizon + 1):
         known = one.values[0 if points is None else max(0, at - points) : at]
-        errors.append(forecast(known[None], horizon)[0] - one.values[at : at + horizon])
-    return np.array(errors) * one.deviation
+        windows.setdefault(len(known), []).append((known, one.values[at : at + horizon]))
+    for pairs in windows.values():
+        known, truth = (np.array(column) for column in zip(*pairs))
+        errors.append(forecast(known, horizon) - truth)
+    return np.concatenate(errors) * one.deviation
 
 
 def rmse(errors):

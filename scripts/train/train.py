@@ -1,8 +1,8 @@
-"""train [nlinear] [lstm] [--data DIR] [--out DIR] [--steps N] [--seed N]: makes the models that maru ships.
+"""train [nlinear] [lstm] [--data DIR] [--out DIR] [--seed N] [--part N] [--quick]: makes the models that maru ships.
 
 Writes OUT/nlinear_timeseries.safetensors (seconds) and OUT/lstm_timeseries.safetensors (minutes), and what happened to
 scripts/train/NAME.log, or OUT/NAME.log where OUT is another folder than maru's own. The same seed gives the same bytes
-on the same machine. The LSTM's checkpoint is build/train/lstm.pt.
+on the same machine. Checkpoints of the LSTM's parts lie in build/train.
 """
 
 import argparse
@@ -31,8 +31,9 @@ def arguments():
     parser.add_argument("models", nargs="*", metavar="nlinear|lstm", help="default: both")
     parser.add_argument("--data", default=default if os.path.isdir(default) else None, required=not os.path.isdir(default))
     parser.add_argument("--out", default=MODELS)
-    parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--seed", type=int, default=6)
+    parser.add_argument("--part", type=int, default=1, help="of the LSTM's training to begin with, from build/train")
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the LSTM's steps: shows that all works")
     asked = parser.parse_args()
     if set(asked.models) - {"nlinear", "lstm"}:
         parser.error("models are nlinear and lstm")
@@ -54,12 +55,15 @@ def train_lstm(asked, series, log):
     groups = [(0.85, np.stack([one.values[: one.train] for one in series]))]
     groups += [(0.15 / len(named), np.stack(group)) for group in named.values()]
     teacher = nlinear.fit(series, log)["head.weight"].T
-    checkpoint = os.path.join(ROOT, "build/train/lstm.pt")
-    os.makedirs(os.path.dirname(checkpoint), exist_ok=True)
-    tensors = lstm.fit(series, groups, teacher, asked.steps, asked.seed, log, checkpoint)
+    folder = os.path.join(ROOT, "build/train")
+    os.makedirs(folder, exist_ok=True)
+    if asked.quick:
+        for part in lstm.PARTS:
+            part.steps //= 50
+    tensors = lstm.fit(series, groups, teacher, asked.seed, asked.part, folder, log)
     trained = {
         "data": "ETTh1, 7 channels, months 1 to 12 (85 %); airline, sunspots, temperatures, NDVI without test ends (15 %)",
-        "method": f"{asked.steps} steps of 32 to 48 windows, Adam, pinball loss, teacher nlinear",
+        "method": f"{sum(p.steps for p in lstm.PARTS)} steps of 32 to 48 windows, Adam, pinball loss, teacher nlinear",
         "seed": asked.seed,
     }
     return lstm.METADATA, tensors, trained, lstm.LOOKBACK
