@@ -7,10 +7,14 @@
  *   SELECT(which, a, b)  a where `which`, the result of a comparison, holds
  *   WIDEN NARROW         singles to V and back
  *   SCAN(v, zero, last)  v becomes its inclusive running sum, `last` its last lane in all lanes
- *   ADD_UP(v, zero, q, q2, q4)  SCAN where each value counts q times less a lane further on
- *   LAST(v)              its last lane in all lanes
- *   LANE(v, i)  TOTAL(v)  one lane; the sum of all
+ *   ADD_UP(v, zero, a, b, c)  the same, where a lane takes a times the lane below it, then b times
+ * the lane below its two, then c times that below its four LAST(v)              its last lane in
+ * all lanes LANE(v, i)  TOTAL(v)  one lane; the sum of all
  */
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #define V NAME(vector)
 #if LANES == 1
@@ -33,28 +37,38 @@ typedef float NAME(singles) __attribute__((vector_size(LANES * sizeof(float))));
 #define NARROW(v)           __builtin_convertvector((v), NAME(singles))
 #endif
 
-/* What is below a lane, times a, b and c, is added to it. */
+/* Each lane takes what was added up just below it: of one lane, then of two, of four. */
+#if LANES == 8
+#define BELOW1(v, zero) __builtin_shufflevector((zero), (v), 0, 8, 2, 10, 4, 12, 6, 14)
+#define BELOW2(v, zero) ((V)_mm512_maskz_permutex_pd(0xcc, (__m512d)(v), 0x50))
+#define BELOW4(v, zero) ((V)_mm512_maskz_permutexvar_pd(0xf0, _mm512_set1_epi64(3), (__m512d)(v)))
+#define LAST(v)         __builtin_shufflevector((v), (v), 7, 7, 7, 7, 7, 7, 7, 7)
+#elif LANES == 4
+#define BELOW1(v, zero) __builtin_shufflevector((zero), (v), 0, 4, 2, 6)
+#define BELOW2(v, zero) __builtin_shufflevector((zero), (v), 0, 1, 5, 5)
+#define LAST(v)         __builtin_shufflevector((v), (v), 3, 3, 3, 3)
+#elif LANES == 2
+#define BELOW1(v, zero) __builtin_shufflevector((zero), (v), 0, 2)
+#define LAST(v)         __builtin_shufflevector((v), (v), 1, 1)
+#endif
 #if LANES == 8
 #define ADD_UP(v, zero, a, b, c)                                                                   \
     do {                                                                                           \
-        (v) += (a)*__builtin_shufflevector((zero), (v), 0, 8, 9, 10, 11, 12, 13, 14);              \
-        (v) += (b)*__builtin_shufflevector((zero), (v), 0, 0, 8, 9, 10, 11, 12, 13);               \
-        (v) += (c)*__builtin_shufflevector((zero), (v), 0, 0, 0, 0, 8, 9, 10, 11);                 \
+        (v) += (a)*BELOW1(v, zero);                                                                \
+        (v) += (b)*BELOW2(v, zero);                                                                \
+        (v) += (c)*BELOW4(v, zero);                                                                \
     } while (0)
-#define LAST(v) __builtin_shufflevector((v), (v), 7, 7, 7, 7, 7, 7, 7, 7)
 #elif LANES == 4
 #define ADD_UP(v, zero, a, b, c)                                                                   \
     do {                                                                                           \
-        (v) += (a)*__builtin_shufflevector((zero), (v), 0, 4, 5, 6);                               \
-        (v) += (b)*__builtin_shufflevector((zero), (v), 0, 0, 4, 5);                               \
+        (v) += (a)*BELOW1(v, zero);                                                                \
+        (v) += (b)*BELOW2(v, zero);                                                                \
     } while (0)
-#define LAST(v) __builtin_shufflevector((v), (v), 3, 3, 3, 3)
 #elif LANES == 2
 #define ADD_UP(v, zero, a, b, c)                                                                   \
     do {                                                                                           \
-        (v) += (a)*__builtin_shufflevector((zero), (v), 0, 2);                                     \
+        (v) += (a)*BELOW1(v, zero);                                                                \
     } while (0)
-#define LAST(v) __builtin_shufflevector((v), (v), 1, 1)
 #endif
 #define SCAN(v, zero, last)                                                                        \
     do {                                                                                           \

@@ -6,6 +6,9 @@
 #undef SCAN
 #undef ADD_UP
 #undef LAST
+#undef BELOW1
+#undef BELOW2
+#undef BELOW4
 #undef LANE
 #undef TOTAL
 #undef LANES

@@ -4,9 +4,7 @@
 #include "kernels/isa.h"
 #include "kernels/rolling_sums_private.h"
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#elif defined __aarch64__
+#ifdef __aarch64__
 #include <arm_neon.h>
 #endif
 

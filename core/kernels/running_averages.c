@@ -8,6 +8,8 @@
 
 enum { PIECE = 1024 };
 
+static const double running_places[RUNNING_GROUP] = {1, 2, 3, 4, 5, 6, 7, 8};
+
 #define LANES 1
 #define TARGET
 #define NAME(word) word##_scalar
@@ -31,7 +33,7 @@ enum { PIECE = 1024 };
 static const struct loops {
     void (*decay)(struct exponential_average *s, const double *x, size_t n, double *out,
                   double (*sums)[RUNNING_GROUP]);
-    void (*grow)(struct cumulative_mean *s, const double *x, size_t n, double *out);
+    void (*grow)(struct cumulative_mean *s, const double *x, size_t n, double *out, bool finite);
 } loops[KERNEL_ISAS] = {
     {decay_scalar, grow_scalar},
     {decay_128, grow_128},
@@ -151,11 +153,11 @@ static void cumulative_work(struct cumulative_mean *s, const double *x, size_t n
     const size_t full = n / RUNNING_GROUP * RUNNING_GROUP;
     double count = s->count, most = (double)s->options.min_periods;
     bool spoilt = s->spoilt, spoilt_full = s->spoilt;
-    loops[kernel_isa()].grow(s, x, full, out);
+    loops[kernel_isa()].grow(s, x, full, out, finite);
     struct cumulative_mean here = *s;
     double padded[RUNNING_GROUP] = {0}, means[RUNNING_GROUP];
     memcpy(padded, x + full, (n - full) * sizeof *x);
-    loops[kernel_isa()].grow(&here, padded, RUNNING_GROUP, means);
+    loops[kernel_isa()].grow(&here, padded, RUNNING_GROUP, means, finite);
     memcpy(out + full, means, (n - full) * sizeof *out);
     for (size_t i = 0; i < n && (count < most || !finite || spoilt); i++) {
         count += isfinite(x[i]) ? 1 : 0;

@@ -9,8 +9,15 @@ TARGET static void NAME(decay)(struct exponential_average *s, const double *x, s
                                double *out, double (*sums)[RUNNING_GROUP])
 {
     const V zero = {0};
-    double q[RUNNING_GROUP];
-    memcpy(q, s->powers, sizeof q);
+    double of_two[RUNNING_GROUP], of_four[RUNNING_GROUP];
+    for (size_t i = 0; i < RUNNING_GROUP; i++) {
+        of_two[i] = s->powers[i % 2];
+        of_four[i] = s->powers[i % 4];
+    }
+    V two, four;
+    memcpy(&two, of_two, sizeof two);
+    memcpy(&four, of_four, sizeof four);
+    const double q = s->powers[0];
     const double far = s->powers[LANES - 1];
     const bool adjust = s->options.adjust;
     const double alpha = s->options.alpha, kept = adjust ? far : 0;
@@ -21,7 +28,7 @@ TARGET static void NAME(decay)(struct exponential_average *s, const double *x, s
     for (size_t i = 0; i < n; i += LANES) {
         V v, weights = below;
         memcpy(&v, x + i, sizeof v);
-        ADD_UP(v, zero, q[0], q[1], q[3]);
+        ADD_UP(v, zero, q, two, four);
         V last = LAST(v);
         v += powers * above;
         above = above * far + last;
@@ -35,25 +42,34 @@ TARGET static void NAME(decay)(struct exponential_average *s, const double *x, s
             memcpy(sums[1] + i, &weights, sizeof weights);
         }
     }
+    (void)q;
+    (void)two;
+    (void)four;
     s->above = LANE(above, 0);
     s->below = LANE(below, 0);
 }
 
-/* n values (full groups), each there or not: their cumulative means. */
-TARGET static void NAME(grow)(struct cumulative_mean *s, const double *x, size_t n, double *out)
+/* n values (full groups), each there or not, or all of them: their cumulative means. */
+TARGET static inline __attribute__((always_inline)) void
+NAME(grow_as)(struct cumulative_mean *s, const double *x, size_t n, double *out, bool finite)
 {
     const V zero = {0}, one = zero + 1.0;
-    V sum = zero + s->sum, rest = zero + s->rest, count = zero + s->count, last;
+    V sum = zero + s->sum, rest = zero + s->rest, count = zero + s->count, places, last;
+    memcpy(&places, running_places, sizeof places);
     for (size_t i = 0; i < n; i += LANES) {
-        V v, there;
+        V v, there = places;
         memcpy(&v, x + i, sizeof v);
-        there = SELECT(v - v == zero, one, zero);
-        v = SELECT(there == one, v, zero);
+        if (!finite) {
+            there = SELECT(v - v == zero, one, zero);
+            v = SELECT(there == one, v, zero);
+        }
         SCAN(v, zero, last);
         V mean = sum + (rest + v), next = sum + last, back = next - sum;
         rest += (sum - (next - back)) + (last - back);
         sum = next;
-        SCAN(there, zero, last);
+        last = zero + (double)LANES;
+        if (!finite)
+            SCAN(there, zero, last);
         mean = mean / (count + there);
         count += last;
         memcpy(out + i, &mean, sizeof mean);
@@ -61,6 +77,15 @@ TARGET static void NAME(grow)(struct cumulative_mean *s, const double *x, size_t
     s->sum = LANE(sum, 0);
     s->rest = LANE(rest, 0);
     s->count = LANE(count, 0);
+}
+
+TARGET static void NAME(grow)(struct cumulative_mean *s, const double *x, size_t n, double *out,
+                              bool finite)
+{
+    if (finite)
+        NAME(grow_as)(s, x, n, out, true);
+    else
+        NAME(grow_as)(s, x, n, out, false);
 }
 
 #include "kernels/lanes_end.h"
