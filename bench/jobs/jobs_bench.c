@@ -313,14 +313,58 @@ static void bench_blocked(void)
            false);
 }
 
+/* The same no-op jobs one by one and in lists, in turns, the best of each: pushed in bulk and then
+ * run, and pushed one by one while they run. */
+static void bench_together(void)
+{
+    enum { TURNS = 5 };
+    struct job_spec kinds[2] = {spec, {.kind = STR("bench.many")}};
+    static const char *const names[2] = {"one by one", "in lists of 64"};
+    double run[2] = {0}, cpu[2], through[2] = {0}, many = 0;
+    for (int t = 0; t < 2 * TURNS; t++) {
+        serve(false, 0);
+        int64_t total = count / BULK * BULK, before = jobs_counts(jobs).done_total;
+        push_all(&kinds[t % 2], total, BULK, BULKS);
+        double used = cpu_us();
+        int64_t start = clock_ns();
+        atomic_store(&calls, 0);
+        serve(true, 0);
+        wait_done(before + total);
+        double rate = (double)total / seconds_since(start);
+        if (rate > run[t % 2]) {
+            run[t % 2] = rate;
+            cpu[t % 2] = (cpu_us() - used) / (double)total;
+            many = t % 2 ? (double)total / (double)atomic_load(&calls) : many;
+        }
+        before += total;
+        start = clock_ns();
+        push_all(&kinds[t % 2], total, 1, INFLIGHT);
+        wait_done(before + total);
+        rate = (double)total / seconds_since(start);
+        through[t % 2] = rate > through[t % 2] ? rate : through[t % 2];
+    }
+    for (int k = 0; k < 2; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "run to done, %s", names[k]);
+        report(name, run[k], "jobs/s", 0, k ? "one by one" : NULL, run[0], true);
+        snprintf(name, sizeof name, "CPU of a run, %s", names[k]);
+        report(name, cpu[k], "us/job", 0, k ? "one by one" : NULL, cpu[0], false);
+        snprintf(name, sizeof name, "pushed, run, done, %s", names[k]);
+        report(name, through[k], "jobs/s", 0, k ? "one by one" : NULL, through[0], true);
+    }
+    report("jobs in a list, of those in bulk", many, "jobs", 0, NULL, 0, true);
+}
+
 static void run_phase(const char *phase, const char *dir, double opened)
 {
     static const struct {
         const char *name;
         void (*run)(void);
-    } phases[] = {{"single", bench_single}, {"bulk", bench_bulk},       {"cycle", bench_cycle},
-                  {"idle", bench_idle},     {"open", bench_open},       {"million", bench_million},
-                  {"tenant", bench_tenant}, {"blocked", bench_blocked}, {"flood", bench_flood}};
+    } phases[] = {{"single", bench_single}, {"bulk", bench_bulk},
+                  {"cycle", bench_cycle},   {"idle", bench_idle},
+                  {"open", bench_open},     {"million", bench_million},
+                  {"tenant", bench_tenant}, {"blocked", bench_blocked},
+                  {"flood", bench_flood},   {"together", bench_together}};
     if (strcmp(phase, "disk") == 0)
         bench_disk(dir);
     else if (strcmp(phase, "recover") == 0) {

@@ -21,10 +21,11 @@
 #include "vm/host.h"
 #include "vm/vm.h"
 
-enum { LANES = 2, CAPACITY = 64, STARTS = 1 << 20 };
+enum { LANES = 2, CAPACITY = 64, STARTS = 1 << 20, TOGETHER = 64 };
 
 static const char plugin[] = "local M = { name = 'bench', version = '1.0.0' }\n"
                              "M.jobs = { noop = function() end,\n"
+                             "  many = { batch = 64, function(app, jobs) end },\n"
                              "  busy = function() local x = 0 for i = 1, 20000 do x = x + i end end"
                              " }\n"
                              "return M\n";
@@ -36,7 +37,7 @@ static struct jobs *jobs;
 static struct lane *control, *lanes[LANES];
 static struct vm *vms[LANES + 1];
 static struct plugin_decl *decl;
-static struct job_target target, busy_target;
+static struct job_target target, busy_target, many_target;
 static struct bundle_file file = {"plugin.lua", (char *)(uintptr_t)plugin, sizeof plugin - 1};
 static char folder[] = "plugins/bench";
 static struct bundle bundle = {.name = "bench", .dir = folder, .files = &file, .count = 1};
@@ -128,6 +129,14 @@ static void run_job(struct job_run *run, void *arg)
     jobs_run_task(run, arg);
 }
 
+static _Atomic int64_t calls;
+
+static void run_batch(struct job_run *const *runs, int n, void *arg)
+{
+    atomic_fetch_add(&calls, 1);
+    jobs_run_batch_task(runs, n, arg);
+}
+
 static int64_t start_of(int64_t id)
 {
     return atomic_load_explicit(&started_at[id % STARTS], memory_order_acquire);
@@ -155,7 +164,7 @@ static struct vm *vm_of_lane(void *owner, struct lane *lane)
 /* Who runs the jobs: nobody, or the lanes; at most `hourly` of one key an hour (0 = any). */
 static void serve(bool on, double hourly)
 {
-    struct job_kind_options kinds[3] = {{.kind = "bench.noop",
+    struct job_kind_options kinds[4] = {{.kind = "bench.noop",
                                          .queue = "default",
                                          .priority = JOB_NORMAL,
                                          .backoff_ns = NS_PER_SECOND,
@@ -167,7 +176,11 @@ static void serve(bool on, double hourly)
     kinds[2] = kinds[0];
     kinds[2].kind = "bench.busy"; /* some 20 us of work */
     kinds[2].target = &busy_target;
-    jobs_set_kinds(jobs, kinds, on ? 3 : 0);
+    kinds[3] = kinds[0];
+    kinds[3].kind = "bench.many"; /* as noop, in lists of TOGETHER */
+    kinds[3].target = &many_target;
+    kinds[3].batch = TOGETHER;
+    jobs_set_kinds(jobs, kinds, on ? 4 : 0);
 }
 
 /* Returns the seconds it took to open the queue. */
@@ -187,6 +200,7 @@ static double open_all(const char *dir)
                               .lane = control,
                               .flight_path = flight,
                               .run = run_job,
+                              .run_batch = run_batch,
                               .cancel = jobs_cancel_task};
     int64_t start = clock_ns();
     jobs = jobs_open(&jo, &err);
@@ -202,7 +216,9 @@ static double open_all(const char *dir)
         lane_call_wait(lanes[i], make_vm, lanes[i]);
     }
     for (int i = 0; i < decl->job_count; i++)
-        *(strcmp(decl->jobs[i].kind, "bench.busy") == 0 ? &busy_target : &target) =
+        *(strcmp(decl->jobs[i].kind, "bench.busy") == 0   ? &busy_target
+          : strcmp(decl->jobs[i].kind, "bench.many") == 0 ? &many_target
+                                                          : &target) =
             (struct job_target){vm_of_lane, NULL, decl->jobs[i].handler};
     jobs_start(jobs);
     mem_free(db);
