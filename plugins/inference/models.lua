@@ -2,9 +2,11 @@
 --- each thread. A choice that was made elsewhere is seen within a second.
 local average = require("average")
 local must = require("must")
-local numbers = require("numbers")
+local notes = require("notes")
 
 local M = {}
+
+M.HORIZON = 24 -- points of a forecast that nobody gave a length
 
 local FRESH = 1 -- seconds
 local FOLDER = "models/"
@@ -18,19 +20,12 @@ function M.key(name, version)
   return ("models/%s/%s.safetensors"):format(name, version)
 end
 
-local function note_of(info)
-  if type(info.note) == "table" then
-    return info.note
-  end
-  return { ko = "점수는 scores에 있습니다.", en = "Its scores are under scores." }
-end
-
 local function read_shipped(app)
   local all = {}
   for _, path in ipairs(app.files(FOLDER)) do
     if path:match("%.safetensors$") then
       local bytes = must(app.file(path))
-      local forecaster, message = numbers(app, "forecaster")(bytes)
+      local forecaster, message = app.kernels.forecaster(bytes)
       if not forecaster then
         error(path .. ": " .. message, 0)
       end
@@ -48,14 +43,15 @@ end
 local function describe(model, info)
   model.kind, model.horizon, model.quantiles = info.kind, info.horizon, info.quantiles
   model.lookback, model.min_points = info.lookback, info.min_points
-  model.longest, model.period = 10 * info.horizon, info.period
-  model.scores, model.note = info.scores, note_of(info)
+  model.default, model.longest = math.min(info.horizon, M.HORIZON), 10 * info.horizon
+  model.scores, model.note = info.scores, notes.of(info)
 end
 
 local function average_model()
   return {
     name = average.NAME, kind = average.KIND, current = average.VERSION, shadow = "", min_points = 1,
-    lookback = average.LONGEST, horizon = average.HORIZON, longest = average.LONGEST, quantiles = average.QUANTILES,
+    lookback = average.LONGEST, horizon = average.HORIZON, default = average.HORIZON, longest = average.LONGEST,
+    quantiles = average.QUANTILES,
     versions = { [average.VERSION] = { version = average.VERSION, bytes = 0, sha256 = "", source = "shipped" } },
     note = {
       ko = "평활용입니다. 예측은 마지막 평균을 그대로 이은 선이라서, 계절성이 있는 자료에서는 계절 단순 예측보다 못합니다.",
@@ -85,7 +81,7 @@ local function read(app)
     all[name] = all[name] or { name = name, versions = {}, shadow = "" }
     return all[name]
   end
-  shipped = shipped or rawget(app.kernels, "forecaster") and read_shipped(app) or {}
+  shipped = shipped or read_shipped(app)
   for name, versions in pairs(shipped) do
     local model = model_of(name)
     for version, one in pairs(versions) do
@@ -134,6 +130,7 @@ end
 --- The forecaster of a version. (waits, the first time)
 --- @return userdata|nil, string? message
 function M.forecaster(app, name, version)
+  shipped = shipped or read_shipped(app)
   local key = name .. "@" .. version
   local forecaster = loaded[key]
   if forecaster then
@@ -141,7 +138,7 @@ function M.forecaster(app, name, version)
   end
   local bytes, message = app.objects:get(M.key(name, version))
   if bytes then
-    forecaster, message = numbers(app, "forecaster")(bytes)
+    forecaster, message = app.kernels.forecaster(bytes)
   end
   loaded[key] = forecaster
   return forecaster, message

@@ -2,7 +2,6 @@
 local average = require("average")
 local models = require("models")
 local must = require("must")
-local numbers = require("numbers")
 local request = require("request")
 local times = require("times")
 
@@ -26,7 +25,8 @@ local function view(app, model)
   return {
     name = model.name, kind = model.kind, current = model.current, shadow = model.shadow ~= "" and model.shadow or null,
     versions = versions, lookback = model.lookback, min_points = model.min_points, horizon = model.horizon,
-    longest_horizon = model.longest, quantiles = model.quantiles, scores = model.scores or null, note = model.note,
+    default_horizon = model.default, longest_horizon = model.longest, quantiles = model.quantiles,
+    scores = model.scores or null, note = model.note,
   }
 end
 
@@ -41,7 +41,7 @@ function M.list(app)
 end
 
 local function inspect(app, name, version, bytes)
-  local forecaster, message = numbers(app, "forecaster")(bytes)
+  local forecaster, message = app.kernels.forecaster(bytes)
   if not forecaster then
     request.refuse(app, "", "model", "this is no model file: " .. message)
   end

@@ -84,9 +84,7 @@ local function plan_of(app, body)
   elseif body.options ~= nil and next(object_of(app, "options", body.options)) ~= nil then
     refuse(app, "options." .. tostring(next(body.options)), "unknown", "there is no such option of this model")
   end
-  if body.horizon ~= nil then
-    plan.h = whole(app, "horizon", body.horizon, 1, model.longest)
-  end
+  plan.h = body.horizon == nil and model.default or whole(app, "horizon", body.horizon, 1, model.longest)
   if body.metadata ~= nil then
     plan.x = object_of(app, "metadata", body.metadata)
     if #app.json.encode(plan.x) > METADATA_BYTES then

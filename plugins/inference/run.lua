@@ -70,7 +70,7 @@ end
 --- One that fails takes no others with it.
 local function smooth(app, item)
   local args = item.args
-  local ok, result = pcall(average.run, app, item.data, args.h or average.HORIZON, args.w or average.WINDOW)
+  local ok, result = pcall(average.run, app, item.data, args.h, args.w or average.WINDOW)
   if ok then
     item.result = result
   else

@@ -87,7 +87,7 @@ end
 local function compare(app, group, model, ms)
   local current = must(models.forecaster(app, group.name, group.version))
   local other = must(models.forecaster(app, group.name, model.shadow))
-  local list, horizon = {}, group.horizon or model.horizon
+  local list, horizon = {}, group.horizon
   for i, item in ipairs(group) do
     list[i] = item.data
   end

@@ -50,7 +50,7 @@ export function makeSubmit(kit) {
         <div class="inf-card inf-settings"><h2>${t("model")}</h2>
           <${Model} models=${list} value=${name} onChange=${setModel} />
           <label class="inf-field"><span>${t("horizon")} <small class="muted">${t("horizon_help")}${most ? ` · ${t("horizon_most", { n: kit.count(most) })}` : ""}</small></span>
-            <input class="field" type="number" inputmode="numeric" min="1" max=${most} step="1" placeholder=${chosen?.horizon ? kit.count(chosen.horizon) : t("default")} value=${rest.horizon} onInput=${set("horizon")} data-horizon /></label>
+            <input class="field" type="number" inputmode="numeric" min="1" max=${most} step="1" placeholder=${chosen?.default_horizon ? kit.count(chosen.default_horizon) : t("default")} value=${rest.horizon} onInput=${set("horizon")} data-horizon /></label>
           ${average && html`<label class="inf-field"><span>${t("window_points")} <small class="muted">${t("window_help")}</small></span><input class="field" type="number" inputmode="numeric" min="1" step="1" placeholder="5" value=${rest.window} onInput=${set("window")} data-window /></label>`}
           <div class="inf-fields">
             <label class="inf-field"><span>${t("priority")}</span><select class="field" value=${rest.priority} onChange=${set("priority")}>${["high", "normal", "low"].map((key) => html`<option key=${key} value=${key}>${t(`priority.${key}`)}</option>`)}</select></label>

@@ -331,3 +331,111 @@ describe("models", function()
     assert.equal(401, test:put("/api/v1/models/x/versions/1", "x").status)
   end)
 end)
+
+describe("a model of a file", function()
+  local function wave(n)
+    return series(n, function(i) return 20 + 5 * math.sin(i * math.pi / 12) end)
+  end
+
+  it("forecasts, with bands around its median", function()
+    for _, name in ipairs({ "lstm_timeseries", "nlinear_timeseries" }) do
+      local id = submit({ model_name = name, data = wave(400) }).json.id
+      test:run_jobs()
+      local view = get(id)
+      assert.equal("completed", view.status, test:app().json.encode(view))
+      local result = view.result
+      assert.same({ 24, 24, 3, 48 }, { result.horizon, #result.forecast, #result.bands, #result.history })
+      assert.same(result.forecast, result.bands[2])
+      for i = 1, 24 do
+        assert.is_true(result.bands[1][i] <= result.forecast[i] and result.forecast[i] <= result.bands[3][i])
+        assert.is_true(math.abs(result.forecast[i] - (20 + 5 * math.sin((400 + i) * math.pi / 12))) < 4, name)
+      end
+    end
+  end)
+
+  it("says which baselines it beats, and how many points it needs", function()
+    for _, model in ipairs(test:get("/api/v1/models").json.models) do
+      if model.kind ~= "moving_average" then
+        assert.truthy(model.note.en:find("seasonal naive", 1, true) and model.note.ko:find("계절", 1, true))
+        assert.equal(64, #model.versions[1].sha256)
+        assert.same({ "data", "too_short", model.min_points - 1 },
+          { refused({ model_name = model.name, data = wave(model.min_points - 1) }) })
+      end
+    end
+    local long = { model_name = "lstm_timeseries", data = wave(100), horizon = 100000 }
+    assert.same({ "horizon", "range" }, { refused(long) })
+  end)
+
+  it("stands in a back-test beside the baselines", function()
+    local answer = test:post(BASE .. "backtest", { data = wave(600), horizon = 24, folds = 4, period = 24 })
+    test:run_jobs()
+    local result, names = get(answer.json.id).result, {}
+    for _, line in ipairs(result.table) do
+      names[line.model] = line
+    end
+    assert.truthy(names.lstm_timeseries and names.nlinear_timeseries, test:app().json.encode(result))
+    assert.is_true(names.nlinear_timeseries.mae < names.last_value.mae)
+  end)
+end)
+
+describe("a version", function()
+  local NAME = "lstm_timeseries"
+
+  --- The shipped file, as another version of itself: the text of its head has room for nothing else.
+  local function file_of(version)
+    local bytes = assert(test:app().file("models/" .. NAME .. ".safetensors"))
+    local changed, n = bytes:gsub('\\"version\\": ?\\"1\\"', function(found)
+      return (found:gsub("1", version))
+    end, 1)
+    assert.equal(1, n)
+    return changed
+  end
+
+  local function upload(version, bytes)
+    return test:put("/api/v1/models/" .. NAME .. "/versions/" .. version, nil, { as = "operator", body = bytes,
+      headers = { ["content-type"] = "application/octet-stream" } })
+  end
+
+  local function choose(what, version)
+    return test:post("/api/v1/models/" .. NAME .. "/" .. what, { version = version }, { as = "operator" })
+  end
+
+  it("is uploaded, checked, and never changed", function()
+    local answer = upload("2", file_of("2"))
+    assert.equal(201, answer.status, answer.body)
+    assert.equal("1", answer.json.current)
+    assert.equal("uploaded", answer.json.versions[2].source)
+    assert.equal(409, upload("2", file_of("2")).status)
+    assert.equal(422, upload("3", file_of("4")).status)
+    assert.equal(422, upload("3", "no model").status)
+    assert.equal(422, upload("3", file_of("3"):sub(1, 5000)).status)
+    assert.equal(409, upload("1", file_of("1")).status)
+  end)
+
+  it("runs beside the one that answers, and is compared with it", function()
+    assert.equal(422, choose("shadow", "1").status)
+    assert.equal(422, choose("shadow", "9").status)
+    assert.equal("2", choose("shadow", "2").json.shadow)
+    test.clock:advance("2s") -- other threads see it within a second
+    local data = series(400, function(i) return i % 24 end)
+    local id = submit({ model_name = NAME, data = data }).json.id
+    test:run_jobs()
+    assert.equal("1", get(id).model_version)
+    local found = test:get("/api/v1/models/" .. NAME .. "/comparison").json.comparisons[1]
+    assert.truthy(found, test:app().json.encode(test:log("warn")))
+    assert.same({ "1", "2", 1, 0, 1 }, { found.current, found.shadow, found.series, found.failed, found.judged })
+    assert.is_true(found.largest_difference < 1e-4) -- the same weights; what is shown is rounded
+    assert.equal(found.mae_current, found.mae_shadow)
+  end)
+
+  it("takes over from the next submission on, and hands back", function()
+    local before = submit({ model_name = NAME, data = series(100) }).json
+    assert.equal("2", choose("current", "2").json.current)
+    local after = submit({ model_name = NAME, data = series(100) }).json
+    assert.same({ "1", "2" }, { before.model_version, after.model_version })
+    test:run_jobs()
+    assert.same({ "completed", "completed" }, { get(before.id).status, get(after.id).status })
+    assert.equal("1", choose("current", "1").json.current)
+    assert.is_nil(choose("shadow", test:app().json.null).json.shadow == "2" or nil)
+  end)
+end)
