@@ -10,6 +10,8 @@
 #include "channels/bus.h"
 #include "channels/channel.h"
 #include "config/config.h"
+#include "kernels/forecaster.h"
+#include "kernels/gpu.h"
 #include "loop/pool.h"
 #include "model/model.h"
 #include "observe/log.h"
@@ -120,6 +122,26 @@ static void series_stop(struct server *s)
     series_destroy(s->series);
 }
 
+static bool kernels_start(struct server *s, struct err *err)
+{
+    const char *path = config_text(s->config, "kernels.gpu");
+    if (!*path)
+        return true;
+    s->gpu = gpu_open(path, err);
+    if (!s->gpu)
+        return err_wrap(err, "kernels.gpu");
+    for (int i = 0; i < gpu_count(s->gpu); i++)
+        log_info("kernels", "GPU %d: %s", i, gpu_name(s->gpu, i));
+    forecaster_use_gpu(s->gpu, (int)config_integer(s->config, "kernels.gpu_batch"));
+    return true;
+}
+
+static void kernels_stop(struct server *s)
+{
+    forecaster_use_gpu(NULL, 0);
+    gpu_close(s->gpu);
+}
+
 static bool cache_start(struct server *s, struct err *err)
 {
     struct cache_options options = {
@@ -201,6 +223,7 @@ static void model_stop(struct server *s)
 static const struct server_part parts[] = {
     {"supervisor", supervisor_start, supervisor_stop, EXIT_FAILED},
     {"trace", trace_part_start, trace_part_stop, EXIT_CONFIG},
+    {"kernels", kernels_start, kernels_stop, EXIT_CONFIG}, /* what the pool computes uses it */
     {"pool", pool_start, pool_stop, EXIT_FAILED},
     {"store", store_start, store_stop, EXIT_STATE},
     {"series", series_start, series_stop, EXIT_STATE},

@@ -20,6 +20,7 @@
 
 struct event_note;
 struct events;
+struct gpu;
 struct job_death;
 struct job_run;
 struct server_guest;
@@ -42,6 +43,7 @@ struct server {
     struct store *store;        /* the host's own tables, in SQLite */
     struct store *plugin_store; /* the plugins': the same, or PostgreSQL */
     struct carry *carry;        /* what the plugins' transactions bring along; NULL: the same */
+    struct gpu *gpu;            /* or NULL */
     struct series_store *series;
     struct objects *objects;
     struct mail_server mail;

@@ -170,6 +170,12 @@ return {
   -- Threads DuckDB may use.
   -- ["series.threads"] = 2,
 
+  -- Path of libmaru-cuda.so (scripts/build cuda maru-cuda), which runs batches of LSTMs on GPUs; empty = none.
+  -- ["kernels.gpu"] = "",
+
+  -- Series that a GPU is asked for at once, at least; the CPU takes fewer.
+  -- ["kernels.gpu_batch"] = 64,
+
   -- Where objects are: directory or s3.
   -- ["objects.driver"] = "directory",
 

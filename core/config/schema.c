@@ -111,6 +111,11 @@ const struct config_key config_keys[] = {
      "How often old points are dropped and partitions are made ahead."},
     {"series.memory", CONFIG_SIZE, "512M", 64 * MIB, 1024 * GIB, "Memory DuckDB may use."},
     {"series.threads", CONFIG_INTEGER, "2", 1, 256, "Threads DuckDB may use."},
+    {"kernels.gpu", CONFIG_TEXT, "", 0, 0,
+     "Path of libmaru-cuda.so (scripts/build cuda maru-cuda), which runs batches of LSTMs on GPUs; "
+     "empty = none."},
+    {"kernels.gpu_batch", CONFIG_INTEGER, "64", 1, 1000000,
+     "Series that a GPU is asked for at once, at least; the CPU takes fewer."},
     {"objects.driver", CONFIG_TEXT, "directory", 0, 0, "Where objects are: directory or s3."},
     {"objects.dir", CONFIG_TEXT, "", 0, 0, "Folder of objects; empty = objects below state.dir."},
     {"objects.public_url", CONFIG_ADDRESS, "", 0, 0,

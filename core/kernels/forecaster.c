@@ -100,7 +100,8 @@ void forecaster_answer(const struct forecaster *f, struct forecaster_scale scale
 
 struct work {
     const struct forecaster *f;
-    int rows, time;     /* at once; of the longest window */
+    int rows, net_rows; /* at once; of them in one run of the net on the CPU */
+    int time;           /* of the longest window */
     float *window;      /* [rows][lookback], each row's last `points` */
     int *points;        /* [rows] */
     float *scaled;      /* [rows][time] */
@@ -129,9 +130,12 @@ static size_t lay_out(const struct forecaster *f, int count, size_t longest, int
         w->time = 1;
     int outputs = f->net ? recurrent_outputs(&info->shape) : 1;
     int fit = BETWEEN_FLOATS / (w->time * outputs);
-    w->rows = fit < 1 ? 1 : fit > ROWS_MOST ? ROWS_MOST : fit;
-    if (w->rows > count)
-        w->rows = count;
+    w->net_rows = fit < 1 ? 1 : fit > ROWS_MOST ? ROWS_MOST : fit;
+    if (w->net_rows > count)
+        w->net_rows = count;
+    w->rows = forecaster_gpu_rows(f, count);
+    if (!w->rows)
+        w->rows = w->net_rows;
     size_t rows = (size_t)w->rows, floats = sizeof(float), at = 0;
     struct {
         void **to;
@@ -145,7 +149,7 @@ static size_t lay_out(const struct forecaster *f, int count, size_t longest, int
         {(void **)&w->head, rows * (size_t)linear_stride(f->head) * floats},
         {(void **)&w->before, rows * (size_t)info->quantiles * sizeof(double)},
         {(void **)&w->scale, rows * sizeof *w->scale},
-        {&w->net, f->net ? recurrent_scratch(f->net, w->rows, w->time) : 0},
+        {&w->net, f->net ? recurrent_scratch(f->net, w->net_rows, w->time) : 0},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         *parts[i].to = base + at;
@@ -175,6 +179,21 @@ double forecaster_work(const struct forecaster *f, int count, size_t longest, in
 
 /* ---- running ----------------------------------------------------------- */
 
+/* All of the call's rows, by net_rows. */
+static void run_parts(const struct work *w, const struct recurrent_call *call)
+{
+    const struct recurrent_shape *shape = &w->f->info.shape;
+    for (int first = 0; first < call->batch; first += w->net_rows) {
+        int left = call->batch - first;
+        struct recurrent_call part = *call;
+        part.batch = left < w->net_rows ? left : w->net_rows;
+        part.x += (size_t)first * (size_t)call->time;
+        part.lengths += first;
+        part.last += (size_t)first * (size_t)recurrent_outputs(shape);
+        recurrent_run(w->f->net, &part);
+    }
+}
+
 static void run_net(struct work *w, int rows)
 {
     size_t outputs = (size_t)recurrent_outputs(&w->f->info.shape);
@@ -194,7 +213,8 @@ static void run_net(struct work *w, int rows)
                                   .lengths = w->points,
                                   .last = w->states,
                                   .scratch = w->net};
-    recurrent_run(w->f->net, &call);
+    if (!forecaster_gpu_run(w->f, &call))
+        run_parts(w, &call);
 }
 
 /* The windows at the end of rows of `lookback` values. */

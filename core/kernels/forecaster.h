@@ -70,6 +70,11 @@ struct forecaster *forecaster_keep(struct forecaster *f); /* an open one, once m
 void forecaster_close(struct forecaster *f);
 const struct forecaster_info *forecaster_info(const struct forecaster *f);
 
+struct gpu;
+/* Nets that are opened from now on run batches of at least `batch` series on it (NULL: none does).
+ * Before other threads run; it must live as long as they. */
+void forecaster_use_gpu(struct gpu *gpu, int batch);
+
 struct forecaster_series {
     const float *values;
     size_t count;

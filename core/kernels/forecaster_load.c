@@ -144,8 +144,10 @@ static bool read_net(struct loading *l)
     bool ok = true;
     for (int i = 0; ok && i < count; i++)
         ok = read_direction(l, i / sides, i % sides, &weights[i]);
-    if (ok)
+    if (ok) {
         l->f->net = recurrent_new(s, weights);
+        forecaster_gpu_load(l->f, weights);
+    }
     free_weights(weights, count);
     return ok;
 }
@@ -216,6 +218,7 @@ void forecaster_free(struct forecaster *f)
     if (!f)
         return;
     recurrent_free(f->net);
+    gpu_lstm_free(f->gpu);
     linear_free(f->head);
     mem_free(f->residuals);
     buf_free(&f->metadata);

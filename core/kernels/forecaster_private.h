@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "kernels/forecaster.h"
+#include "kernels/gpu.h"
 #include "kernels/linear.h"
 #include "kernels/recurrent.h"
 
@@ -10,6 +11,7 @@ struct forecaster {
     struct forecaster_info info;
     struct buf metadata;
     struct recurrent *net; /* NULL: nlinear */
+    struct gpu_lstm *gpu;  /* the same net, or NULL */
     struct linear *head;
     int head_rows;    /* horizon, or horizon * quantiles */
     float *residuals; /* [horizon][quantiles], or NULL */
@@ -17,6 +19,13 @@ struct forecaster {
     char *hash;
     int users;
 };
+
+/* forecaster_gpu.c: puts the net there too, if there is one that takes it. */
+void forecaster_gpu_load(struct forecaster *f, const struct recurrent_weights *weights);
+/* Series that run there at once, of so many; 0: the CPU's. */
+int forecaster_gpu_rows(const struct forecaster *f, int count);
+/* False: it is the CPU's; nothing in call has changed but what it gives. */
+bool forecaster_gpu_run(const struct forecaster *f, const struct recurrent_call *call);
 
 struct forecaster_scale {
     double center, deviation;
