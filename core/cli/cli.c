@@ -193,6 +193,18 @@ static const struct cli_command commands[] = {
      "  --socket               a WebSocket that everybody hears\n"
      "  --page                 a page in the dashboard\n",
      "new plugin NAME [--route] [--job] [--socket] [--page]", cmd_new},
+    {"model", "what a model file is, how fast it is here, the same one smaller",
+     "A model file is a safetensors file that says what it is (docs/models.md).  What is wrong\n"
+     "with one is told by its field or tensor.\n\n"
+     "  maru model inspect FILE        its net, window, horizon, quantiles and tensors; --json:\n"
+     "                                 what it says of itself, training and scores included\n"
+     "  maru model bench FILE          forecasts of 1, 32 and 256 series by one thread\n"
+     "  maru model quantize FILE bf16|int8 NEW [SERIES]\n"
+     "                                 writes NEW with smaller weights, and tells how far its\n"
+     "                                 forecasts are off, on SERIES (numbers, one a line or a\n"
+     "                                 JSON array) or on a series that is made up\n\n"
+     "  --json                         of inspect and bench: JSON\n",
+     "model inspect FILE | bench FILE | quantize FILE bf16|int8 NEW [SERIES]", cmd_model},
     {"types", "print the types of everything a plugin can call, for editors",
      "The text of maru.d.lua; `maru new` and `maru check` keep a copy in plugins/.maru.\n\n"
      "  --json                 what is registered in this program instead\n",

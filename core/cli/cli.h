@@ -60,6 +60,7 @@ int cmd_drivers(const struct cli_options *options);
 int cmd_nodes(const struct cli_options *options);
 int cmd_test(const struct cli_options *options);
 int cmd_new(const struct cli_options *options);
+int cmd_model(const struct cli_options *options);
 int cmd_types(const struct cli_options *options);
 int cmd_admin_url(const struct cli_options *options);
 int cmd_config(const struct cli_options *options);

@@ -103,6 +103,51 @@ describe("maru", function()
   end)
 end)
 
+describe("maru model", function()
+  local FILE = "plugins/inference/models/nlinear_timeseries.safetensors"
+  local dir
+  setup(function() dir = server.make_dir() end)
+  teardown(function() server.shell("rm -rf " .. dir) end)
+
+  it("says what a file is", function()
+    local output, status = server.maru("model inspect " .. FILE)
+    assert.equal(0, status)
+    for _, part in ipairs({ "nlinear_timeseries, version", "quantiles 0.1 0.5 0.9", "head.weight", "float32" }) do
+      assert.truthy(output:find(part, 1, true), output)
+    end
+    output, status = server.maru("model inspect --json " .. FILE)
+    assert.equal(0, status)
+    assert.equal("nlinear", cjson.decode(output).kind)
+  end)
+
+  it("writes the same one smaller and tells what that costs, once", function()
+    for word, weights in pairs({ bf16 = "bfloat16", int8 = "int8" }) do
+      local new = dir .. "/" .. word
+      local output, status = server.maru("model quantize " .. FILE .. " " .. word .. " " .. new)
+      assert.equal(0, status, output)
+      assert.truthy(output:find("deviations of the window", 1, true), output)
+      assert.truthy(server.maru("model inspect " .. new):find(weights, 1, true))
+      output, status = server.maru("model quantize " .. new .. " int8 " .. new .. "2")
+      assert.equal(1, status)
+      assert.truthy(output:find("tensor head.weight: dtype", 1, true), output)
+    end
+  end)
+
+  it("names the field that is wrong, or the file", function()
+    local text = server.read_file(FILE):gsub('(horizo)n(\\":)', '%1m%2', 1)
+    server.write_file(dir .. "/wrong", text)
+    local output, status = server.maru("model inspect " .. dir .. "/wrong")
+    assert.equal(1, status)
+    assert.truthy(output:find("/wrong: model: __metadata__.maru: horizon must be a whole number", 1, true), output)
+    output, status = server.maru("model bench " .. dir .. "/none")
+    assert.equal(1, status)
+    assert.truthy(output:find("/none: No such file", 1, true), output)
+    output, status = server.maru("model quantize " .. FILE .. " int4 " .. dir .. "/x")
+    assert.equal(2, status)
+    assert.truthy(output:find("bf16|int8", 1, true), output)
+  end)
+end)
+
 describe("commands to a running server", function()
   local maru
 
