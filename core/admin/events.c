@@ -267,6 +267,7 @@ static void change_replay(struct admin_call *call)
 const struct admin_action admin_events[] = {
     {"GET", "/admin/v1/events", view_all, NULL},
     {"GET", "/admin/v1/events/{topic}", view_topic, NULL},
+    {"GET", "/admin/v1/events/{topic}/browse", admin_browse_events, NULL},
     {"POST", "/admin/v1/events/{topic}/replay", change_replay, "events.replay"},
     {NULL, NULL, NULL, NULL},
 };

@@ -68,6 +68,11 @@ char *admin_query(const struct admin_call *call, const char *name, const char *o
 int admin_query_int(struct admin_call *call, const char *name, int otherwise, int least, int most);
 int64_t admin_query_int64(struct admin_call *call, const char *name, int64_t otherwise);
 
+/* times.c: since=1h, or from= and to= in seconds since 1970, as wall ns; 0 where there is none. */
+bool admin_query_times(const struct admin_call *call, int64_t *from, int64_t *to, struct err *err);
+/* events_browse.c */
+void admin_browse_events(struct admin_call *call);
+
 /* body.c: a request's JSON object, its values by path: "dry", "filter.state", "ids.0". */
 struct admin_field {
     char *path, *text; /* text: a string decoded, a number or boolean as written, NULL for null */

@@ -1,6 +1,4 @@
 /* logs.c -- GET /admin/v1/logs/search: lines of the log by words, level, plugin and time. */
-#include <stdlib.h>
-
 #include "admin/internal.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -56,37 +54,25 @@ static void write_same(struct admin_call *call, struct json *w, const char *name
     mem_free(text);
 }
 
-/* Seconds since 1970, whole ones or with a fraction. */
-static bool write_instant(struct admin_call *call, struct json *w, const char *name,
-                          struct err *err)
+static void write_instant(struct json *w, const char *name, int64_t wall_ns)
 {
-    char *text = admin_query(call, name, ""), *end = text;
-    double seconds = *text ? strtod(text, &end) : 0;
-    bool ok = (*end == '\0' && seconds >= 0 && seconds < 1e11) ||
-              err_set(err, ERR_INVALID, "%s is seconds since 1970", name);
-    if (ok && *text) {
-        json_key(w, name);
-        json_num(w, seconds);
-    }
-    mem_free(text);
-    return ok;
+    if (!wall_ns)
+        return;
+    json_key(w, name);
+    json_num(w, (double)(wall_ns / NS_PER_MS) / 1000);
 }
 
-/* since=1h is from so long ago on. */
 static bool write_times(struct admin_call *call, struct json *w, struct err *err)
 {
-    char *since = admin_query(call, "since", "");
-    int64_t ns = 0;
-    bool ok = !*since || duration_parse(str_c(since), &ns, err);
+    int64_t from, to;
+    bool ok = admin_query_times(call, &from, &to, err);
     json_key(w, "at");
     json_open(w, '{');
-    if (ok && *since) {
-        json_key(w, "from");
-        json_num(w, (double)((clock_wall_ns() - ns) / NS_PER_MS) / 1000);
+    if (ok) {
+        write_instant(w, "from", from);
+        write_instant(w, "to", to);
     }
-    ok = ok && (*since || write_instant(call, w, "from", err)) && write_instant(call, w, "to", err);
     json_close(w, '}');
-    mem_free(since);
     return ok;
 }
 

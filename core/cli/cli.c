@@ -168,13 +168,17 @@ static const struct cli_command commands[] = {
      "  maru events                    topics, and how far each plugin is in those it hears\n"
      "  maru events read TOPIC [AFTER] what lies there, from the first or behind an offset or "
      "cursor\n"
+     "  maru events find TOPIC         the newest, or with --search those with this text in key, "
+     "headers or data\n"
      "  maru events replay TOPIC PLUGIN [AFTER]\n"
      "                                 those events once more to this plugin, as jobs; of "
      "TOPIC.dead\n"
      "                                 the ones that it could not handle\n\n"
-     "  --limit N                      of read, 1 to 1000 (50)\n"
+     "  --search TEXT, --since TIME    of find: a text, not older than 30m, 2h, 7d\n"
+     "  --limit N                      of read, 1 to 1000 (50), of find to 500 (20)\n"
      "  --json                         the admin API's answer as it is\n",
-     "events [topics | read TOPIC [AFTER] | replay TOPIC PLUGIN [AFTER]] [--json]", cmd_events},
+     "events [topics | read TOPIC [AFTER] | find TOPIC | replay TOPIC PLUGIN [AFTER]] [--json]",
+     cmd_events},
     {"drivers", "which servers behind drivers answer, since when, and what they said",
      "Exits with 1 while one is down that this server is not ready without.  A driver that is\n"
      "embedded reaches no server and is not listed.\n\n"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/admin.h"
@@ -59,6 +60,57 @@ static int read_topic(const struct cli_options *o)
     }
     char *path = path_of(o, query.p);
     int code = cli_look(o, path, print_events);
+    mem_free(path);
+    buf_free(&query);
+    return code;
+}
+
+static void add(struct buf *query, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    buf_printf(query, "&%s=", name);
+    cli_add_encoded(query, value);
+}
+
+/* What is below "events.I.NAME", as it is called there. */
+static void print_part(const struct flat *f, int i, const char *name)
+{
+    char prefix[40];
+    size_t skip = (size_t)snprintf(prefix, sizeof prefix, "events.%d.", i), n;
+    n = skip + strlen(name);
+    snprintf(prefix + skip, sizeof prefix - skip, "%s", name);
+    for (int k = 0; k < f->count; k++) {
+        const struct flat_value *v = &f->values[k];
+        if (!strncmp(v->path, prefix, n) && (v->path[n] == '.' || !v->path[n]))
+            printf("    %-20s %s\n", v->path + skip, v->text);
+    }
+}
+
+static void print_found(const struct flat *f)
+{
+    const char *at;
+    for (int i = 0; (at = flat_get(f, "events.%d.at", i)); i++) {
+        const char *key = flat_get(f, "events.%d.key", i);
+        char time[32];
+        clock_format_utc((int64_t)(strtod(at, NULL) * 1000 + 0.5) * NS_PER_MS, time);
+        printf("%s  %s:%s  %s\n", time, flat_get(f, "events.%d.partition", i),
+               flat_get(f, "events.%d.offset", i), key ? key : "");
+        print_part(f, i, "headers");
+        print_part(f, i, "data");
+    }
+    if (strcmp(flat_get(f, "end"), "true") != 0)
+        printf("\nthere are more; --limit N shows N, --since and --search fewer\n");
+}
+
+static int find(const struct cli_options *o)
+{
+    struct buf query = {0};
+    buf_printf(&query, "/browse?limit=%s", o->limit ? o->limit : "20");
+    add(&query, "q", o->search);
+    add(&query, "since", o->since);
+    char *path = path_of(o, query.p);
+    int code = cli_look(o, path, print_found);
     mem_free(path);
     buf_free(&query);
     return code;
@@ -123,10 +175,14 @@ int cmd_events(const struct cli_options *o)
         return cli_look(o, "/events", print_topics);
     if (!strcmp(verb, "read") && (o->word_count == 2 || o->word_count == 3))
         return read_topic(o);
+    if (!strcmp(verb, "find") && o->word_count == 2)
+        return find(o);
     if (!strcmp(verb, "replay") && (o->word_count == 3 || o->word_count == 4))
         return replay(o);
     if (!strcmp(verb, "read") || !strcmp(verb, "replay"))
         return cli_fail(EXIT_USAGE, "events %s takes %s", verb,
                         verb[2] == 'a' ? "TOPIC [AFTER]" : "TOPIC PLUGIN [AFTER]");
-    return cli_fail(EXIT_USAGE, "events: topics, read or replay, not '%s'", verb);
+    if (!strcmp(verb, "find"))
+        return cli_fail(EXIT_USAGE, "events find takes TOPIC");
+    return cli_fail(EXIT_USAGE, "events: topics, read, find or replay, not '%s'", verb);
 }

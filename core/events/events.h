@@ -156,6 +156,35 @@ struct event_query {
 };
 void events_read(struct events *events, struct event_query *query);
 
+/* What an operator looks for in a topic, page by page.  It belongs to no group: nobody's place is
+ * moved by it. */
+enum {
+    EVENT_BROWSE_MOST = 500,      /* events of a page */
+    EVENT_BROWSE_BYTES = 2 << 20, /* and what they have together; at least one is shown */
+    EVENT_BROWSE_LOOKS = 20000,   /* events that one page looks at … */
+    EVENT_BROWSE_MS = 2000,       /* … and about how long */
+};
+struct event_browse {
+    struct lane_message message; /* private, first */
+    struct str topic, key, text; /* borrowed until done, as the cursor; key, text: empty = any. text
+                                  * is looked for in key, headers and data, a to z in either case */
+    bool newest;          /* the newest first, and then older ones; else the other way round */
+    int partition;        /* -1: all of them; then by time */
+    struct str cursor;    /* of the page before, in the same direction; or empty */
+    int64_t offset;       /* without a cursor: the first that is shown; -1: at the end */
+    int64_t since, until; /* wall, ns: since <= at < until; 0 = no bound */
+    int limit;            /* 1 … EVENT_BROWSE_MOST */
+    /* the answer */
+    struct buf out;            /* as of struct event_query; the owner's */
+    char next[256], tail[256]; /* cursors: of the next page; of what comes, oldest first */
+    bool end;                  /* there is nothing behind this page now */
+    int looked;
+    void (*done)(struct event_browse *browse);
+    struct lane *lane;
+    struct err err; /* ERR_NOT_FOUND: there is no such topic or partition */
+};
+void events_browse(struct events *events, struct event_browse *browse);
+
 /* All topics, and all groups, as JSON: {"driver","topics":[{"topic","partitions":[{"partition",
  * "first","next"}],"bytes"}],"groups":[{"group","topic","partitions":[{"partition","offset",
  * "lag"}],"lag","serving"}]}. */

@@ -46,6 +46,60 @@ void events_view(struct events *events, struct event_view *view)
     events->driver->view(events, view);
 }
 
+static void on_browse(struct lane_message *message)
+{
+    struct event_browse *browse = (struct event_browse *)(void *)message;
+    browse->done(browse);
+}
+
+void event_browse_answer(struct event_browse *browse)
+{
+    browse->message.fn = on_browse;
+    lane_post(browse->lane, &browse->message);
+}
+
+void events_browse(struct events *events, struct event_browse *browse)
+{
+    err_clear(&browse->err);
+    browse->next[0] = browse->tail[0] = 0;
+    browse->looked = 0;
+    browse->end = false;
+    if (event_topic_ok(browse->topic)) {
+        events->driver->browse(events, browse);
+        return;
+    }
+    err_set(&browse->err, ERR_INVALID, "events: '%.*s' is no name of a topic",
+            (int)(browse->topic.n < 120 ? browse->topic.n : 120), browse->topic.p);
+    event_browse_answer(browse);
+}
+
+static char small(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
+
+static bool has(struct str text, struct str wanted)
+{
+    for (size_t at = 0; at + wanted.n <= text.n; at++) {
+        size_t n = 0;
+        while (n < wanted.n && small(text.p[at + n]) == small(wanted.p[n]))
+            n++;
+        if (n == wanted.n)
+            return true;
+    }
+    return false;
+}
+
+bool event_is_wanted(const struct event_browse *b, const struct event *event)
+{
+    if ((b->since && event->at_wall < b->since) || (b->until && event->at_wall >= b->until))
+        return false;
+    if (b->key.n && !str_eq(b->key, event->key))
+        return false;
+    return !b->text.n || has(event->data, b->text) || has(event->key, b->text) ||
+           has(event->headers, b->text);
+}
+
 void event_print(struct buf *out, struct str topic, const struct event *event)
 {
     struct json w = json_to(out);

@@ -60,6 +60,7 @@ const struct events_driver events_kafka = {
     .recorded = kafka_outbox_recorded,
     .keep = op_write,
     .read = kafka_read,
+    .browse = kafka_browse,
     .view = kafka_view,
     .follow = hear_follow,
     .quiet = is_quiet,

@@ -1,7 +1,7 @@
 /* kafka.h -- what the files of driver "kafka" share.
  *
  * Threads of its own: one serves the producer's reports and sends what lies in
- * the outbox (kafka_send.c), two answer looks (kafka_look.c), and each plugin
+ * the outbox (kafka_send.c), three answer looks (kafka_look.c), and each plugin
  * that hears has one (kafka_hear.c), which is a member of the consumer group
  * "<events.group>.<plugin>".  librdkafka has more of its own; callbacks come on
  * ours only, from inside its polls.
@@ -39,7 +39,8 @@ struct kafka {
     struct outbox *out;
     int64_t outbox_at;   /* not before */
     rd_kafka_t *browser; /* a consumer that is in no group; only the reader assigns and polls */
-    struct looker reader, viewer;
+    struct looker reader, viewer, browsing;
+    rd_kafka_t *peek; /* as browser, of the thread that browses alone; made when it first does */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* listeners: changed on the control lane, under lock */
@@ -85,6 +86,9 @@ rd_kafka_resp_err_t kafka_produce(struct kafka *k, const struct event_what *what
 
 /* kafka_message.c */
 rd_kafka_headers_t *kafka_headers(const struct event_what *what, int64_t at_wall);
+/* A message as an event.  Its parts lie in the message, or in headers and data, which are the
+ * caller's. */
+struct event kafka_event(const rd_kafka_message_t *m, struct buf *headers, struct buf *data);
 /* Appends the arguments of a job for a message. */
 void kafka_print(struct buf *out, struct str topic, const rd_kafka_message_t *m);
 
@@ -93,9 +97,11 @@ bool kafka_look_start(struct kafka *k, struct err *err);
 void kafka_look_stop(struct kafka *k);
 void kafka_read(struct events *events, struct event_query *query);
 void kafka_view(struct events *events, struct event_view *view);
-/* kafka_read.c, kafka_view.c: each on its thread, which waits. */
+void kafka_browse(struct events *events, struct event_browse *browse);
+/* kafka_read.c, kafka_view.c, kafka_browse.c: each on its thread, which waits. */
 void kafka_answer_query(struct kafka *k, struct event_query *query);
 void kafka_answer_view(struct kafka *k, struct event_view *view);
+void kafka_answer_browse(struct kafka *k, struct event_browse *browse);
 
 /* kafka_topic.c.  Any thread of ours; they wait. */
 struct kafka_ends {

@@ -1,12 +1,13 @@
-/* kafka_look.c -- looks into topics: two threads, one reads, one shows what there is, with a
- * consumer that is in no group. */
+/* kafka_look.c -- looks into topics: three threads, one reads, one shows what there is, one
+ * browses, with consumers that are in no group. */
 #include "base/mem.h"
 #include "events/kafka.h"
 
 struct look {
     struct look *next;
-    struct event_query *query; /* one of the two */
+    struct event_query *query; /* one of the three */
     struct event_view *view;
+    struct event_browse *browse;
 };
 
 static struct look *next_look(struct looker *l)
@@ -24,51 +25,16 @@ static struct look *next_look(struct looker *l)
 
 static void refuse(struct look *look)
 {
-    struct err *err = look->query ? &look->query->err : &look->view->err;
+    struct err *err = look->query  ? &look->query->err
+                      : look->view ? &look->view->err
+                                   : &look->browse->err;
     err_set(err, ERR_CLOSED, "events: the stream is closed");
     if (look->query)
         event_query_answer(look->query);
-    else
+    else if (look->view)
         event_view_answer(look->view);
-}
-
-static void *look_thread(void *arg)
-{
-    struct looker *l = arg;
-    struct look *look;
-    while ((look = next_look(l))) {
-        if (atomic_load(&l->k->stopping))
-            refuse(look);
-        else if (look->query)
-            kafka_answer_query(l->k, look->query);
-        else
-            kafka_answer_view(l->k, look->view);
-        mem_free(look);
-    }
-    return NULL;
-}
-
-static void add(struct kafka *k, struct event_query *query, struct event_view *view)
-{
-    struct look *look = mem_zero(1, sizeof *look);
-    struct looker *l = query ? &k->reader : &k->viewer;
-    look->query = query;
-    look->view = view;
-    pthread_mutex_lock(&k->lock);
-    *l->end = look;
-    l->end = &look->next;
-    pthread_cond_broadcast(&k->wake);
-    pthread_mutex_unlock(&k->lock);
-}
-
-void kafka_read(struct events *events, struct event_query *query)
-{
-    add(events->record, query, NULL);
-}
-
-void kafka_view(struct events *events, struct event_view *view)
-{
-    add(events->record, NULL, view);
+    else
+        event_browse_answer(look->browse);
 }
 
 static rd_kafka_t *make_browser(struct kafka *k, struct err *err)
@@ -93,6 +59,61 @@ static rd_kafka_t *make_browser(struct kafka *k, struct err *err)
     return rk;
 }
 
+static void browse(struct kafka *k, struct event_browse *browse)
+{
+    if (k->peek || (k->peek = make_browser(k, &browse->err)))
+        kafka_answer_browse(k, browse);
+    else
+        event_browse_answer(browse);
+}
+
+static void *look_thread(void *arg)
+{
+    struct looker *l = arg;
+    struct look *look;
+    while ((look = next_look(l))) {
+        if (atomic_load(&l->k->stopping))
+            refuse(look);
+        else if (look->query)
+            kafka_answer_query(l->k, look->query);
+        else if (look->view)
+            kafka_answer_view(l->k, look->view);
+        else
+            browse(l->k, look->browse);
+        mem_free(look);
+    }
+    return NULL;
+}
+
+static void add(struct kafka *k, struct looker *l, struct look what)
+{
+    struct look *look = mem_zero(1, sizeof *look);
+    *look = what;
+    pthread_mutex_lock(&k->lock);
+    *l->end = look;
+    l->end = &look->next;
+    pthread_cond_broadcast(&k->wake);
+    pthread_mutex_unlock(&k->lock);
+}
+
+void kafka_read(struct events *events, struct event_query *query)
+{
+    struct kafka *k = events->record;
+    add(k, &k->reader, (struct look){.query = query});
+}
+
+void kafka_view(struct events *events, struct event_view *view)
+{
+    struct kafka *k = events->record;
+    add(k, &k->viewer, (struct look){.view = view});
+}
+
+void kafka_browse(struct events *events, struct event_browse *browse)
+{
+    struct kafka *k = events->record;
+    add(k, &k->browsing, (struct look){.browse = browse});
+}
+
 static bool looker_start(struct looker *l, struct kafka *k, struct err *err)
 {
     l->k = k;
@@ -105,7 +126,8 @@ static bool looker_start(struct looker *l, struct kafka *k, struct err *err)
 bool kafka_look_start(struct kafka *k, struct err *err)
 {
     k->browser = make_browser(k, err);
-    return k->browser && looker_start(&k->reader, k, err) && looker_start(&k->viewer, k, err);
+    return k->browser && looker_start(&k->reader, k, err) && looker_start(&k->viewer, k, err) &&
+           looker_start(&k->browsing, k, err);
 }
 
 void kafka_look_stop(struct kafka *k)
@@ -117,6 +139,10 @@ void kafka_look_stop(struct kafka *k)
         pthread_join(k->reader.thread, NULL);
     if (k->viewer.started)
         pthread_join(k->viewer.thread, NULL);
+    if (k->browsing.started)
+        pthread_join(k->browsing.thread, NULL);
+    if (k->peek)
+        rd_kafka_destroy_flags(k->peek, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     if (k->browser)
         rd_kafka_destroy_flags(k->browser, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }

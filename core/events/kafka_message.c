@@ -82,9 +82,8 @@ static bool is_json(struct str text)
     return json_read(text, JSON_DEPTH_DEFAULT, &silent, NULL, &err);
 }
 
-void kafka_print(struct buf *out, struct str topic, const rd_kafka_message_t *m)
+struct event kafka_event(const rd_kafka_message_t *m, struct buf *headers, struct buf *data)
 {
-    struct buf headers = {0}, data = {0};
     rd_kafka_timestamp_type_t type;
     int64_t at_ms = rd_kafka_message_timestamp(m, &type);
     struct event event = {.partition = m->partition,
@@ -92,12 +91,19 @@ void kafka_print(struct buf *out, struct str topic, const rd_kafka_message_t *m)
                           .at_wall = at_ms > 0 ? at_ms * NS_PER_MS : 0,
                           .key = str_n(m->key, m->key ? m->key_len : 0),
                           .data = str_n(m->payload, m->payload ? m->len : 0)};
-    read_headers(m, &headers, &event.from);
-    event.headers = buf_str(&headers);
+    read_headers(m, headers, &event.from);
+    event.headers = buf_str(headers);
     if (event.data.n && !is_json(event.data)) {
-        json_write_string(&data, event.data);
-        event.data = buf_str(&data);
+        json_write_string(data, event.data);
+        event.data = buf_str(data);
     }
+    return event;
+}
+
+void kafka_print(struct buf *out, struct str topic, const rd_kafka_message_t *m)
+{
+    struct buf headers = {0}, data = {0};
+    struct event event = kafka_event(m, &headers, &data);
     event_print(out, topic, &event);
     buf_free(&headers);
     buf_free(&data);

@@ -80,6 +80,7 @@ struct events_driver {
     void (*recorded)(struct events *events, struct op *op);
     void (*keep)(struct events *events, struct op *op); /* takes it: such a commit of its own */
     void (*read)(struct events *events, struct event_query *query);
+    void (*browse)(struct events *events, struct event_browse *browse);
     void (*view)(struct events *events, struct event_view *view);
     void (*follow)(struct events *events, const struct event_follow *list, int count);
     bool (*quiet)(struct events *events);
@@ -162,6 +163,12 @@ struct table_rows {
 bool table_rows(struct sqlite_conn *conn, struct table_rows *rows, struct err *err);
 void event_query_answer(struct event_query *query); /* any thread */
 void event_view_answer(struct event_view *view);
+void event_browse_answer(struct event_browse *browse);
+/* Whether an event is what is looked for. */
+bool event_is_wanted(const struct event_browse *browse, const struct event *event);
+
+/* table_browse.c */
+void table_browse(struct events *events, struct event_browse *browse);
 
 /* table_trim.c, control lane: what is too old goes, slice by slice. */
 void trim_start(struct events *events);

@@ -346,6 +346,7 @@ const struct events_driver events_table = {
     .recorded = table_publish,
     .keep = events_queue,
     .read = table_read,
+    .browse = table_browse,
     .view = table_view,
     .follow = groups_follow,
     .quiet = groups_quiet,

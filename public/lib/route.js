@@ -14,8 +14,8 @@ const PATTERNS = [
   ["events", /^\/events$/, []],
   ["events", /^\/events\/(\d+)$/, ["id"]],
   ["operations", /^\/operations$/, []],
-  ["operations", /^\/operations\/(queues|jobs|schedules|workflows|workers|cache)$/, ["tab"]],
-  ["operations", /^\/operations\/(queues|jobs|workflows)\/([^/]+)$/, ["tab", "id"]],
+  ["operations", /^\/operations\/(queues|jobs|schedules|workflows|workers|cache|stream)$/, ["tab"]],
+  ["operations", /^\/operations\/(queues|jobs|workflows|stream)\/([^/]+)$/, ["tab", "id"]],
   ["reference", /^\/reference$/, []],
   ["reference", /^\/reference\/([^/]+)$/, ["id"]],
 ];

@@ -18,6 +18,8 @@ import { Jobs } from "../components/jobs/jobs.js";
 import { Queues } from "../components/jobs/queues.js";
 import { Workers } from "../components/jobs/workers.js";
 import { Cache } from "../components/monitor/cache.js";
+import { Topic } from "../components/monitor/topic.js";
+import { Topics } from "../components/monitor/topics.js";
 import { Run } from "../components/workflows/run.js";
 import { Workflows } from "../components/workflows/workflows.js";
 
@@ -25,7 +27,8 @@ const EVERY = 3000;
 
 /** Behind the overview; each is given ctx, may (change something), every and id (from the address). */
 const TABS = { queues: Queues, jobs: ({ id, ...rest }) => (id ? html`<${Job} key=${id} id=${id} ...${rest} />` : html`<${Jobs} ...${rest} />`), schedules: Schedules,
-  workflows: ({ id, ...rest }) => (id ? html`<${Run} key=${id} id=${id} ...${rest} />` : html`<${Workflows} ...${rest} />`), workers: Workers, cache: Cache };
+  workflows: ({ id, ...rest }) => (id ? html`<${Run} key=${id} id=${id} ...${rest} />` : html`<${Workflows} ...${rest} />`), workers: Workers,
+  stream: ({ id, ...rest }) => (id ? html`<${Topic} key=${id} id=${id} ...${rest} />` : html`<${Topics} ...${rest} />`), cache: Cache };
 
 /** @param {HTMLElement} root @param {import("../app.js").PageContext} ctx */
 export function mount(root, ctx) {

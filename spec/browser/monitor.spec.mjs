@@ -19,6 +19,13 @@ M.routes = { ["POST /fill"] = function(app)
   for i = 1, 700 do c:set(("page:%04d"):format(i), { body = ("x"):rep(i) }, "10m") end
   for i = 1, 40 do c:get("page:" .. i) c:get("visits") end
   return 200, {}
+end,
+["POST /orders"] = function(app, req)
+  for i = req:json().from, req:json().to do
+    assert(app.events:emit("shop.orders", { order = i, who = i % 2 == 0 and "김하늘" or "lee", items = { { sku = "S-" .. i, n = 2 } } },
+      { key = "customer-" .. i % 5, headers = { source = "web" } }))
+  end
+  return 200, {}
 end }
 return M
 `;
@@ -28,6 +35,9 @@ M.routes = { ["POST /fill-mail"] = function(app)
   app.cache:set("session:kim", "other's", "1h")
   return 200, {}
 end }
+M.on = { ["shop.orders"] = { retries = 0, function(app, event)
+  if event.data.order == 13 then error("no thirteenth order") end
+end } }
 return M
 `;
 
@@ -35,11 +45,12 @@ describe("the monitors", { timeout: 300000 }, () => {
   let maru;
   let browser;
   const shots = process.env.MARU_SHOTS;
-  const shoot = async (page, name) => shots && page.screenshot({ path: path.join(shots, `${name}.png`), fullPage: true });
+  const shoot = async (page, name, fullPage = true) => shots && page.screenshot({ path: path.join(shots, `${name}.png`), fullPage });
 
   before(async () => {
     maru = await startServer({ shop: SHOP, mail: OTHER }, { "admin.listen": "127.0.0.1:0", "lanes.web": "1", "lanes.job": "1" });
     for (const route of ["/fill", "/fill-mail"]) assert.equal((await fetch(maru.url + route, { method: "POST" })).status, 200);
+    await orders(1, 150);
     browser = await launch();
   });
 
@@ -47,6 +58,11 @@ describe("the monitors", { timeout: 300000 }, () => {
     await browser?.close();
     await maru?.stop();
   });
+
+  async function orders(from, to) {
+    const answer = await fetch(`${maru.url}/orders`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ from, to }) });
+    assert.equal(answer.status, 200);
+  }
 
   async function enter(route, options = {}, token = "admin.token") {
     const url = new URL(maru.adminUrl);
@@ -130,7 +146,60 @@ describe("the monitors", { timeout: 300000 }, () => {
     await leave(page);
     const light = await enter("/operations/cache?q=shop:page:00", { locale: "ko-KR", viewport: { width: 390, height: 844 } });
     await eventually(async () => (await keys(light)).length === 99, "99 pages");
-    await shoot(light, "cache-phone-light-ko");
+    await shoot(light, "cache-phone-light-ko", false);
     await leave(light);
+  });
+
+  const offsets = (page) => page.locator("[data-event]").evaluateAll((rows) => rows.map((row) => Number(row.dataset.event.split(":")[1])));
+
+  test("topics are listed with those who hear them, and dead letters stand out", async () => {
+    const page = await enter("/operations/stream");
+    const row = page.locator('[data-topic="shop.orders"]');
+    await eventually(async () => /mail$/m.test(await row.locator(".c-heard").innerText()), "mail has heard all of it");
+    assert.match(await row.innerText(), /\b150\b/);
+    await page.locator('[data-topic="shop.orders.dead"] .pill').waitFor();
+    await shoot(page, "stream-desktop-light");
+    await page.locator("[data-topic-search]").fill("dead");
+    await eventually(async () => await page.locator("[data-topic]").count() === 1, "one topic");
+    await page.getByRole("link", { name: "shop.orders.dead" }).click();
+    await page.locator("[data-event]").click();
+    await page.getByText("no thirteenth order").waitFor();
+    await shoot(page, "stream-desktop-light-dead");
+    await leave(page);
+  });
+
+  test("events of a topic are found from either end, by text, key and offset, and come by themselves", async () => {
+    const page = await enter("/operations/stream/shop.orders", { colorScheme: "dark" });
+    await eventually(async () => (await offsets(page)).length === 100, "a page of the newest");
+    assert.deepEqual((await offsets(page)).slice(0, 2), [149, 148]);
+    await page.locator("[data-stream-more]").click();
+    await eventually(async () => (await offsets(page)).length === 150, "all of them");
+    await orders(151, 152);
+    await eventually(async () => (await offsets(page)).slice(0, 3).join() === "151,150,149", "two that came");
+    await page.locator('[data-event="0:151"] .message-line').click();
+    assert.match(await page.locator('[data-event="0:151"] pre').innerText(), /"who": "김하늘"/);
+    await shoot(page, "stream-desktop-dark-topic", false);
+    await page.locator("[data-event-search]").fill("s-77");
+    await eventually(async () => (await offsets(page)).join() === "76", "the one order");
+    await page.locator("[data-event-search]").fill("");
+    await page.locator("[data-event-key]").fill("customer-3");
+    await eventually(async () => (await offsets(page)).slice(0, 3).join() === "147,142,137", "one customer's");
+    await page.locator("[data-event-key]").fill("");
+    await page.locator("[data-event-offset]").fill("20");
+    await eventually(async () => (await offsets(page)).slice(0, 3).join() === "20,19,18", "from an offset back");
+    await page.getByRole("radio", { name: "Oldest first" }).check();
+    await eventually(async () => (await offsets(page)).slice(0, 3).join() === "20,21,22", "and on");
+    await leave(page);
+    const phone = await enter("/operations/stream/shop.orders", { locale: "ko-KR", viewport: { width: 390, height: 844 } }, "viewer.token");
+    await eventually(async () => (await offsets(phone)).length === 100, "a page");
+    await phone.locator("[data-event-search]").fill("S-150");
+    await eventually(async () => (await offsets(phone)).join() === "149", "one");
+    await phone.locator("[data-event] .message-line").click();
+    await shoot(phone, "stream-phone-light-ko");
+    await leave(phone);
+    const list = await enter("/operations/stream", { locale: "ko-KR", viewport: { width: 390, height: 844 }, colorScheme: "dark" });
+    await list.locator('[data-topic="shop.orders"]').waitFor();
+    await shoot(list, "stream-phone-dark-ko");
+    await leave(list);
   });
 });
