@@ -25,8 +25,7 @@ const struct floats *floats_at(lua_State *L, int index)
     return same ? p : NULL;
 }
 
-/* A VM that runs into its limit inside of Lua is lost; so a large array is refused before. */
-static bool has_room(lua_State *L, size_t bytes, struct err *err)
+bool floats_has_room(lua_State *L, size_t bytes, struct err *err)
 {
     struct vm *vm = vm_of(L);
     if (bytes < FLOATS_COLLECT)
@@ -44,7 +43,7 @@ struct floats *floats_push(lua_State *L, size_t n)
 {
     struct err err = {0};
     size_t bytes = sizeof(struct floats) + n * sizeof(float);
-    if (!has_room(L, bytes, &err)) {
+    if (!floats_has_room(L, bytes, &err)) {
         push_error(L, &err);
         return NULL;
     }
@@ -170,7 +169,7 @@ static int l_bytes(lua_State *L)
 {
     const struct floats *f = check(L, "floats:bytes()");
     struct err err = {0};
-    if (!has_room(L, f->n * sizeof(float), &err))
+    if (!floats_has_room(L, f->n * sizeof(float), &err))
         return push_error(L, &err);
     lua_pushlstring(L, (const char *)f->values, f->n * sizeof(float));
     return 1;
@@ -188,7 +187,7 @@ static int l_table(lua_State *L)
     to = to > (int64_t)f->n ? (int64_t)f->n : to;
     int64_t n = to >= from ? to - from + 1 : 0;
     struct err err = {0};
-    if (!has_room(L, (size_t)n * sizeof(double), &err))
+    if (!floats_has_room(L, (size_t)n * sizeof(double), &err))
         return push_error(L, &err);
     lua_createtable(L, (int)n, 0);
     for (int i = 0; i < n; i++) {

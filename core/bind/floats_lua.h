@@ -6,7 +6,10 @@
 #pragma once
 
 #include <lua.h>
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "base/err.h"
 
 struct floats {
     size_t n;
@@ -22,3 +25,7 @@ const struct floats *floats_at(lua_State *L, int index);
 /* Pushes one with room for n values that the caller fills (n may be lowered afterwards).  NULL with
  * nil, message, "limit" pushed when the VM's memory has no room for it. */
 struct floats *floats_push(lua_State *L, size_t n);
+
+/* Whether the VM has room for so many bytes more, after a collection if need be; false with *err
+ * (ERR_LIMIT).  A VM that runs into its limit inside of Lua is lost, so large things ask before. */
+bool floats_has_room(lua_State *L, size_t bytes, struct err *err);

@@ -968,11 +968,30 @@ function app.crypto.base64(text) end
 function app.crypto.unbase64(text) end                   --- nil, message, code on bad input
 function app.crypto.equal(a, b) end                      --- time-constant
 
----@class maru.Kernels   arrays of numbers in, arrays out (json.null/NaN = missing)
+--- Arithmetic over many numbers at once, on the spot: some 10 ms for a million. `values` is an array (json.null, NaN =
+--- missing), computed in float64, or a floats, in float32; the result is of the same kind, and as long.
+---@class maru.Kernels
 app.kernels = {}
 --- Trailing simple moving average; the first window-1 results average what is there when min_periods allows.
----@param values number[] @param window integer @param min_periods? integer default window @return number[]
+---@param values number[]|maru.Floats @param window integer @param min_periods? integer default window @return number[]|maru.Floats
 function app.kernels.moving_average(values, window, min_periods) end
+--- Of each trailing window; missing where it holds fewer than min_periods values (default window), or, with skip_nan =
+--- false, where one is missing. ddof (1) is for var, std and zscore, q (0.5) for quantile; weighted: the newest weighs
+--- window times the oldest; mad: the median distance from the median.
+---@param stat "sum"|"mean"|"var"|"std"|"zscore"|"weighted"|"min"|"max"|"median"|"mad"|"quantile"
+---@param values number[]|maru.Floats @param window integer @param options? { min_periods: integer, q: number, ddof: number, skip_nan: boolean }
+---@return number[]|maru.Floats|nil, string? message, string? code
+function app.kernels.rolling(stat, values, window, options) end
+--- Exponentially weighted mean of all so far, as pandas' ewm: one of alpha, span, halflife; adjust (true), ignore_na
+--- (false), min_periods (1). @return number[]|maru.Floats|nil, string? message, string? code
+function app.kernels.exponential(values, options) end
+--- The mean of all so far. @return number[]|maru.Floats|nil, string? message, string? code
+function app.kernels.cumulative_mean(values) end
+--- Smoothed level, trend and seasons, and what they forecast. Begins behind two periods of values; seasonal: "additive",
+--- "multiplicative" (values above 0), "none" (then without period); alpha (0.3), beta (0.1), gamma (0.1); horizon: period.
+---@param options { period: integer, alpha: number, beta: number, gamma: number, horizon: integer, seasonal: string }
+---@return { forecast: number[], fitted: number[]|maru.Floats, level: number, trend: number }|nil, string? message, string? code, integer? index
+function app.kernels.holt_winters(values, options) end
 --- Numbers in bulk, as float32: from an array (json.null, NaN = missing) or from bytes (float32, little-endian); at most
 --- 10,000,000. With finite nothing may be missing. What is no number, or infinite as float32: nil, message, "invalid", its index.
 ---@param source number[]|string @param options? { finite?: boolean }

@@ -40,6 +40,53 @@ static const struct {
     {"app.kernels.moving_average({ 1, 2, 3, 4 }, 2)", "[[null,1.5,2.5,3.5]]"},
     {"app.kernels.moving_average({ 1, app.json.null, 3 }, 3, 1)", "[[1,1,2]]"},
     {"app.kernels.moving_average({}, 3)", "[[]]"},
+    {"app.kernels.moving_average(app.kernels.floats({ 1, 2, 4 }), 2):table()", "[[null,1.5,3]]"},
+    {"app.kernels.rolling('sum', { 1, 2, 4 }, 2), app.kernels.rolling('mean', { 1, 2, 4 }, 2)",
+     "[[null,3,6],[null,1.5,3]]"},
+    {"app.kernels.rolling('var', { 1, 3, 9 }, 2), app.kernels.rolling('std', { 1, 3, 9 }, 2, { "
+     "ddof = "
+     "0 })",
+     "[[null,2,18],[null,1,3]]"},
+    {"app.kernels.rolling('zscore', { 1, 3, 1 }, 2, { ddof = 0, min_periods = 1 })",
+     "[[null,1,-1]]"},
+    {"app.kernels.rolling('weighted', { 3, 6, 9 }, 2)", "[[null,5,8]]"},
+    {"app.kernels.rolling('min', { 3, 1, 2, 5 }, 2), app.kernels.rolling('max', { 3, 1, 2, 5 }, 2, "
+     "{ "
+     "min_periods = 1 })",
+     "[[null,1,1,2],[3,3,2,5]]"},
+    {"app.kernels.rolling('median', { 3, 1, 2, 5 }, 3), app.kernels.rolling('mad', { 3, 1, 2, 8 }, "
+     "3)",
+     "[[null,null,2,2],[null,null,1,1]]"},
+    {"app.kernels.rolling('quantile', { 0, 1, 2, 3, 4 }, 5, { q = 0.9 })[5]", "[3.6]"},
+    {"app.kernels.rolling('median', { 1, app.json.null, 3 }, 3, { min_periods = 1 }), "
+     "app.kernels.rolling('max', { 1, app.json.null, 3 }, 2, { min_periods = 1, skip_nan = false "
+     "})",
+     "[[1,1,2],[1,null,null]]"},
+    {"app.kernels.rolling('median', app.kernels.floats({ 3, 1, 2 }), 9, { min_periods = 2 "
+     "}):table(), "
+     "app.kernels.rolling('max', {}, 5)",
+     "[[null,2,2],[]]"},
+    {"app.kernels.rolling('min', { 1, 2, 3 }, 9), app.kernels.rolling('sum', { 1, 2, 3 }, 9, { "
+     "min_periods = 3 })",
+     "[[null,null,null],[null,null,6]]"},
+    {"app.kernels.exponential({ 1, 2 }, { alpha = 0.5, adjust = false }), "
+     "app.kernels.exponential({ 3, app.json.null, 6 }, { span = 3 })[3] == 5.4, "
+     "app.kernels.exponential(app.kernels.floats({ 2, 4 }), { halflife = 1, adjust = false "
+     "}):table()",
+     "[[1,1.5],true,[2,3]]"},
+    {"app.kernels.cumulative_mean({ 1, app.json.null, 4 })", "[[1,1,2.5]]"},
+    {"(function() local h = app.kernels.holt_winters({ 1, 3, 2, 4, 3, 5 }, { period = 2, horizon = "
+     "3 "
+     "}) return h.fitted, h.forecast, h.level, h.trend end)()",
+     "[[null,null,null,null,3,5],[4,6,5],4.25,0.5]"},
+    {"app.kernels.holt_winters({ 1, 2, 3 }, { seasonal = 'none', alpha = 1, horizon = 2 "
+     "}).forecast",
+     "[[4,5]]"},
+    {"app.kernels.holt_winters({ 1, 2, 0 }, { seasonal = 'multiplicative', period = 2 })",
+     "[null,\"value 3 is infinite, or not above 0 as ratios need it\",\"invalid\",3]"},
+    {"app.kernels.holt_winters({ 1, 2, 3 }, { period = 2 })",
+     "[null,\"it begins with two periods of values, about a line that is above 0 for "
+     "ratios\",\"invalid\"]"},
     {"app.kernels.floats({ 1.5, app.json.null, -2 }):table()", "[[1.5,null,-2]]"},
     {"#app.kernels.floats({}), app.kernels.floats({}):table()", "[0,[]]"},
     {"app.kernels.floats('\\0\\0\\192\\63\\0\\0\\0\\192'):table()", "[[1.5,-2]]"},
@@ -83,6 +130,21 @@ static const struct {
      "window must be a whole number from 1 to 10000000, got 0"},
     {"app.kernels.moving_average({}, 2, 3)",
      "min_periods must be a whole number from 1 to 2, got 3"},
+    {"app.kernels.rolling('mode', {}, 1)", "stat must be sum, mean"},
+    {"app.kernels.rolling('min', 'x', 1)", "values must be a table, got string"},
+    {"app.kernels.rolling('min', {}, 0)",
+     "window must be a whole number from 1 to 10000000, got 0"},
+    {"app.kernels.rolling('min', {}, 2, { min_periods = 3 })",
+     "min_periods must be a whole number from 1 to 2, got 3"},
+    {"app.kernels.rolling('min', {}, 2, { quantile = 3 })", "unknown option quantile"},
+    {"app.kernels.rolling('quantile', {}, 2, { q = 2 })", "q must be from 0 to 1, got 2"},
+    {"app.kernels.exponential({}, {})", "options must have one of alpha, span, halflife"},
+    {"app.kernels.exponential({}, { span = 0.5 })", "span from 1"},
+    {"app.kernels.exponential({})", "options must be a table, got nothing"},
+    {"app.kernels.holt_winters({}, {})", "period must be from 2 to 1000000, got 0"},
+    {"app.kernels.holt_winters({}, { period = 2.5 })", "period must be a whole number, got 2.5"},
+    {"app.kernels.holt_winters({}, { period = 2, seasonal = 'x' })", "seasonal must be"},
+    {"app.kernels.cumulative_mean(5)", "values must be a table, got 5"},
     {"app.kernels.floats(5)", "source must be an array of numbers or bytes of float32, got 5"},
     {"app.kernels.floats({}, { infinite = true })", "unknown option infinite"},
     {"app.kernels.parse_floats({})", "text must be a string, got table"},
