@@ -5,6 +5,7 @@
  *
  *   V                    LANES doubles; NAME(singles) as many floats
  *   SELECT(which, a, b)  a where `which`, the result of a comparison, holds
+ *   LESSER(a, b) GREATER(a, b)
  *   WIDEN NARROW         singles to V and back
  *   SCAN(v, zero, last)  v becomes its inclusive running sum, `last` its last lane in all lanes
  *   ADD_UP(v, zero, a, b, c)  the same, where a lane takes a times the lane below it, then b times
@@ -35,6 +36,18 @@ typedef float NAME(singles) __attribute__((vector_size(LANES * sizeof(float))));
 #define SELECT(which, a, b) ((V)(((NAME(mask))(a) & (which)) | ((NAME(mask))(b) & ~(which))))
 #define WIDEN(v)            __builtin_convertvector((v), V)
 #define NARROW(v)           __builtin_convertvector((v), NAME(singles))
+#endif
+
+/* b where either is NaN. */
+#if LANES == 8
+#define LESSER(a, b)  ((V)_mm512_min_pd((__m512d)(a), (__m512d)(b)))
+#define GREATER(a, b) ((V)_mm512_max_pd((__m512d)(a), (__m512d)(b)))
+#elif LANES == 4
+#define LESSER(a, b)  ((V)_mm256_min_pd((__m256d)(a), (__m256d)(b)))
+#define GREATER(a, b) ((V)_mm256_max_pd((__m256d)(a), (__m256d)(b)))
+#else
+#define LESSER(a, b)  SELECT((a) < (b), (a), (b))
+#define GREATER(a, b) SELECT((a) > (b), (a), (b))
 #endif
 
 /* Each lane takes what was added up just below it: of one lane, then of two, of four. */

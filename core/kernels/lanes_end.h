@@ -1,6 +1,8 @@
 /* lanes_end.h -- takes away what lanes.h defined, and what it was told. */
 #undef V
 #undef SELECT
+#undef LESSER
+#undef GREATER
 #undef WIDEN
 #undef NARROW
 #undef SCAN

@@ -11,33 +11,17 @@ enum { BLOCK_LEAST = 8192 };
 
 /* ---- inner loops ------------------------------------------------------- */
 
-#define PLAIN_LOOPS(T, suffix)                                                                     \
-    static double total_scalar_##suffix(const T *x, size_t n)                                      \
-    {                                                                                              \
-        double sum = 0;                                                                            \
-        for (size_t i = 0; i < n; i++)                                                             \
-            sum += (double)x[i];                                                                   \
-        return sum;                                                                                \
-    }                                                                                              \
-    static double slide_scalar_##suffix(const T *x, size_t n, size_t window, double sum, T *out)   \
-    {                                                                                              \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            sum += (double)x[i] - (double)x[i - window];                                           \
-            out[i] = (T)(sum / (double)window);                                                    \
-        }                                                                                          \
-        return sum;                                                                                \
-    }                                                                                              \
-    static double grow_scalar_##suffix(const T *x, size_t n, size_t before, double sum, T *out)    \
-    {                                                                                              \
-        for (size_t i = 0; i < n; i++) {                                                           \
-            sum += (double)x[i];                                                                   \
-            out[i] = (T)(sum / (double)(before + i + 1));                                          \
-        }                                                                                          \
-        return sum;                                                                                \
-    }
-PLAIN_LOOPS(double, f64)
-PLAIN_LOOPS(float, f32)
-
+#define T     double
+#define LANES 1
+#define TARGET
+#define NAME(word) word##_scalar_f64
+#include "kernels/moving_average_isa.h"
+#define T     float
+#define LANES 1
+#define TARGET
+#define NAME(word) word##_scalar_f32
+#define FLOATS
+#include "kernels/moving_average_isa.h"
 #define T     double
 #define LANES 2
 #define TARGET
@@ -47,6 +31,7 @@ PLAIN_LOOPS(float, f32)
 #define LANES 2
 #define TARGET
 #define NAME(word) word##_128_f32
+#define FLOATS
 #include "kernels/moving_average_isa.h"
 
 #ifdef __x86_64__
@@ -59,6 +44,7 @@ PLAIN_LOOPS(float, f32)
 #define LANES      4
 #define TARGET     KERNEL_TARGET_AVX2
 #define NAME(word) word##_avx2_f32
+#define FLOATS
 #include "kernels/moving_average_isa.h"
 #define T          double
 #define LANES      8
@@ -69,6 +55,7 @@ PLAIN_LOOPS(float, f32)
 #define LANES      8
 #define TARGET     KERNEL_TARGET_AVX512
 #define NAME(word) word##_avx512_f32
+#define FLOATS
 #define SLIDE_ELSEWHERE
 #include "kernels/moving_average_isa.h"
 #endif
@@ -89,14 +76,14 @@ static const struct isa {
     struct loops_f64 f64;
     struct loops_f32 f32;
 } isas[KERNEL_ISAS] = {
-    {{total_scalar_f64, slide_scalar_f64, grow_scalar_f64},
-     {total_scalar_f32, slide_scalar_f32, grow_scalar_f32}},
-    {{total_128_f64, slide_128_f64, grow_128_f64}, {total_128_f32, slide_128_f32, grow_128_f32}},
+    {{add_up_scalar_f64, slide_scalar_f64, grow_scalar_f64},
+     {add_up_scalar_f32, slide_scalar_f32, grow_scalar_f32}},
+    {{add_up_128_f64, slide_128_f64, grow_128_f64}, {add_up_128_f32, slide_128_f32, grow_128_f32}},
 #ifdef __x86_64__
-    {{total_avx2_f64, slide_avx2_f64, grow_avx2_f64},
-     {total_avx2_f32, slide_avx2_f32, grow_avx2_f32}},
-    {{total_avx512_f64, slide_avx512_f64, grow_avx512_f64},
-     {total_avx512_f32, moving_average_slide_avx512, grow_avx512_f32}},
+    {{add_up_avx2_f64, slide_avx2_f64, grow_avx2_f64},
+     {add_up_avx2_f32, slide_avx2_f32, grow_avx2_f32}},
+    {{add_up_avx512_f64, slide_avx512_f64, grow_avx512_f64},
+     {add_up_avx512_f32, moving_average_slide_avx512, grow_avx512_f32}},
 #endif
 };
 

@@ -93,9 +93,9 @@ NAME(walk_as)(struct rolling_sums *s, size_t from, size_t to, double *out, struc
         }
         if (second == ROLLING_SQUARES) {
             squares = e - d * d * share;
-            low = SELECT((squares < low) & (held > one), squares, low);
-            high = SELECT(e > high, e, high);
-            squares = SELECT(squares < zero, zero, squares);
+            low = LESSER(counted ? SELECT(held > one, squares, low) : squares, low);
+            high = GREATER(e, high);
+            squares = GREATER(zero, squares);
         }
         if (second == ROLLING_RAMP)
             weighted = (e - place * d) * scale;
