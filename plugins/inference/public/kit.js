@@ -26,7 +26,7 @@ export function makeKit(ctx) {
     value(v) {
       if (!known(v)) return "–";
       const size = Math.abs(v);
-      if (size !== 0 && (size < 1e-4 || size >= 1e9)) return v.toPrecision(4);
+      if (size !== 0 && (size < 1e-4 || size >= 1e9)) return v.toExponential(2);
       return decimal(v, language(), size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 || v === 0 ? 2 : 4);
     },
     rate: (n) => (!known(n) ? "–" : n >= 1000 ? compact(n, language()) : decimal(n, language(), n >= 100 || n === 0 ? 0 : n >= 10 ? 1 : 2)),

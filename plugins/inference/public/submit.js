@@ -2,6 +2,15 @@
 import { API, placeOf, send } from "./kit.js";
 import { requestOf } from "./series.js";
 
+/** Mean of the squared errors that were measured; models without any come last. */
+function errorOf(model) {
+  const errors = Object.values(model.scores ?? {}).flatMap((by) => Object.values(by).map((each) => each?.mse)).filter((mse) => typeof mse === "number");
+  return errors.length > 0 ? errors.reduce((sum, mse) => sum + mse, 0) / errors.length : Infinity;
+}
+
+/** Offered first: the model that did best where all were measured. */
+const best = (models) => [...models].sort((a, b) => errorOf(a) - errorOf(b) || (a.kind === "moving_average") - (b.kind === "moving_average"))[0];
+
 export function makeSubmit(kit) {
   const { ctx, html, t, useEffect, useRef, useState, Failure, Refused, SeriesInput, useSeries } = kit;
 
@@ -20,7 +29,7 @@ export function makeSubmit(kit) {
     const [state, setState] = useState({ busy: false, error: null });
     const wrong = useRef(null);
     const list = models.data?.models ?? [];
-    const name = model || (list.find((m) => m.kind !== "moving_average") ?? list[0])?.name || "";
+    const name = model || best(list)?.name || "";
     const chosen = list.find((m) => m.name === name);
     const average = chosen?.kind === "moving_average";
     const set = (key) => (event) => setRest((now) => ({ ...now, [key]: event.target.value }));
