@@ -4,6 +4,7 @@
 --- of a wait, a batch's last member. KILL_BOUNDARIES times each.
 local cjson = require("cjson")
 local disk = require("spec.support.disk")
+local keepalive = require("spec.support.keepalive")
 local server = require("spec.support.server")
 local servers = require("spec.support.servers")
 local socket = require("socket")
@@ -143,47 +144,6 @@ create table orders (n integer primary key);
 create table ends (n integer not null, job integer not null, total integer not null, good integer not null);
 ]],
 }
-
---- One request at a time on a connection of its own; nil when it broke off.
-local Client = {}
-Client.__index = Client
-
-function Client:send(method, path, body)
-  body = body and cjson.encode(body) or ""
-  if not self.socket then
-    self.socket = socket.connect("127.0.0.1", self.port)
-    if not self.socket then
-      return false
-    end
-    self.socket:settimeout(15)
-  end
-  local head = "%s %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-  return self.socket:send(head:format(method, path, #body, body))
-end
-
-function Client:receive()
-  local client = self.socket
-  local line = client and client:receive("*l")
-  local status, length = tonumber(line and line:match("^HTTP/1.1 (%d+)")), 0
-  while line and line ~= "" do
-    length = tonumber(line:lower():match("^content%-length: (%d+)")) or length
-    line = client:receive("*l")
-  end
-  local body = line and client:receive(length)
-  if not body then
-    self:close()
-    return nil
-  end
-  local ok, json = pcall(cjson.decode, body)
-  return status, ok and json or {}
-end
-
-function Client:close()
-  if self.socket then
-    self.socket:close()
-    self.socket = nil
-  end
-end
 
 --- What was pushed and what was said about it.
 local Model = {}
@@ -551,7 +511,7 @@ describe("kill -9 of a server with jobs", function()
       maru:stop()
     end)
     for i = 1, CLIENTS do
-      clients[i] = setmetatable({ port = tonumber(maru.url:match(":(%d+)$")) }, Client)
+      clients[i] = keepalive.new(tonumber(maru.url:match(":(%d+)$")))
     end
     for i = 1, ROUNDS do
       round(model, maru, clients, counts)
