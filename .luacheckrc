@@ -6,6 +6,7 @@ exclude_files = { "build", "node_modules", "bench/http/common", "bench/http/ngin
 files["spec"] = { std = "luajit+busted" }
 files["core/cli/scaffold/spec.lua"] = { std = "luajit+busted", read_globals = { "test" } }
 files["spec/support/probe"] = { std = "luajit", ignore = { "212", "241" } } -- handlers that misbehave on purpose
+files["bench/inference/submit.lua"] = { std = "luajit", globals = { "init", "request", "wrk" } } -- wrk's
 files["plugins/*/spec"] = { std = "luajit+busted", read_globals = { "test" } }
 -- Scripts that run inside Redis, each behind common.lua; what that one makes is theirs.
 files["core/storage/redis"] = { std = "lua51", read_globals = { "redis", "KEYS", "ARGV" } }

@@ -1,6 +1,6 @@
---- inference.lua [--json] [--seconds N] [--sockets N]: series of 100 points submitted to maru, with its embedded defaults
---- and on PostgreSQL, Redis and Kafka (librdkafka's mock), and to the seed's stack (FastAPI, Celery, PyTorch) on the same
---- servers. A rate is of all that was taken in and computed, from the first submission to the last result.
+--- inference.lua [--json] [--seconds N] [--sockets N]: series of 100 points submitted to maru, with its embedded
+--- defaults and on PostgreSQL, Redis and Kafka (librdkafka's mock), and to the seed's stack (FastAPI, Celery, PyTorch)
+--- on the same servers. A rate is of all that was taken in and computed, from the first submission to the last result.
 package.path = "./?.lua;" .. package.path
 local cjson = require("cjson")
 local kafka = require("spec.support.kafka")
@@ -77,7 +77,8 @@ local function wait_done(system, count)
     if now > before then
       before, since = now, socket.gettime()
     end
-    assert(socket.gettime() - since < 60, ("%s: %d of %d have a result, and no more come"):format(system.name, now, count))
+    assert(socket.gettime() - since < 60,
+      ("%s: %d of %d have a result, and no more come"):format(system.name, now, count))
     socket.sleep(0.02)
   end
 end
@@ -174,12 +175,14 @@ local function maru(name, set, pids)
 end
 
 local function seed(database, cache, cluster, pids)
-  database:sql("create table inference_results(id text primary key, model_name text, result text, begun float8, finished float8)")
-  local environment = ("SEED_DATABASE='%s' SEED_REDIS='%s' SEED_KAFKA='%s'"):format(database.url, cache.url, cluster.url)
+  database:sql("create table inference_results(id text primary key, model_name text, result text, begun float8, "
+    .. "finished float8)")
+  local environment = ("SEED_DATABASE='%s' SEED_REDIS='%s' SEED_KAFKA='%s'"):format(database.url, cache.url,
+    cluster.url)
   local port, log = server.free_port(), server.make_dir()
   local function start(command)
-    return tonumber(server.shell(("cd bench/inference/seed && %s exec %s -m %s >>%s/log 2>&1 & echo $!"):format(environment,
-      PYTHON, command, log)):match("%d+"))
+    return tonumber(server.shell(("cd bench/inference/seed && %s exec %s -m %s >>%s/log 2>&1 & echo $!")
+      :format(environment, PYTHON, command, log)):match("%d+"))
   end
   local web = start(("uvicorn app:app --host 127.0.0.1 --port %d --workers 2 --loop uvloop --http httptools "
     .. "--no-access-log --log-level warning"):format(port))
@@ -230,8 +233,9 @@ local function tell(name, mine, theirs)
           unit = unit, peer = "FastAPI + Celery + PyTorch", peer_value = b[key], ratio = ratio, runs = 1 }))
       end
     else
-      print(("%-22s %-16s %9.0f/s x %-6.1f %7.0f us CPU a job (seed %6.0f)   submit to result p50 %6.2f p99 %6.2f ms (seed %6.2f, %6.2f)")
-        :format(name, model, a.per_second, a.per_second / b.per_second, a.cpu_us, b.cpu_us, a.p50, a.p99, b.p50, b.p99))
+      print(("%-22s %-16s %9.0f/s x %-6.1f %7.0f us CPU a job (seed %6.0f)   submit to result p50 %6.2f p99 %6.2f ms "
+        .. "(seed %6.2f, %6.2f)"):format(name, model, a.per_second, a.per_second / b.per_second, a.cpu_us, b.cpu_us,
+          a.p50, a.p99, b.p50, b.p99))
     end
   end
 end
@@ -243,12 +247,12 @@ local function crowd(system, name)
   assert(status == 0, out)
   local seen, spent = cjson.decode(out), cpu(system.pids) - burned
   if json then
-    print(cjson.encode({ group = "inference", name = name .. " sockets", value = seen.messages / seen.seconds, unit = "1/s",
-      runs = 1, sockets = seen.sockets, late_p99_ms = seen.late_p99_ms }))
+    print(cjson.encode({ group = "inference", name = name .. " sockets", value = seen.messages / seen.seconds,
+      unit = "1/s", runs = 1, sockets = seen.sockets, late_p99_ms = seen.late_p99_ms }))
   else
-    print(("%-22s %d sockets, %d updates: %d messages, %.1f MB, all had one p50 %.0f p99 %.0f ms after the first; %.2f s CPU in %d s")
-      :format(name, seen.sockets, seen.updates, seen.messages, seen.bytes / 1e6, seen.late_p50_ms, seen.late_p99_ms, spent,
-        seen.seconds))
+    print(("%-22s %d sockets, %d updates: %d messages, %.1f MB, had one p50 %.0f p99 %.0f ms after the first; "
+      .. "%.2f s CPU in %d s"):format(name, seen.sockets, seen.updates, seen.messages, seen.bytes / 1e6,
+        seen.late_p50_ms, seen.late_p99_ms, spent, seen.seconds))
   end
 end
 
