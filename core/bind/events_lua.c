@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "bind/bind.h"
+#include "bind/events_lua.h"
 #include "bind/store_lua.h"
 #include "events/events.h"
 #include "vm/args.h"
@@ -100,7 +101,7 @@ static bool is_heard(const struct vm *vm, struct str topic)
     return false;
 }
 
-static void check_topic(lua_State *L, const struct vm *vm, struct str topic, bool reads,
+void events_check_topic(lua_State *L, const struct vm *vm, struct str topic, bool reads,
                         const char *usage)
 {
     if (!event_topic_ok(topic))
@@ -126,7 +127,7 @@ static int start(lua_State *L, struct task *task, struct store_tx *tx, int first
                               .key = args_opt_string(L, first + 2, STR(""), EMIT, "options.key"),
                               .headers = args_opt_string(L, first + 3, STR(""), EMIT, "headers"),
                               .from = str_c(vm_plugin(vm))};
-    check_topic(L, vm, what.topic, false, EMIT);
+    events_check_topic(L, vm, what.topic, false, EMIT);
     size_t bytes = what.data.n + what.headers.n + 256;
     if (!event_check(&what, &err) || !vm_charge(vm, bytes, &err))
         return push_error(L, &err);
@@ -245,7 +246,7 @@ static int l_read(lua_State *L)
     int partition = -1, limit = 100;
     bind_part(L, events, "app.events:read", "events");
     bool options = args_opt_table(L, 2, READ, "options");
-    check_topic(L, vm, topic, true, READ);
+    events_check_topic(L, vm, topic, true, READ);
     if (options) {
         opt_known(L, 2, known, READ);
         partition = read_whole(L, "partition", -1, -1, 100000);
@@ -270,8 +271,10 @@ static int l_read(lua_State *L)
 int bind_events(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"emit", l_emit}, {"emit_tx", l_emit_tx}, {"read", l_read}, {NULL, NULL}};
-    lua_createtable(L, 0, 3);
+        {"emit", l_emit}, {"emit_tx", l_emit_tx}, {"emit_many", events_emit_many},
+        {"read", l_read}, {NULL, NULL},
+    };
+    lua_createtable(L, 0, 4);
     luaL_register(L, NULL, functions);
     return 1;
 }

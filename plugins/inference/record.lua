@@ -9,7 +9,7 @@ local M = {}
 
 M.TOPIC = "inference_results"
 
-local CACHED = "5m"
+local CACHED = "1m"
 local INSERT = "insert into results (id, model_name, status, finished_at, body) values ($1, $2, $3, $4, $5) "
   .. "on conflict (id) do nothing"
 
@@ -110,6 +110,19 @@ local function log_of(app, item)
   end
 end
 
+--- One event for each: what it has of the input and of the smoothed series is left to those who ask for the result.
+local function tell(app, items)
+  local list = {}
+  for i, item in ipairs(items) do
+    local view = item.view
+    if item.args.m ~= "backtest" and view.result ~= app.json.null then
+      view.result.history, view.result.values = nil, nil
+    end
+    list[i] = { view, { key = item.args.m } }
+  end
+  must(app.events:emit_many(M.TOPIC, list))
+end
+
 --- Keeps what became of jobs: one transaction for all of them, then the cache, the event stream and the log. (waits)
 --- items: { id, args, outcome }.
 function M.keep(app, items)
@@ -119,9 +132,9 @@ function M.keep(app, items)
     item.row = { item.id, item.args.m, item.outcome.status, item.outcome.finished, item.body }
   end
   store(app, items)
+  tell(app, items)
   for _, item in ipairs(items) do
     app.cache:set("result:" .. item.id, item.body, CACHED)
-    must(app.events:emit(M.TOPIC, item.view, { key = item.args.m }))
     log_of(app, item)
     if item.args.o then
       app.objects:delete(M.input(item.args))

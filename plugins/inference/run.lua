@@ -134,8 +134,4 @@ function M.many(app, jobs)
   record.keep(app, items)
 end
 
-function M.one(app, job)
-  M.many(app, { job })
-end
-
 return M

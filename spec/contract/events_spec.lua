@@ -27,6 +27,14 @@ M.routes = {
     while left > 0 do assert(app.sleep(0.005)) end
     return 200, { failed = failed }
   end,
+  ["POST /list"] = function(app, req)
+    local body, list = req:json(), {}
+    for i = 1, body.n do
+      list[i] = { { n = i, text = body.long and ("x"):rep(body.long) }, { key = "same", headers = { n = "" .. i } } }
+    end
+    local n, message, code = app.events:emit_many(body.topic, list)
+    return 200, { n = n, message = message, code = code }
+  end,
   ["POST /order"] = function(app, req)
     local body = req:json()
     for i = 1, body.n do
@@ -187,6 +195,19 @@ for _, driver in ipairs(DRIVERS) do
       assert.same({ 9, 10 }, { rest[1].data.n, rest[2].data.n })
       emit("shop.pages", { n = 11 }, { key = "same" })
       assert.same({ 11 }, { read("shop.pages", { after = cursor }).list[1].data.n })
+    end)
+
+    it("keeps many of one call, in their order, or says why not", function()
+      assert.same({ n = 0 }, maru:post("/list", { topic = "shop.list", n = 0 }).json)
+      assert.same({ n = 300 }, maru:post("/list", { topic = "shop.list", n = 300 }).json)
+      local list = read("shop.list", { limit = 1000 }).list
+      assert.equal(300, #list)
+      for i, event in ipairs(list) do
+        assert.same({ i, "same", tostring(i) }, { event.data.n, event.key, event.headers.n })
+      end
+      assert.equal("limit", maru:post("/list", { topic = "shop.list", n = 2, long = 800000 }).json.code)
+      assert.equal(500, maru:post("/list", { topic = "notes.of_others", n = 1 }).status)
+      assert.equal(300, #read("shop.list", { limit = 1000 }).list)
     end)
 
     it("hands events to every plugin that hears the topic, once each", function()

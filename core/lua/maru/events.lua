@@ -2,6 +2,7 @@
 local words = require "maru.words"
 
 local EMIT = "app.events:emit(topic, data, [options])"
+local MANY = "app.events:emit_many(topic, list)"
 local OPTIONS = { key = true, headers = true }
 
 return function(raw, info)
@@ -57,6 +58,23 @@ return function(raw, info)
   end
 
   local events = make(raw.emit)
+
+  --- Appends { data, options } each, in one go; how many, or nil, message, code. (waits)
+  function events:emit_many(topic, list) -- luacheck: no self
+    if type(list) ~= "table" then
+      error(MANY .. ": list must be an array of { data, options }, got " .. type(list), 2)
+    end
+    local texts, keys, headers = {}, {}, {}
+    for i, item in ipairs(list) do
+      if type(item) ~= "table" then
+        error(MANY .. ": list[" .. i .. "] must be { data, options }, got " .. type(item), 2)
+      end
+      local options = words.options(item[2], OPTIONS, MANY, 2)
+      texts[i] = item[1] == nil and "null" or json.encode(item[1])
+      keys[i], headers[i] = key_of(options) or "", headers_of(options) or ""
+    end
+    return raw.emit_many(topic, texts, keys, headers)
+  end
 
   --- Events behind a place, oldest first, and the cursor of the next read. (waits)
   function events:read(topic, options) -- luacheck: no self

@@ -790,6 +790,11 @@ app.events = {}
 ---@param data any
 ---@param options? maru.EmitOptions
 function app.events:emit(topic, data, options) end
+--- (waits) Appends many: list = { { data, options }, … }, at most 10000, in one go instead of one after another. All are kept
+--- when it returns how many; after nil, message, code some may be. @return integer|nil count, string?, string?
+---@param topic string
+---@param list table[]
+function app.events:emit_many(topic, list) end
 --- (waits) Events as they lie, oldest first, and the cursor for the next read. code: "not_found" "invalid" "io"
 ---@return maru.Event[]|nil, string cursor_or_message, string? code
 ---@param topic string
