@@ -65,6 +65,8 @@ describe("with the real program", () => {
     assert.match(await reading(), /^−47/);
     await page.keyboard.press("End");
     assert.match(await reading(), /^\+18/);
+    await page.hover("[data-chart] svg", { position: { x: 200, y: 90 } });
+    await eventually(async () => /^−/.test(await reading()), "a reading of the past");
     assert.match(await page.getAttribute("[data-chart]", "aria-label"), /18 steps of forecast/);
 
     await page.click("[data-copy]");
@@ -80,7 +82,7 @@ describe("with the real program", () => {
     await page.waitForSelector("[data-not-number='2']");
     await page.click("[data-submit]");
     await page.waitForSelector("[data-refused='2']");
-    assert.match(await page.textContent("[data-refused]"), /Point 2 .*must be a number/);
+    assert.match(await page.textContent("[data-refused]"), /Point 2 .*no number/);
     assert.equal(await page.evaluate(() => document.querySelector("[data-text]").value.slice(...["selectionStart", "selectionEnd"].map((key) => document.querySelector("[data-text]")[key]))), "abc");
     await page.fill("[data-text]", "");
     await page.waitForSelector("[data-refused]", { state: "detached" });

@@ -87,11 +87,14 @@ export function makeInput(kit) {
       </fieldset>`;
   }
 
-  /** What the server did not take, and why. */
+  /** What the server did not take, and why: in the reader's words where they are known, and in the server's. */
   function Refused({ error }) {
     const index = placeOf(error);
+    const { code, field } = error.body ?? {};
+    const known = field === "data" && t(`r.${code}`) !== `r.${code}` ? t(`r.${code}`) : "";
+    const why = known || error.message;
     return html`<${Note} kind="bad" title=${error.unreachable ? t("refused") : `${t("refused")} (${error.status})`}>
-      <p data-refused=${index}>${index >= 0 ? t("refused_at", { index: kit.count(index), message: error.message }) : error.message}</p></${Note}>`;
+      <p data-refused=${index}>${index >= 0 ? t("refused_at", { index: kit.count(index), message: why }) : why}</p>${known && html`<p class="muted mono">${error.message}</p>`}</${Note}>`;
   }
 
   return { useSeries, SeriesInput, Refused };

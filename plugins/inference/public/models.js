@@ -2,7 +2,7 @@
 import { send } from "./kit.js";
 import { modelOf } from "./series.js";
 
-const FACTS = [["lookback_l", "lookback", "points_n"], ["min_points_l", "min_points", "points_n"], ["horizon_l", "horizon", "steps_n"], ["longest_l", "longest_horizon", "steps_n"]];
+const FACTS = [["lookback_l", "lookback", "points"], ["min_points_l", "min_points", "points"], ["horizon_l", "horizon", "steps"], ["longest_l", "longest_horizon", "steps"]];
 
 export function makeModels(kit) {
   const { ctx, html, t, useResource, useState, Failure, Note, Pill } = kit;
@@ -76,7 +76,7 @@ export function makeModels(kit) {
       <article class="inf-card inf-model" aria-labelledby=${`inf-model-${model.name}`} data-model-card=${model.name}>
         <header><h2 id=${`inf-model-${model.name}`}>${kit.modelName(model.name)}</h2><span class="inf-tag">${kind}</span>${model.current && html`<span class="muted">${t("version")} ${model.current}</span>`}
           <a class="button button-small inf-model-try" href=${kit.href({ view: "submit", model: model.name })}>${t("start")}</a></header>
-        <dl class="inf-facts-list">${FACTS.filter(([, key]) => model[key]).map(([label, key, unit]) => html`<div key=${key}><dt>${t(label)}</dt><dd>${t(unit, { n: kit.count(model[key]) })}</dd></div>`)}
+        <dl class="inf-facts-list">${FACTS.filter(([, key]) => model[key]).map(([label, key, unit]) => html`<div key=${key}><dt>${t(label)}</dt><dd>${t(`${unit}_${model[key] === 1 ? 1 : "n"}`, { n: kit.count(model[key]) })}</dd></div>`)}
           ${model.quantiles?.length > 0 && html`<div><dt>${t("quantiles_l")}</dt><dd>${model.quantiles.map((q) => kit.quantile(q)).join(" · ")}</dd></div>`}</dl>
         ${model.note && html`<h3>${t("honest")}</h3><p class="inf-honest" data-honest>${ctx.pick(model.note)}</p>`}
         ${model.scores && html`<h3>${t("scores")}</h3><${Scores} model=${model} />`}
