@@ -152,7 +152,7 @@ static size_t lay_out(const struct forecaster *f, int count, size_t longest, int
         {&w->net, f->net ? recurrent_scratch(f->net, w->net_rows, w->time) : 0},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        *parts[i].to = base + at;
+        *parts[i].to = base ? base + at : NULL;
         at += aligned(parts[i].bytes);
     }
     return at;

@@ -8,6 +8,10 @@
  * weight. */
 enum { AHEAD_ROWS = 24, AHEAD_INPUTS = 8 };
 
+/* Of a net whose weights stay in a processor's second cache (1 MiB or more), rows go through all
+ * layers in parts whose states and whose way from layer to layer stay there, too. */
+enum { PART_LEAST = 24, PART_MOST = 48, WEIGHTS_BYTES = 512 << 10, BETWEEN_BYTES = 640 << 10 };
+
 static size_t aligned(size_t bytes)
 {
     return (bytes + RECURRENT_ALIGN - 1) / RECURRENT_ALIGN * RECURRENT_ALIGN;
@@ -19,7 +23,8 @@ static size_t aligned(size_t bytes)
 struct work {
     const struct recurrent *net;
     const struct recurrent_call *call;
-    int *order;        /* [batch]: rows, longest first */
+    int *order;        /* [rows]: rows of the call, longest first */
+    int rows;          /* of them in this part */
     const float **x;   /* [most rows]: pointers for a tile's rows */
     float *h[2], *c;   /* [batch][state_width], [batch][hidden_width], in that order */
     float *hidden;     /* [batch][hidden_width]: before a projection */
@@ -49,7 +54,7 @@ static size_t lay_out(const struct recurrent *net, int batch, int time, struct w
         {(void **)&w->between[1], net->shape.layers > 2 ? outputs : 0},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        *parts[i].to = base + at;
+        *parts[i].to = base ? base + at : NULL;
         at += aligned(parts[i].bytes);
     }
     return at;
@@ -228,7 +233,7 @@ static void give_out(const struct pass *p, int step, int rows)
 static void move_rows(const struct work *w, float *theirs, float *ours[2], size_t width,
                       size_t stride, bool into)
 {
-    for (int i = 0; i < w->call->batch; i++) {
+    for (int i = 0; i < w->rows; i++) {
         int row = w->order[i];
         float *mine = ours[into ? 0 : length_of(w->call, row) & 1] + (size_t)i * stride;
         float *other = theirs + (size_t)row * width;
@@ -252,11 +257,11 @@ static void move_states(const struct pass *p, bool into)
 static void run_pass(struct pass *p)
 {
     struct work *w = p->w;
-    size_t rows = (size_t)w->call->batch;
+    size_t rows = (size_t)w->rows;
     memset(w->h[0], 0, rows * (size_t)w->net->state_width * sizeof(float));
     memset(w->c, 0, rows * (size_t)w->net->hidden_width * sizeof(float));
     move_states(p, true);
-    int active = w->call->batch;
+    int active = w->rows;
     for (int step = 0; step < w->call->time; step++) {
         while (active && length_of(w->call, w->order[active - 1]) <= step)
             active--;
@@ -294,32 +299,57 @@ static void clear_ends(const struct recurrent_call *call, size_t outputs)
     }
 }
 
-void recurrent_run(const struct recurrent *net, const struct recurrent_call *call)
+/* How many rows go through all layers together. */
+static int rows_of_a_part(const struct recurrent *net, const struct recurrent_call *call)
 {
-    struct work w;
     const struct recurrent_shape *shape = &net->shape;
-    const float *in = call->x;
-    lay_out(net, call->batch, call->time, &w, call->scratch);
-    w.net = net;
-    w.call = call;
-    put_in_order(&w);
+    size_t outputs = (size_t)recurrent_outputs(shape), floats = sizeof(float);
+    size_t inputs = shape->layers > 1 ? outputs : (size_t)shape->inputs;
+    size_t weights = 4 * floats * (size_t)shape->hidden * (inputs + outputs);
+    size_t fit = BETWEEN_BYTES / ((size_t)call->time * outputs * floats);
+    if (weights > WEIGHTS_BYTES)
+        return call->batch;
+    if (shape->layers == 1 || fit > PART_MOST)
+        return PART_MOST;
+    return fit < PART_LEAST ? PART_LEAST : (int)fit / RECURRENT_ROWS * RECURRENT_ROWS;
+}
+
+static void run_part(struct work *w)
+{
+    const struct recurrent_shape *shape = &w->net->shape;
+    const float *in = w->call->x;
     for (int layer = 0; layer < shape->layers; layer++) {
         bool is_last = layer == shape->layers - 1;
-        float *out = is_last ? call->out : w.between[layer & 1];
+        float *out = is_last ? w->call->out : w->between[layer & 1];
         for (int side = 0; side < recurrent_directions(shape); side++) {
             int index = layer * recurrent_directions(shape) + side;
-            struct pass p = {.w = &w,
-                             .d = &net->directions[index],
+            struct pass p = {.w = w,
+                             .d = &w->net->directions[index],
                              .index = index,
                              .side = side,
                              .in = in,
                              .inputs = recurrent_inputs_of(shape, layer),
                              .out = out,
-                             .last = is_last ? call->last : NULL};
+                             .last = is_last ? w->call->last : NULL};
             run_pass(&p);
         }
         in = out;
     }
+}
+
+void recurrent_run(const struct recurrent *net, const struct recurrent_call *call)
+{
+    struct work w;
+    int part = rows_of_a_part(net, call);
+    lay_out(net, call->batch, call->time, &w, call->scratch);
+    w.net = net;
+    w.call = call;
+    put_in_order(&w);
+    for (int done = 0; done < call->batch; done += w.rows, w.order += w.rows) {
+        int left = call->batch - done;
+        w.rows = left < part + PART_LEAST / 2 ? left : part; /* no small rest */
+        run_part(&w);
+    }
     if (call->out)
-        clear_ends(call, (size_t)recurrent_outputs(shape));
+        clear_ends(call, (size_t)recurrent_outputs(&net->shape));
 }

@@ -26,40 +26,39 @@ INLINE NAME(vec) NAME(bound)(NAME(vec) x)
     return LEAST(MOST(x, -most), most);
 }
 
-/* e^x = power * (1 + p) for |x| <= EXP_MOST, of which p is exact near 0.  Cephes, expf.c (S.
- * Moshier): error below 2 units in the last place; the whole number of ln 2 is found by adding 1.5
- * * 2^23. */
+/* 2^x = power * (1 + p) for |x| <= EXP_MOST, of which p is exact near 0: x is cut into a whole
+ * number (found by adding 1.5 * 2^23) and r from -1/2 to 1/2; p = 2^r - 1 is r times a polynomial
+ * fitted for the least relative error of 2^r (Lawson's algorithm): 1.1e-7, below one unit in the
+ * last place. */
 INLINE void NAME(exp)(NAME(vec) x, NAME(vec) * p, NAME(vec) * power)
 {
     const float whole = 12582912.0F;
-    NAME(vec) shifted = x * 1.44269504088896341F + whole, n = shifted - whole;
-    NAME(vec) r = x - n * 0.693359375F;
-    r = r + n * 2.12194440e-4F;
-    NAME(vec) q = r * 1.9875691500e-4F + 1.3981999507e-3F;
-    q = q * r + 8.3334519073e-3F;
-    q = q * r + 4.1665795894e-2F;
-    q = q * r + 1.6666665459e-1F;
-    q = q * r + 5.0000001201e-1F;
-    *p = q * (r * r) + r;
+    NAME(vec) shifted = x + whole, r = x - (shifted - whole);
+    NAME(vec) q = r * 0x1.5caadap-10F + 0x1.3cdb4p-7F;
+    q = q * r + 0x1.c6b3a6p-5F;
+    q = q * r + 0x1.ebf9f2p-3F;
+    q = q * r + 0x1.62e43p-1F;
+    *p = q * r;
     NAME(ints) bits;
     memcpy(&bits, &shifted, sizeof bits);
     bits = (bits << 23) + 0x3f800000;
     memcpy(power, &bits, sizeof bits);
 }
 
-/* 1 / sigma(x) = 1 + e^-x */
-INLINE NAME(vec) NAME(inverse_sigma)(NAME(vec) x)
+/* 1 / sigma(x) = 1 + e^-x, for a sum of weights that were packed as -log2 e of them: sum = -x log2
+ * e */
+INLINE NAME(vec) NAME(inverse_sigma)(NAME(vec) sum)
 {
     NAME(vec) p, power;
-    NAME(exp)(NAME(bound)(-x), &p, &power);
-    return power * p + power + 1.0F;
+    NAME(exp)(NAME(bound)(sum), &p, &power);
+    return power * p + (power + 1.0F);
 }
 
-/* e^-2x - 1, of which tanh(x) = -v / (v + 2); exact where x is small. */
-INLINE NAME(vec) NAME(tanh_part)(NAME(vec) x)
+/* e^-2x - 1, of which tanh(x) = -v / (v + 2); exact where x is small; sum = -2 x log2 e */
+INLINE NAME(vec) NAME(tanh_part)(NAME(vec) sum)
 {
     NAME(vec) p, power;
-    NAME(exp)(NAME(bound)(x * -2.0F), &p, &power);
+    NAME(exp)(NAME(bound)(sum), &p, &power);
     return power * p + (power - 1.0F);
 }
 
@@ -74,7 +73,8 @@ INLINE void NAME(cell_lstm)(const NAME(vec) sums[4], float *c, float *h)
     NAME(vec) ig = i * (g + 2.0F);
     NAME(vec) cell = (NAME(load)(c) * ig - g * f) / (f * ig);
     memcpy(c, &cell, sizeof cell);
-    NAME(vec) o = NAME(inverse_sigma)(sums[3]), t = NAME(tanh_part)(cell);
+    NAME(vec)
+    o = NAME(inverse_sigma)(sums[3]), t = NAME(tanh_part)(cell * RECURRENT_TANH);
     NAME(vec) state = -t / (o * (t + 2.0F));
     memcpy(h, &state, sizeof state);
 }

@@ -55,24 +55,25 @@ static size_t place(const struct recurrent *net, int unit, int sum)
     return ((size_t)(unit / lanes) * 4 + (size_t)sum) * (size_t)lanes + (size_t)(unit % lanes);
 }
 
-/* Rows of a matrix [units][columns] into [blocks][rows][4][lanes], from row `first` on, as the
- * sum'th. */
+/* `times` the rows of a matrix [units][columns] into [blocks][rows][4][lanes], from row `first` on,
+ * as the sum'th. */
 static void pack(const struct recurrent *net, float *to, int rows, int first, int sum,
-                 const float *matrix, int columns)
+                 const float *matrix, int columns, float times)
 {
     size_t wide = 4 * (size_t)net->tiles->lanes;
     for (int unit = 0; unit < net->shape.hidden; unit++) {
         size_t at = place(net, unit, sum), block = at / wide, in = at % wide;
         for (int k = 0; k < columns; k++)
             to[(block * (size_t)rows + (size_t)(first + k)) * wide + in] =
-                matrix[(size_t)unit * (size_t)columns + (size_t)k];
+                matrix[(size_t)unit * (size_t)columns + (size_t)k] * times;
     }
 }
 
-static void pack_bias(const struct recurrent *net, float *to, int sum, const float *bias)
+static void pack_bias(const struct recurrent *net, float *to, int sum, const float *bias,
+                      float times)
 {
     for (int unit = 0; bias && unit < net->shape.hidden; unit++)
-        to[place(net, unit, sum)] += bias[unit];
+        to[place(net, unit, sum)] += bias[unit] * times;
 }
 
 /* The gates' four sums; GRU's third gate has one for the inputs and one for the states. */
@@ -83,13 +84,15 @@ static void pack_gates(const struct recurrent *net, struct recurrent_direction *
     bool gru = net->shape.cell == RECURRENT_GRU;
     for (int gate = 0; gate < recurrent_gates(net->shape.cell); gate++) {
         size_t row = (size_t)gate * (size_t)hidden;
-        int of_states = gru && gate == 2 ? 3 : gate;
-        pack(net, d->step, inputs + states, 0, gate, w->weight_ih + row * (size_t)inputs, inputs);
-        pack(net, d->inputs, inputs, 0, gate, w->weight_ih + row * (size_t)inputs, inputs);
-        pack(net, d->step, inputs + states, inputs, of_states, w->weight_hh + row * (size_t)states,
-             states);
-        pack_bias(net, d->bias, gate, w->bias_ih ? w->bias_ih + row : NULL);
-        pack_bias(net, d->bias, of_states, w->bias_hh ? w->bias_hh + row : NULL);
+        int of_states = gru && gate == 2 ? 3 : gate, all = inputs + states;
+        float times = gate == 2 ? RECURRENT_TANH : RECURRENT_SIGMA;
+        const float *ih = w->weight_ih + row * (size_t)inputs;
+        pack(net, d->step, all, 0, gate, ih, inputs, times);
+        pack(net, d->inputs, inputs, 0, gate, ih, inputs, times);
+        pack(net, d->step, all, inputs, of_states, w->weight_hh + row * (size_t)states, states,
+             times);
+        pack_bias(net, d->bias, gate, w->bias_ih ? w->bias_ih + row : NULL, times);
+        pack_bias(net, d->bias, of_states, w->bias_hh ? w->bias_hh + row : NULL, times);
     }
 }
 

@@ -9,9 +9,9 @@
 #include <arm_neon.h>
 #endif
 
-/* e^84 and its products with cells still are float32 numbers; tanh and sigma are 0 or 1 to 1e-12
- * there. */
-#define EXP_MOST 28.0F
+/* 2^(3 * 40) and its products with cells still are float32 numbers; tanh and sigma are 0 or 1 to
+ * 1e-12 there. */
+#define EXP_MOST 40.0F
 
 #define LANES       1
 #define ROWS        3

@@ -5,6 +5,10 @@
 
 #include "kernels/isa.h"
 
+/* Sums that go through sigma or tanh are packed as so many times themselves: as exponents of 2. */
+#define RECURRENT_SIGMA (-1.44269504088896341F) /* -log2 e: sigma(x) = 1 / (1 + e^-x) */
+#define RECURRENT_TANH  (-2.88539008177792681F) /* twice that: tanh(x) from e^-2x */
+
 /* Four sums of some units for some rows: from + x . weights[inputs] + h . weights[states], through
  * the cell's functions.
  *

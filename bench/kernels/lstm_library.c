@@ -1,0 +1,99 @@
+/* lstm_library.c -- LSTMs of core/kernels as Python's ctypes sees them, and the multiplications that this processor does. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "kernels/isa.h"
+#include "kernels/recurrent.h"
+
+struct bench_lstm {
+    struct recurrent *net;
+    struct recurrent_call call;
+};
+
+struct bench_lstm *lstm_new(int hidden, int layers, int batch, int time, const float *const *weights);
+double lstm_run(struct bench_lstm *b, const float *x, float *last);
+void lstm_free(struct bench_lstm *b);
+double fma_peak(void);
+const char *lstm_isa(void);
+
+static double thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+const char *lstm_isa(void)
+{
+    return kernel_isa_name(kernel_isa());
+}
+
+/* weights: ih, hh, bias_ih, bias_hh of each layer. */
+struct bench_lstm *lstm_new(int hidden, int layers, int batch, int time, const float *const *weights)
+{
+    struct bench_lstm *b = mem_zero(1, sizeof *b);
+    struct recurrent_shape shape = {.cell = RECURRENT_LSTM, .inputs = 1, .hidden = hidden, .layers = layers};
+    struct recurrent_weights *w = mem_zero((size_t)layers, sizeof *w);
+    for (int i = 0; i < layers; i++)
+        w[i] = (struct recurrent_weights){weights[4 * i], weights[4 * i + 1], weights[4 * i + 2], weights[4 * i + 3], NULL};
+    b->net = recurrent_new(&shape, w);
+    mem_free(w);
+    size_t bytes = recurrent_scratch(b->net, batch, time);
+    b->call = (struct recurrent_call){.batch = batch, .time = time, .scratch = aligned_alloc(64, (bytes + 63) / 64 * 64)};
+    return b;
+}
+
+/* Seconds of this thread's time. */
+double lstm_run(struct bench_lstm *b, const float *x, float *last)
+{
+    double began = thread_seconds();
+    b->call.x = x;
+    b->call.last = last;
+    recurrent_run(b->net, &b->call);
+    return thread_seconds() - began;
+}
+
+void lstm_free(struct bench_lstm *b)
+{
+    recurrent_free(b->net);
+    free(b->call.scratch);
+    mem_free(b);
+}
+
+#ifdef __x86_64__
+#define WIDE __attribute__((target("avx512f"))) static
+enum { LANES = 16 };
+#else
+#define WIDE static
+enum { LANES = 4 };
+#endif
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+
+enum { CHAINS = 12, TURNS = 1000000 };
+
+/* Twelve chains in registers, none of which waits for another. */
+WIDE double wide_peak(void)
+{
+    vec s[CHAINS], by = (vec){0} + 0.999F, more = (vec){0} + 0.001F;
+    for (int k = 0; k < CHAINS; k++)
+        s[k] = more;
+    double began = thread_seconds();
+    for (int i = 0; i < TURNS; i++)
+#pragma GCC unroll 12
+        for (int k = 0; k < CHAINS; k++) {
+            s[k] = s[k] * by + more;
+            __asm__ volatile("" : "+v"(s[k]));
+        }
+    return 2.0 * LANES * CHAINS * TURNS / (thread_seconds() - began) / 1e9;
+}
+
+/* GFLOP/s; 0 where it is not known how wide. */
+double fma_peak(void)
+{
+#ifdef __x86_64__
+    return kernel_isa_has(KERNEL_AVX512) ? wide_peak() : 0;
+#else
+    return wide_peak();
+#endif
+}
