@@ -5,7 +5,7 @@
 
 /* Values are worked on in groups of ROLLING_GROUP, counted from the block's beginning, whatever the
  * width of the vectors; a group that is not full yet is done again when more has come. */
-enum { ROLLING_GROUP = 8, ROLLING_BLOCK = 4096, ROLLING_PIECE = 1024 };
+enum { ROLLING_GROUP = 8, ROLLING_BLOCK = 4096, ROLLING_PIECE = 512 };
 
 /* What is summed beside the values themselves. */
 enum rolling_second { ROLLING_NO_SECOND, ROLLING_SQUARES, ROLLING_RAMP };
