@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "kernels/holt_winters.h"
 #include "kernels/isa.h"
 #include "kernels/moving_average.h"
 #include "kernels/rolling_order.h"
@@ -26,7 +27,8 @@ enum statistic {
     MAD,
     EXPONENTIAL,
     EXPONENTIAL_ADJUSTED,
-    CUMULATIVE
+    CUMULATIVE,
+    HOLT_WINTERS
 };
 
 const char *kernels_statistics(void);
@@ -37,7 +39,7 @@ double kernels_triad(double *a, const double *b, const double *c, size_t n);
 const char *kernels_statistics(void)
 {
     return "simple sum mean variance deviation zscore weighted min max median quantile mad exponential "
-           "exponential_adjusted cumulative";
+           "exponential_adjusted cumulative holt_winters";
 }
 
 /* 0 when the processor lacks it; -1 as `isa` leaves what there is. */
@@ -94,6 +96,17 @@ double kernels_triad(double *a, const double *b, const double *c, size_t n)
             exponential_push_##suffix(&state, x, stride, n, out, stride);                                            \
         }                                                                                                            \
     }                                                                                                                \
+    static void holt_winters_##suffix(const T *x, size_t n, size_t series, ptrdiff_t next, ptrdiff_t stride,         \
+                                      size_t period, T *out)                                                         \
+    {                                                                                                                \
+        struct holt_winters_options o = {HOLT_WINTERS_ADDITIVE, period, 0.3, 0.05, 0.1};                             \
+        struct holt_winters *state = holt_winters_new(&o);                                                           \
+        for (size_t s = 0; s < series; s++, x += next, out += next) {                                                \
+            holt_winters_push_##suffix(state, x, stride, n, out, stride);                                            \
+            holt_winters_reset(state);                                                                               \
+        }                                                                                                            \
+        holt_winters_free(state);                                                                                    \
+    }                                                                                                                \
     void statistic_##suffix(int what, const T *x, size_t n, size_t series, ptrdiff_t next, ptrdiff_t stride,         \
                             size_t window, double alpha, T *out)                                                     \
     {                                                                                                                \
@@ -106,6 +119,8 @@ double kernels_triad(double *a, const double *b, const double *c, size_t n)
             order_##suffix((enum rolling_order)(what - MIN), x, n, series, next, stride, window, out);               \
         else if (what == EXPONENTIAL || what == EXPONENTIAL_ADJUSTED)                                                \
             exponential_##suffix(what == EXPONENTIAL_ADJUSTED, alpha, x, n, series, next, stride, out);              \
+        else if (what == HOLT_WINTERS)                                                                               \
+            holt_winters_##suffix(x, n, series, next, stride, window, out);                                          \
         else if (what == CUMULATIVE)                                                                                 \
             for (size_t s = 0; s < series; s++, x += next, out += next) {                                            \
                 struct cumulative_mean state;                                                                        \

@@ -2,10 +2,11 @@
 """moving.py LIBRARY [--json] [--reps N] [COUNT] [STATISTIC...]: every moving statistic of core/kernels beside numpy, pandas and
 bottleneck, one thread, one process.
 
-Each round times every contestant of a statistic once, in turn, by the CPU time of the thread; the least of the rounds counts, for
-other work on the machine only adds.  A contestant that would take long gets the first part of the array (at least 20,000 values).  All read the same array; numpy's,
-pandas' and bottleneck's results take memory that was freed before, without a page fault (scripts/bench sets malloc so), ours
-lie in an array that is there.  GB/s counts each value read once and each result written once.
+Each round times every contestant of a statistic once, in turn, by the CPU time of the thread; the least of the rounds counts,
+for other work on the machine only adds.  A contestant that would take long gets the first part of the array (at least 20,000
+values).  All read the same array; numpy's, pandas' and bottleneck's results take memory that was freed before, without a page
+fault (scripts/bench sets malloc so), ours lie in an array that is there.  GB/s counts each value read once and each result
+written once.
 """
 import ctypes, json, sys, time
 import numpy as np
@@ -22,7 +23,8 @@ except ImportError:
     missing.append("python3-bottleneck")
     bn = None
 
-ALPHA, QUANTILE, WINDOWS = 0.1, 0.9, (20, 512)
+ALPHA, QUANTILE, WINDOWS, PERIOD = 0.1, 0.9, (20, 512), 24
+SMOOTHING = (0.3, 0.05, 0.1)  # alpha, beta, gamma; as kernels_library.c has them
 LEAST, SECONDS = 20_000, 0.25  # a contestant's shortest array; how long one round of it may take
 view = np.lib.stride_tricks.sliding_window_view
 
@@ -69,12 +71,33 @@ def numpy_mad(x, w):
     return np.median(np.abs(v - np.median(v, axis=1)[:, None]), axis=1)
 
 
+def holt_winters_loop(x, m):
+    """One step after another, for want of a peer: additive seasons, what was forecast for each value."""
+    alpha, beta, gamma = SMOOTHING
+    x = x.astype(np.float64)
+    first, second = x[:m].mean(), x[m:2 * m].mean()
+    trend = (second - first) / m
+    line = first + trend * (np.arange(2 * m) - (m - 1) / 2)
+    season = list(((x[:m] - line[:m]) + (x[m:2 * m] - line[m:])) / 2)
+    level, out = line[-1], []
+    for t, y in enumerate(x[2 * m:].tolist()):
+        s = season[t % m]
+        out.append(level + trend + s)
+        before = level
+        level = alpha * (y - s) + (1 - alpha) * (level + trend)
+        trend = beta * (level - before) + (1 - beta) * trend
+        season[t % m] = gamma * (y - level) + (1 - gamma) * s
+    return np.array(out)
+
+
 def peers_of(name):
     """{peer: function of (x, window)}; a result stands at the end of its window, short ones lack the first window - 1."""
     r = lambda x, w: pd.Series(x, copy=False).rolling(w)
     b = lambda f, **kw: (lambda x, w: f(x, w, **kw))
     weights = lambda x, w: (np.arange(w, 0, -1) * (2 / (w * (w + 1)))).astype(x.dtype)
     ewm = lambda adjust: (lambda x, w: pd.Series(x, copy=False).ewm(alpha=ALPHA, adjust=adjust).mean())
+    if name == "holt_winters":
+        return {"Python": holt_winters_loop}
     table = {
         "simple": (cumsum_mean, lambda x, w: r(x, w).mean(), "move_mean", {}),
         "sum": (lambda x, w: cumsum_mean(x, w, False), lambda x, w: r(x, w).sum(), "move_sum", {}),
@@ -132,7 +155,7 @@ def least_ns(runs, x, reps):
 
 def agree(ours, peers, x, w):
     """The largest difference from the first peer that works in float64, as a part of the largest result."""
-    for name in ("pandas", "numpy"):
+    for name in ("pandas", "numpy", "Python"):
         if name in peers:
             want = np.asarray(peers[name](x.astype(np.float64), w))
             got = ours(x)[-want.size:].astype(np.float64)
@@ -179,7 +202,7 @@ def one_series(report, ours, names, count):
     for dtype in (np.float32, np.float64):
         x = values(count, dtype)
         for name in names:
-            for w in WINDOWS if not name.startswith(("expo", "cumu")) else (0,):
+            for w in {"holt_winters": (PERIOD,), "cumulative": (0,)}.get(name, (0,) if name.startswith("expo") else WINDOWS):
                 peers = peers_of(name)
                 mine = lambda part: ours(name, part, w)
                 off = agree(mine, peers, x[:LEAST], w)
@@ -187,8 +210,8 @@ def one_series(report, ours, names, count):
                     print(f"moving.py: {name}, {np.dtype(dtype)}, window {w}: differs by {off:.1e}", file=sys.stderr)
                     sys.exit(1)
                 runs = {"": mine, **{peer: (lambda part, f=f: f(part, w)) for peer, f in peers.items()}}
-                report.row(f"{name}, {np.dtype(dtype)}" + (f", window {w}" if w else ""), least_ns(runs, x, report.reps),
-                           x.itemsize)
+                span = f", {'period' if w == PERIOD else 'window'} {w}" if w else ""
+                report.row(f"{name}, {np.dtype(dtype)}{span}", least_ns(runs, x, report.reps), x.itemsize)
 
 
 def many_series(report, ours, names):
@@ -233,7 +256,8 @@ def main():
         print(f"moving.py: without {package}, which is not installed", file=sys.stderr)
     report = Report(as_json, reps, triad(ours, reps))
     if not as_json:
-        print(f"{ours.c.kernels_isa_in_use().decode()}, one thread, {count:,} values, least of {reps}; triad {report.triad:.1f} GB/s")
+        print(f"{ours.c.kernels_isa_in_use().decode()}, one thread, {count:,} values, least of {reps}; "
+              f"triad {report.triad:.1f} GB/s")
     one_series(report, ours, names, count)
     many_series(report, ours, names)
     if "simple" in names:
