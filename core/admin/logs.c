@@ -76,6 +76,35 @@ static bool write_times(struct admin_call *call, struct json *w, struct err *err
     return ok;
 }
 
+/* facets=1: counts by level, plugin, area and node; histogram=N: so many steps between from and to,
+ * or since= and now. */
+static bool write_counts(struct admin_call *call, struct json *w, struct err *err)
+{
+    int64_t from, to;
+    int steps = admin_query_int(call, "histogram", 0, 0, SEARCH_STEPS - 1);
+    if (admin_query_int(call, "facets", 0, 0, 1)) {
+        json_key(w, "facets");
+        json_raw(w, STR("[\"level\",\"plugin\",\"area\",\"node\"]"));
+    }
+    if (!steps)
+        return true;
+    if (!admin_query_times(call, &from, &to, err))
+        return false;
+    to = to ? to : clock_wall_ns();
+    if (!from || from >= to)
+        return err_set(err, ERR_INVALID, "a histogram needs since, or from before to");
+    json_key(w, "histogram");
+    json_open(w, '{');
+    json_key(w, "field");
+    json_cstr(w, "at");
+    write_instant(w, "from", from);
+    write_instant(w, "to", to);
+    json_key(w, "steps");
+    json_int(w, steps);
+    json_close(w, '}');
+    return true;
+}
+
 static bool write_request(struct admin_call *call, struct buf *out, struct err *err)
 {
     struct json w = json_to(out);
@@ -89,11 +118,12 @@ static bool write_request(struct admin_call *call, struct buf *out, struct err *
     json_key(&w, "sort");
     json_raw(&w, STR("[\"-at\"]"));
     json_key(&w, "limit");
-    json_int(&w, admin_query_int(call, "limit", 100, 1, SEARCH_HITS_MAX));
+    json_int(&w, admin_query_int(call, "limit", 100, 0, SEARCH_HITS_MAX));
     write_same(call, &w, "after");
+    bool ok = write_counts(call, &w, err);
     json_key(&w, "filter");
     json_open(&w, '{');
-    bool ok = write_levels(call, &w, err) && write_times(call, &w, err);
+    ok = ok && write_levels(call, &w, err) && write_times(call, &w, err);
     write_same(call, &w, "plugin");
     write_same(call, &w, "area");
     write_same(call, &w, "node");

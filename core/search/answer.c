@@ -85,9 +85,28 @@ void answer_end_facet(struct answer *a)
     json_close(&a->w, ']');
 }
 
+static void write_histogram(struct answer *a)
+{
+    const struct search_request *r = a->request;
+    json_key(&a->w, "histogram");
+    json_open(&a->w, '{');
+    json_key(&a->w, "from");
+    json_num(&a->w, (double)r->first_ms / 1000);
+    json_key(&a->w, "step");
+    json_num(&a->w, (double)r->step_ms / 1000);
+    json_key(&a->w, "counts");
+    json_open(&a->w, '[');
+    for (int i = 0; i < r->step_count; i++)
+        json_int(&a->w, r->counts[i]);
+    json_close(&a->w, ']');
+    json_close(&a->w, '}');
+}
+
 void answer_close(struct answer *a)
 {
-    json_close(&a->w, '}');
+    json_close(&a->w, '}'); /* of the facets */
+    if (a->request->histogram >= 0)
+        write_histogram(a);
     json_close(&a->w, '}');
 }
 

@@ -253,6 +253,22 @@ static void write_source(struct json *w, const struct search_request *r)
     json_close(w, ']');
 }
 
+/* Its name is no field's: those have no '@'. */
+static void write_steps(struct json *w, const struct search_request *r)
+{
+    char interval[40];
+    snprintf(interval, sizeof interval, "%lldms", (long long)r->step_ms);
+    json_key(w, "@steps");
+    open_key(w, "date_histogram");
+    open_key(w, "field");
+    json_cstr(w, r->index->fields[r->histogram].remote);
+    json_key(w, "fixed_interval");
+    json_cstr(w, interval);
+    json_key(w, "min_doc_count");
+    json_int(w, 1);
+    close_all(w, 2);
+}
+
 static void write_aggregations(struct json *w, const struct search_request *r)
 {
     json_key(w, "aggs");
@@ -270,6 +286,8 @@ static void write_aggregations(struct json *w, const struct search_request *r)
         json_raw(w, STR("[{\"_count\":\"desc\"},{\"_key\":\"asc\"}]"));
         close_all(w, 2);
     }
+    if (r->histogram >= 0)
+        write_steps(w, r);
     json_close(w, '}');
 }
 
@@ -369,6 +387,22 @@ static void write_facets(struct answer *a, struct str aggregations)
     }
 }
 
+static void read_steps(const struct search_request *r, struct str steps)
+{
+    struct json_pick p;
+    struct str bucket;
+    double key, count;
+    bool ok = json_pick_open(&p, json_pick_get(steps, "buckets"), '[');
+    while (ok && json_pick_item(&p, &bucket)) {
+        if (!json_pick_number(json_pick_get(bucket, "key"), &key) ||
+            !json_pick_number(json_pick_get(bucket, "doc_count"), &count))
+            continue;
+        int64_t step = ((int64_t)key - r->first_ms) / r->step_ms;
+        if ((int64_t)key >= r->first_ms && step < r->step_count)
+            r->counts[step] += (int64_t)count;
+    }
+}
+
 bool elastic_found(struct buf *out, const struct search_request *r, struct str body,
                    struct err *err)
 {
@@ -386,6 +420,8 @@ bool elastic_found(struct buf *out, const struct search_request *r, struct str b
     answer_open(&a, out, r, (int64_t)total);
     write_hits(&a, json_pick_get(hits, "hits"));
     write_facets(&a, json_pick_get(body, "aggregations"));
+    if (r->histogram >= 0)
+        read_steps(r, json_pick_get(json_pick_get(body, "aggregations"), "@steps"));
     answer_close(&a);
     return true;
 }

@@ -213,6 +213,28 @@ static bool write_facet(struct sqlite_conn *conn, struct answer *a, int field, s
     return rc == SQLITE_DONE;
 }
 
+static bool count_steps(struct sqlite_conn *conn, const struct search_request *r, struct err *err)
+{
+    const char *name = r->index->fields[r->histogram].name;
+    struct fts_sql sql = {0};
+    int rc;
+    buf_printf(&sql.text, "select cast((d.\"f_%s\" - %lld) / %lld as integer), count(*)", name,
+               (long long)r->first_ms, (long long)r->step_ms);
+    fts_from(&sql, r, true);
+    buf_printf(&sql.text, " and d.\"f_%s\" >= %lld group by 1", name, (long long)r->first_ms);
+    sqlite3_stmt *stmt = fts_sql_prepare(conn, &sql, err);
+    if (!stmt)
+        return false;
+    while ((rc = sqlite_step(conn, stmt, err)) == SQLITE_ROW) {
+        int64_t step = sqlite3_column_int64(stmt, 0);
+        if (step >= 0 && step < r->step_count)
+            r->counts[step] = sqlite3_column_int64(stmt, 1);
+    }
+    sqlite3_reset(stmt);
+    sqlite3_clear_bindings(stmt);
+    return rc == SQLITE_DONE;
+}
+
 static bool find(struct sqlite_conn *conn, struct search_call *call, struct err *err)
 {
     const struct search_request *r = call->parsed;
@@ -234,6 +256,8 @@ static bool find(struct sqlite_conn *conn, struct search_call *call, struct err 
     for (int i = 0; i < r->index->field_count; i++)
         if (r->facets[i] && !write_facet(conn, &a, i, err))
             return false;
+    if (r->histogram >= 0 && !count_steps(conn, r, err))
+        return false;
     answer_close(&a);
     return true;
 }

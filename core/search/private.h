@@ -70,6 +70,10 @@ struct search_request {
     struct search_value after_values[SEARCH_SORTS]; /* of the sort keys */
     struct search_value after_tie;
     bool highlight[SEARCH_FIELDS], fields[SEARCH_FIELDS], facets[SEARCH_FIELDS];
+    int histogram;             /* a time field, -1 = none */
+    int64_t first_ms, step_ms; /* of the histogram: a multiple of its step */
+    int step_count;
+    int64_t *counts;   /* zeros, for the driver to fill */
     int recency;       /* a time field, -1 = none */
     double recency_ms; /* half of the score is left after so long */
 };
@@ -99,7 +103,7 @@ struct search_hit {
     double score;
     struct search_value *values; /* by field */
 };
-/* answer.c: {"total":…,"hits":[ … ],"next":…,"facets":{…}} */
+/* answer.c: {"total":…,"hits":[ … ],"next":…,"facets":{…},"histogram":{…}} */
 struct answer {
     struct json w;
     const struct search_request *request;

@@ -225,6 +225,28 @@ static bool read_recency(struct search_request *r, struct str json, struct err *
     return true;
 }
 
+/* Begins at a multiple of the step, as Elasticsearch's steps do. */
+static bool read_histogram(struct search_request *r, struct str json, struct err *err)
+{
+    double from, to, steps;
+    if (json.n == 0)
+        return true;
+    r->histogram = index_field(r->index, value_text(r->arena, json_pick_get(json, "field")));
+    if (r->histogram < 0 || r->index->fields[r->histogram].type != SEARCH_TIME)
+        return err_set(err, ERR_INVALID, "histogram: field names a time field");
+    if (!json_pick_number(json_pick_get(json, "from"), &from) ||
+        !json_pick_number(json_pick_get(json, "to"), &to) ||
+        !json_pick_number(json_pick_get(json, "steps"), &steps) ||
+        !(from >= 0 && from < to && to < 1e11 && steps >= 1 && steps <= SEARCH_STEPS - 1))
+        return err_set(err, ERR_INVALID, "histogram: from, to and 1 to %d steps", SEARCH_STEPS - 1);
+    r->step_ms = (int64_t)((to - from) * 1000 / (int)steps) + 1;
+    r->first_ms = (int64_t)(from * 1000) / r->step_ms * r->step_ms;
+    r->step_count = (int)(((int64_t)(to * 1000) - r->first_ms) / r->step_ms) + 1;
+    r->counts = arena_alloc(r->arena, (size_t)r->step_count * sizeof *r->counts);
+    memset(r->counts, 0, (size_t)r->step_count * sizeof *r->counts);
+    return true;
+}
+
 static int field_of_query(void *arg, struct str name)
 {
     const struct search_request *r = arg;
@@ -273,6 +295,7 @@ static bool read_find(struct search_request *r, struct str json, struct err *err
         !read_filter(r, json_pick_get(json, "filter"), err) ||
         !read_sort(r, json_pick_get(json, "sort"), err) ||
         !read_recency(r, json_pick_get(json, "recency"), err) ||
+        !read_histogram(r, json_pick_get(json, "histogram"), err) ||
         !read_names(r, json_pick_get(json, "highlight"), "highlight", SEARCH_TEXT, r->highlight,
                     err) ||
         !read_names(r, json_pick_get(json, "facets"), "facets", SEARCH_KEYWORD, r->facets, err) ||
@@ -319,7 +342,8 @@ struct search_request *request_parse(struct search_index *index, enum search_op 
     static const struct json_events nothing;
     struct arena *arena = arena_create();
     struct search_request *r = arena_alloc(arena, sizeof *r);
-    *r = (struct search_request){.arena = arena, .index = index, .op = op, .recency = -1};
+    *r = (struct search_request){
+        .arena = arena, .index = index, .op = op, .recency = -1, .histogram = -1};
     if (json.n > SEARCH_REQUEST_BYTES)
         err_set(err, ERR_LIMIT, "more than %d bytes in one call", SEARCH_REQUEST_BYTES);
     else if (json_read(json, 8, &nothing, NULL, err) && read_by_op(r, json, err))

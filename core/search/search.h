@@ -40,6 +40,7 @@ enum {
     SEARCH_VALUES = 256, /* of an any-of filter */
     SEARCH_SORTS = 3,
     SEARCH_FACET_VALUES = 20,
+    SEARCH_STEPS = 200, /* of a histogram */
 };
 
 /* ORDER search_type: search_type_name() */
@@ -102,7 +103,9 @@ struct search_call {
     struct str index;
     enum search_op op;
     /* JSON.  INDEX: {"docs":[…],"visible":bool}.  FIND: {"query","filter","sort":[…],"limit",
-     * "after","highlight":[…],"fields":[…],"facets":[…],"recency":{field: seconds}}.  DELETE:
+     * "after","highlight":[…],"fields":[…],"facets":[…],"recency":{field: seconds},
+     * "histogram":{"field","from","to","steps"}}; the last counts all that is found by a time
+     * field, and the answer has {"from","step","counts":[…]}, in seconds.  DELETE:
      * {"ids":[…]} or
      * {"filter":{…}}.  COUNT: {"query","filter"}. */
     struct str request;

@@ -14,7 +14,7 @@ const PATTERNS = [
   ["events", /^\/events$/, []],
   ["events", /^\/events\/(\d+)$/, ["id"]],
   ["operations", /^\/operations$/, []],
-  ["operations", /^\/operations\/(queues|jobs|schedules|workflows|workers|cache|stream)$/, ["tab"]],
+  ["operations", /^\/operations\/(queues|jobs|schedules|workflows|workers|cache|stream|logs)$/, ["tab"]],
   ["operations", /^\/operations\/(queues|jobs|workflows|stream)\/([^/]+)$/, ["tab", "id"]],
   ["reference", /^\/reference$/, []],
   ["reference", /^\/reference\/([^/]+)$/, ["id"]],

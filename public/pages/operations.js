@@ -18,6 +18,7 @@ import { Jobs } from "../components/jobs/jobs.js";
 import { Queues } from "../components/jobs/queues.js";
 import { Workers } from "../components/jobs/workers.js";
 import { Cache } from "../components/monitor/cache.js";
+import { Logs } from "../components/monitor/logs.js";
 import { Topic } from "../components/monitor/topic.js";
 import { Topics } from "../components/monitor/topics.js";
 import { Run } from "../components/workflows/run.js";
@@ -28,7 +29,7 @@ const EVERY = 3000;
 /** Behind the overview; each is given ctx, may (change something), every and id (from the address). */
 const TABS = { queues: Queues, jobs: ({ id, ...rest }) => (id ? html`<${Job} key=${id} id=${id} ...${rest} />` : html`<${Jobs} ...${rest} />`), schedules: Schedules,
   workflows: ({ id, ...rest }) => (id ? html`<${Run} key=${id} id=${id} ...${rest} />` : html`<${Workflows} ...${rest} />`), workers: Workers,
-  stream: ({ id, ...rest }) => (id ? html`<${Topic} key=${id} id=${id} ...${rest} />` : html`<${Topics} ...${rest} />`), cache: Cache };
+  stream: ({ id, ...rest }) => (id ? html`<${Topic} key=${id} id=${id} ...${rest} />` : html`<${Topics} ...${rest} />`), cache: Cache, logs: Logs };
 
 /** @param {HTMLElement} root @param {import("../app.js").PageContext} ctx */
 export function mount(root, ctx) {

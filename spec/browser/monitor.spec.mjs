@@ -20,6 +20,11 @@ M.routes = { ["POST /fill"] = function(app)
   for i = 1, 40 do c:get("page:" .. i) c:get("visits") end
   return 200, {}
 end,
+["POST /parcels"] = function(app)
+  for i = 1, 40 do app.log:info("parcel weighed", { n = i, to = "강남" }) end
+  for _ = 1, 2 do app.log:error("parcel <b>lost</b>") end
+  return 200, {}
+end,
 ["POST /orders"] = function(app, req)
   for i = req:json().from, req:json().to do
     assert(app.events:emit("shop.orders", { order = i, who = i % 2 == 0 and "김하늘" or "lee", items = { { sku = "S-" .. i, n = 2 } } },
@@ -36,6 +41,7 @@ M.routes = { ["POST /fill-mail"] = function(app)
   return 200, {}
 end }
 M.on = { ["shop.orders"] = { retries = 0, function(app, event)
+  app.log:info("order taken", { order = event.data.order, who = event.data.who })
   if event.data.order == 13 then error("no thirteenth order") end
 end } }
 return M
@@ -48,7 +54,7 @@ describe("the monitors", { timeout: 300000 }, () => {
   const shoot = async (page, name, fullPage = true) => shots && page.screenshot({ path: path.join(shots, `${name}.png`), fullPage });
 
   before(async () => {
-    maru = await startServer({ shop: SHOP, mail: OTHER }, { "admin.listen": "127.0.0.1:0", "lanes.web": "1", "lanes.job": "1" });
+    maru = await startServer({ shop: SHOP, mail: OTHER }, { "admin.listen": "127.0.0.1:0", "logs.search": "true", "lanes.web": "1", "lanes.job": "1" });
     for (const route of ["/fill", "/fill-mail"]) assert.equal((await fetch(maru.url + route, { method: "POST" })).status, 200);
     await orders(1, 150);
     browser = await launch();
@@ -201,5 +207,50 @@ describe("the monitors", { timeout: 300000 }, () => {
     await list.locator('[data-topic="shop.orders"]').waitFor();
     await shoot(list, "stream-phone-dark-ko");
     await leave(list);
+  });
+
+  test("lines of the log are counted and found by words, plugin and time, and lead to their job", async () => {
+    const page = await enter("/operations/logs");
+    const lines = (on) => on.locator("[data-line]").count();
+    const total = (text) => eventually(async () => await page.locator("[data-logs-said]").innerText() === text, text);
+    const search = (words) => page.locator("[data-logs-search]").fill(words);
+    const weigh = () => fetch(`${maru.url}/parcels`, { method: "POST" });
+    await weigh();
+    await search("parcel");
+    await total("42 lines");
+    await eventually(async () => await lines(page) === 42, "all of them");
+    assert.equal(await page.locator("[data-line] mark").first().innerText(), "parcel");
+    assert.equal(await page.locator("[data-logs] b").count(), 0, "no markup of the log's is drawn");
+    assert.equal(await page.locator("[data-bar]").evaluateAll((bars) => bars.reduce((n, bar) => n + Number(bar.dataset.bar), 0)), 42);
+    assert.match(await page.locator('[data-facet="level:error"]').innerText(), /2$/);
+    await weigh();
+    await total("84 lines");
+    await page.locator('[data-facet="level:error"]').click();
+    await total("4 lines");
+    await page.getByRole("radio", { name: "info" }).check();
+    await page.locator('[data-facet="plugin:shop"]').click();
+    await search("\"order taken\"");
+    await page.getByText("No line is like that.").waitFor();
+    await page.locator('[data-facet="plugin:shop"]').click();
+    await eventually(async () => /^15\d lines$/.test(await page.locator("[data-logs-said]").innerText()), "those of every plugin");
+    await page.goto(`${new URL(page.url()).origin}/#/operations/logs?q=${encodeURIComponent('"order taken" "order 77"')}`);
+    await total("1 lines");
+    await page.locator("[data-line] .log-press").click();
+    await page.locator("[data-line-job]").waitFor();
+    await shoot(page, "logs-desktop-light-line", false);
+    await page.locator("[data-line-job]").click();
+    await page.locator("[data-job-log]").click();
+    await eventually(async () => await lines(page) === 1 && /order taken/.test(await page.locator("[data-line]").innerText()), "the job's own line");
+    await page.goto(`${new URL(page.url()).origin}/#/operations/logs`);
+    await page.locator("[data-bar]:not(:disabled)").first().waitFor();
+    await shoot(page, "logs-desktop-light", false);
+    await page.locator("[data-bar]:not(:disabled)").last().click();
+    await page.locator("[data-logs-span]").click();
+    await eventually(async () => await page.locator("[data-logs-span]").count() === 0, "all of the time again");
+    await leave(page);
+    const phone = await enter("/operations/logs?q=taken", { locale: "ko-KR", viewport: { width: 390, height: 844 }, colorScheme: "dark" }, "viewer.token");
+    await eventually(async () => await lines(phone) === 100, "a page");
+    await shoot(phone, "logs-phone-dark-ko");
+    await leave(phone);
   });
 });

@@ -97,6 +97,33 @@ for name, open in pairs(DRIVERS) do
       assert.falsy(second.next)
     end)
 
+    it("counts what is found by level, plugin and time", function()
+      start()
+      log("info", "counted", nil, 6)
+      log("error", "counted", nil, 3)
+      arrive("q=counted", 9)
+      local answer = find("q=counted&limit=0&facets=1&since=1h&histogram=30")
+      assert.same({}, answer.hits)
+      assert.same({ { value = "info", count = 6 }, { value = "error", count = 3 } }, answer.facets.level)
+      assert.same({ { value = "noisy", count = 9 } }, answer.facets.plugin)
+      local steps, sum, last = answer.histogram, 0, 0
+      for i, n in ipairs(steps.counts) do
+        sum = sum + n
+        last = n > 0 and i or last
+      end
+      assert.equal(9, sum)
+      assert.is_true(#steps.counts >= 30 and #steps.counts <= 32)
+      assert.is_true(steps.step >= 120 and steps.step < 121)
+      assert.is_true(steps.from <= os.time() - 3600 + 1 and steps.from > os.time() - 3600 - 600)
+      local hit = find("q=counted&limit=1").hits[1]
+      assert.is_true(steps.from + (last - 1) * steps.step <= hit.at and hit.at < steps.from + last * steps.step)
+      answer = find("q=counted&level=error&since=1h&histogram=10&limit=0")
+      assert.equal(3, answer.total)
+      assert.equal(400, find("q=counted&histogram=10").status)
+      assert.equal(400, find("q=counted&histogram=many&since=1h").status)
+      assert.falsy(find("q=counted").histogram)
+    end)
+
     it("refuses wrong questions with what is wrong", function()
       start()
       assert.truthy(find("q=nothing%20like%20this").total == 0)

@@ -3,7 +3,7 @@
 // NDJSON with its final newline and an outcome for each item, error objects with root_cause, 404
 // index_not_found_exception, 409 version_conflict_engine_exception, 429 es_rejected_execution_exception, 401
 // security_exception, index templates with data streams that take only `create`, hits.total with relation. On the manual
-// stand: external versions, require_alias, refresh=wait_for, search_after, _delete_by_query, and what the analysis
+// stand: external versions, require_alias, refresh=wait_for, search_after, _delete_by_query, date_histogram, and what the analysis
 // components named below do. What it does not know it answers with 400, as Elasticsearch would.
 //
 //   node elastic.mjs [PORT [CERT KEY]]   prints its port; POST /_stand_in {"mode": "ok"|"storm"|"partial"|"lost"|…} changes it
@@ -299,8 +299,20 @@ function search(index, body) {
   const hits = behind.slice(0, body.size).map((m) => ({ _index: index.name, _id: m.id, _score: scored ? m.s : null,
     _source: Object.fromEntries(Object.entries(m.doc.source).filter(([k]) => body._source.includes(k))), sort: m.sort }))
   const aggregations = {}
-  for (const [name, { terms }] of Object.entries(body.aggs ?? {})) {
+  for (const [name, { terms, date_histogram: steps }] of Object.entries(body.aggs ?? {})) {
     const counts = new Map()
+    if (steps) {
+      const every = Number(/^(\d+)ms$/.exec(steps.fixed_interval)?.[1])
+      if (!every || Object.keys(steps).some((k) => !["field", "fixed_interval", "min_doc_count"].includes(k)))
+        throw bad("date_histogram")
+      for (const m of matching) {
+        const start = Math.floor(m.doc.source[steps.field] / every) * every
+        if (!Number.isNaN(start)) counts.set(start, (counts.get(start) ?? 0) + 1)
+      }
+      aggregations[name] = { buckets: [...counts].sort((a, b) => a[0] - b[0])
+        .map(([k, n]) => ({ key_as_string: String(k), key: k, doc_count: n })) }
+      continue
+    }
     for (const m of matching) {
       const value = m.doc.source[terms.field]
       if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1)

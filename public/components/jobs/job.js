@@ -5,6 +5,7 @@ import { ago, bytes, duration, moment } from "../../lib/format.js";
 import { t } from "../../lib/i18n.js";
 import { lang } from "../../lib/settings.js";
 import { Failure, Note } from "../bits.js";
+import { linesOfJob } from "../monitor/logs.js";
 import { State } from "./list.js";
 import { Progress } from "./workers.js";
 import { wait } from "./rates.js";
@@ -83,7 +84,8 @@ function Facts({ job: j }) {
     ["waited", waited !== null && waited >= 0 && wait(waited)], ["ran", ran !== null && ran >= 0 && (j.finished_at ? wait(ran) : j.state === "running" && duration(ran / 1000, language))],
     ["crashes", j.crashes > 0 && html`<b class="bad-text">${j.crashes}</b>`], ["unique", j.unique && html`<code>${textOf(j.unique)}</code>`], ["key", j.key && html`<code>${j.key}</code>`], ["expires_at", time(j.expires_at)],
     ["schedule", j.schedule], ["batch", j.batch && idOf(j.batch)],
-    ["workflow", j.workflow && html`<a href=${`#/operations/workflows/${idOf(j.workflow)}`}>${idOf(j.workflow)}</a>`]];
+    ["workflow", j.workflow && html`<a href=${`#/operations/workflows/${idOf(j.workflow)}`}>${idOf(j.workflow)}</a>`],
+    ["log", j.started_at && html`<a href=${linesOfJob(j.id)} data-job-log>${t("logs.of_job")}</a>`]];
   return html`<section class="job-part"><h3>${t("jobs.facts")}</h3><dl class="pairs">${facts.filter(([, value]) => value).map(([name, value]) => html`
     <div key=${name}><dt>${t(`jobs.fact.${name}`)}</dt><dd>${value}</dd></div>`)}</dl></section>`;
 }

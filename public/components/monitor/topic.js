@@ -137,7 +137,7 @@ function useFound(ctx, id, filter, follow) {
           if (controller.signal.aborted) return;
           tail.current = page.next;
           const fresh = page.events.map((event) => ({ ...event, fresh: true })).reverse();
-          if (fresh.length > 0) setState((s) => ({ ...s, events: joined(fresh, s.events).slice(0, Math.max(MOST, s.events.length)) }));
+          if (page.looked > 0) setState((s) => ({ ...s, looked: s.looked + page.looked, events: joined(fresh, s.events).slice(0, Math.max(MOST, s.events.length)) }));
         }
       } catch {
         /* the next look asks again from the same place */

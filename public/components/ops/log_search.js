@@ -31,7 +31,7 @@ export function Found({ ctx, words, level, range }) {
 }
 
 /** Text as it came, what was looked for marked: never markup of the log's. */
-function Parts({ parts, text }) {
+export function Parts({ parts, text }) {
   if (!parts) return text;
   return parts.map((part, i) => (part.hit ? html`<mark key=${i}>${part.text}</mark>` : part.text));
 }
