@@ -33,7 +33,10 @@ export function makeInput(kit) {
       into.setFile({ name: file.name, series: { ...seriesOf([]), wrong: "large" } });
       return;
     }
-    const found = parseFile(file.name, await file.arrayBuffer());
+    into.setFile({ name: file.name, series: seriesOf([]), busy: true });
+    const bytes = await file.arrayBuffer();
+    await new Promise(requestAnimationFrame); /* a large one takes a moment, which is said first */
+    const found = parseFile(file.name, bytes);
     into.setColumn(found.columns ? found.columns.length - 1 : 0);
     into.setFile(found.columns ? { name: file.name, columns: found.columns } : { name: file.name, series: found });
   }
@@ -80,7 +83,7 @@ export function makeInput(kit) {
             <textarea class="inf-text" rows="5" spellcheck="false" ref=${box} value=${input.text} placeholder=${t("paste_example")} aria-invalid=${series.bad >= 0 || Boolean(series.wrong)} aria-describedby=${`${name}-wrong`} onInput=${(e) => input.setText(e.target.value)} data-text></textarea></label>`}
           ${source === "file" && html`<${File_} input=${input} name=${name} />`}
         </div>
-        <p class=${source === "sample" ? "hidden" : "inf-wrong"} id=${`${name}-wrong`} role="status">${series.wrong ? html`<span class="bad-text" data-wrong>${t(`wrong.${series.wrong}`)}</span>`
+        <p class=${source === "sample" ? "hidden" : "inf-wrong"} id=${`${name}-wrong`} role="status">${source === "file" && input.file?.busy ? t("loading") : series.wrong ? html`<span class="bad-text" data-wrong>${t(`wrong.${series.wrong}`)}</span>`
           : series.bad >= 0 ? html`<span class="warn-text" data-not-number=${series.bad}>${t("not_number", { i: kit.count(series.bad), value: String(bad).slice(0, 40) })}</span>
             ${source === "text" && series.at && html` <button type="button" class="button button-small" onClick=${show} data-show>${t("go_there")}</button>`}` : ""}</p>
         <${Preview} series=${series} />

@@ -2,6 +2,8 @@
 
 const FIRST_MS = 1000;
 const LONGEST_MS = 15000;
+/** The server speaks every two seconds: after so long a connection is dead, whatever it says of itself. */
+const SILENT_MS = 12000;
 
 /**
  * A hidden page lets go of its socket. @param {(message: any) => void} hear @param {(open: boolean) => void} tell
@@ -13,6 +15,7 @@ export function openLive(hear, tell) {
   let socket = null;
   let tries = 0;
   let timer = 0;
+  let silence = 0;
   let closed = false;
 
   function connect() {
@@ -20,23 +23,37 @@ export function openLive(hear, tell) {
     if (closed || socket || document.hidden) return;
     const mine = new WebSocket(url);
     socket = mine;
+    listen(mine);
     mine.onmessage = (event) => {
       const message = parse(event.data);
       if (mine !== socket || message?.type !== "update") return;
+      listen(mine);
       tries = 0;
       tell(true);
       hear(message);
     };
-    mine.onclose = () => {
-      if (mine !== socket) return;
-      socket = null;
-      tell(false);
-      const wait = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(tries++, 8));
-      if (!closed) timer = setTimeout(connect, wait * (0.75 + Math.random() * 0.5));
-    };
+    mine.onclose = () => lost(mine);
+  }
+
+  function listen(mine) {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      mine.close();
+      lost(mine);
+    }, SILENT_MS);
+  }
+
+  function lost(mine) {
+    if (mine !== socket) return;
+    clearTimeout(silence);
+    socket = null;
+    tell(false);
+    const wait = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(tries++, 8));
+    if (!closed) timer = setTimeout(connect, wait * (0.75 + Math.random() * 0.5));
   }
 
   function drop() {
+    clearTimeout(silence);
     const mine = socket;
     socket = null;
     mine?.close();

@@ -87,6 +87,7 @@ function parseObject(text) {
 
 /** One line's cells; quotes hold separators, doubled quotes are one. */
 function cells(line, separator) {
+  if (!line.includes('"')) return line.split(separator).map((text) => text.trim());
   const out = [];
   let cell = "";
   let quoted = false;
