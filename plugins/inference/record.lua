@@ -123,6 +123,13 @@ local function tell(app, items)
   must(app.events:emit_many(M.TOPIC, list))
 end
 
+--- For those who ask soon. Nobody waits for it: where the cache is Redis these are as many answers. (waits)
+local function remember(app, items)
+  for _, item in ipairs(items) do
+    app.cache:set("result:" .. item.id, item.body, CACHED)
+  end
+end
+
 --- Keeps what became of jobs: one transaction for all of them, then the cache, the event stream and the log. (waits)
 --- items: { id, args, outcome }.
 function M.keep(app, items)
@@ -133,8 +140,8 @@ function M.keep(app, items)
   end
   store(app, items)
   tell(app, items)
+  app.spawn(remember, app, items)
   for _, item in ipairs(items) do
-    app.cache:set("result:" .. item.id, item.body, CACHED)
     log_of(app, item)
     if item.args.o then
       app.objects:delete(M.input(item.args))
