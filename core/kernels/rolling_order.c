@@ -33,6 +33,7 @@ struct rolling_orders {
     uint32_t *rank;
     double *by_rank;
     uint64_t *bits;
+    uint8_t *member;
 };
 
 /* ---- life -------------------------------------------------------------- */
@@ -44,7 +45,7 @@ size_t order_room(const struct rolling_order_options *options)
         return 2 * w;
     if (options->kind == ROLLING_MIN || options->kind == ROLLING_MAX)
         return w < 1024 ? 4096 : 4 * w;
-    return w <= 8 ? 64 : w <= 32 ? 128 : w <= 80 ? 256 : w <= 256 ? 1024 : 4 * w;
+    return w <= 8 ? 64 : w <= 32 ? 128 : w <= 64 ? 384 : w <= 160 ? 512 : w <= 256 ? 1024 : 4 * w;
 }
 
 static bool is_extreme(const struct rolling_order_options *options)
@@ -56,7 +57,7 @@ size_t rolling_order_bytes(const struct rolling_order_options *options)
 {
     size_t room = order_room(options) + 64;
     size_t of_room =
-        is_extreme(options) ? 2 * sizeof(double) : 3 * sizeof(double) + sizeof(uint32_t) + 1;
+        is_extreme(options) ? 2 * sizeof(double) : 3 * sizeof(double) + sizeof(uint32_t) + 2;
     return sizeof(struct rolling_orders) + 2 * options->window * sizeof(double) + room * of_room;
 }
 
@@ -77,6 +78,7 @@ struct rolling_orders *rolling_order_new(const struct rolling_order_options *opt
         s->rank = mem_zero(room, sizeof *s->rank);
         s->by_rank = mem_zero(room, sizeof *s->by_rank);
         s->bits = mem_zero(room / 64 + 1, sizeof *s->bits);
+        s->member = mem_zero(room + 128, 1);
     }
     rolling_order_reset(s);
     return s;
@@ -93,6 +95,7 @@ void rolling_order_free(struct rolling_orders *s)
     mem_free(s->rank);
     mem_free(s->by_rank);
     mem_free(s->bits);
+    mem_free(s->member);
     mem_free(s);
 }
 
@@ -228,8 +231,12 @@ static size_t least(size_t a, size_t b)
 /* The window before the block's value `first`, whose ranks are known. */
 static struct order_slide slide_from(struct rolling_orders *s, size_t first, size_t n, size_t valid)
 {
-    struct order_slide slide = {
-        .how = &s->how, .rank = s->rank, .sorted = s->by_rank, .valid = valid, .bits = s->bits};
+    struct order_slide slide = {.how = &s->how,
+                                .rank = s->rank,
+                                .sorted = s->by_rank,
+                                .valid = valid,
+                                .bits = s->bits,
+                                .member = s->member};
     memset(s->bits, 0, (n / 64 + 1) * sizeof *s->bits);
     for (size_t i = 0; i < first; i++) {
         s->bits[s->rank[i] >> 6] |= 1ULL << (s->rank[i] & 63);
@@ -237,6 +244,15 @@ static struct order_slide slide_from(struct rolling_orders *s, size_t first, siz
         slide.missing += s->rank[i] >= valid;
     }
     return slide;
+}
+
+/* The window before the block's value `at`, full and without NaN, for slide_full. */
+static void begin_full(struct order_slide *slide, size_t at, size_t n)
+{
+    memset(slide->member, 0, n + 128);
+    for (size_t i = at - slide->how->window; i < at; i++)
+        slide->member[slide->rank[i]] = 1;
+    slide->near = (struct order_near){0, 0, order_gather(slide->member)};
 }
 
 #define T          double

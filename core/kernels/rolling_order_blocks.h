@@ -99,15 +99,18 @@ static void NAME(extremes)(struct rolling_orders *s, size_t from, size_t to, T *
 
 /* ---- what needs ranks -------------------------------------------------- */
 
-static void NAME(ranked)(struct rolling_orders *s, size_t from, size_t to, T *out, ptrdiff_t stride)
+static void NAME(slide)(struct rolling_orders *s, size_t from, size_t to, T *out, ptrdiff_t stride)
 {
     double piece[PIECE];
     size_t valid = NAME(order_rank)(s->block, to, s->rank, s->by_rank, s->work);
     struct order_slide slide = slide_from(s, from, to, valid);
-    bool whole = valid == to && s->how.kind != ROLLING_MAD;
+    bool whole = valid == to && s->how.kind != ROLLING_MAD, begun = false;
     while (from < to) {
         size_t n = least(to - from, PIECE);
         if (whole && from >= s->how.window) {
+            if (!begun)
+                begin_full(&slide, from, to);
+            begun = true;
             order_isa()->slide_full(&slide, from, from + n, piece);
         } else {
             n = whole ? least(n, s->how.window - from) : n;
@@ -118,6 +121,35 @@ static void NAME(ranked)(struct rolling_orders *s, size_t from, size_t to, T *ou
         out += (ptrdiff_t)n * stride;
         from += n;
     }
+}
+
+/* The results from..to-1 whose windows are full, side by side; false when they cannot be. */
+static bool NAME(sort_windows)(struct rolling_orders *s, size_t from, size_t to, T *out,
+                               ptrdiff_t stride)
+{
+    const size_t window = s->how.window, n = to - from;
+    const T *first = (const T *)s->block + (from - (window - 1));
+    T *work = s->work;
+    double fraction;
+    if (window > ISA(sorted_most) || n < ISA(lanes) || ISA(any_nan)(first, to - from + window - 1))
+        return false;
+    size_t k = order_place(s->how.q, window, &fraction);
+    ISA(sorted)(first, n, window, k, fraction, work);
+    if (stride == 1)
+        memcpy(out, work, n * sizeof *out);
+    for (size_t i = 0; stride != 1 && i < n; i++)
+        out[(ptrdiff_t)i * stride] = work[i];
+    return true;
+}
+
+static void NAME(ranked)(struct rolling_orders *s, size_t from, size_t to, T *out, ptrdiff_t stride)
+{
+    size_t full = least(to, from > s->how.window - 1 ? from : s->how.window - 1);
+    if (s->how.kind == ROLLING_MAD ||
+        !NAME(sort_windows)(s, full, to, out + (ptrdiff_t)(full - from) * stride, stride))
+        full = to;
+    if (from < full)
+        NAME(slide)(s, from, full, out, stride);
 }
 
 /* ---- push -------------------------------------------------------------- */

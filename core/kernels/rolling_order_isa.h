@@ -1,13 +1,18 @@
 /* rolling_order_isa.h -- the inner loops, once for each set of vector instructions.
  *
  * Included by rolling_order_loops.c with BYTES (of a vector), TARGET (a function attribute),
- * NAME(word) and SELECT(word, k), the place of the k-th bit that is set, defined.
+ * NAME(word), SELECT(word, k), the place of the k-th bit that is set, GATHER(bytes), order_gather
+ * or the like, and LESSER_F32(a, b) and its like, which are b where a is NaN, defined.
  */
+
+typedef float NAME(values_f32) __attribute__((vector_size(BYTES)));
+typedef double NAME(values_f64) __attribute__((vector_size(BYTES)));
+typedef int32_t NAME(keys_i32) __attribute__((vector_size(BYTES)));
+typedef int64_t NAME(keys_i64) __attribute__((vector_size(BYTES)));
 
 /* ---- ranks ------------------------------------------------------------- */
 
 #define PAIRS(K, suffix)                                                                           \
-    typedef K NAME(keys_##suffix) __attribute__((vector_size(BYTES)));                             \
     TARGET static void NAME(pairs_##suffix)(const K *keys, size_t n, uint32_t *rank)               \
     {                                                                                              \
         enum { LANES = BYTES / sizeof(K) };                                                        \
@@ -50,31 +55,74 @@ PAIRS(int32_t, i32)
 PAIRS(int64_t, i64)
 #undef PAIRS
 
+/* Whole numbers in the order of the values; -0 as 0, NaN last. */
+#define KEYS(T, K, suffix, bits, most)                                                             \
+    TARGET static void NAME(keys_of_##suffix)(const T *x, size_t n, K *keys)                       \
+    {                                                                                              \
+        enum { LANES = BYTES / sizeof(T) };                                                        \
+        for (size_t i = 0; i < n; i += LANES) {                                                    \
+            NAME(values_##suffix) a;                                                               \
+            memcpy(&a, x + i, sizeof a);                                                           \
+            a += 0;                                                                                \
+            NAME(keys_i##bits) nan = a != a, key = (NAME(keys_i##bits))a;                          \
+            key ^= (key >> (bits - 1)) & most;                                                     \
+            key = (key & ~nan) | (nan & most);                                                     \
+            memcpy(keys + i, &key, sizeof key);                                                    \
+        }                                                                                          \
+    }
+KEYS(float, int32_t, f32, 32, INT32_MAX)
+KEYS(double, int64_t, f64, 64, INT64_MAX)
+#undef KEYS
+
 /* ---- least and greatest ------------------------------------------------ */
 
-#define CHOOSE(T, K, suffix, word, op)                                                             \
+#define CHOOSE(T, suffix, word, op, native)                                                        \
     TARGET static void NAME(word##_##suffix)(T * m, size_t n, size_t shift)                        \
     {                                                                                              \
         enum { LANES = BYTES / sizeof(T) };                                                        \
-        typedef T values __attribute__((vector_size(BYTES)));                                      \
-        typedef K masks __attribute__((vector_size(BYTES)));                                       \
+        NAME(values_##suffix) a, b;                                                                \
         size_t i = 0;                                                                              \
         for (; i + LANES <= n; i += LANES) {                                                       \
-            values a, b;                                                                           \
             memcpy(&a, m + i, sizeof a);                                                           \
             memcpy(&b, m + i + shift, sizeof b);                                                   \
-            masks mask = a op b;                                                                   \
-            masks chosen = ((masks)a & mask) | ((masks)b & ~mask);                                 \
-            memcpy(m + i, &chosen, sizeof chosen);                                                 \
+            a = native(a, b);                                                                      \
+            memcpy(m + i, &a, sizeof a);                                                           \
         }                                                                                          \
         for (; i < n; i++)                                                                         \
             m[i] = m[i] op m[i + shift] ? m[i] : m[i + shift];                                     \
     }
-CHOOSE(float, int32_t, f32, least, <)
-CHOOSE(float, int32_t, f32, most, >)
-CHOOSE(double, int64_t, f64, least, <)
-CHOOSE(double, int64_t, f64, most, >)
+CHOOSE(float, f32, least, <, LESSER_F32)
+CHOOSE(float, f32, most, >, GREATER_F32)
+CHOOSE(double, f64, least, <, LESSER_F64)
+CHOOSE(double, f64, most, >, GREATER_F64)
 #undef CHOOSE
+
+/* Of those that are not NaN; the least is not below the greatest when there are none. */
+#define RANGE(T, suffix, lesser, greater)                                                          \
+    TARGET static void NAME(range_##suffix)(const T *x, size_t n, T *least, T *most)               \
+    {                                                                                              \
+        enum { LANES = BYTES / sizeof(T) };                                                        \
+        NAME(values_##suffix) a, low = (NAME(values_##suffix)){0} + (T)INFINITY, high = -low;      \
+        size_t i = 0;                                                                              \
+        for (; i + LANES <= n; i += LANES) {                                                       \
+            memcpy(&a, x + i, sizeof a);                                                           \
+            low = lesser(a, low);                                                                  \
+            high = greater(a, high);                                                               \
+        }                                                                                          \
+        *least = (T)INFINITY;                                                                      \
+        *most = -*least;                                                                           \
+        for (int lane = 0; lane < LANES; lane++) {                                                 \
+            *least = low[lane] < *least ? low[lane] : *least;                                      \
+            *most = high[lane] > *most ? high[lane] : *most;                                       \
+        }                                                                                          \
+        for (; i < n; i++) {                                                                       \
+            *least = x[i] < *least ? x[i] : *least;                                                \
+            *most = x[i] > *most ? x[i] : *most;                                                   \
+        }                                                                                          \
+    }
+RANGE(float, f32, LESSER_F32, GREATER_F32)
+RANGE(double, f64, LESSER_F64, GREATER_F64)
+#undef RANGE
 
 #define ANY_NAN(T, K, suffix)                                                                      \
     TARGET static bool NAME(any_nan_##suffix)(const T *x, size_t n)                                \
@@ -164,23 +212,6 @@ TARGET static inline double NAME(quantile)(const struct order_slide *s, struct o
     return fraction == 0 ? value : order_between(value, NAME(next)(s, c, k), fraction);
 }
 
-TARGET static void NAME(slide_full)(struct order_slide *s, size_t from, size_t to, double *out)
-{
-    const size_t window = s->how->window;
-    double fraction;
-    size_t k = order_place(s->how->q, window, &fraction);
-    struct order_cursor c = s->middle;
-    uint64_t *bits = s->bits;
-    for (size_t i = from; i < to; i++) {
-        size_t rank = s->rank[i], old = s->rank[i - window];
-        bits[old >> 6] &= ~(1ULL << (old & 63));
-        bits[rank >> 6] |= 1ULL << (rank & 63);
-        c.below += (size_t)(rank >> 6 < c.word) - (size_t)(old >> 6 < c.word);
-        out[i - from] = NAME(quantile)(s, &c, k, fraction);
-    }
-    s->middle = c;
-}
-
 /* ---- MAD --------------------------------------------------------------- */
 
 /* Whether the nearest `half` values to m begin behind the i-th: the one behind them is nearer. */
@@ -250,7 +281,14 @@ TARGET static void NAME(slide_any)(struct order_slide *s, size_t from, size_t to
     }
 }
 
+#include "kernels/rolling_order_full.h"
+
 #undef BYTES
 #undef TARGET
 #undef NAME
 #undef SELECT
+#undef GATHER
+#undef LESSER_F32
+#undef GREATER_F32
+#undef LESSER_F64
+#undef GREATER_F64

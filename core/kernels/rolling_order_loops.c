@@ -2,6 +2,10 @@
 #include <math.h>
 #include <string.h>
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 #include "kernels/isa.h"
 #include "kernels/rolling_order_private.h"
 
@@ -26,19 +30,69 @@ static inline size_t select_plain(uint64_t word, size_t k)
 #define TARGET
 #define NAME(word)      word##_128
 #define SELECT(word, k) select_plain(word, k)
+#define GATHER(bytes)   order_gather(bytes)
+#ifdef __x86_64__
+#define LESSER_F32  _mm_min_ps
+#define GREATER_F32 _mm_max_ps
+#define LESSER_F64  _mm_min_pd
+#define GREATER_F64 _mm_max_pd
+#else
+typedef float four __attribute__((vector_size(16)));
+typedef double two __attribute__((vector_size(16)));
+static inline four choose_f32(four a, four b, int32_t mask __attribute__((vector_size(16))))
+{
+    typedef int32_t bits __attribute__((vector_size(16)));
+    return (four)(((bits)a & mask) | ((bits)b & ~mask));
+}
+static inline two choose_f64(two a, two b, int64_t mask __attribute__((vector_size(16))))
+{
+    typedef int64_t bits __attribute__((vector_size(16)));
+    return (two)(((bits)a & mask) | ((bits)b & ~mask));
+}
+#define LESSER_F32(a, b)  choose_f32(a, b, (a) < (b))
+#define GREATER_F32(a, b) choose_f32(a, b, (a) > (b))
+#define LESSER_F64(a, b)  choose_f64(a, b, (a) < (b))
+#define GREATER_F64(a, b) choose_f64(a, b, (a) > (b))
+#endif
 #include "kernels/rolling_order_isa.h"
 
 #ifdef __x86_64__
+__attribute__((target("avx2"))) static inline uint64_t gather_avx2(const uint8_t *bytes)
+{
+    __m256i low = _mm256_loadu_si256((const __m256i *)bytes);
+    __m256i high = _mm256_loadu_si256((const __m256i *)(bytes + 32));
+    uint32_t bits = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(low, 7));
+    return bits | (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(high, 7)) << 32;
+}
+
+__attribute__((target("avx512f,avx512bw"))) static inline uint64_t
+gather_avx512(const uint8_t *bytes)
+{
+    __m512i all = _mm512_loadu_si512(bytes);
+    return _mm512_test_epi8_mask(all, all);
+}
+
 #define BYTES           32
 #define TARGET          __attribute__((target("avx2,fma,bmi,bmi2,popcnt,lzcnt")))
 #define NAME(word)      word##_avx2
 #define SELECT(word, k) ((size_t)__builtin_ctzll(__builtin_ia32_pdep_di(1ULL << (k), word)))
+#define GATHER(bytes)   gather_avx2(bytes)
+#define LESSER_F32      _mm256_min_ps
+#define GREATER_F32     _mm256_max_ps
+#define LESSER_F64      _mm256_min_pd
+#define GREATER_F64     _mm256_max_pd
 #include "kernels/rolling_order_isa.h"
+
 #define BYTES 64
 #define TARGET                                                                                     \
     __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,fma,bmi,bmi2,popcnt,lzcnt")))
 #define NAME(word)      word##_avx512
 #define SELECT(word, k) ((size_t)__builtin_ctzll(__builtin_ia32_pdep_di(1ULL << (k), word)))
+#define GATHER(bytes)   gather_avx512(bytes)
+#define LESSER_F32      _mm512_min_ps
+#define GREATER_F32     _mm512_max_ps
+#define LESSER_F64      _mm512_min_pd
+#define GREATER_F64     _mm512_max_pd
 #include "kernels/rolling_order_isa.h"
 #endif
 
@@ -79,21 +133,40 @@ PLAIN_CHOOSE(double, f64, most, >)
 PLAIN_ANY_NAN(float, f32)
 PLAIN_ANY_NAN(double, f64)
 
-#define ROW(isa)                                                                                   \
+#define ROW(isa, bytes)                                                                            \
     {                                                                                              \
-        pairs_i32_##isa, pairs_i64_##isa, least_f32_##isa, most_f32_##isa, least_f64_##isa,        \
-            most_f64_##isa, any_nan_f32_##isa, any_nan_f64_##isa, slide_full_##isa,                \
-            slide_any_##isa                                                                        \
+        pairs_i32_##isa, pairs_i64_##isa, keys_of_f32_##isa, keys_of_f64_##isa, least_f32_##isa,   \
+            most_f32_##isa, least_f64_##isa, most_f64_##isa, range_f32_##isa, range_f64_##isa,     \
+            any_nan_f32_##isa, any_nan_f64_##isa, sorted_f32_##isa, sorted_f64_##isa,              \
+            bytes * 3 / 8, bytes * 3 / 16, bytes / 4, bytes / 8, slide_full_##isa, slide_any_##isa \
     }
 
 /* ORDER kernel_isa */
 static const struct order_isa isas[KERNEL_ISAS] = {
-    {pairs_i32_plain, pairs_i64_plain, least_f32_plain, most_f32_plain, least_f64_plain,
-     most_f64_plain, any_nan_f32_plain, any_nan_f64_plain, slide_full_128, slide_any_128},
-    ROW(128),
+    {pairs_i32_plain,
+     pairs_i64_plain,
+     keys_of_f32_128,
+     keys_of_f64_128,
+     least_f32_plain,
+     most_f32_plain,
+     least_f64_plain,
+     most_f64_plain,
+     range_f32_128,
+     range_f64_128,
+     any_nan_f32_plain,
+     any_nan_f64_plain,
+     sorted_f32_128,
+     sorted_f64_128,
+     6,
+     3,
+     4,
+     2,
+     slide_full_128,
+     slide_any_128},
+    ROW(128, 16),
 #ifdef __x86_64__
-    ROW(avx2),
-    ROW(avx512),
+    ROW(avx2, 32),
+    ROW(avx512, 64),
 #endif
 };
 

@@ -11,7 +11,8 @@ enum {
     DIGIT_BITS = 8,
     DIGITS = 32 / DIGIT_BITS,
     DIGIT_VALUES = 1 << DIGIT_BITS,
-    MOVES_PER_VALUE = 4, /* when more are needed, ties are not worth mending one by one */
+    FEW_STEPS = 8192,    /* values that 2^16 steps of their range tell apart, else 2^24 */
+    MOVES_PER_VALUE = 4, /* when more are needed, the steps do not tell enough of them apart */
 };
 
 /* Whole numbers in the order of the values; -0 as 0, NaN last. */
@@ -31,14 +32,14 @@ static inline int64_t key_f64(double x)
     return isnan(x) ? INT64_MAX : bits ^ (bits >> 63 & INT64_MAX);
 }
 
-/* Sorts by the upper 32 bits, stable; returns a or b, where the result is. */
-static uint64_t *sort(uint64_t *a, uint64_t *b, size_t n)
+/* Sorts by so many digits from bit 32 on, stable; returns a or b, where the result is. */
+static uint64_t *sort(uint64_t *a, uint64_t *b, size_t n, int digits)
 {
     uint32_t counts[DIGITS][DIGIT_VALUES] = {0};
     for (size_t i = 0; i < n; i++)
-        for (int digit = 0; digit < DIGITS; digit++)
+        for (int digit = 0; digit < digits; digit++)
             counts[digit][a[i] >> (32 + DIGIT_BITS * digit) & (DIGIT_VALUES - 1)]++;
-    for (int digit = 0; digit < DIGITS; digit++) {
+    for (int digit = 0; digit < digits; digit++) {
         uint32_t *places = counts[digit], place = 0;
         int shift = 32 + DIGIT_BITS * digit;
         if (places[a[0] >> shift & (DIGIT_VALUES - 1)] == n)
@@ -74,126 +75,112 @@ static uint64_t *sort(uint64_t *a, uint64_t *b, size_t n)
 FINISH(float, f32)
 FINISH(double, f64)
 
-/* ---- few values: all pairs ---------------------------------------------- */
+/* ---- by steps of the range, of which a few digits are enough ----------- */
 
-static void compare_f32(const float *x, size_t n, uint32_t *rank, double *sorted, int32_t *keys)
-{
-    size_t padded = (n + 31) & ~(size_t)31;
-    for (size_t i = 0; i < padded; i++)
-        keys[i] = i < n ? key_f32(x[i]) : INT32_MAX;
-    order_isa()->pairs_i32(keys, padded, rank);
-    for (size_t i = 0; i < n; i++)
-        sorted[rank[i]] = (double)x[i];
-}
-
-static void compare_f64(const double *x, size_t n, uint32_t *rank, double *sorted, int64_t *keys)
-{
-    size_t padded = (n + 31) & ~(size_t)31;
-    for (size_t i = 0; i < padded; i++)
-        keys[i] = i < n ? key_f64(x[i]) : INT64_MAX;
-    order_isa()->pairs_i64(keys, padded, rank);
-    for (size_t i = 0; i < n; i++)
-        sorted[rank[i]] = x[i];
-}
-
-static size_t count_f32(const float *x, size_t n)
-{
-    size_t nan = 0;
-    for (size_t i = 0; i < n; i++)
-        nan += x[i] != x[i];
-    return n - nan;
-}
-
-size_t order_rank_f32(const float *x, size_t n, uint32_t *rank, double *sorted, uint64_t *scratch)
-{
-    if (n <= PAIRS_MOST_F32) {
-        compare_f32(x, n, rank, sorted, (int32_t *)scratch);
-    } else {
-        for (size_t i = 0; i < n; i++)
-            scratch[i] = (uint64_t)((uint32_t)key_f32(x[i]) ^ 0x80000000U) << 32 | i;
-        finish_f32(sort(scratch, (uint64_t *)sorted, n), x, n, rank, sorted);
+/* Orders those of one step by their values; false when that is too much. */
+#define MEND(T, K, suffix)                                                                         \
+    static bool mend_##suffix(uint64_t *items, const T *x, size_t n)                               \
+    {                                                                                              \
+        size_t moves = 0;                                                                          \
+        for (size_t i = 1; i < n; i++) {                                                           \
+            uint64_t item = items[i];                                                              \
+            if (item >> 32 != items[i - 1] >> 32)                                                  \
+                continue;                                                                          \
+            K key = key_##suffix(x[(uint32_t)item]);                                               \
+            size_t at = i;                                                                         \
+            for (; at > 0 && items[at - 1] >> 32 == item >> 32 &&                                  \
+                   key_##suffix(x[(uint32_t)items[at - 1]]) > key;                                 \
+                 at--)                                                                             \
+                items[at] = items[at - 1];                                                         \
+            items[at] = item;                                                                      \
+            moves += i - at;                                                                       \
+            if (moves > MOVES_PER_VALUE * n)                                                       \
+                return false;                                                                      \
+        }                                                                                          \
+        return true;                                                                               \
     }
-    return count_f32(x, n);
+MEND(float, int32_t, f32)
+MEND(double, int64_t, f64)
+
+/* NULL when that does not tell enough of them apart.  Both roundings, of the difference and of the
+ * product, keep the order. */
+#define STEPS(T, suffix)                                                                           \
+    static uint64_t *sort_steps_##suffix(const T *x, size_t n, uint64_t *a, uint64_t *b)           \
+    {                                                                                              \
+        T least, most;                                                                             \
+        const int digits = n <= FEW_STEPS ? 2 : 3;                                                 \
+        const uint32_t steps = (1U << DIGIT_BITS * digits) - 1;                                    \
+        order_isa()->range_##suffix(x, n, &least, &most);                                          \
+        T scale = (T)steps / (most - least);                                                       \
+        if (!isfinite(least) || !isfinite(scale) || !(scale > 0))                                  \
+            return NULL;                                                                           \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            uint32_t step = x[i] == x[i] ? (uint32_t)((x[i] - least) * scale) : steps;             \
+            a[i] = (uint64_t)(step < steps ? step : steps) << 32 | i;                              \
+        }                                                                                          \
+        uint64_t *items = sort(a, b, n, digits);                                                   \
+        return mend_##suffix(items, x, n) ? items : NULL;                                          \
+    }
+STEPS(float, f32)
+STEPS(double, f64)
+
+/* ---- by all bits ------------------------------------------------------- */
+
+static uint64_t *sort_bits_f32(const float *x, size_t n, uint64_t *a, uint64_t *b)
+{
+    for (size_t i = 0; i < n; i++)
+        a[i] = (uint64_t)((uint32_t)key_f32(x[i]) ^ 0x80000000U) << 32 | i;
+    return sort(a, b, n, DIGITS);
 }
 
-/* ---- float64 ----------------------------------------------------------- */
-
-/* Where a block's keys lie. */
-struct range {
-    uint64_t least;
-    int shift; /* of the distance from it, so that 32 bits are left */
-};
-
-static inline uint64_t distance(double x, const struct range *r)
+/* The lower half first. */
+static uint64_t *sort_bits_f64(const double *x, size_t n, uint64_t *a, uint64_t *b)
 {
-    return ((uint64_t)key_f64(x) ^ 1ULL << 63) - r->least;
-}
-
-static struct range find_range(const double *x, size_t n)
-{
-    int64_t least = INT64_MAX, most = INT64_MIN;
+    for (size_t i = 0; i < n; i++)
+        a[i] = (uint64_t)key_f64(x[i]) << 32 | i;
+    uint64_t *items = sort(a, b, n, DIGITS);
     for (size_t i = 0; i < n; i++) {
-        int64_t key = key_f64(x[i]);
-        least = key < least ? key : least;
-        most = key > most ? key : most;
+        uint64_t key = (uint64_t)key_f64(x[(uint32_t)items[i]]) ^ 1ULL << 63;
+        items[i] = (key & 0xFFFFFFFF00000000) | (uint32_t)items[i];
     }
-    struct range r = {(uint64_t)least ^ 1ULL << 63, 0};
-    uint64_t width = (uint64_t)most - (uint64_t)least;
-    r.shift = width >> 32 ? 32 - __builtin_clzll(width) : 0;
-    return r;
+    return sort(items, items == a ? b : a, n, DIGITS);
 }
 
-/* Orders those whose 32 bits are the same by all of their bits; false when that is too much. */
-static bool mend(uint64_t *items, const double *x, size_t n)
-{
-    size_t moves = 0;
-    for (size_t i = 1; i < n; i++) {
-        uint64_t item = items[i];
-        if (item >> 32 != items[i - 1] >> 32)
-            continue;
-        int64_t key = key_f64(x[(uint32_t)item]);
-        size_t at = i;
-        for (; at > 0 && items[at - 1] >> 32 == item >> 32 &&
-               key_f64(x[(uint32_t)items[at - 1]]) > key;
-             at--)
-            items[at] = items[at - 1];
-        items[at] = item;
-        moves += i - at;
-        if (moves > MOVES_PER_VALUE * n)
-            return false;
+/* ---- both, or all pairs ------------------------------------------------ */
+
+#define RANK(T, suffix, K, bits)                                                                   \
+    static void compare_##suffix(const T *x, size_t n, uint32_t *rank, double *sorted, K *keys)    \
+    {                                                                                              \
+        const struct order_isa *isa = order_isa();                                                 \
+        size_t padded = (n + 31) & ~(size_t)31;                                                    \
+        isa->keys_of_##suffix(x, padded, keys);                                                    \
+        for (size_t i = n; i < padded; i++)                                                        \
+            keys[i] = INT##bits##_MAX;                                                             \
+        isa->pairs_i##bits(keys, padded, rank);                                                    \
+        for (size_t i = 0; i < n; i++)                                                             \
+            sorted[rank[i]] = (double)x[i];                                                        \
+    }                                                                                              \
+    static size_t count_##suffix(const T *x, size_t n)                                             \
+    {                                                                                              \
+        size_t nan = 0;                                                                            \
+        if (order_isa()->any_nan_##suffix(x, n))                                                   \
+            for (size_t i = 0; i < n; i++)                                                         \
+                nan += x[i] != x[i];                                                               \
+        return n - nan;                                                                            \
+    }                                                                                              \
+    size_t order_rank_##suffix(const T *x, size_t n, uint32_t *rank, double *sorted,               \
+                               uint64_t *scratch)                                                  \
+    {                                                                                              \
+        uint64_t *other = (uint64_t *)sorted;                                                      \
+        if (n <= PAIRS_MOST_F##bits) {                                                             \
+            compare_##suffix(x, n, rank, sorted, (K *)scratch);                                    \
+        } else {                                                                                   \
+            uint64_t *items = sort_steps_##suffix(x, n, scratch, other);                           \
+            if (!items)                                                                            \
+                items = sort_bits_##suffix(x, n, scratch, other);                                  \
+            finish_##suffix(items, x, n, rank, sorted);                                            \
+        }                                                                                          \
+        return count_##suffix(x, n);                                                               \
     }
-    return true;
-}
-
-static uint64_t *sort_f64(const double *x, size_t n, uint64_t *a, uint64_t *b)
-{
-    const struct range r = find_range(x, n);
-    for (size_t i = 0; i < n; i++)
-        a[i] = distance(x[i], &r) >> r.shift << 32 | i;
-    uint64_t *items = sort(a, b, n);
-    if (r.shift == 0 || mend(items, x, n))
-        return items;
-    for (size_t i = 0; i < n; i++) /* the lower bits first, then the upper ones */
-        a[i] = distance(x[i], &r) << 32 | i;
-    items = sort(a, b, n);
-    for (size_t i = 0; i < n; i++)
-        items[i] = distance(x[(uint32_t)items[i]], &r) >> r.shift << 32 | (uint32_t)items[i];
-    return sort(items, items == a ? b : a, n);
-}
-
-static size_t count_f64(const double *x, size_t n)
-{
-    size_t nan = 0;
-    for (size_t i = 0; i < n; i++)
-        nan += x[i] != x[i];
-    return n - nan;
-}
-
-size_t order_rank_f64(const double *x, size_t n, uint32_t *rank, double *sorted, uint64_t *scratch)
-{
-    if (n <= PAIRS_MOST_F64)
-        compare_f64(x, n, rank, sorted, (int64_t *)scratch);
-    else
-        finish_f64(sort_f64(x, n, scratch, (uint64_t *)sorted), x, n, rank, sorted);
-    return count_f64(x, n);
-}
+RANK(float, f32, int32_t, 32)
+RANK(double, f64, int64_t, 64)

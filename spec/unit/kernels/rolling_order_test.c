@@ -227,6 +227,37 @@ TEST(a_window_far_longer_than_the_stream_and_one_in_large_blocks)
     }
 }
 
+/* 200 channels of a day, one beside the other, with one state. */
+TEST(many_short_series)
+{
+    enum { CHANNELS = 200, SAMPLES = 288 };
+    float *x = mem_alloc(CHANNELS * SAMPLES * sizeof *x),
+          *out = mem_alloc(CHANNELS * SAMPLES * sizeof *out);
+    double one[SAMPLES], want[SAMPLES];
+    for (int kind = 0; kind < ROLLING_ORDER_KINDS; kind++) {
+        struct rolling_order_options how = {(enum rolling_order)kind, 12, 6, 0.9, true};
+        struct rolling_orders *s = rolling_order_new(&how);
+        size_t wrong = 0;
+        for (size_t i = 0; i < CHANNELS * SAMPLES; i++)
+            x[i] = draw(50) ? (float)draw(1000) : NAN;
+        for (size_t c = 0; c < CHANNELS; c++) {
+            rolling_order_reset(s);
+            rolling_order_push_f32(s, x + c, CHANNELS, SAMPLES, out + c, CHANNELS);
+        }
+        for (size_t c = 0; c < CHANNELS; c += 13) {
+            for (size_t i = 0; i < SAMPLES; i++)
+                one[i] = (double)x[i * CHANNELS + c];
+            define(&how, one, SAMPLES, want);
+            for (size_t i = 0; i < SAMPLES; i++)
+                wrong += !same((double)out[i * CHANNELS + c], (double)(float)want[i]);
+        }
+        CHECK_EQ(wrong, 0);
+        rolling_order_free(s);
+    }
+    mem_free(x);
+    mem_free(out);
+}
+
 TEST(what_it_takes_is_told)
 {
     struct rolling_order_options how = {ROLLING_MEDIAN, 1000, 1, 0.5, true};
