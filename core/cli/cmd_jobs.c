@@ -66,6 +66,7 @@ static const struct {
     {"behind", "other jobs stand before it", NULL, ""},
     {"crashed", "it ran when a server died; such jobs run one at a time", NULL, ""},
     {"stopping", "the server is stopping", NULL, ""},
+    {"gathering", "it waits for others that its handler takes together", NULL, ""},
     {"queue_full", "as many of queue ", "queue", " run as may"},
     {"kind_full", "as many of ", "kind", " run as may"},
     {"queue_key_full", "as many with its key run in queue ", "queue", " as may"},

@@ -94,7 +94,8 @@ void jobs_query(struct jobs *jobs, struct jobs_query *query);
  * not_due, queue_rate, queue_key_rate, kind_rate, key_rate (with "until"), queue_full,
  * queue_key_full, kind_full, key_full (with "running" and "limit"), paused, held (no handler;
  * "until": when it is given up), crashed (one at a time since the process died with it),
- * workers_busy, no_workers, stopping, behind (others stand before it). */
+ * workers_busy, no_workers, stopping, behind (others stand before it), gathering (it waits for
+ * others that its handler takes together; "until"). */
 void jobs_why(struct jobs *jobs, int64_t id, struct buf *out);
 
 /* The same change of every job that matches.  Memory is the caller's until done. */

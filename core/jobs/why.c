@@ -93,6 +93,8 @@ void jobs_why(struct jobs *jobs, int64_t id, struct buf *out)
     enum place place = job ? (enum place)job->place : PLACE_NONE;
     if (place == PLACE_DELAYED)
         add_until(&w, "not_due", job->run_at);
+    if (place == PLACE_CLAIMED && job->kind->gather_most && !job->gather->posted)
+        add_until(&w, "gathering", clock_wall_ns() + job->gather->due - clock_ns());
     size_t before = out->n;
     if (place == PLACE_READY || place == PLACE_PARKED)
         add_reasons(&w, jobs, job);

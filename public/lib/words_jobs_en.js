@@ -134,6 +134,7 @@ export const en = {
   "jobs.why.behind": "Other jobs stand before it; it is next when they are.",
   "jobs.why.crashed": "It was running when the server died; such jobs run one at a time.",
   "jobs.why.stopping": "The server is stopping.",
+  "jobs.why.gathering": "It waits for others that its handler takes together, and starts {when} at the latest.",
   "jobs.no_workers": "No lane takes jobs here.",
   "jobs.no_workers_text": "A server whose roles have no jobs pushes and schedules, but runs none.",
   "jobs.node_used": "{used} of {capacity} places in use ({share}), lanes: {lanes}",

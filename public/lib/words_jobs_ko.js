@@ -134,6 +134,7 @@ export const ko = {
   "jobs.why.behind": "앞선 작업이 있어 차례를 기다립니다.",
   "jobs.why.crashed": "실행하던 중에 서버가 멈췄습니다. 이런 작업은 하나씩 실행합니다.",
   "jobs.why.stopping": "서버가 멈추는 중입니다.",
+  "jobs.why.gathering": "함께 처리할 다른 작업을 기다립니다. 늦어도 {when} 시작합니다.",
   "jobs.no_workers": "여기에는 작업을 받는 레인이 없습니다.",
   "jobs.no_workers_text": "roles에 jobs가 없는 서버는 작업을 넣고 예약하지만 실행하지 않습니다.",
   "jobs.node_used": "레인 {lanes}개, 자리 {capacity}개 가운데 {used}개 사용 ({share})",

@@ -108,7 +108,12 @@ TEST(what_is_there_is_taken_together_as_far_as_there_is_room)
 TEST(a_full_one_does_not_wait_for_its_time)
 {
     struct host h = open_host(4, 3600 * NS_PER_SECOND, 1, 64);
-    CHECK(push_many(&h, 3) > 0);
+    struct buf why = {0};
+    int64_t first = push_many(&h, 3);
+    jobs_why(h.jobs, first, &why);
+    buf_add_char(&why, 0);
+    CHECK(strstr(why.p, "\"gathering\",\"until\":\"2"));
+    buf_free(&why);
     jobs_lock(h.jobs);
     CHECK_EQ(h.jobs->count[PLACE_CLAIMED], 3);
     jobs_unlock(h.jobs);
