@@ -8,7 +8,10 @@ local NULL = cjson.null
 
 --- Where a driver shows something else on purpose, each with its reason.
 local differs = {
-  memory = { ["shows what is not a plugin's, and changes nothing of it"] = "nobody else writes there" },
+  memory = {
+    ["shows what is not a plugin's, and changes nothing of it"] = "nobody else writes there",
+    ["shows what this process keeps while the server is away"] = "there is no server",
+  },
   redis = { ["a look keeps no entry alive, and counts as no hit"] = "Redis counts every read" },
 }
 
@@ -228,6 +231,21 @@ for _, driver in ipairs(cache.drivers(differs)) do
       assert.truthy(maru:command_output("cache get one:cli"):find('value%s+{"a":1}'))
       maru:command_output("cache delete one:cli")
       assert.truthy(maru:command_output("cache get one:cli"):find("no such entry", 1, true))
+    end)
+
+    case("shows what this process keeps while the server is away", function() -- the last: it stays away
+      run([[for i = 1, 900 do app.cache:set("before:" .. i, i) end]])
+      local cursor = maru:admin("/cache/entries?match=one:before:&limit=1").next
+      stage.backend.db:kill()
+      assert.truthy(server.wait_for(function()
+        return maru:admin("/cache").away
+      end))
+      run([[app.cache:set("meanwhile", "kept here")]])
+      assert.same({ "one:meanwhile" }, keys("match=one:"))
+      assert.equal("kept here", entry("one:meanwhile").value)
+      assert.equal(409, maru:admin("/cache/entries?match=one:before:&after=" .. cursor).status)
+      assert.equal(NULL, maru:admin("/cache").redis)
+      assert.same({ deleted = true }, maru:admin("/cache/entry?key=one:meanwhile", "DELETE"))
     end)
   end)
 end
