@@ -36,7 +36,7 @@ class Part:
 # Short windows and small batches first: they teach the day in a tenth of the time.
 PARTS = (
     Part(3500, 6e-3, 0.3, ((0.7, 96, 32), (0.3, 168, 48))),
-    Part(1000, 2e-3, 0.0, ((1.0, LOOKBACK, 48),)),
+    Part(400, 2e-3, 0.0, ((1.0, LOOKBACK, 48),)),
 )
 
 
@@ -145,7 +145,7 @@ def run_part(net, part, windows, series, log):
     adam = torch.optim.Adam(net.parameters(), lr=part.rate)
     course = torch.optim.lr_scheduler.LambdaLR(adam, lambda n: rate_of(part, n))
     best, kept, running = np.inf, None, []
-    every = max(25, part.steps // 25)
+    every = max(10, part.steps // 10)
     longest = part.stages[-1][1]
     for step in range(1, part.steps + 1):
         points, batch = stage_of(part, step)

@@ -2,7 +2,8 @@
 
 Writes OUT/nlinear_timeseries.safetensors (seconds) and OUT/lstm_timeseries.safetensors (minutes), and what happened to
 scripts/train/NAME.log, or OUT/NAME.log where OUT is another folder than maru's own. The same seed gives the same bytes
-on the same machine. Checkpoints of the LSTM's parts lie in build/train.
+on the same machine. Checkpoints of the LSTM's parts lie in build/train. Scores are put into the files by
+scripts/train/backtest --write.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def train_lstm(asked, series, log):
     groups = [(0.85, np.stack([one.values[: one.train] for one in series]))]
     groups += [(0.15 / len(named), np.stack(group)) for group in named.values()]
     teacher = nlinear.fit(series, log)["head.weight"].T
-    folder = os.path.join(ROOT, "build/train")
+    folder = os.path.join(ROOT, "build/train/quick" if asked.quick else "build/train")
     os.makedirs(folder, exist_ok=True)
     if asked.quick:
         for part in lstm.PARTS:
@@ -85,11 +86,11 @@ def main():
         trained = {**trained, "script": "scripts/train/train", "torch": torch.__version__, "numpy": np.__version__,
                    "not_seen": NOT_SEEN}
         path = os.path.join(asked.out, metadata["name"] + ".safetensors")
-        model_file.write(path, {**metadata, "trained": trained, "scores": {}}, tensors)
-        found = scores.benchmark(forecast.Model(path), series, points)
-        model_file.write(path, {**metadata, "trained": trained, "scores": {"ETTh1": found}}, tensors)
-        for h, s in found.items():
-            log(f"{name}: ETTh1 test, {h} ahead: mse {s['mse']:.4f} mae {s['mae']:.4f}")
+        model_file.write(path, {**metadata, "trained": trained}, tensors)
+        valid = scores.benchmark(
+            forecast.Model(path), series, points, data.ETT_TRAIN, data.ETT_VALID, horizons=(24, 96, 192), stride=12
+        )
+        log(f"{name}: validation mse " + " ".join(f"{h}: {s['mse']:.4f}" for h, s in valid.items()))
         log(f"{name}: {os.path.getsize(path)} bytes")
         beside = os.path.dirname(os.path.abspath(__file__)) if os.path.samefile(asked.out, MODELS) else asked.out
         with open(os.path.join(beside, f"{name}.log"), "w") as file:
