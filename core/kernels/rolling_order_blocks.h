@@ -94,7 +94,7 @@ static void NAME(extremes)(struct rolling_orders *s, size_t from, size_t to, T *
             at[(ptrdiff_t)i * stride] = found[i];
     }
     if (nan || from < full)
-        NAME(erase_poor)(s, from, to, out, stride);
+        NAME(erase_poor)(s, from, nan ? to : least(to, full), out, stride);
 }
 
 /* ---- what needs ranks -------------------------------------------------- */
