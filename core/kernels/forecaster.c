@@ -273,13 +273,15 @@ static void feed_back(struct work *w, const struct forecaster_call *call, int fi
     const struct forecaster_info *info = &w->f->info;
     size_t quantiles = (size_t)info->quantiles, horizon = (size_t)call->horizon;
     for (int i = 0; i < rows; i++) {
-        const float *out = call->out + (size_t)(first + i) * quantiles * horizon + done;
-        const float *medians = out + (size_t)info->median * horizon;
+        /* the last step that was told, of the first quantile */
+        const float *out =
+            call->out + (size_t)(first + i) * quantiles * horizon + (size_t)(done - 1);
+        const float *median = out + (size_t)info->median * horizon;
         for (size_t q = 0; q < quantiles; q++) {
-            double d = (double)out[q * horizon - 1] - (double)medians[-1];
+            double d = (double)out[q * horizon] - (double)*median;
             w->before[(size_t)i * quantiles + q] = d * d;
         }
-        extend(w, i, medians - info->horizon, info->horizon);
+        extend(w, i, median + 1 - info->horizon, info->horizon);
     }
 }
 

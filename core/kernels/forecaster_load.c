@@ -22,7 +22,8 @@ const char *forecaster_weights_name(enum forecaster_weights weights)
 struct loading {
     struct safetensors file;
     struct forecaster *f;
-    int used; /* tensors that have a place in the model */
+    int used;   /* tensors that have a place in the model */
+    bool wider; /* a matrix of the net is not bfloat16 */
     struct err *err;
 };
 
@@ -68,6 +69,8 @@ static bool read_values(struct loading *l, const struct safetensors_tensor *t, f
     for (size_t i = 0; i < t->count; i++)
         if (!isfinite(to[i]))
             return err_set(l->err, ERR_INVALID, "tensor %s: element %zu is not finite", t->name, i);
+    if (t->rank == 2 && t->type != SAFETENSORS_BF16)
+        l->wider = true;
     if (t->type == SAFETENSORS_I8)
         *kept = FORECASTER_I8;
     else if (t->type == SAFETENSORS_BF16 && *kept == FORECASTER_F32)
@@ -145,7 +148,7 @@ static bool read_net(struct loading *l)
     for (int i = 0; ok && i < count; i++)
         ok = read_direction(l, i / sides, i % sides, &weights[i]);
     if (ok) {
-        l->f->net = recurrent_new(s, weights);
+        l->f->net = recurrent_new_as(s, weights, l->wider ? RECURRENT_F32 : RECURRENT_BF16);
         forecaster_gpu_load(l->f, weights);
     }
     free_weights(weights, count);

@@ -152,7 +152,7 @@ static void begin_sums(struct pass *p, struct recurrent_tile *tile, int step, in
     if (rows < net->tiles->rows && p->inputs > AHEAD_INPUTS) {
         if (step >= p->ahead_from + p->ahead_steps)
             add_ahead(p, step, rows);
-        tile->weights += (size_t)p->inputs * 4 * (size_t)net->tiles->lanes;
+        tile->weights += (size_t)(p->inputs * net->wide) * (size_t)net->tiles->lanes;
         tile->inputs = 0;
         tile->from_stride = 4 * (size_t)net->hidden_width;
         tile->from =
@@ -197,7 +197,7 @@ static void take_step(struct pass *p, int step, int rows)
     float *before = w->h[step & 1], *after = w->h[!(step & 1)];
     struct recurrent_tile tile = {
         .weights = p->d->step,
-        .block = (size_t)(p->inputs + states) * 4 * (size_t)net->tiles->lanes,
+        .block = (size_t)((p->inputs + states) * net->wide) * (size_t)net->tiles->lanes,
         .x = w->x,
         .h = before,
         .h_stride = (size_t)net->state_width,
@@ -208,8 +208,11 @@ static void take_step(struct pass *p, int step, int rows)
         .out_stride = (size_t)net->hidden_width,
     };
     begin_sums(p, &tile, step, rows);
-    recurrent_sweep(net->tiles, gru ? RECURRENT_STEP_GRU : RECURRENT_STEP_LSTM, &tile, net->blocks,
-                    rows, step & 1);
+    enum recurrent_step kind = net->kept == RECURRENT_BF16
+                                   ? gru ? RECURRENT_STEP_GRU_BF16 : RECURRENT_STEP_LSTM_BF16
+                               : gru ? RECURRENT_STEP_GRU
+                                     : RECURRENT_STEP_LSTM;
+    recurrent_sweep(net->tiles, kind, &tile, net->blocks, rows, step & 1);
     if (net->shape.projection)
         project(p, after, rows);
 }

@@ -33,9 +33,18 @@ struct recurrent_weights {
 
 struct recurrent;
 
+/* How packed weights are kept.  As bfloat16 they take half of the memory and are widened while they
+ * are used: sums stay float32. */
+enum recurrent_kept { RECURRENT_F32, RECURRENT_BF16 };
+
 /* weights: for each layer, forward then backward.  They are copied; free with recurrent_free(). */
 struct recurrent *recurrent_new(const struct recurrent_shape *shape,
                                 const struct recurrent_weights *weights);
+/* Of bfloat16, weight_ih and weight_hh lose the lower half of their bits: they should have none
+ * there. */
+struct recurrent *recurrent_new_as(const struct recurrent_shape *shape,
+                                   const struct recurrent_weights *weights,
+                                   enum recurrent_kept kept);
 void recurrent_free(struct recurrent *net);
 
 int recurrent_gates(enum recurrent_cell cell); /* 4 or 3 */

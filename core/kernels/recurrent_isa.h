@@ -97,17 +97,47 @@ INLINE void NAME(cell_dense)(const NAME(vec) sums[4], float *unused, float *out)
     memcpy(out, sums, 4 * sizeof sums[0]);
 }
 
-#define ADD_UP(rows, blocks, values, count)                                                        \
-    for (int k = 0; k < (count); k++, w += (size_t)4 * LANES)                                      \
+/* bfloat16 is the upper half of a float32: of two gates' weights in one word, one is shifted up and
+ * the other's lower half is cut off. */
+INLINE NAME(vec) NAME(widen)(const float *p, int upper)
+{
+    NAME(ints) both;
+    NAME(vec) v;
+    memcpy(&both, p, sizeof both);
+    both = upper ? both & -65536 : both << 16;
+    memcpy(&v, &both, sizeof v);
+    return v;
+}
+
+/* Sums of weights that were not packed as exponents. */
+INLINE void NAME(cell_lstm_bf16)(const NAME(vec) sums[4], float *c, float *h)
+{
+    const NAME(vec) all[4] = {sums[0] * RECURRENT_SIGMA, sums[1] * RECURRENT_SIGMA,
+                              sums[2] * RECURRENT_TANH, sums[3] * RECURRENT_SIGMA};
+    NAME(cell_lstm)(all, c, h);
+}
+
+INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
+{
+    const NAME(vec) all[4] = {sums[0] * RECURRENT_SIGMA, sums[1] * RECURRENT_SIGMA,
+                              sums[2] * RECURRENT_TANH, sums[3] * RECURRENT_TANH};
+    NAME(cell_gru)(all, old, h);
+}
+
+#define WEIGHT_F32(p, g)  NAME(load)((p) + (g)*LANES)
+#define WEIGHT_BF16(p, g) NAME(widen)((p) + (g) / 2 * LANES, (g) % 2)
+
+#define ADD_UP(rows, blocks, values, count, weight_of, wide)                                       \
+    for (int k = 0; k < (count); k++, w += (size_t)(wide)*LANES)                                   \
         _Pragma("GCC unroll 8") for (int b = 0; b < (blocks); b++)                                 \
             _Pragma("GCC unroll 4") for (int g = 0; g < 4; g++)                                    \
         {                                                                                          \
-            NAME(vec) weight = NAME(load)(w + (size_t)b * t->block + g * LANES);                   \
+            NAME(vec) weight = weight_of(w + (size_t)b * t->block, g);                             \
             _Pragma("GCC unroll 8") for (int r = 0; r < (rows); r++) sums[r][b][g] +=              \
                 weight * (values)[k];                                                              \
         }
 
-#define TILE(word, cell, width, rows, blocks)                                                      \
+#define TILE(word, cell, width, rows, blocks, weight_of, wide)                                     \
     TARGET static void NAME(word)(const struct recurrent_tile *t)                                  \
     {                                                                                              \
         NAME(vec) sums[rows][blocks][4];                                                           \
@@ -117,10 +147,10 @@ INLINE void NAME(cell_dense)(const NAME(vec) sums[4], float *unused, float *out)
                     sums[r][b][g] =                                                                \
                         NAME(load)(t->from + (size_t)r * t->from_stride + (b * 4 + g) * LANES);    \
         const float *w = t->weights;                                                               \
-        ADD_UP(rows, blocks, t->x[r], t->inputs)                                                   \
+        ADD_UP(rows, blocks, t->x[r], t->inputs, weight_of, wide)                                  \
         const float *h = t->h;                                                                     \
         const size_t stride = t->h_stride;                                                         \
-        ADD_UP(rows, blocks, (h + (size_t)r * stride), t->states)                                  \
+        ADD_UP(rows, blocks, (h + (size_t)r * stride), t->states, weight_of, wide)                 \
         for (int r = 0; r < (rows); r++)                                                           \
             for (int b = 0; b < (blocks); b++)                                                     \
                 NAME(cell)                                                                         \
@@ -129,46 +159,50 @@ INLINE void NAME(cell_dense)(const NAME(vec) sums[4], float *unused, float *out)
     }
 
 #if ROWS == 6
-#define TILES(name, cell, width)                                                                   \
-    TILE(name##1, cell, width, 1, 1)                                                               \
-    TILE(name##2, cell, width, 2, 1)                                                               \
-    TILE(name##3, cell, width, 3, 1)                                                               \
-    TILE(name##4, cell, width, 4, 1)                                                               \
-    TILE(name##5, cell, width, 5, 1)                                                               \
-    TILE(name##6, cell, width, 6, 1)                                                               \
-    TILE(name##_alone, cell, width, 1, BLOCKS)
+#define TILES(name, cell, width, weight_of, wide)                                                  \
+    TILE(name##1, cell, width, 1, 1, weight_of, wide)                                              \
+    TILE(name##2, cell, width, 2, 1, weight_of, wide)                                              \
+    TILE(name##3, cell, width, 3, 1, weight_of, wide)                                              \
+    TILE(name##4, cell, width, 4, 1, weight_of, wide)                                              \
+    TILE(name##5, cell, width, 5, 1, weight_of, wide)                                              \
+    TILE(name##6, cell, width, 6, 1, weight_of, wide)                                              \
+    TILE(name##_alone, cell, width, 1, BLOCKS, weight_of, wide)
 #define LIST(name)                                                                                 \
     {                                                                                              \
         NAME(name##_alone), NAME(name##1), NAME(name##2), NAME(name##3), NAME(name##4),            \
             NAME(name##5), NAME(name##6)                                                           \
     }
 #else
-#define TILES(name, cell, width)                                                                   \
-    TILE(name##1, cell, width, 1, 1)                                                               \
-    TILE(name##2, cell, width, 2, 1)                                                               \
-    TILE(name##3, cell, width, 3, 1)                                                               \
-    TILE(name##_alone, cell, width, 1, BLOCKS)
+#define TILES(name, cell, width, weight_of, wide)                                                  \
+    TILE(name##1, cell, width, 1, 1, weight_of, wide)                                              \
+    TILE(name##2, cell, width, 2, 1, weight_of, wide)                                              \
+    TILE(name##3, cell, width, 3, 1, weight_of, wide)                                              \
+    TILE(name##_alone, cell, width, 1, BLOCKS, weight_of, wide)
 #define LIST(name)                                                                                 \
     {                                                                                              \
         NAME(name##_alone), NAME(name##1), NAME(name##2), NAME(name##3)                            \
     }
 #endif
 
-TILES(lstm, cell_lstm, 1)
-TILES(gru, cell_gru, 1)
-TILES(dense, cell_dense, 4)
+TILES(lstm, cell_lstm, 1, WEIGHT_F32, 4)
+TILES(gru, cell_gru, 1, WEIGHT_F32, 4)
+TILES(dense, cell_dense, 4, WEIGHT_F32, 4)
+TILES(lstm_bf16_, cell_lstm_bf16, 1, WEIGHT_BF16, 2)
+TILES(gru_bf16_, cell_gru_bf16, 1, WEIGHT_BF16, 2)
 
 static const struct recurrent_tiles NAME(tiles) = {
     .lanes = LANES,
     .rows = ROWS,
     .blocks = BLOCKS,
-    .step = {LIST(lstm), LIST(gru), LIST(dense)},
+    .step = {LIST(lstm), LIST(gru), LIST(dense), LIST(lstm_bf16_), LIST(gru_bf16_)},
 };
 
 #undef LIST
 #undef TILES
 #undef TILE
 #undef ADD_UP
+#undef WEIGHT_BF16
+#undef WEIGHT_F32
 #undef INLINE
 #undef NAME
 #undef TARGET

@@ -1,4 +1,5 @@
 /* recurrent_pack.c -- weights as the inner loops read them. */
+#include <stdint.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -85,7 +86,9 @@ static void pack_gates(const struct recurrent *net, struct recurrent_direction *
     for (int gate = 0; gate < recurrent_gates(net->shape.cell); gate++) {
         size_t row = (size_t)gate * (size_t)hidden;
         int of_states = gru && gate == 2 ? 3 : gate, all = inputs + states;
-        float times = gate == 2 ? RECURRENT_TANH : RECURRENT_SIGMA;
+        float times = net->kept == RECURRENT_BF16 ? 1
+                      : gate == 2                 ? RECURRENT_TANH
+                                                  : RECURRENT_SIGMA;
         const float *ih = w->weight_ih + row * (size_t)inputs;
         pack(net, d->step, all, 0, gate, ih, inputs, times);
         pack(net, d->inputs, inputs, 0, gate, ih, inputs, times);
@@ -108,6 +111,24 @@ static void pack_projection(const struct recurrent *net, struct recurrent_direct
                 matrix[(size_t)p * (size_t)hidden + (size_t)k];
 }
 
+/* step's words in place of its floats, each of two: the lower half is of the even sum. */
+static void halve(const struct recurrent *net, struct recurrent_direction *d, int inputs)
+{
+    size_t lanes = (size_t)net->tiles->lanes,
+           pairs = (size_t)net->blocks * (size_t)(inputs + recurrent_states(&net->shape)) * 2;
+    float *to = recurrent_zeros(pairs * lanes);
+    for (size_t pair = 0; pair < pairs; pair++)
+        for (size_t lane = 0; lane < lanes; lane++) {
+            uint32_t even, odd;
+            memcpy(&even, &d->step[2 * pair * lanes + lane], sizeof even);
+            memcpy(&odd, &d->step[(2 * pair + 1) * lanes + lane], sizeof odd);
+            even = even >> 16 | (odd & 0xffff0000);
+            memcpy(&to[pair * lanes + lane], &even, sizeof even);
+        }
+    recurrent_zeros_free(d->step);
+    d->step = to;
+}
+
 static void pack_direction(const struct recurrent *net, struct recurrent_direction *d,
                            const struct recurrent_weights *w, int inputs)
 {
@@ -116,6 +137,8 @@ static void pack_direction(const struct recurrent *net, struct recurrent_directi
     d->inputs = recurrent_zeros(blocks * wide * (size_t)inputs);
     d->bias = recurrent_zeros(blocks * wide);
     pack_gates(net, d, w, inputs);
+    if (net->kept == RECURRENT_BF16)
+        halve(net, d, inputs);
     if (!net->shape.projection)
         return;
     d->project = recurrent_zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
@@ -126,7 +149,16 @@ static void pack_direction(const struct recurrent *net, struct recurrent_directi
 struct recurrent *recurrent_new(const struct recurrent_shape *shape,
                                 const struct recurrent_weights *weights)
 {
+    return recurrent_new_as(shape, weights, RECURRENT_F32);
+}
+
+struct recurrent *recurrent_new_as(const struct recurrent_shape *shape,
+                                   const struct recurrent_weights *weights,
+                                   enum recurrent_kept kept)
+{
     struct recurrent *net = mem_zero(1, sizeof *net);
+    net->kept = kept;
+    net->wide = kept == RECURRENT_BF16 ? 2 : 4;
     net->shape = *shape;
     net->tiles = recurrent_tiles(kernel_isa());
     int lanes = net->tiles->lanes, count = shape->layers * recurrent_directions(shape);

@@ -8,7 +8,7 @@ enum { RECURRENT_ALIGN = 64 };
 
 /* One direction of one layer, packed; every array is aligned. */
 struct recurrent_direction {
-    float *step;           /* [blocks][inputs + states][4][lanes] */
+    float *step;           /* [blocks][inputs + states][wide][lanes] */
     float *bias;           /* [blocks][4][lanes] */
     float *inputs;         /* [blocks][inputs][4][lanes]: step's first part again, for sums ahead */
     float *project, *none; /* [blocks of states / 4][hidden][4][lanes]; zeros to begin with */
@@ -17,6 +17,8 @@ struct recurrent_direction {
 struct recurrent {
     struct recurrent_shape shape;
     const struct recurrent_tiles *tiles;
+    enum recurrent_kept kept;
+    int wide;                      /* vectors of one row of step: 4, of bfloat16 2 */
     int blocks, project_blocks;    /* of units; of 4 * lanes projected states */
     int hidden_width, state_width; /* with padding */
     struct recurrent_direction *directions;

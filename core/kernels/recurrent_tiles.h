@@ -5,7 +5,8 @@
 
 #include "kernels/isa.h"
 
-/* Sums that go through sigma or tanh are packed as so many times themselves: as exponents of 2. */
+/* Sums that go through sigma or tanh are packed as so many times themselves: as exponents of 2 (but
+ * for bfloat16). */
 #define RECURRENT_SIGMA (-1.44269504088896341F) /* -log2 e: sigma(x) = 1 / (1 + e^-x) */
 #define RECURRENT_TANH  (-2.88539008177792681F) /* twice that: tanh(x) from e^-2x */
 
@@ -13,7 +14,7 @@
  * the cell's functions.
  *
  * Weights of a block (`lanes` units): [inputs + states][4 sums][lanes]; blocks stand `block` floats
- * apart. */
+ * apart.  Of bfloat16, sums 0 and 1, 2 and 3 share words: [inputs + states][2][lanes]. */
 struct recurrent_tile {
     const float *weights;
     size_t block;
@@ -35,6 +36,8 @@ enum recurrent_step {
     RECURRENT_STEP_LSTM,
     RECURRENT_STEP_GRU,
     RECURRENT_STEP_DENSE,
+    RECURRENT_STEP_LSTM_BF16,
+    RECURRENT_STEP_GRU_BF16,
     RECURRENT_STEPS
 };
 

@@ -181,14 +181,14 @@ static double worst(const float *got, const double *want, size_t n)
     return difference / most;
 }
 
-static double run_trial(const struct trial *t)
+static double run_trial(const struct trial *t, enum recurrent_kept kept)
 {
     const struct recurrent_shape *s = &t->shape;
     size_t outputs = (size_t)recurrent_outputs(s),
            no = (size_t)t->batch * (size_t)t->time * outputs;
     size_t nh = (size_t)t->count * (size_t)t->batch * (size_t)recurrent_states(s),
            nc = (size_t)t->count * (size_t)t->batch * (size_t)s->hidden;
-    struct recurrent *net = recurrent_new(s, t->weights);
+    struct recurrent *net = recurrent_new_as(s, t->weights, kept);
     struct recurrent_call call = {
         .batch = t->batch, .time = t->time, .x = t->x, .lengths = t->lengths};
     call.h = mem_dup(t->h, nh * sizeof(float));
@@ -219,15 +219,38 @@ static double run_trial(const struct trial *t)
     return most;
 }
 
+/* Cuts the lower half of the bits off: the numbers are bfloat16. */
+static void shorten(const float *values, size_t n)
+{
+    for (size_t i = 0; values && i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bits &= 0xffff0000;
+        memcpy((float *)(uintptr_t)&values[i], &bits, sizeof bits);
+    }
+}
+
+static void shorten_weights(struct trial *t)
+{
+    size_t rows = (size_t)(recurrent_gates(t->shape.cell) * t->shape.hidden);
+    for (int i = 0; i < t->count; i++) {
+        int inputs = recurrent_inputs_of(&t->shape, i / (t->shape.bidirectional ? 2 : 1));
+        shorten(t->weights[i].weight_ih, rows * (size_t)inputs);
+        shorten(t->weights[i].weight_hh, rows * (size_t)recurrent_states(&t->shape));
+    }
+}
+
 static void check_shape(const struct recurrent_shape *shape, int batch, int time, bool ragged,
-                        bool biased)
+                        bool biased, enum recurrent_kept kept)
 {
     struct trial t = make_trial(shape, batch, time, ragged, biased);
+    if (kept == RECURRENT_BF16)
+        shorten_weights(&t);
     by_definition(&t);
     for (int isa = 0; isa < KERNEL_ISAS; isa++) {
         if (!kernel_isa_use((enum kernel_isa)isa))
             continue;
-        double off = run_trial(&t);
+        double off = run_trial(&t, kept);
         if (!(off < 1e-5))
             TEST_FAIL("%s: cell %d in %d hidden %d projection %d layers %d sides %d batch %d time "
                       "%d ragged %d: %g",
@@ -248,7 +271,8 @@ TEST(shapes_by_chance)
                                         .bidirectional = i % 5 == 0};
         if (shape.cell == RECURRENT_LSTM && shape.hidden > 1 && i % 4 == 0)
             shape.projection = between(1, shape.hidden - 1);
-        check_shape(&shape, between(1, i % 2 ? 4 : 20), between(1, 12), i % 3 == 0, i % 7 != 0);
+        check_shape(&shape, between(1, i % 2 ? 4 : 20), between(1, 12), i % 3 == 0, i % 7 != 0,
+                    i % 4 == 3 ? RECURRENT_BF16 : RECURRENT_F32);
     }
 }
 
@@ -257,8 +281,9 @@ TEST(the_sizes_that_are_measured)
     for (int hidden = 64; hidden <= 512; hidden *= 2) {
         struct recurrent_shape shape = {
             .cell = RECURRENT_LSTM, .inputs = 1, .hidden = hidden, .layers = 2};
-        check_shape(&shape, 1, hidden > 128 ? 6 : 30, false, true);
-        check_shape(&shape, 32, 3, false, true);
+        check_shape(&shape, 1, hidden > 128 ? 6 : 30, false, true, RECURRENT_F32);
+        check_shape(&shape, 32, 3, false, true, RECURRENT_F32);
+        check_shape(&shape, 1, 6, false, true, RECURRENT_BF16);
     }
 }
 
@@ -271,6 +296,6 @@ TEST(sums_beyond_all_measure_end_at_their_limits)
     by_definition(&t);
     for (int isa = 0; isa < KERNEL_ISAS; isa++)
         if (kernel_isa_use((enum kernel_isa)isa))
-            CHECK(run_trial(&t) < 1e-5);
+            CHECK(run_trial(&t, RECURRENT_F32) < 1e-5);
     end_trial(&t);
 }
