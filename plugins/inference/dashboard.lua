@@ -56,16 +56,21 @@ local function all_watchers()
   return list
 end
 
+--- Those who are connected to a plugin that was replaced hear nothing more from it: their next connection is to the
+--- one that serves.
+local function send_away()
+  for id, socket in pairs(watchers) do
+    watchers[id] = nil
+    socket:close(1012, "the plugin was replaced: connect again")
+  end
+end
+
 --- Goes on as long as somebody watches; a task of its own each time, since a task's time is bounded.
 local function beat(app)
   local now = app.now()
   local ok, _, code = app.sleep(EVERY - now % EVERY)
   if not ok and code == "cancelled" then
-    for id, socket in pairs(watchers) do
-      watchers[id] = nil
-      socket:close(1012, "the plugin was replaced: connect again")
-    end
-    return
+    return send_away()
   end
   local made, text = pcall(message, app)
   if not made then
@@ -80,6 +85,9 @@ local function beat(app)
     end
   end
   running = next(watchers) ~= nil and app.spawn(beat, app) == true
+  if not running then
+    send_away() -- a generation that was replaced is given no more tasks
+  end
 end
 
 --- WS /api/v1/dashboard/ws

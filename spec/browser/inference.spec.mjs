@@ -4,7 +4,7 @@ import { cpSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { row, standIn } from "./fake_inference.js";
-import { launch, open, serve } from "./real.mjs";
+import { launch, open, serve, write } from "./real.mjs";
 import { eventually, openStage, takeShifts } from "./stage.mjs";
 
 const PHONE = { viewport: { width: 390, height: 844 } };
@@ -20,7 +20,7 @@ describe("with the real program", () => {
   let admin;
   let page;
   before(async () => {
-    maru = await serve({ "admin.listen": "127.0.0.1:0" }, (plugins) => cpSync("plugins/inference", `${plugins}/inference`, { recursive: true }));
+    maru = await serve({ "admin.listen": "127.0.0.1:0", "plugins.watch": "true" }, (plugins) => cpSync("plugins/inference", `${plugins}/inference`, { recursive: true }));
     admin = `${maru.adminUrl}/admin/login?token=${readFileSync(`${maru.dir}/state/admin.token`, "utf8").trim()}`;
     browser = await launch();
     page = await open(browser, `${maru.url}/#/inference`, { permissions: ["clipboard-read", "clipboard-write"] });
@@ -32,6 +32,7 @@ describe("with the real program", () => {
 
   /* One page for all: going on in it is how people go on, and loads nothing again. */
   const go = async (view) => {
+    await page.mouse.move(1, 1); /* rows under a pointer stay as they are */
     await page.goto(`${maru.url}/#/inference${view && `?view=${view}`}`);
     await page.waitForSelector(`[data-inference=${view || "overview"}]`);
   };
@@ -128,6 +129,22 @@ describe("with the real program", () => {
     const { id } = await api("inference/submit", { model_name: "moving_average", data: [1, 2, 3, 4, 5, 6] });
     await page.waitForSelector(`[data-recent] [data-result="${id}"] [data-spark] .inf-median`, { state: "attached" });
     await eventually(async () => (await total()) !== first, "another total");
+    await page.unroute("**/api/v1/inference/**");
+  });
+
+  test("is told to connect again when the plugin is replaced, and does", async () => {
+    await go("");
+    const code = page.evaluate(() => new Promise((done) => {
+      const socket = new WebSocket("/api/v1/dashboard/ws");
+      socket.onmessage = () => { window.__listening = true; };
+      socket.onclose = (event) => done(event.code);
+    }));
+    await page.waitForFunction(() => window.__listening);
+    write(`${maru.dir}/plugins/inference`, "plugin.lua", `${readFileSync("plugins/inference/plugin.lua", "utf8")}-- replaced\n`);
+    assert.equal(await code, 1012);
+    const { id } = await api("inference/submit", { model_name: "moving_average", data: [3, 2, 1] });
+    await page.route("**/api/v1/inference/**", (route) => route.abort());
+    await page.waitForSelector(`[data-recent] [data-result="${id}"]`);
     await page.unroute("**/api/v1/inference/**");
   });
 
