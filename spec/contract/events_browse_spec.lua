@@ -108,24 +108,24 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     case("events are found by key", function()
-      emit("shop.keys", { to = 60, keys = 7 })
-      assert.same({ 59, 52, 45, 38, 31, 24, 17, 10, 3 }, (walk("shop.keys", "key=k3&limit=4")))
+      emit("shop.keys", { to = 24, keys = 7 })
+      assert.same({ 24, 17, 10, 3 }, (walk("shop.keys", "key=k3&limit=2")))
       assert.same({}, (walk("shop.keys", "key=k")))
-      assert.equal(60, browse("shop.keys", "key=none").looked)
+      assert.equal(24, browse("shop.keys", "key=none").looked)
     end)
 
     case("events are found by words in data, key and headers", function()
-      emit("shop.words", { to = 30, text = "quiet" })
+      emit("shop.words", { from = 21, to = 30, text = "quiet" })
       emit("shop.words", { from = 31, to = 31, text = "강남역에서 Payment REFUSED" })
       emit("shop.words", { from = 32, to = 32, key = "card-17" })
       emit("shop.words", { from = 33, to = 33, headers = { error = "no route to host" } })
-      emit("shop.words", { from = 34, to = 60, text = "quiet" })
+      emit("shop.words", { from = 34, to = 43, text = "quiet" })
       assert.same({ 31 }, (walk("shop.words", "q=payment%20refused")))
       assert.same({ 31 }, (walk("shop.words", "q=%EA%B0%95%EB%82%A8%EC%97%AD")))
       assert.same({ 32 }, (walk("shop.words", "q=CARD-17&order=oldest")))
       assert.same({ 33 }, (walk("shop.words", "q=route")))
       assert.same({}, (walk("shop.words", "q=nobody%20said%20so")))
-      assert.equal(57, #walk("shop.words", "q=quiet&limit=10"))
+      assert.equal(20, #walk("shop.words", "q=quiet&limit=10"))
     end)
 
     case("events are found by time", function()
@@ -164,10 +164,10 @@ for _, driver in ipairs(DRIVERS) do
     end)
 
     case("partitions are one list by time, and one by one", function()
-      emit("shop.parts", { to = 40, keys = 9 })
+      emit("shop.parts", { to = 24, keys = 9 })
       local all = walk("shop.parts", "limit=7")
       table.sort(all)
-      assert.same(range(1, 40), all)
+      assert.same(range(1, 24), all)
       local seen, from = 0, {}
       for partition = 0, 2 do
         local list = walk("shop.parts", "limit=7&partition=" .. partition)
@@ -177,7 +177,7 @@ for _, driver in ipairs(DRIVERS) do
           assert.is_true(list[i] < list[i - 1])
         end
       end
-      assert.equal(40, seen)
+      assert.equal(24, seen)
       assert.is_true(#from > 1)
       local page, last = browse("shop.parts", "limit=40"), math.huge
       for _, event in ipairs(page.events) do
