@@ -5,7 +5,9 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
-import { eventually } from "./stage.mjs";
+import { eventually, shotsFolder } from "./stage.mjs";
+
+export { shotsFolder };
 
 const BINARY = `build/${process.env.MARU_PRESET ?? "release"}/maru`;
 
@@ -65,11 +67,4 @@ export async function open(browser, url, options = {}) {
   page.on("console", (message) => message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()) && page.troubles.push(message.text()));
   await page.goto(url);
   return page;
-}
-
-/** Where pictures go: SHOTS, or a new folder. */
-export function shotsFolder() {
-  const folder = process.env.SHOTS ?? mkdtempSync(path.join(tmpdir(), "maru-shots-"));
-  mkdirSync(folder, { recursive: true });
-  return folder;
 }

@@ -1,5 +1,5 @@
 /** The stage for browser specs: a server (the stand-in, or a real one by MARU_URL) and one Chromium. */
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
@@ -66,9 +66,14 @@ export async function openStage() {
   return stage;
 }
 
-function shotsFolder() {
-  const folder = process.env.SHOTS ?? mkdtempSync(path.join(tmpdir(), "maru-shots-"));
-  mkdirSync(folder, { recursive: true });
+/** Where pictures go: SHOTS, or a folder that goes with the process. */
+export function shotsFolder() {
+  if (process.env.SHOTS) {
+    mkdirSync(process.env.SHOTS, { recursive: true });
+    return process.env.SHOTS;
+  }
+  const folder = mkdtempSync(path.join(tmpdir(), "maru-shots-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
