@@ -87,7 +87,7 @@ describe("app.mail", function()
     local subject = "한국어 제목입니다 — 아주 긴 제목이라서 여러 조각으로 나뉘어야 하고, 어느 글자도 잘리면 안 됩니다 🎉"
     local text = "안녕하세요.\n.점으로 시작하는 줄\n..\n\nFrom here\n" .. ("긴 줄 "):rep(300) .. "\n"
     local sent, mail, envelope, raw = received({ to = "김 철수 <kim@example.com>", cc = { "b@example.org" },
-      bcc = "hidden@example.net", reply_to = "답장 <r@example.com>", subject = subject, text = text,
+      bcc = "hidden@example.org", reply_to = "답장 <r@example.com>", subject = subject, text = text,
       headers = { ["X-Maru"] = "값", ["List-Id"] = "news" } })
     assert.same({}, mail.defects)
     assert.equal(subject, mail.headers.subject)
@@ -100,9 +100,9 @@ describe("app.mail", function()
     assert.equal("값", mail.headers["x-maru"])
     assert.equal(sent.id, mail.headers["message-id"])
     assert.truthy(mail.headers.date:find("^%a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d [+-]0000$"), mail.headers.date)
-    assert.same({ "kim@example.com", "b@example.org", "hidden@example.net" }, envelope.to)
+    assert.same({ "kim@example.com", "b@example.org", "hidden@example.org" }, envelope.to)
     assert.equal("maru@example.com", envelope.from)
-    assert.falsy(raw:find("hidden@example.net", 1, true), "bcc is nobody's to see")
+    assert.falsy(raw:find("hidden@example.org", 1, true), "bcc is nobody's to see")
     for line in raw:gmatch("[^\r\n]+") do
       assert.truthy(#line <= 998)
     end
