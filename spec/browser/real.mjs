@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { chromium } from "playwright-core";
-import { eventually, shotsFolder } from "./stage.mjs";
+import { eventually, keepTroubles, shotsFolder } from "./stage.mjs";
 
 export { shotsFolder };
 
@@ -62,9 +62,7 @@ export async function open(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", colorScheme: "light", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(60000);
-  page.troubles = [];
-  page.on("pageerror", (error) => page.troubles.push(String(error.stack ?? error)));
-  page.on("console", (message) => message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()) && page.troubles.push(message.text()));
+  keepTroubles(page);
   await page.goto(url);
   return page;
 }

@@ -44,10 +44,8 @@ export async function openStage() {
       await context.addInitScript(WATCH_SHIFTS);
       const page = await context.newPage();
       page.setDefaultTimeout(60000);
-      page.troubles = [];
+      keepTroubles(page);
       page.foreign = [];
-      page.on("pageerror", (error) => page.troubles.push(String(error.stack ?? error)));
-      page.on("console", (message) => message.type() === "error" && !/Failed to load resource|ERR_/.test(message.text()) && page.troubles.push(message.text()));
       page.on("request", (request) => new URL(request.url()).origin === stage.url || /^(data|blob):/.test(request.url()) || page.foreign.push(request.url()));
       return page;
     },
@@ -64,6 +62,16 @@ export async function openStage() {
     },
   };
   return stage;
+}
+
+/** What is no fault of a page: answers that specs ask for, and an icon that Chromium fetches when the page was left for about:blank. */
+const NO_TROUBLE = /Failed to load resource|ERR_|icon\.svg' from origin 'null'/;
+
+/** From now on `page.troubles` has what goes wrong in the page. */
+export function keepTroubles(page) {
+  page.troubles = [];
+  page.on("pageerror", (error) => page.troubles.push(String(error.stack ?? error)));
+  page.on("console", (message) => message.type() === "error" && !NO_TROUBLE.test(message.text()) && page.troubles.push(message.text()));
 }
 
 /** Where pictures go: SHOTS, or a folder that goes with the process. */
