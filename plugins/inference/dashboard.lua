@@ -84,7 +84,7 @@ local function beat(app)
       app.sleep(0)
     end
   end
-  running = next(watchers) ~= nil and app.spawn(beat, app) == true
+  running = next(watchers) ~= nil and app.spawn(beat) == true
   if not running then
     send_away() -- a generation that was replaced is given no more tasks
   end
@@ -95,7 +95,7 @@ function M.open(app, socket)
   socket:send(message(app))
   watchers[socket:id()] = socket
   if not running then
-    running = app.spawn(beat, app) == true
+    running = app.spawn(beat) == true
   end
 end
 

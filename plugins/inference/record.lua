@@ -140,7 +140,7 @@ function M.keep(app, items)
   end
   store(app, items)
   tell(app, items)
-  app.spawn(remember, app, items)
+  app.spawn(remember, items)
   for _, item in ipairs(items) do
     log_of(app, item)
     if item.args.o then

@@ -24,7 +24,7 @@ function M.count(app, n)
     waiting, minute = waiting + n, now
   end
   if not telling then
-    telling = app.spawn(tell, app) == true
+    telling = app.spawn(tell) == true
   end
 end
 

@@ -76,6 +76,10 @@ describe("the inference system", function()
     assert.equal("seasonal", view.metadata.pattern)
     assert.truthy(view.submitted_at <= view.started_at and view.started_at <= view.finished_at)
     assert.equal(answer.json.id, maru:get(BASE .. "results?limit=1").json.results[1].id)
+    local cached = server.wait_for(function()
+      return maru:admin("/cache/entry?key=inference:result:" .. answer.json.id).value
+    end)
+    assert.truthy(cached and cached:find(answer.json.id, 1, true), "the result is in the cache")
   end)
 
   it("answers repeated requests with one key alike, also at the same time", function()
