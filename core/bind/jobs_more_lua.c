@@ -1,5 +1,6 @@
 /* jobs_more_lua.c -- app.jobs, for jobs that exist: batches, waiting, progress, changes. */
 #include <lauxlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "bind/bind.h"
@@ -13,10 +14,11 @@
 #include "vm/vm.h"
 
 #define BATCH    "app.jobs:batch(list, [options])"
+#define DEAD     "app.jobs:dead(name, [after])"
 #define PROGRESS "app.jobs:progress(fraction, [message], [id])"
 #define WAIT     "app.jobs:wait(id or ids, [timeout])"
 
-enum { WAIT_IDS = 10000 };
+enum { WAIT_IDS = 10000, DEAD_IDS = 10000 };
 
 static struct jobs *jobs_of(lua_State *L, struct task *task, const char *who)
 {
@@ -34,6 +36,8 @@ struct asking {
     struct jobs_wait *wait;
     struct timer timer;
     struct task *task; /* NULL when nobody waits */
+    char *kind;        /* of a look for the dead */
+    int64_t after;
     size_t charged;
     bool late; /* the time was over first */
 };
@@ -183,6 +187,56 @@ static int l_batch_get(lua_State *L)
     return task_wait(task, forget, a);
 }
 
+/* Ids of the kind's that are above `after`, rising. */
+static int push_ids(lua_State *L, void *arg)
+{
+    const struct asking *a = arg;
+    const struct buf *out = &a->query.out;
+    lua_newtable(L);
+    int n = 0;
+    for (size_t at = 0; at < out->n && n < DEAD_IDS; at += sizeof(int64_t)) {
+        int64_t id;
+        memcpy(&id, out->p + at, sizeof id);
+        if (id <= a->after)
+            continue;
+        lua_pushnumber(L, (double)id);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+static void on_dead(struct jobs_query *query)
+{
+    struct asking *a = of_query(query);
+    struct task *task = take_task(a);
+    task_answer(task, &query->err, push_ids, a);
+    buf_free(&query->out);
+    mem_free(a->kind);
+    mem_free(a);
+}
+
+/*** Ids of the dead jobs of a kind, rising.  (waits)
+ * @param kind string "plugin.job"
+ * @param after integer|nil
+ * @return integer[]|nil, string? message, string? code */
+static int l_dead(lua_State *L)
+{
+    struct str kind = args_string(L, 1, DEAD, "name");
+    int64_t after =
+        lua_isnoneornil(L, 2) ? 0 : args_integer(L, 2, 0, INT64_C(1) << 53, DEAD, "after");
+    struct task *task = task_check(L, "app.jobs:dead");
+    struct jobs *jobs = jobs_of(L, task, "app.jobs:dead");
+    struct asking *a = asking_create(task);
+    a->kind = mem_printf("%.*s", (int)kind.n, kind.p);
+    a->after = after;
+    a->query.kind = str_c(a->kind);
+    a->query.ids_of = 1u << JOB_DEAD;
+    a->query.done = on_dead;
+    a->query.lane = task_lane(task);
+    jobs_query(jobs, &a->query);
+    return task_wait(task, forget, a);
+}
+
 static struct asking *of_change(struct jobs_change *change)
 {
     return (struct asking *)(void *)((char *)change - offsetof(struct asking, change));
@@ -315,14 +369,9 @@ static int l_unfinished(lua_State *L)
 void jobs_add_more(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"batch", l_batch},
-        {"batch_get", l_batch_get},
-        {"cancel", l_cancel},
-        {"retry", l_retry},
-        {"wait", l_wait},
-        {"progress", l_progress},
-        {"unfinished", l_unfinished},
-        {NULL, NULL},
+        {"batch", l_batch},       {"batch_get", l_batch_get},   {"cancel", l_cancel},
+        {"dead", l_dead},         {"retry", l_retry},           {"wait", l_wait},
+        {"progress", l_progress}, {"unfinished", l_unfinished}, {NULL, NULL},
     };
     luaL_register(L, NULL, functions);
 }

@@ -32,6 +32,7 @@ M.jobs = {
 }
 
 M.cron = {
+  ["* * * * *"] = { id = "bury", upkeep.bury },
   ["*/10 * * * *"] = { id = "fold", upkeep.fold },
   ["15 4 * * *"] = { id = "prune", upkeep.prune },
 }
@@ -52,10 +53,11 @@ local VIEWS = { type = "array", items = { type = "object", fields = VIEW } }
 local TIMES = { p50 = "number|null", p95 = "number|null", p99 = "number|null" }
 local STATISTICS = {
   window = "integer", submitted_per_second = "number", completed_per_second = "number", completed = "integer",
-  failed = "integer", success_rate = "number", queue_depth = "integer",
+  failed = "integer", cancelled = "integer", success_rate = "number", queue_depth = "integer",
   latency_ms = { type = "object", fields = TIMES }, processing_ms = { type = "object", fields = TIMES },
+  failed_by = { type = "array", items = { type = "object", fields = { code = "string", count = "integer" } } },
   by_model = { type = "array", items = { type = "object", fields = { model_name = "string", completed = "integer",
-    failed = "integer", p50 = "number|null", p99 = "number|null" } } },
+    failed = "integer", cancelled = "integer", p50 = "number|null", p99 = "number|null" } } },
   per_minute = { type = "array", items = { type = "object", fields = { at = "datetime", completed = "integer",
     failed = "integer" } } },
 }

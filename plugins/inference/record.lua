@@ -41,6 +41,9 @@ local function store_in(app, tx, items, writer, one_by_one)
   local new = items
   if one_by_one then
     new = insert_each(tx, items)
+    if not new[1] then
+      return new
+    end
   else
     local rows = {}
     for i, item in ipairs(items) do
@@ -54,8 +57,7 @@ local function store_in(app, tx, items, writer, one_by_one)
   for _, item in ipairs(new) do
     local args = item.args
     local outcome = item.outcome
-    tally.count(writer, math.floor(outcome.finished / 60) * 60, args.m, outcome.status,
-      (outcome.finished - args.t) * 1000, outcome.ms)
+    tally.count(writer, math.floor(outcome.finished / 60) * 60, args.m, outcome, (outcome.finished - args.t) * 1000)
     if args.c then
       calls[#calls + 1] = { id = item.id, url = args.c }
     end
@@ -64,38 +66,25 @@ local function store_in(app, tx, items, writer, one_by_one)
   if calls[1] then
     must(tx.jobs:push_many("callback", calls))
   end
-  return true
+  return new
 end
 
---- A writer counts again what a rolled back transaction counted: it starts from where it was.
-local function copy_of(writer)
-  local out = { name = writer.name, minute = writer.minute, models = {} }
-  for name, model in pairs(writer.models) do
-    local copy = { completed = model.completed, failed = model.failed, latency = {}, processing = {} }
-    for _, part in ipairs({ "latency", "processing" }) do
-      for class, n in pairs(model[part]) do
-        copy[part][class] = n
-      end
-    end
-    out.models[name] = copy
-  end
-  return out
-end
-
-local function store(app, items)
+--- Keeps all or nothing: those that were not there already. (waits)
+local function store(app, items, one_by_one)
   local before, writer = tally.take(app), nil
-  local function attempt(one_by_one)
+  local function attempt(each)
     return app.store:tx(function(tx)
-      writer = copy_of(before)
-      return store_in(app, tx, items, writer, one_by_one)
+      writer = tally.copy(before)
+      return store_in(app, tx, items, writer, each)
     end)
   end
-  local ok, message, code = attempt(false)
-  if not ok and code == "again" then
-    ok, message = attempt(true)
+  local new, message, code = attempt(one_by_one)
+  if not new and code == "again" then
+    new, message = attempt(true)
   end
-  must(ok, message)
+  must(new, message)
   tally.give_back(writer) -- after a failure nobody knows what is stored: the next writer is a new one
+  return new
 end
 
 local function log_of(app, item)
@@ -106,7 +95,7 @@ local function log_of(app, item)
     fields.code = outcome.error.code
     app.log:warn("inference failed: " .. outcome.error.message, fields)
   else
-    app.log:info("inference completed", fields)
+    app.log:info("inference " .. outcome.status, fields)
   end
 end
 
@@ -131,22 +120,27 @@ local function remember(app, items)
 end
 
 --- Keeps what became of jobs: one transaction for all of them, then the cache, the event stream and the log. (waits)
---- items: { id, args, outcome }.
-function M.keep(app, items)
+--- items: { id, args, outcome }; one_by_one: some may have ended already. @return table those that had not
+function M.keep(app, items, one_by_one)
   for _, item in ipairs(items) do
     item.view = M.view(app, item.id, item.args, item.outcome)
     item.body = app.json.encode(item.view)
     item.row = { item.id, item.args.m, item.outcome.status, item.outcome.finished, item.body }
   end
-  store(app, items)
-  tell(app, items)
-  app.spawn(remember, items)
-  for _, item in ipairs(items) do
+  local new = store(app, items, one_by_one)
+  if new[1] then
+    tell(app, new)
+    app.spawn(remember, new)
+  end
+  for _, item in ipairs(new) do
     log_of(app, item)
+  end
+  for _, item in ipairs(items) do
     if item.args.o then
       app.objects:delete(M.input(item.args))
     end
   end
+  return new
 end
 
 --- Key of the object that has the points of a long series.
@@ -166,21 +160,33 @@ end
 
 --- Keeps an end that no handler saw: cancelled, expired, dead. False when there is a result already. (waits)
 function M.close(app, id, args, outcome)
-  local view = M.view(app, id, args, outcome)
-  local body = app.json.encode(view)
-  local n = must(app.store:exec(INSERT, id, args.m, outcome.status, outcome.finished, body))
-  if args.o then
-    app.objects:delete(M.input(args))
-  end
-  return n > 0 and view
+  local item = { id = id, args = args, outcome = outcome }
+  return M.keep(app, { item }, true)[1] and item.view or false
 end
 
 local ENDS = { expired = "expired", cancelled = "cancelled", dead = "failed" }
+local LATE = "it had not started at its deadline"
 
---- The queue's word for what it has not brought to an end here.
-local function waiting_view(app, id, job)
-  local running = job.state == "running"
-  return M.view(app, id, job.args, { status = running and "running" or "queued" })
+--- What became of a submission whose turn came, or was looked for, after its deadline.
+function M.expired(now)
+  return { status = "expired", finished = now, error = { code = "expired", message = LATE } }
+end
+
+--- What the queue says an end came of; nil while there is none.
+local function outcome_of(app, job)
+  local status, now = ENDS[job.state], app.now()
+  local waits = job.state == "ready" or job.state == "delayed"
+  if status == "expired" or not status and waits and job.attempt == 0 and job.args.e and job.args.e <= now then
+    return M.expired(now)
+  elseif status then
+    return { status = status, finished = now, error = { code = job.state,
+      message = job.state == "dead" and tostring(job.error) or "it was cancelled" } }
+  end
+end
+
+--- Dead jobs stay longer than results: what was counted and has gone is not counted again.
+local function forgotten(app, job)
+  return job.state == "dead" and job.args.t < app.now() - app.config.keep_days * 86400
 end
 
 --- A submission that has no result yet, as the queue knows it: a view, or nil when it knows nothing. (waits)
@@ -191,14 +197,21 @@ function M.queued(app, id)
     or not job.args or job.args.k ~= token then
     return nil
   end
-  local status = ENDS[job.state]
-  if not status then
-    return waiting_view(app, id, job), job
+  local outcome = outcome_of(app, job)
+  if not outcome then
+    return M.view(app, id, job.args, { status = job.state == "running" and "running" or "queued" }), job
+  elseif forgotten(app, job) then
+    return M.view(app, id, job.args, outcome), job
   end
-  local why = job.state == "dead" and { code = "failed", message = tostring(job.error) }
-    or { code = status, message = status == "expired" and "it had not started at its deadline" or "it was cancelled" }
-  local outcome = { status = status, finished = app.now(), error = why }
   return M.close(app, id, job.args, outcome) or M.view(app, id, job.args, outcome), job
+end
+
+--- Closes a submission by its job's number, when that is dead. (waits)
+function M.bury(app, number)
+  local job = must(app.jobs:get(number))
+  if job and job.state == "dead" and job.args and job.args.k and not forgotten(app, job) then
+    M.close(app, ids.of(number, job.args.k), job.args, outcome_of(app, job))
+  end
 end
 
 M.load = series.load

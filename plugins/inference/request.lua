@@ -96,16 +96,16 @@ end
 
 --- What the queue is told beside the arguments, or nil.
 local function options_of(app, body, plan)
-  local priority, expires = body.priority, nil
+  local priority = body.priority
   if priority ~= nil and not PRIORITIES[priority] then
     refuse(app, "priority", "enum", "priority must be high, normal or low")
   elseif body.deadline ~= nil then
-    expires = deadline_of(app, body.deadline)
+    plan.e = plan.t + deadline_of(app, body.deadline) -- not the queue's: what expires is counted and told, too
   end
   if body.callback_url ~= nil then
     plan.c = callback.check(app, text_of(app, "callback_url", body.callback_url, 2000), refuse)
   end
-  return (priority or expires) and { priority = priority, expires = expires } or nil
+  return priority and { priority = priority } or nil
 end
 
 --- Checks the points against the model, too.

@@ -112,7 +112,7 @@ function M.statistics(app, req)
     completed_per_second = per_second(now, function(minute)
       return since.minutes[minute] and since.minutes[minute].completed or 0
     end),
-    completed = all.completed, failed = all.failed,
+    completed = all.completed, failed = all.failed, cancelled = all.cancelled, failed_by = all.failed_by,
     success_rate = rate_of(all.completed, all.failed),
     latency_ms = all.latency_ms, processing_ms = all.processing_ms,
     queue_depth = app.jobs:unfinished("run") + app.jobs:unfinished("backtest"),

@@ -119,17 +119,23 @@ local function compute(app, items)
   end
 end
 
---- Jobs of any models, together.
+--- Jobs of any models, together. Those whose deadline came before their turn are over.
 function M.many(app, jobs)
-  local items, started = {}, app.now()
+  local items, due, started = {}, {}, app.now()
   for i, job in ipairs(jobs) do
-    items[i] = { id = ids.of(job.id, job.args.k), args = job.args }
+    local item = { id = ids.of(job.id, job.args.k), args = job.args }
+    items[i] = item
+    if job.args.e and job.args.e <= started and job.attempt == 1 then
+      item.outcome = record.expired(started)
+    else
+      due[#due + 1] = item
+    end
   end
-  compute(app, items)
+  compute(app, due)
   local finished = app.now()
-  for _, item in ipairs(items) do
+  for _, item in ipairs(due) do
     item.outcome = { status = item.error and "failed" or "completed", started = started, finished = finished,
-      ms = (finished - started) * 1000 / #items, result = item.result, error = item.error }
+      ms = (finished - started) * 1000 / #due, result = item.result, error = item.error }
   end
   record.keep(app, items)
 end

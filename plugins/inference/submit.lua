@@ -82,7 +82,7 @@ local function refusal(app, message)
 end
 
 local function group_of(groups, options)
-  local name = options and ("%s %s"):format(tostring(options.priority), tostring(options.expires)) or ""
+  local name = options and options.priority or ""
   if not groups[name] then
     groups[name] = { options = options, places = {}, list = {} }
     groups[#groups + 1] = groups[name]

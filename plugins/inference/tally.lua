@@ -12,10 +12,11 @@ local MOST = 8 * 40
 local FOLD_AFTER, FOLD_ROWS = 7200, 5000 -- seconds; rows of one pass
 
 local UPSERT = [[
-  insert into tallies (minute, model_name, writer, completed, failed, latency, processing)
-  values ($1, $2, $3, $4, $5, $6, $7)
+  insert into tallies (minute, model_name, writer, completed, failed, latency, processing, reasons, cancelled)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
   on conflict (minute, model_name, writer) do update set completed = excluded.completed,
-    failed = excluded.failed, latency = excluded.latency, processing = excluded.processing]]
+    failed = excluded.failed, latency = excluded.latency, processing = excluded.processing,
+    reasons = excluded.reasons, cancelled = excluded.cancelled]]
 
 local names = {}
 for class = 0, MOST do
@@ -43,26 +44,58 @@ function M.take(app)
   return table.remove(free) or { name = app.crypto.random(8), minute = 0, models = {} }
 end
 
---- Counts one that ended: status, latency and processing in milliseconds.
-function M.count(writer, minute, name, status, latency, processing)
+local COUNTED = { completed = "completed", failed = "failed", expired = "failed", cancelled = "cancelled" }
+
+local function fresh(name)
+  return { model_name = name, completed = 0, failed = 0, cancelled = 0, reasons = {}, latency = {}, processing = {} }
+end
+
+--- Counts one that ended. latency: in milliseconds, of what was computed, as outcome.ms is.
+function M.count(writer, minute, name, outcome, latency)
   if writer.minute ~= minute then
     writer.minute, writer.models = minute, {}
   end
   local model = writer.models[name]
   if not model then
-    model = { completed = 0, failed = 0, latency = {}, processing = {} }
+    model = fresh(name)
     writer.models[name] = model
   end
-  model[status] = model[status] + 1
-  add(model.latency, latency)
-  add(model.processing, processing)
+  local counted = COUNTED[outcome.status]
+  model[counted] = model[counted] + 1
+  if counted == "failed" then
+    local code = outcome.error.code
+    model.reasons[code] = (model.reasons[code] or 0) + 1
+  end
+  if outcome.ms then
+    add(model.latency, latency)
+    add(model.processing, outcome.ms)
+  end
+end
+
+local PARTS = { "latency", "processing", "reasons" }
+
+--- A writer counts again what a rolled back transaction counted: it starts from where it was.
+function M.copy(writer)
+  local out = { name = writer.name, minute = writer.minute, models = {} }
+  for name, model in pairs(writer.models) do
+    local copy = fresh(name)
+    copy.completed, copy.failed, copy.cancelled = model.completed, model.failed, model.cancelled
+    for _, part in ipairs(PARTS) do
+      for key, n in pairs(model[part]) do
+        copy[part][key] = n
+      end
+    end
+    out.models[name] = copy
+  end
+  return out
 end
 
 --- Writes the writer's rows. (waits)
 function M.write(app, tx, writer)
   for name, model in pairs(writer.models) do
     local ok, message, code = tx:exec(UPSERT, writer.minute, name, writer.name, model.completed, model.failed,
-      app.json.encode(model.latency), app.json.encode(model.processing))
+      app.json.encode(model.latency), app.json.encode(model.processing), app.json.encode(model.reasons),
+      model.cancelled)
     if not ok then
       return nil, message, code
     end
@@ -108,12 +141,35 @@ end
 local THREE = { p50 = 0.5, p95 = 0.95, p99 = 0.99 }
 local TWO = { p50 = 0.5, p99 = 0.99 }
 
-local function fresh(name)
-  return { model_name = name, completed = 0, failed = 0, latency = {}, processing = {} }
+--- Adds a stored row to each of the sums.
+local function add_row(app, sums, row)
+  local counts = {}
+  for _, part in ipairs(PARTS) do
+    counts[part] = app.json.decode(row[part])
+  end
+  for _, sum in ipairs(sums) do
+    sum.completed, sum.failed = sum.completed + row.completed, sum.failed + row.failed
+    sum.cancelled = sum.cancelled + row.cancelled
+    for _, part in ipairs(PARTS) do
+      merge(sum[part], counts[part])
+    end
+  end
+end
+
+--- { { code, count } }, the most frequent first.
+local function ranked(app, reasons)
+  local list = app.json.array({})
+  for code, n in pairs(reasons) do
+    list[#list + 1] = { code = code, count = n }
+  end
+  table.sort(list, function(a, b)
+    return a.count > b.count or a.count == b.count and a.code < b.code
+  end)
+  return list
 end
 
 --- What ended since an instant. (waits)
---- @return table { all, models = list, minutes = minute → { completed, failed } }
+--- @return table { all, models = list, minutes = minute → { completed, failed, cancelled } }
 function M.since(app, from)
   local all, models, minutes, list = fresh(), {}, {}, {}
   for _, row in ipairs(must(app.store:all("select * from tallies where minute >= $1", floor(from / 60) * 60))) do
@@ -122,24 +178,18 @@ function M.since(app, from)
       model = fresh(row.model_name)
       models[row.model_name], list[#list + 1] = model, model
     end
-    local minute = minutes[row.minute] or { completed = 0, failed = 0 }
+    local minute = minutes[row.minute] or fresh()
     minutes[row.minute] = minute
-    local latency, processing = app.json.decode(row.latency), app.json.decode(row.processing)
-    for _, sum in ipairs({ all, model, minute }) do
-      sum.completed, sum.failed = sum.completed + row.completed, sum.failed + row.failed
-      if sum.latency then
-        merge(sum.latency, latency)
-        merge(sum.processing, processing)
-      end
-    end
+    add_row(app, { all, model, minute }, row)
   end
   table.sort(list, function(a, b) return a.model_name < b.model_name end)
+  all.failed_by = ranked(app, all.reasons)
   all.latency_ms = percentiles(app, all.latency, THREE)
   all.processing_ms = percentiles(app, all.processing, THREE)
   for _, model in ipairs(list) do
     local shares = percentiles(app, model.latency, TWO)
     model.p50, model.p99 = shares.p50, shares.p99
-    model.latency, model.processing = nil, nil
+    model.latency, model.processing, model.reasons = nil, nil, nil
   end
   return { all = all, models = list, minutes = minutes }
 end
@@ -166,10 +216,7 @@ local function fold_rows(app, tx, bound)
         rows[#rows + 1] = kept
       end
     end
-    local into = sum.models[row.model_name]
-    into.completed, into.failed = into.completed + row.completed, into.failed + row.failed
-    merge(into.latency, app.json.decode(row.latency))
-    merge(into.processing, app.json.decode(row.processing))
+    add_row(app, { sum.models[row.model_name] }, row)
     must(tx:exec("delete from tallies where minute = $1 and model_name = $2 and writer = $3", row.minute,
       row.model_name, row.writer))
   end

@@ -152,6 +152,10 @@ M.routes = {
     return 200, { got = got or nil, message = message, code = code }
   end,
   ["GET /jobs/{id}"] = function(app, req) return 200, { job = app.jobs:get(tonumber(req.params.id)) or nil } end,
+  ["POST /dead"] = function(app, req)
+    local body = req:json()
+    return 200, { ids = app.json.array(assert(app.jobs:dead(body.kind, body.after))) }
+  end,
 }
 return M
 ]==],
@@ -371,6 +375,21 @@ for _, driver in ipairs(DRIVERS) do
         return now and now.state ~= "dead"
       end)
       assert.equal(2, wait_state(node, id, "dead").attempt)
+    end)
+
+    it("are named to their plugin when they are dead, by kind", function()
+      local function dead(kind, after)
+        return node:post("/dead", { kind = kind, after = after }).json.ids
+      end
+      local before = dead("refused")
+      local ids = { push(node, "refused"), push(node, "refused"), push(node, "late") }
+      wait_states(node, ids, "dead")
+      assert.same({ ids[1], ids[2] }, dead("refused", math.max(before[#before] or 0, ids[1] - 1)))
+      assert.same({ ids[2] }, dead("refused", ids[1]))
+      assert.same({}, dead("refused", ids[2]))
+      assert.equal(#before + 2, #dead("refused"))
+      assert.same({}, dead("nothing"))
+      assert.equal(500, node:post("/dead", { kind = "nobody" }).status)
     end)
 
     case("keep what was wrong in each attempt, and where", "attempts", function()

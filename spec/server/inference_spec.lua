@@ -118,6 +118,51 @@ describe("the inference system", function()
     assert.equal("forbidden", elsewhere.json.code)
   end)
 
+  it("counts what expired and was cancelled, once each, and tells those who wait", function()
+    local function ends()
+      local s, by = maru:get(BASE .. "statistics?minutes=120").json, {}
+      for _, one in ipairs(s.failed_by) do
+        by[one.code] = one.count
+      end
+      return { completed = s.completed, failed = s.failed, cancelled = s.cancelled, by = by, rate = s.success_rate }
+    end
+    local before = ends()
+    local function pause(on)
+      return maru:admin("/queues/inference/" .. (on and "pause" or "resume"), "POST", {})
+    end
+    pause(true)
+    local kept = submit(maru, { model_name = "moving_average", data = { 1, 2 } }).json.id
+    local late = submit(maru, { model_name = "moving_average", data = { 1, 2 }, deadline = "1ms",
+      callback_url = maru.url .. "/hook/expired" }).json.id
+    local unseen = submit(maru, { model_name = "moving_average", data = { 1 }, deadline = "1ms" }).json.id
+    local away = submit(maru, { model_name = "moving_average", data = { 1 } }).json.id
+    assert.equal("expired", ended(maru, late).status)
+    assert.equal(200, maru:request(BASE .. away, { method = "DELETE" }).status)
+    assert.equal("queued", maru:get(BASE .. kept).json.status)
+    pause(false)
+    assert.equal("completed", ended(maru, kept).status)
+    assert.equal("expired", ended(maru, unseen).status)
+    local after = ends()
+    assert.same({ before.completed + 1, before.failed + 2, before.cancelled + 1 },
+      { after.completed, after.failed, after.cancelled })
+    assert.equal((before.by.expired or 0) + 2, after.by.expired)
+    assert.equal(math.floor(after.completed / (after.completed + after.failed) * 10000 + 0.5) / 100, after.rate)
+    local got = server.wait_for(function()
+      local value = maru:get("/hook/expired").json.got
+      return value and value.body and value
+    end)
+    assert.same({ late, "expired" }, { got.headers["webhook-id"], cjson.decode(got.body).status })
+    local ws = assert(websocket.connect(maru.url, "/api/v1/dashboard/ws"))
+    local seen = server.wait_for(function()
+      local _, text = ws:receive()
+      local statistics = cjson.decode(text).statistics
+      return statistics.failed >= after.failed and statistics
+    end)
+    ws:close()
+    assert.equal(seen.total_jobs, seen.completed + seen.failed)
+    assert.equal(math.floor(seen.completed / seen.total_jobs * 10000 + 0.5) / 100, seen.success_rate)
+  end)
+
   it("feeds every watcher the same", function()
     local one, two = assert(websocket.connect(maru.url, "/api/v1/dashboard/ws")),
       assert(websocket.connect(maru.url, "/api/v1/dashboard/ws"))

@@ -140,6 +140,16 @@ return function(raw, info)
     return raw.unfinished(kind_of(name, UNFINISHED))
   end
 
+  local DEAD = "app.jobs:dead(name, [after])"
+
+  --- Ids of jobs of this plugin's that are dead, rising, at most 10000 above `after`. (waits)
+  function jobs:dead(name, after) -- luacheck: no self
+    if type(name) ~= "string" or name:find(".", 1, true) then
+      error(DEAD .. ": name must be that of a job of this plugin", 2)
+    end
+    return raw.dead(kind_of(name, DEAD), after)
+  end
+
   --- In a job's handler: how far it is, 0 to 1, and what it does, for those who look. id: of a batch's jobs that one.
   function jobs:progress(fraction, message, id) -- luacheck: no self
     return raw.progress(fraction, message, id)

@@ -710,6 +710,11 @@ function app.jobs:progress(fraction, message, id) end
 --- Jobs of this plugin's that have not ended: in this process, or, where several servers share the record, what waited in
 --- the job's queue when it was looked at last. @return integer
 function app.jobs:unfinished(name) end
+--- (waits) Ids of jobs of this plugin's that are dead, rising, at most 10000 of those above `after`: to do what their handlers
+--- could not. They stay dead until they are retried or forgotten. @return integer[]|nil, string?, string?
+---@param name string
+---@param after? integer
+function app.jobs:dead(name, after) end
 --- (waits) A job of this plugin: a waiting one is gone for good, a running one is asked to end. @return true|nil, string?, string?
 function app.jobs:cancel(id) end
 --- (waits) A dead job of this plugin runs again with all its attempts, a delayed one now. @return true|nil, string?, string?

@@ -17,6 +17,15 @@ local function get(id)
   return test:get(BASE .. id).json
 end
 
+--- How those of the last two hours ended.
+local function ends()
+  local s, by = test:get(BASE .. "statistics?minutes=120").json, {}
+  for _, one in ipairs(s.failed_by) do
+    by[one.code] = one.count
+  end
+  return { completed = s.completed, failed = s.failed, cancelled = s.cancelled, rate = s.success_rate, by = by }
+end
+
 --- The first thing that is wrong.
 local function refused(body, options)
   local answer = submit(body, options)
@@ -170,6 +179,55 @@ describe("a submission", function()
     assert.equal("expired", view.error.code)
     local list = test:get(BASE .. "results?status=expired").json.results
     assert.equal(id, list[1].id)
+    local events = app.events:read("inference_results", { limit = 1000 })
+    assert.same({ id, "expired" }, { events[#events].data.id, events[#events].data.status })
+  end)
+
+  it("is expired from its deadline on for who asks, also before its turn", function()
+    local before = ends()
+    local id = submit({ model_name = "moving_average", data = { 1, 2 }, deadline = "5s", priority = "low" }).json.id
+    test.clock:set(test:app().now() + 4)
+    assert.equal("queued", get(id).status)
+    test.clock:set(test:app().now() + 2)
+    assert.equal("expired", get(id).status)
+    test:run_jobs()
+    assert.equal("expired", get(id).status)
+    assert.equal(before.failed + 1, ends().failed)
+  end)
+
+  it("whose job dies has failed, with the reason, also if nobody asks", function()
+    local app = test:app()
+    local before = ends()
+    local args = { k = "0123456789abcdef", m = "moving_average", v = "1", t = app.now(), n = 1, h = 1, b = "?" }
+    local job = app.jobs:push("run", args)
+    for _ = 1, 4 do
+      test:run_jobs()
+      test.clock:set(app.now() + 600)
+    end
+    assert.same({ job }, app.jobs:dead("run"))
+    assert.same({}, app.jobs:dead("run", job))
+    assert.error_matches(function() app.jobs:dead("notify.send") end, "must be that of a job of this plugin")
+    assert.equal(before.failed, ends().failed)
+    test.clock:advance("1m")
+    local after = ends()
+    assert.equal(before.failed + 1, after.failed)
+    assert.equal((before.by.dead or 0) + 1, after.by.dead)
+    test.clock:advance("2m")
+    assert.equal(after.failed, ends().failed)
+    local view = test:get(BASE .. "results?status=failed").json.results[1]
+    assert.same({ job .. "-0123456789abcdef", "dead" }, { view.id, view.error.code })
+    assert.equal(view.id, get(view.id).id)
+  end)
+
+  it("that was cancelled is counted by itself", function()
+    local before = ends()
+    local id = submit({ model_name = "moving_average", data = { 1 } }).json.id
+    test:delete(BASE .. id)
+    test:run_jobs()
+    local after = ends()
+    assert.same({ before.completed, before.failed, before.cancelled + 1 },
+      { after.completed, after.failed, after.cancelled })
+    assert.equal(before.rate, after.rate)
   end)
 
   it("is not found by a number alone", function()
@@ -217,8 +275,7 @@ describe("results", function()
   it("are counted, with their times", function()
     local now = test:get(BASE .. "statistics?minutes=60").json
     assert.is_true(now.completed >= 5)
-    assert.equal(0, now.failed)
-    assert.equal(100, now.success_rate)
+    assert.equal(math.floor(now.completed / (now.completed + now.failed) * 10000 + 0.5) / 100, now.success_rate)
     assert.equal(60, #now.per_minute)
     assert.equal("moving_average", now.by_model[1].model_name)
     assert.equal("number", type(now.latency_ms.p99))
@@ -231,17 +288,31 @@ describe("results", function()
   end)
 
   it("keep their counts when minutes are put together", function()
-    local before = test:app().store:one("select sum(completed) as n from tallies").n
+    local sums = "select sum(completed) as completed, sum(failed) as failed, sum(cancelled) as cancelled from tallies"
+    local before = test:app().store:one(sums)
+    assert.is_true(before.failed > 0 and before.cancelled > 0)
     test.clock:advance("4h")
     assert.is_true(test:app().store:one("select count(*) as n from tallies where writer = ''").n > 0)
-    assert.equal(before, test:app().store:one("select sum(completed) as n from tallies").n)
+    assert.same(before, test:app().store:one(sums))
+    local reasons = 0
+    for _, row in ipairs(test:app().store:all("select reasons from tallies")) do
+      for _, n in pairs(test:app().json.decode(row.reasons)) do
+        reasons = reasons + n
+      end
+    end
+    assert.equal(before.failed, reasons)
     assert.is_true(test:get(BASE .. "statistics?minutes=15").json.completed == 0)
   end)
 
   it("are forgotten after a week", function()
     assert.is_true(#test:get(BASE .. "results").json.results > 0)
-    test.clock:advance("9d")
+    test.clock:set(test:app().now() + 9 * 86400)
+    test:cron("prune")
     assert.equal(0, #test:get(BASE .. "results").json.results)
+    assert.equal(1, #test:app().jobs:dead("run")) -- which is not counted again
+    local before = ends().failed
+    test:cron("bury")
+    assert.same({ 0, before }, { #test:get(BASE .. "results").json.results, ends().failed })
   end)
 end)
 
@@ -303,7 +374,8 @@ describe("the dashboard", function()
     assert.truthy(a.timestamp:match("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d$"))
     local s = a.statistics
     assert.equal(s.total_jobs, s.completed + s.failed)
-    assert.equal(100, s.success_rate)
+    assert.is_true(s.failed > 0)
+    assert.equal(math.floor(s.completed / s.total_jobs * 10000 + 0.5) / 100, s.success_rate)
     assert.equal("completed", a.recent_results[1].status)
     assert.not_equal(a.timestamp, next_of(one).timestamp)
   end)
