@@ -1,26 +1,5 @@
-# spec/unit/<folder>/<noun>_test.c: one program each, run by ctest.
 # spec/fuzz/<noun>_fuzz.c: one libFuzzer program each, in preset fuzz.
-set(host_folders vm reload bind admin cli server)
-file(GLOB_RECURSE unit_sources CONFIGURE_DEPENDS spec/unit/*_test.c)
-foreach(source ${unit_sources})
-  cmake_path(GET source STEM stem)
-  cmake_path(GET source PARENT_PATH dir)
-  cmake_path(GET dir FILENAME folder)
-  string(REGEX REPLACE "_test$" "" noun ${stem})
-  set(target ${folder}_${stem})
-  add_executable(${target} ${source})
-  target_include_directories(${target} PRIVATE spec/unit)
-  if(folder IN_LIST host_folders)
-    target_link_libraries(${target} PRIVATE maruhost)
-  else()
-    target_link_libraries(${target} PRIVATE marucore)
-  endif()
-  set_target_properties(${target} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/unit/${folder} OUTPUT_NAME ${stem})
-  add_test(NAME ${folder}/${noun} COMMAND ${target}
-    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  set_tests_properties(${folder}/${noun} PROPERTIES TIMEOUT 120)
-endforeach()
+include(cmake/units.cmake)
 
 if(MARU_FUZZ)
   file(GLOB fuzz_sources CONFIGURE_DEPENDS spec/fuzz/*_fuzz.c)

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "kernels/isa.h"
+#include "kernels/share.h"
 #include "test.h"
 
 /* Longer than two blocks, and not a multiple of any vector. */
@@ -48,13 +49,14 @@ static void check_all(size_t n, size_t window, size_t min_periods, double scale,
     }
     double block = window > 8192 ? (double)window : 8192;
     double bound = ((double)window + 2 * block + 16) * ldexp(1, -53) * scale;
+    const size_t step = n > 3000 ? 37 * kernels_share() : 1;
     for (int isa = 0; isa < KERNEL_ISAS; isa++) {
         if (!kernel_isa_use((enum kernel_isa)isa))
             continue;
         moving_average_f64(x, n, window, min_periods, out);
         moving_average_f32(xf, n, window, min_periods, outf);
         size_t wrong = 0;
-        for (size_t i = 0; i<n; i += n> 3000 ? 37 : 1) {
+        for (size_t i = 0; i < n; i += step) {
             double want = reference(x, i, window, min_periods);
             wrong += !near(out[i], want, bound);
             wrong +=

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "kernels/isa.h"
+#include "kernels/share.h"
 #include "test.h"
 
 /* Longer than two blocks, and no multiple of a group. */
@@ -182,7 +183,7 @@ static void check_one(const struct rolling_sums_options *o, const struct series 
     const size_t n = a->n;
     double *out = mem_alloc((n + 1) * sizeof *out), *again = mem_alloc((n + 1) * sizeof *again);
     float *single = mem_alloc((2 * n + 1) * sizeof *single);
-    const size_t step = n > 1000 ? (o->window > 500 ? 211 : 7) : 1;
+    const size_t step = n > 1000 ? (o->window > 500 ? 211 : 7) * kernels_share() : 1;
     for (int isa = 0; isa < KERNEL_ISAS; isa++) {
         if (!kernel_isa_use((enum kernel_isa)isa))
             continue;
