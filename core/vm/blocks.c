@@ -56,6 +56,7 @@ static void *take(struct blocks *b, size_t bytes)
     struct block *block = b->free[class];
     if (block) {
         b->free[class] = block->next;
+        __builtin_prefetch(block->next, 1); /* freed a cycle ago, so in no near cache */
         return block;
     }
     if ((size_t)(b->end - b->at) < whole && !add_chunk(b))

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-enum { BLOCK_STEP = 16, BLOCK_CLASSES = 64 }; /* 16, 32 … 1024 bytes */
+enum { BLOCK_STEP = 16, BLOCK_CLASSES = 160 }; /* 16, 32 … 2560 bytes */
 
 struct block;
 struct block_chunk;
