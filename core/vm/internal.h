@@ -37,7 +37,7 @@ struct vm {
     int taken[CAP_COUNT]; /* by vm_take */
     int64_t told_bytes;   /* of `used` that counters->memory_bytes has */
     bool enforced;        /* allocations over the limit fail: true only where they can raise */
-    bool tight;           /* more than half full: the collector runs more often */
+    int pace;             /* of the collector, see vm.c */
     bool retired;
     bool told; /* options.killed was called */
     /* of watchdog.c */

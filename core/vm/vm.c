@@ -22,16 +22,22 @@ enum {
 
 /* ---- memory ------------------------------------------------------------ */
 
-/* Over half of the limit the collector starts a cycle after 10 % growth instead
- * of 100 %, so that garbage is not what reaches the limit. */
+/* The collector starts a cycle when memory has grown by so much since the last one.  A small state
+ * marks what lives once for three times of garbage; a large one must not come to four times its
+ * size; over half of the limit garbage must not be what reaches it. */
+static const struct pace {
+    int pause, step;
+} paces[] = {{200, 200}, {400, 400}, {110, 400}};
+enum { PACE_EVEN, PACE_EASY, PACE_TIGHT }; /* ORDER paces; a new state has the first */
+
 static void pace(struct vm *vm, int64_t used, int64_t limit)
 {
-    bool tight = used > limit / 2;
-    if (tight == vm->tight || !vm->L)
+    int pace = used > limit / 2 ? PACE_TIGHT : used > limit / 8 ? PACE_EVEN : PACE_EASY;
+    if (pace == vm->pace || !vm->L)
         return;
-    vm->tight = tight;
-    lua_gc(vm->L, LUA_GCSETPAUSE, tight ? 110 : 200);
-    lua_gc(vm->L, LUA_GCSETSTEPMUL, tight ? 400 : 200);
+    vm->pace = pace;
+    lua_gc(vm->L, LUA_GCSETPAUSE, paces[pace].pause);
+    lua_gc(vm->L, LUA_GCSETSTEPMUL, paces[pace].step);
 }
 
 enum { OVERDRAFT_BYTES = 16 << 20 };
