@@ -37,6 +37,9 @@ bool json_read(struct str text, int max_depth, const struct json_events *events,
 void json_write_string(struct buf *out, struct str value); /* quoted; invalid UTF-8 -> U+FFFD */
 /* False (nothing written) for NaN and infinities, which JSON cannot hold. */
 bool json_write_number(struct buf *out, double value);
+/* An array.  Each reads back as the same float32, of seven digits where those do and of nine at
+ * most; NaN and infinities are null. */
+void json_write_floats(struct buf *out, const float *values, size_t n);
 
 /* A small writer for C code: values in order, commas by itself.
  * struct json w = json_to(&b); json_open(&w, '{'); json_key(&w, "a"); json_int(&w, 1); … */

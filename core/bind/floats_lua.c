@@ -3,56 +3,13 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <string.h>
 
 #include "bind/bind.h"
 #include "kernels/floats.h"
 #include "vm/args.h"
+#include "vm/floats.h"
 #include "vm/json.h"
-#include "vm/vm.h"
-
-#define FLOATS_TYPE "app.floats"
-
-enum { FLOATS_COLLECT = 1 << 20 }; /* bytes for which garbage is looked for first */
-
-const struct floats *floats_at(lua_State *L, int index)
-{
-    void *p = lua_touserdata(L, index);
-    if (!p || !lua_getmetatable(L, index))
-        return NULL;
-    luaL_getmetatable(L, FLOATS_TYPE);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same ? p : NULL;
-}
-
-bool floats_has_room(lua_State *L, size_t bytes, struct err *err)
-{
-    struct vm *vm = vm_of(L);
-    if (bytes < FLOATS_COLLECT)
-        return true;
-    if (!vm_charge(vm, bytes, err)) {
-        lua_gc(L, LUA_GCCOLLECT, 0);
-        if (!vm_charge(vm, bytes, err))
-            return false;
-    }
-    vm_uncharge(vm, bytes);
-    return true;
-}
-
-struct floats *floats_push(lua_State *L, size_t n)
-{
-    struct err err = {0};
-    size_t bytes = sizeof(struct floats) + n * sizeof(float);
-    if (!floats_has_room(L, bytes, &err)) {
-        push_error(L, &err);
-        return NULL;
-    }
-    struct floats *f = lua_newuserdata(L, bytes);
-    f->n = n;
-    luaL_getmetatable(L, FLOATS_TYPE);
-    lua_setmetatable(L, -2);
-    return f;
-}
 
 /* nil, message, "invalid", index from 1 (absent for 0) */
 static int push_bad(lua_State *L, const struct err *err, size_t index)
@@ -156,6 +113,23 @@ static int l_floats(lua_State *L)
 
 /* ---- methods ----------------------------------------------------------- */
 
+/* app.kernels.errors(values, forecast, [lag]) -> mean absolute error, root mean squared one, count
+ */
+static int l_errors(lua_State *L)
+{
+    static const char usage[] = "app.kernels.errors(values, forecast, [lag])";
+    const struct floats *values = floats_at(L, 1), *forecast = floats_at(L, 2);
+    if (!values || !forecast)
+        args_error(L, "%s: values and forecast must be what app.kernels.floats gave", usage);
+    int64_t lag = lua_isnoneornil(L, 3) ? 0 : args_integer(L, 3, 0, FLOATS_MOST, usage, "lag");
+    size_t n = values->n < forecast->n + (size_t)lag ? values->n : forecast->n + (size_t)lag;
+    struct floats_errors e = floats_errors(values->values, forecast->values, n, (size_t)lag);
+    lua_pushnumber(L, e.absolute);
+    lua_pushnumber(L, e.square);
+    lua_pushinteger(L, (lua_Integer)e.count);
+    return 3;
+}
+
 static const struct floats *check(lua_State *L, const char *usage)
 {
     const struct floats *f = floats_at(L, 1);
@@ -175,41 +149,86 @@ static int l_bytes(lua_State *L)
     return 1;
 }
 
-/* floats:table([from], [to]) -> array; json.null where missing */
-static int l_table(lua_State *L)
+/* from and to as floats:table and floats:slice take them: the values before, and how many. */
+static size_t read_part(lua_State *L, const struct floats *f, const char *usage, size_t *before)
 {
-    static const char usage[] = "floats:table([from], [to])";
-    const struct floats *f = check(L, usage);
     int64_t from =
         lua_isnoneornil(L, 2) ? 1 : args_integer(L, 2, 1, FLOATS_MOST + 1, usage, "from");
     int64_t to =
         lua_isnoneornil(L, 3) ? FLOATS_MOST : args_integer(L, 3, 0, FLOATS_MOST, usage, "to");
     to = to > (int64_t)f->n ? (int64_t)f->n : to;
-    int64_t n = to >= from ? to - from + 1 : 0;
+    *before = (size_t)from - 1;
+    return to >= from ? (size_t)(to - from + 1) : 0;
+}
+
+/* floats:table([from], [to]) -> array; json.null where missing */
+static int l_table(lua_State *L)
+{
+    static const char usage[] = "floats:table([from], [to])";
+    const struct floats *f = check(L, usage);
+    size_t before, n = read_part(L, f, usage, &before);
     struct err err = {0};
-    if (!floats_has_room(L, (size_t)n * sizeof(double), &err))
+    if (!floats_has_room(L, n * sizeof(double), &err))
         return push_error(L, &err);
     lua_createtable(L, (int)n, 0);
-    for (int i = 0; i < n; i++) {
-        float value = f->values[from - 1 + i];
+    for (size_t i = 0; i < n; i++) {
+        float value = f->values[before + i];
         if (isnan(value))
             lua_json_push_null(L);
         else
             lua_pushnumber(L, (double)value);
-        lua_rawseti(L, -2, i + 1);
+        lua_rawseti(L, -2, (int)i + 1);
     }
     if (n == 0)
         lua_json_mark_array(L);
     return 1;
 }
 
+/* floats:slice([from], [to]) -> floats */
+static int l_slice(lua_State *L)
+{
+    static const char usage[] = "floats:slice([from], [to])";
+    const struct floats *f = check(L, usage);
+    size_t before, n = read_part(L, f, usage, &before);
+    struct floats *part = floats_push(L, n);
+    if (!part)
+        return 3;
+    if (n)
+        memcpy(part->values, f->values + before, n * sizeof *part->values);
+    return 1;
+}
+
+/* floats:range() -> least, greatest; nil of none */
+static int l_range(lua_State *L)
+{
+    const struct floats *f = check(L, "floats:range()");
+    float least, greatest;
+    if (!floats_range(f->values, f->n, &least, &greatest))
+        return 0;
+    lua_pushnumber(L, (double)least);
+    lua_pushnumber(L, (double)greatest);
+    return 2;
+}
+
+/* floats:round(decimals) -> floats */
+static int l_round(lua_State *L)
+{
+    static const char usage[] = "floats:round(decimals)";
+    const struct floats *f = check(L, usage);
+    int decimals = (int)args_integer(L, 2, -38, 45, usage, "decimals");
+    struct floats *rounded = floats_push(L, f->n);
+    if (!rounded)
+        return 3;
+    floats_round(f->values, f->n, decimals, rounded->values);
+    return 1;
+}
+
 static const luaL_Reg methods[] = {
-    {"bytes", l_bytes},
-    {"table", l_table},
-    {NULL, NULL},
+    {"bytes", l_bytes}, {"table", l_table}, {"slice", l_slice},
+    {"range", l_range}, {"round", l_round}, {NULL, NULL},
 };
 
-/* floats[i]: a number (NaN where missing), nil outside; floats.bytes, floats.table */
+/* floats[i]: a number (NaN where missing), nil outside; floats.bytes, … */
 static int l_index(lua_State *L)
 {
     const struct floats *f = check(L, "floats[i]");
@@ -241,11 +260,12 @@ void floats_register(lua_State *L)
     static const luaL_Reg functions[] = {
         {"floats", l_floats},
         {"parse_floats", l_parse_floats},
+        {"errors", l_errors},
         {NULL, NULL},
     };
     bind_class(L, FLOATS_TYPE, methods, NULL);
     luaL_getmetatable(L, FLOATS_TYPE);
-    lua_pushliteral(L, "bytes table"); /* for `maru types` */
+    lua_pushliteral(L, "bytes table slice range round"); /* for `maru types` */
     lua_setfield(L, -2, "__fields");
     lua_getfield(L, -1, "__index");
     lua_pushcclosure(L, l_index, 1);

@@ -1,13 +1,14 @@
 /* forecaster_forecast_lua.c -- forecasts of many series at once. */
 #include <lauxlib.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
-#include "bind/floats_lua.h"
 #include "bind/forecaster_lua.h"
 #include "bind/forecaster_work.h"
 #include "kernels/forecaster.h"
 #include "vm/args.h"
+#include "vm/floats.h"
 #include "vm/vm.h"
 
 #define USAGE "forecaster:forecast(list, [options])"
@@ -29,7 +30,7 @@ struct forecasting {
     struct forecaster_work work; /* first */
     struct forecaster *f;
     int count, good, horizon;
-    bool bands;
+    bool bands, floats;
     size_t longest;
     struct entry *entries;
     struct forecaster_series *series; /* [good], windows in values */
@@ -148,8 +149,17 @@ static int push_wrong(lua_State *L, const struct forecasting *c, const struct en
     return 1;
 }
 
-static void push_numbers(lua_State *L, const float *values, int n)
+/* A table, unless floats were asked for and there is room for them. */
+static void push_numbers(lua_State *L, const struct forecasting *c, const float *values)
 {
+    int n = c->horizon;
+    struct floats *floats = c->floats ? floats_push(L, (size_t)n) : NULL;
+    if (floats) {
+        memcpy(floats->values, values, (size_t)n * sizeof *values);
+        return;
+    }
+    if (c->floats)
+        lua_pop(L, 3);
     lua_createtable(L, n, 0);
     for (int i = 0; i < n; i++) {
         lua_pushnumber(L, (double)values[i]);
@@ -161,7 +171,7 @@ static int push_right(lua_State *L, const struct forecasting *c, const float *ou
 {
     const struct forecaster_info *info = forecaster_info(c->f);
     lua_createtable(L, 0, 3);
-    push_numbers(L, out + (size_t)info->median * (size_t)c->horizon, c->horizon);
+    push_numbers(L, c, out + (size_t)info->median * (size_t)c->horizon);
     lua_setfield(L, -2, "forecast");
     lua_pushinteger(L, c->horizon);
     lua_setfield(L, -2, "horizon");
@@ -169,7 +179,7 @@ static int push_right(lua_State *L, const struct forecasting *c, const float *ou
         return 1;
     lua_createtable(L, info->quantiles, 0);
     for (int q = 0; q < info->quantiles; q++) {
-        push_numbers(L, out + (size_t)q * (size_t)c->horizon, c->horizon);
+        push_numbers(L, c, out + (size_t)q * (size_t)c->horizon);
         lua_rawseti(L, -2, q + 1);
     }
     lua_setfield(L, -2, "quantiles");
@@ -257,13 +267,14 @@ static int read_horizon(lua_State *L, const struct forecaster_info *info)
  * @return table|nil answers, string? message, string? code */
 int forecaster_l_forecast(lua_State *L)
 {
-    static const char *const known[] = {"horizon", "quantiles", NULL};
+    static const char *const known[] = {"horizon", "quantiles", "floats", NULL};
     struct forecaster *f = forecaster_at(L, 1, USAGE);
     args_table(L, 2, USAGE, "list");
     if (args_opt_table(L, 3, USAGE, "options"))
         opt_known(L, 3, known, USAGE);
     int horizon = read_horizon(L, forecaster_info(f));
     bool bands = opt_boolean(L, 3, "quantiles", true, USAGE);
+    bool floats = opt_boolean(L, 3, "floats", false, USAGE);
     struct err err = {0};
     size_t count = lua_objlen(L, 2), longest = 0;
     if (count > SERIES_MOST)
@@ -282,6 +293,7 @@ int forecaster_l_forecast(lua_State *L)
         return push_error(L, &err);
     struct forecasting *c = make(L, f, (int)count, horizon, points);
     c->bands = bands;
+    c->floats = floats;
     c->work.charged = bytes;
     return forecaster_work_do(L, &c->work, work);
 }

@@ -22,17 +22,18 @@ static int l_encode(lua_State *L)
 static int l_decode(lua_State *L)
 {
     static const char usage[] = "app.json.decode(text, [options])";
-    static const char *const known[] = {"max_depth", NULL};
-    struct str text = args_string(L, 1, usage, "text");
+    static const char *const known[] = {"max_depth", "floats", NULL};
+    struct str text = args_string(L, 1, usage, "text"), floats = {0};
     double depth = JSON_DEPTH_DEFAULT;
     if (args_opt_table(L, 2, usage, "options")) {
         opt_known(L, 2, known, usage);
         depth = opt_number(L, 2, "max_depth", depth, usage);
+        floats = opt_string(L, 2, "floats", floats, usage);
     }
     if (!(depth >= 1 && depth <= JSON_DEPTH_MAX))
         args_error(L, "%s: max_depth must be from 1 to %d", usage, JSON_DEPTH_MAX);
     struct err err;
-    if (lua_json_decode(L, text, (int)depth, &err))
+    if (lua_json_decode_floats(L, text, (int)depth, floats, &err))
         return 1;
     if (err.code == ERR_MEMORY)
         return luaL_error(L, "not enough memory");

@@ -3,8 +3,8 @@
 #include <lauxlib.h>
 #include <math.h>
 
-#include "bind/floats_lua.h"
 #include "vm/args.h"
+#include "vm/floats.h"
 #include "vm/json.h"
 #include "vm/vm.h"
 

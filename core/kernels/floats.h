@@ -32,3 +32,18 @@ bool floats_parse(struct str text, float *out, size_t room, size_t *n, size_t *b
  * is infinite, or NaN unless `missing`, or 0.  The bytes need not be aligned. */
 size_t floats_read(const char *bytes, size_t n, bool missing, float *out);
 void floats_write(const float *values, size_t n, char *bytes);
+
+/* The least and the greatest value; false when all are NaN. */
+bool floats_range(const float *values, size_t n, float *least, float *greatest);
+
+/* To the float32 next to each, rounded to so many decimals, half of one up; decimals may be below
+ * 0. `to` may be `values`. */
+void floats_round(const float *values, size_t n, int decimals, float *to);
+
+/* How far forecast[i - lag] is from values[i], of those where neither is NaN; in float64. */
+struct floats_errors {
+    size_t count;
+    double absolute, square; /* mean absolute error; root of the mean squared one; 0 of none */
+};
+struct floats_errors floats_errors(const float *values, const float *forecast, size_t n,
+                                   size_t lag);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "vm/floats.h"
 #include "vm/internal.h"
 
 enum { TABLE_COST = 32 }; /* bytes of text that take as long as a table by itself */
@@ -274,12 +275,21 @@ static bool write_table(struct encoder *e, int index)
     return true;
 }
 
+static bool write_floats(struct encoder *e, const struct floats *f)
+{
+    if (is_too_long(e, f->n * 2))
+        return fail(e, "the JSON text would be longer than it may be");
+    json_write_floats(e->out, f->values, f->n);
+    return true;
+}
+
 static bool write_value(struct encoder *e, int index)
 {
     lua_State *L = e->L;
     int type = lua_type(L, index);
     struct str s;
     char why[80];
+    const struct floats *floats;
     if (is_too_long(e, 0))
         return fail(e, "the JSON text would be longer than it may be");
     switch (type) {
@@ -301,6 +311,11 @@ static bool write_value(struct encoder *e, int index)
             buf_add_c(e->out, "null");
             return true;
         }
+        break;
+    case LUA_TUSERDATA:
+        floats = floats_at(L, index);
+        if (floats)
+            return write_floats(e, floats);
         break;
     default:
         break;

@@ -1,7 +1,8 @@
 /* json.h -- Lua values as JSON text, and back.
  *
  * A table is an array when its keys are 1..n or when app.json.array marked it;
- * an empty unmarked table is an object.  null is the light userdata NULL.
+ * an empty unmarked table is an object.  null is the light userdata NULL.  Floats
+ * (floats.h) are an array of numbers.
  * Metamethods are not called, so nothing of the plugin's runs meanwhile.
  *
  * None of these raises: reading stops with ERR_MEMORY at the VM's limit, and
@@ -28,6 +29,12 @@ bool lua_json_encode_lenient(lua_State *L, int index, struct buf *out, struct er
 
 /* Pushes the value, or pushes nothing and returns false with *err. */
 bool lua_json_decode(lua_State *L, struct str text, int max_depth, struct err *err);
+
+/* The same, but an array at `path` is floats when it has numbers only, at least one, that float32
+ * can hold.  path: names of members with '.' between; the items of arrays on the way are looked
+ * into: "items.data" is of each item. */
+bool lua_json_decode_floats(lua_State *L, struct str text, int max_depth, struct str path,
+                            struct err *err);
 
 /* Marks the table on top of the stack as an array. */
 void lua_json_mark_array(lua_State *L);

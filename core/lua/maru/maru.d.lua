@@ -962,8 +962,10 @@ function app.model:embed(texts, options) end
 
 ---@class maru.Json
 app.json = {}
-function app.json.encode(value) end                      --- raises on what JSON cannot hold, and for more than 32 MiB. @return string
---- options: { max_depth = 64 }. @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
+--- Raises on what JSON cannot hold, and for more than 32 MiB. A maru.Floats is an array, null where missing. @return string
+function app.json.encode(value) end
+--- options: { max_depth = 64, floats = "data": such a member (or "items.data", of each item) is a maru.Floats when it is
+--- an array of numbers alone, at least one, that float32 can hold }. @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
 function app.json.decode(text, options) end
 function app.json.array(t) end                           --- marks t as an array, so {} encodes as []
 app.json.null = nil                                      --- stands for null inside tables
@@ -1010,6 +1012,10 @@ function app.kernels.floats(source, options) end
 --- The same from text: a JSON array of numbers, or one number a line. Empty text, null, strings, NaN: nil, message, "invalid", index.
 ---@return maru.Floats|nil, string? message, string? code, integer? index
 function app.kernels.parse_floats(text) end
+--- How far forecast[i - lag] is from values[i], where neither is missing; lag is 0 by default.
+---@param values maru.Floats @param forecast maru.Floats @param lag? integer
+---@return number absolute mean absolute error, number square root of the mean squared error, integer count
+function app.kernels.errors(values, forecast, lag) end
 
 --- #floats is how many, floats[i] one of them (from 1; NaN = missing); they never change.
 ---@class maru.Floats
@@ -1017,6 +1023,10 @@ local Floats = {}
 function Floats:bytes() end                              --- float32, little-endian. @return string
 ---@param from? integer @param to? integer @return number[]   json.null = missing
 function Floats:table(from, to) end
+---@param from? integer @param to? integer @return maru.Floats
+function Floats:slice(from, to) end
+function Floats:range() end                              --- nothing when all are missing. @return number? least, number? greatest
+function Floats:round(decimals) end                      --- decimals: -38 to 45. @return maru.Floats
 
 --- A model file (safetensors, docs/models.md). Its weights are in memory once for the whole process. (waits, over 1 MiB)
 ---@param bytes string at most 64 MiB
@@ -1029,14 +1039,14 @@ local Forecaster = {}
 --- ("float32", "bfloat16", "int8") and `parameters`. @return table
 function Forecaster:info() end
 --- (waits, unless it is little work) Forecasts of up to 10,000 series, each from its last `lookback` points.
----@param list (number[]|maru.Floats)[] @param options? { horizon: integer, quantiles: boolean }
+---@param list (number[]|maru.Floats)[] @param options? { horizon: integer, quantiles: boolean, floats: boolean }
 ---@return maru.Forecast[]|nil, string? message, string? code
 function Forecaster:forecast(list, options) end
 --- One series point by point, for a forecast of the next after each. @return maru.ForecastStream|nil, string?, string?
 function Forecaster:stream() end
 
 ---@class maru.Forecast
----@field forecast? number[]       medians
+---@field forecast? number[]       medians; a maru.Floats if options.floats
 ---@field quantiles? number[][]    in the order of info().quantiles, unless options.quantiles is false
 ---@field horizon? integer         by default info().horizon, at most ten times that
 ---@field error? { code: "too_few"|"invalid", message: string, index?: integer }   of a series it cannot take, alone

@@ -316,3 +316,51 @@ TEST(writes_the_fewest_digits_that_read_back)
     }
     buf_free(&b);
 }
+
+/* One float32 of an array is the text between its brackets. */
+static const char *float_text(struct buf *b, float value)
+{
+    buf_clear(b);
+    json_write_floats(b, &value, 1);
+    b->p[b->n - 1] = '\0';
+    return b->p + 1;
+}
+
+TEST(floats_are_written_as_people_write_them)
+{
+    struct buf b = {0};
+    float list[] = {51.234F, NAN,     -0.5F,    100,      0,    -0.0F,     1e9F,
+                    1e-5F,   0.0001F, 16777216, INFINITY, 0.1F, 8388607.5F};
+    json_write_floats(&b, list, sizeof list / sizeof *list);
+    CHECK_STR(b.p, "[51.234,null,-0.5,100,0,-0,1e+09,1e-05,0.0001,16777216,null,0.1,8388607.5]");
+    buf_clear(&b);
+    json_write_floats(&b, list, 0);
+    CHECK_STR(b.p, "[]");
+    buf_free(&b);
+}
+
+TEST(floats_read_back)
+{
+    struct buf b = {0};
+    for (int i = 0; i < 300000; i++) {
+        union {
+            uint32_t bits;
+            float value;
+        } x = {(uint32_t)rand_u64()};
+        if (i % 3 == 1)
+            x.value = (float)((double)(rand_u64() % 100000000) / pow(10, i % 9));
+        else if (i % 3 == 2) /* about powers of two, where the float32 below is nearer */
+            x.value = ldexpf(1 + (float)(rand_u64() % 3) * 0x1p-23F, (int)(rand_u64() % 40) - 16);
+        if (!isfinite(x.value))
+            continue;
+        const char *text = float_text(&b, x.value);
+        if (strtof(text, NULL) != x.value || strspn(text, "-0123456789.e+") != strlen(text))
+            TEST_FAIL("%.9g is written %s", (double)x.value, text);
+        char fewest[24];
+        snprintf(fewest, sizeof fewest, "%.6g", (double)x.value);
+        if (!strchr(fewest, 'e') && strtof(fewest, NULL) == x.value &&
+            strlen(text) > strlen(fewest) + 3)
+            TEST_FAIL("%s is written %s", fewest, text);
+    }
+    buf_free(&b);
+}

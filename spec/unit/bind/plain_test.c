@@ -105,6 +105,36 @@ static const struct {
     {"app.kernels.parse_floats('[1, 2.5]'):table(), #app.kernels.parse_floats('1\\n2\\n')",
      "[[1,2.5],2]"},
     {"app.kernels.parse_floats('[1, null]')", "[null,\"value 2 is null\",\"invalid\",2]"},
+    {"app.kernels.floats({ 51.234, app.json.null, 0.1 }), { app.kernels.floats({}) }",
+     "[[51.234,null,0.1],[[]]]"},
+    {"app.kernels.floats({ 3, app.json.null, 1, 7 }):slice(2, 3), app.kernels.floats({ 3 "
+     "}):slice(2), "
+     "app.kernels.floats({ 3, 4 }):slice()",
+     "[[null,1],[],[3,4]]"},
+    {"app.kernels.floats({ 3, app.json.null, -1, 7 }):range()", "[-1,7]"},
+    {"app.kernels.floats({ app.json.null }):range()", "[]"},
+    {"app.kernels.floats({ 1.2345, app.json.null, -2.5, 1234 }):round(2), "
+     "app.kernels.floats({ 1.5, -2.5, 1234 }):round(-2)",
+     "[[1.23,null,-2.5,1234],[0,0,1200]]"},
+    {"app.kernels.errors(app.kernels.floats({ 1, 5, 9 }), app.kernels.floats({ 2, 5, 5 }))",
+     "[1.6666666666666667,2.3804761428476167,3]"},
+    {"app.kernels.errors(app.kernels.floats({ 1, 5, 9, app.json.null }), app.kernels.floats({ 2, "
+     "5, 5 }), "
+     "1)",
+     "[3.5,3.5355339059327378,2]"},
+    {"app.kernels.errors(app.kernels.floats({}), app.kernels.floats({ 2 }))", "[0,0,0]"},
+    {"(function() local v = app.json.decode('{\"data\":[1,2.5,-3e2],\"more\":{\"data\":[1]}}', { "
+     "floats "
+     "= 'data' }) return type(v.data), v, type(v.more.data) end)() == 'userdata'",
+     "[true]"},
+    {"(function() local v = app.json.decode('{\"items\":[{\"data\":[1,2]},{\"data\":[1,null]},"
+     "{\"data\":[[1]]},{\"data\":[]},{\"data\":[1e39]},{\"data\":[0.1,\"x\",true,{}]},"
+     "{\"data\":3},{\"dat\":[1]},{\"data.x\":[1]}]}', { floats = 'items.data' }) local kinds = '' "
+     "for i, item in ipairs(v.items) do kinds = kinds .. type(item.data):sub(1, 1) end "
+     "return kinds .. type(v.items[8].dat):sub(1, 1), v.items end)()",
+     "[\"utttttnnnt\",[{\"data\":[1,2]},{\"data\":[1,null]},{\"data\":[[1]]},{\"data\":[]},"
+     "{\"data\":[1e+39]},{\"data\":[0.1,\"x\",true,{}]},{\"data\":3},{\"dat\":[1]},{\"data.x\":[1]}"
+     "]]"},
     {"app.kernels.parse_floats('')", "[null,\"there are no values\",\"invalid\"]"},
     {"app.metrics:count('hits', 2)", "[]"},
     {"app.metrics:gauge('depth', -1, { queue = 'a', n = 1, ok = true })", "[]"},
