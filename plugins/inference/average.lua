@@ -2,7 +2,7 @@
 --- average missed the next point by. Only the end of a long series is looked at.
 local series = require("series")
 
-local floor, sqrt, abs, max, min = math.floor, math.sqrt, math.abs, math.max, math.min
+local floor = math.floor
 
 local M = { NAME = "moving_average", VERSION = "1", KIND = "moving_average" }
 
@@ -13,57 +13,37 @@ M.QUANTILES = { 0.1, 0.5, 0.9 }
 local SHOWN, HISTORY = 1000, 48 -- smoothed values, and points of the input, that a result has
 local SPREAD = 1.2815515655446004 -- of a normal distribution between its middle and its 0.9 quantile
 
---- The last n points of an array or of floats, as an array.
+--- The last n points of floats.
 local function tail(data, n)
-  if type(data) == "userdata" then
-    local list = data:table(max(#data - n + 1, 1), #data)
-    for i, value in ipairs(list) do
-      list[i] = tonumber(("%.7g"):format(value)) -- they have no more digits
-    end
-    return list
-  elseif #data <= n then
-    return data
-  end
-  local out, first = {}, #data - n
-  for i = 1, n do
-    out[i] = data[first + i]
-  end
-  return out
+  return #data > n and data:slice(#data - n + 1) or data
 end
 M.tail = tail
 
---- @param data number[] not empty
---- @return table result
-function M.run(app, data, horizon, window)
-  local points = tail(data, SHOWN + window)
-  local n = #points
-  local smooth = app.kernels.moving_average(points, window, 1)
-  local largest, missed, squares = 0, 0, 0
+--- So many times one number, as floats.
+local function line(app, value, n)
+  local list = {}
   for i = 1, n do
-    largest = max(largest, abs(points[i]))
-    if i > 1 then
-      local off = points[i] - smooth[i - 1]
-      missed, squares = missed + 1, squares + off * off
-    end
+    list[i] = value
   end
-  local scale = series.rounding(largest)
-  local function round(value)
-    return floor(value * scale + 0.5) / scale
+  return app.kernels.floats(list)
+end
+
+--- @param data number[]|userdata not empty
+--- @return table result, with floats for lists
+function M.run(app, data, horizon, window)
+  local points = tail(type(data) == "table" and app.kernels.floats(data) or data, SHOWN + window)
+  local smooth = app.kernels.moving_average(points, window, 1)
+  local decimals = series.decimals(points)
+  local _, missed = app.kernels.errors(points, smooth, 1)
+  local last, spread, scale = smooth[#smooth], SPREAD * missed, 10 ^ decimals
+  local function forecast(value)
+    return line(app, floor(value * scale + 0.5) / scale, horizon)
   end
-  local last = smooth[n]
-  local spread = missed > 0 and SPREAD * sqrt(squares / missed) or 0
-  local middle, low, high = round(last), round(last - spread), round(last + spread)
-  local forecast, lows, highs = {}, {}, {}
-  for i = 1, horizon do
-    forecast[i], lows[i], highs[i] = middle, low, high
-  end
-  local values, first = {}, n - min(n, SHOWN)
-  for i = 1, n - first do
-    values[i] = round(smooth[first + i])
-  end
+  local middle = forecast(last)
   return {
-    horizon = horizon, quantiles = M.QUANTILES, forecast = forecast, bands = { lows, forecast, highs },
-    history = tail(data, HISTORY), values = values, window = window,
+    horizon = horizon, quantiles = M.QUANTILES, forecast = middle,
+    bands = { forecast(last - spread), middle, forecast(last + spread) }, history = tail(points, HISTORY),
+    values = tail(smooth, SHOWN):round(decimals), window = window,
   }
 end
 

@@ -202,8 +202,7 @@ function M.run(app, job)
   local data, message = series.load(app, args, record.input(args))
   local outcome = { status = "completed", started = started }
   if data then
-    local list = type(data) == "table" and data or data:table(1, #data)
-    outcome.result = test(app, args, list)
+    outcome.result = test(app, args, data:table())
   else
     outcome.status, outcome.error = "failed", { code = "input", message = tostring(message) }
   end

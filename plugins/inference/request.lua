@@ -11,6 +11,7 @@ local FIELDS = { model_name = true, data = true, metadata = true, horizon = true
 local PRIORITIES = { high = true, normal = true, low = true }
 local NDJSON = { ["application/x-ndjson"] = true, ["application/ndjson"] = true, ["application/jsonl"] = true }
 local METADATA_BYTES = 16384
+local POINTS = { floats = "data" }
 
 --- Ends the request with 422. index: of the point, from 0.
 local function refuse(app, field, code, message, index)
@@ -132,10 +133,10 @@ function M.of_table(app, body)
   return { args = plan, options = options }
 end
 
---- The body as JSON; 422 says which point is none when that is what is wrong.
-function M.json(app, req)
+--- The body as JSON; 422 says which point is none when that is what is wrong. options: of app.json.decode.
+local function read_text(app, req, options)
   local text = req.raw_body
-  local body, message = app.json.decode(text)
+  local body, message = app.json.decode(text, options)
   if body == nil then
     local wrong = series.find_bad(text)
     if wrong then
@@ -170,7 +171,7 @@ end
 function M.read(app, req)
   local content = content_of(req)
   if content == "application/json" then
-    return M.of_table(app, M.json(app, req))
+    return M.of_table(app, read_text(app, req, POINTS))
   elseif content == "application/octet-stream" or NDJSON[content] then
     local body = of_query(app, req)
     body.data = series.parse(app, req.raw_body, content == "application/octet-stream", refuse)
@@ -180,12 +181,12 @@ function M.read(app, req)
     "the body must be application/json, application/x-ndjson or application/octet-stream")
 end
 
---- Content that only JSON may be.
-function M.read_json(app, req)
+--- Content that only JSON may be; points: where they are, of app.json.decode.
+function M.read_json(app, req, points)
   if content_of(req) ~= "application/json" then
     refuse(app, "content-type", "content_type", "the body must be application/json")
   end
-  return M.json(app, req)
+  return read_text(app, req, points or POINTS)
 end
 
 return M

@@ -9,20 +9,16 @@ local shadow = require("shadow")
 local M = {}
 
 local HISTORY = 48
+local LARGEST = 1e38
 
 local function failed(code, message)
   return { error = { code = code, message = message } }
 end
 
---- Rounds a list in place; false when it has no number in it somewhere.
-local function round_all(list, scale)
-  for i, value in ipairs(list) do
-    if value ~= value or math.abs(value) > 1e38 then
-      return false
-    end
-    list[i] = math.floor(value * scale + 0.5) / scale
-  end
-  return list
+--- Rounds floats; nil when one of them is too large to be shown.
+local function shown(list, decimals)
+  local least, greatest = list:range()
+  return least >= -LARGEST and greatest <= LARGEST and list:round(decimals) or nil
 end
 
 --- What a forecaster answered, as the client is shown it.
@@ -30,21 +26,19 @@ local function result_of(app, item, answer, quantiles)
   if answer.error then
     return failed(answer.error.code or "invalid", answer.error.message or "the model does not take this series")
   end
-  local history, largest = average.tail(item.data, HISTORY), 0
-  for _, value in ipairs(history) do
-    largest = math.max(largest, math.abs(value))
-  end
-  local scale = series.rounding(largest)
-  local bands, fine = app.json.array({}), round_all(answer.forecast, scale)
+  local history = average.tail(item.data, HISTORY)
+  local decimals = series.decimals(history)
+  local bands, forecast = app.json.array({}), shown(answer.forecast, decimals)
+  local fine = forecast
   for i, band in ipairs(answer.quantiles or {}) do
-    bands[i] = round_all(band, scale)
+    bands[i] = shown(band, decimals)
     fine = fine and bands[i]
   end
   if not fine then
     return failed("overflow", "the forecast is larger than the numbers that the model computes with")
   end
-  return { result = { horizon = #answer.forecast, quantiles = quantiles, forecast = answer.forecast,
-    bands = bands, history = history } }
+  return { result = { horizon = #forecast, quantiles = quantiles, forecast = forecast, bands = bands,
+    history = history } }
 end
 
 --- Items of one version and one horizon, forecast together. (waits)
@@ -56,7 +50,7 @@ local function forecast(app, group)
   end
   local answers
   if forecaster then
-    answers, message = forecaster:forecast(list, { horizon = group.horizon })
+    answers, message = forecaster:forecast(list, { horizon = group.horizon, floats = true })
   end
   local quantiles = forecaster and forecaster:info().quantiles
   for i, item in ipairs(group) do

@@ -17,19 +17,27 @@ local function kind(app, value)
   return value == app.json.null and "null" or type(value)
 end
 
---- Floats are numbers without NaN or infinity already.
-function M.check_floats(data, most)
-  local n = #data
+--- Floats have no infinity, and NaN only where they came as bytes, which parse refuses.
+local function check_floats(data, most)
+  local n, largest = #data, M.LARGEST
   if n > most then
     return nil, wrong(most, "too_long", ("data has %d points, at most %d are taken"):format(n, most))
   end
-  return n
+  local least, greatest = data:range()
+  if greatest <= largest and least >= -largest then
+    return n
+  end
+  local i = 1
+  while abs(data[i]) <= largest do
+    i = i + 1
+  end
+  return nil, wrong(i - 1, "range", "a point must be a number from -1e30 to 1e30")
 end
 
---- An array as JSON gave it. @return integer|nil points, table|nil wrong
+--- Floats, or the array that JSON gave where it is more than numbers. @return integer|nil points, table|nil wrong
 function M.check(app, data, most)
   if type(data) == "userdata" and data ~= app.json.null then
-    return M.check_floats(data, most)
+    return check_floats(data, most)
   elseif type(data) ~= "table" or (#data == 0 and next(data) ~= nil) then
     return nil, wrong(nil, "type", "data must be an array of numbers, got " .. kind(app, data))
   end
@@ -92,15 +100,11 @@ function M.parse(app, text, binary, refuse)
   return floats
 end
 
-local INLINE, ENCODED = 4096, 65536 -- points that the job's arguments have as numbers, and as bytes
+local ENCODED = 65536 -- points that are in the job's arguments
 
---- Puts the points into the arguments of a job. Long series are 32-bit numbers there; the longest are objects,
---- whose bytes are in plan.bytes until they are kept.
+--- Puts the points into the arguments of a job, as 32-bit numbers; the longest series are objects, whose bytes are in
+--- plan.bytes until they are kept.
 function M.keep(app, plan, data)
-  if type(data) == "table" and #data <= INLINE then
-    plan.d = data
-    return
-  end
   local bytes = (type(data) == "table" and app.kernels.floats(data) or data):bytes()
   if plan.n <= ENCODED then
     plan.b = app.crypto.base64(bytes)
@@ -109,12 +113,12 @@ function M.keep(app, plan, data)
   end
 end
 
---- The points of a job: an array or floats. @return table|userdata|nil, string? message
+--- The points of a job. @return userdata|nil floats, string? message
 function M.load(app, args, key)
-  if args.d then
-    return args.d
-  elseif args.b then
+  if args.b then
     return app.kernels.floats(app.crypto.unbase64(args.b))
+  elseif args.d then -- of a job that waits since an earlier version
+    return app.kernels.floats(args.d)
   end
   local bytes, message = app.objects:get(key)
   if not bytes then
@@ -123,13 +127,11 @@ function M.load(app, args, key)
   return app.kernels.floats(bytes)
 end
 
---- A number of at most seven digits in the size of `largest`: shorter to write, and as exact as the models.
-function M.rounding(largest)
-  local digits = 6
-  if largest > 0 then
-    digits = math.min(math.max(6 - math.floor(math.log10(largest)), 0), 15)
-  end
-  return 10 ^ digits
+--- Decimals that leave seven digits to the largest of these: shorter to write, and as exact as the models.
+function M.decimals(data)
+  local least, greatest = data:range()
+  local largest = math.max(abs(least), abs(greatest))
+  return largest > 0 and math.min(math.max(6 - math.floor(math.log10(largest)), 0), 15) or 6
 end
 
 return M

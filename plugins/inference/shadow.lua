@@ -29,12 +29,7 @@ local function split(data, least, horizon)
   if n < least + horizon then
     return nil
   end
-  local whole = type(data) == "table" and data or data:table(1, n)
-  local head, truth = {}, average.tail(whole, horizon)
-  for i = 1, n - horizon do
-    head[i] = whole[i]
-  end
-  return head, truth
+  return data:slice(1, n - horizon), average.tail(data, horizon)
 end
 
 local function distance(a, b)
