@@ -10,6 +10,7 @@
 #include "vm/args.h"
 #include "vm/floats.h"
 #include "vm/json.h"
+#include "vm/vm.h"
 
 /* nil, message, "invalid", index from 1 (absent for 0) */
 static int push_bad(lua_State *L, const struct err *err, size_t index)
@@ -37,6 +38,17 @@ static int l_parse_floats(lua_State *L)
     return 1;
 }
 
+/* The floats on top, unless one is bad: its index from 1. */
+static int check_values(lua_State *L, const struct floats *f, size_t bad)
+{
+    struct err err = {0};
+    if (bad == 0)
+        return 1;
+    err_set(&err, ERR_INVALID, "value %zu is %s", bad,
+            isnan(f->values[bad - 1]) ? "not a number" : "infinite");
+    return push_bad(L, &err, bad);
+}
+
 static int from_bytes(lua_State *L, struct str bytes, bool missing)
 {
     struct err err = {0};
@@ -50,12 +62,7 @@ static int from_bytes(lua_State *L, struct str bytes, bool missing)
     struct floats *f = floats_push(L, n);
     if (!f)
         return 3;
-    size_t bad = floats_read(bytes.p, n, missing, f->values);
-    if (bad == 0)
-        return 1;
-    err_set(&err, ERR_INVALID, "value %zu is %s", bad,
-            isnan(f->values[bad - 1]) ? "not a number" : "infinite");
-    return push_bad(L, &err, bad);
+    return check_values(L, f, floats_read(bytes.p, n, missing, f->values));
 }
 
 /* The value on top as float32; false with *err when it is none. */
@@ -94,21 +101,37 @@ static int from_array(lua_State *L, bool missing)
     return 1;
 }
 
+static int from_base64(lua_State *L, struct str text, bool missing)
+{
+    struct err err = {0};
+    struct floats *f = floats_push(L, text.n / 16 * 3 + 3);
+    if (!f)
+        return 3;
+    if (!floats_of_base64(text, f->values, &f->n)) {
+        err_set(&err, ERR_INVALID, "it is no base64 of float32, with padding (RFC 4648)");
+        return push_error(L, &err);
+    }
+    return check_values(L, f, floats_first_bad(f->values, f->n, missing));
+}
+
 /* app.kernels.floats(source, [options]) -> floats | nil, message, code, index */
 static int l_floats(lua_State *L)
 {
     static const char usage[] = "app.kernels.floats(source, [options])";
-    static const char *const known[] = {"finite", NULL};
+    static const char *const known[] = {"finite", "base64", NULL};
     int kind = lua_type(L, 1);
     if (kind != LUA_TTABLE && kind != LUA_TSTRING)
         args_fail(L, usage, "source", "an array of numbers or bytes of float32", 1);
-    bool missing = true;
+    bool missing = true, base64 = false;
     if (args_opt_table(L, 2, usage, "options")) {
         opt_known(L, 2, known, usage);
         missing = !opt_boolean(L, 2, "finite", false, usage);
+        base64 = opt_boolean(L, 2, "base64", false, usage);
     }
-    return kind == LUA_TTABLE ? from_array(L, missing)
-                              : from_bytes(L, args_string(L, 1, usage, "source"), missing);
+    if (kind == LUA_TTABLE)
+        return from_array(L, missing);
+    struct str text = args_string(L, 1, usage, "source");
+    return base64 ? from_base64(L, text, missing) : from_bytes(L, text, missing);
 }
 
 /* ---- methods ----------------------------------------------------------- */
@@ -146,6 +169,21 @@ static int l_bytes(lua_State *L)
     if (!floats_has_room(L, f->n * sizeof(float), &err))
         return push_error(L, &err);
     lua_pushlstring(L, (const char *)f->values, f->n * sizeof(float));
+    return 1;
+}
+
+/* floats:base64() -> bytes() as base64 with padding, RFC 4648 section 4 */
+static int l_base64(lua_State *L)
+{
+    const struct floats *f = check(L, "floats:base64()");
+    struct err err = {0};
+    size_t n = floats_base64_bytes(f->n);
+    if (!floats_has_room(L, n, &err))
+        return push_error(L, &err);
+    struct buf *text = vm_scratch(vm_of(L));
+    buf_reserve(text, n);
+    floats_to_base64(f->values, f->n, text->p);
+    lua_pushlstring(L, text->p, n);
     return 1;
 }
 
@@ -224,8 +262,8 @@ static int l_round(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    {"bytes", l_bytes}, {"table", l_table}, {"slice", l_slice},
-    {"range", l_range}, {"round", l_round}, {NULL, NULL},
+    {"bytes", l_bytes}, {"base64", l_base64}, {"table", l_table}, {"slice", l_slice},
+    {"range", l_range}, {"round", l_round},   {NULL, NULL},
 };
 
 /* floats[i]: a number (NaN where missing), nil outside; floats.bytes, … */
@@ -265,7 +303,7 @@ void floats_register(lua_State *L)
     };
     bind_class(L, FLOATS_TYPE, methods, NULL);
     luaL_getmetatable(L, FLOATS_TYPE);
-    lua_pushliteral(L, "bytes table slice range round"); /* for `maru types` */
+    lua_pushliteral(L, "bytes base64 table slice range round"); /* for `maru types` */
     lua_setfield(L, -2, "__fields");
     lua_getfield(L, -1, "__index");
     lua_pushcclosure(L, l_index, 1);

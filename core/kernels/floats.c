@@ -242,8 +242,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "float32 is copied as 
 size_t floats_read(const char *bytes, size_t n, bool missing, float *out)
 {
     memcpy(out, bytes, n * sizeof *out);
+    return floats_first_bad(out, n, missing);
+}
+
+size_t floats_first_bad(const float *values, size_t n, bool missing)
+{
     for (size_t i = 0; i < n; i++)
-        if (isinf(out[i]) || (!missing && isnan(out[i])))
+        if (isinf(values[i]) || (!missing && isnan(values[i])))
             return i + 1;
     return 0;
 }

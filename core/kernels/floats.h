@@ -31,7 +31,16 @@ bool floats_parse(struct str text, float *out, size_t room, size_t *n, size_t *b
 /* float32, little-endian, n of them in 4 * n bytes.  Returns the index, from 1, of the first that
  * is infinite, or NaN unless `missing`, or 0.  The bytes need not be aligned. */
 size_t floats_read(const char *bytes, size_t n, bool missing, float *out);
+size_t floats_first_bad(const float *values, size_t n, bool missing); /* the same of these */
 void floats_write(const float *values, size_t n, char *bytes);
+
+/* The same bytes as base64 with padding (RFC 4648 §4), floats_base64_bytes(n) letters. */
+size_t floats_base64_bytes(size_t n);
+void floats_to_base64(const float *values, size_t n, char *text);
+
+/* *n of them, of which out holds text.n / 16 * 3 + 3; infinities and NaN as they are.  False for what
+ * is no such text, or no whole number of float32; out has anything then. */
+bool floats_of_base64(struct str text, float *out, size_t *n);
 
 /* The least and the greatest value; false when all are NaN. */
 bool floats_range(const float *values, size_t n, float *least, float *greatest);

@@ -6,7 +6,7 @@ local M = {}
 --- Models compute in 32 bits; sums of a million such values stay far from infinity.
 M.LARGEST = 1e30
 
-local FINITE = { finite = true }
+local FINITE, BASE64 = { finite = true }, { base64 = true }
 local WORDS = { NaN = true, nan = true, Infinity = true, inf = true }
 
 local function wrong(index, code, message)
@@ -105,18 +105,18 @@ local ENCODED = 65536 -- points that are in the job's arguments
 --- Puts the points into the arguments of a job, as 32-bit numbers; the longest series are objects, whose bytes are in
 --- plan.bytes until they are kept.
 function M.keep(app, plan, data)
-  local bytes = (type(data) == "table" and app.kernels.floats(data) or data):bytes()
+  local floats = type(data) == "table" and app.kernels.floats(data) or data
   if plan.n <= ENCODED then
-    plan.b = app.crypto.base64(bytes)
+    plan.b = floats:base64()
   else
-    plan.o, plan.bytes = true, bytes
+    plan.o, plan.bytes = true, floats:bytes()
   end
 end
 
 --- The points of a job. @return userdata|nil floats, string? message
 function M.load(app, args, key)
   if args.b then
-    return app.kernels.floats(app.crypto.unbase64(args.b))
+    return app.kernels.floats(args.b, BASE64)
   elseif args.d then -- of a job that waits since an earlier version
     return app.kernels.floats(args.d)
   end

@@ -1006,7 +1006,8 @@ function app.kernels.cumulative_mean(values) end
 function app.kernels.holt_winters(values, options) end
 --- Numbers in bulk, as float32: from an array (json.null, NaN = missing) or from bytes (float32, little-endian); at most
 --- 10,000,000. With finite nothing may be missing. What is no number, or infinite as float32: nil, message, "invalid", its index.
----@param source number[]|string @param options? { finite?: boolean }
+--- With base64 the text is base64 (with padding) of such bytes.
+---@param source number[]|string @param options? { finite?: boolean, base64?: boolean }
 ---@return maru.Floats|nil, string? message, string? code, integer? index
 function app.kernels.floats(source, options) end
 --- The same from text: a JSON array of numbers, or one number a line. Empty text, null, strings, NaN: nil, message, "invalid", index.
@@ -1021,6 +1022,7 @@ function app.kernels.errors(values, forecast, lag) end
 ---@class maru.Floats
 local Floats = {}
 function Floats:bytes() end                              --- float32, little-endian. @return string
+function Floats:base64() end                             --- the same as base64, with padding. @return string
 ---@param from? integer @param to? integer @return number[]   json.null = missing
 function Floats:table(from, to) end
 ---@param from? integer @param to? integer @return maru.Floats

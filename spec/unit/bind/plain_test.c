@@ -111,6 +111,24 @@ static const struct {
      "}):slice(2), "
      "app.kernels.floats({ 3, 4 }):slice()",
      "[[null,1],[],[3,4]]"},
+    {"(function() local k, c = app.kernels, app.crypto for n = 0, 40 do local list = {} for i = 1, "
+     "n do "
+     "list[i] = math.random() * 1e6 end local f = k.floats(list) local text = f:base64() "
+     "if text ~= c.base64(f:bytes()) or k.floats(text, { base64 = true }):bytes() ~= f:bytes() "
+     "then "
+     "return n end end end)()",
+     "[]"},
+    {"app.kernels.floats('AADAPw==', { base64 = true })", "[[1.5]]"},
+    {"app.kernels.floats('AADAPx==', { base64 = true }), app.kernels.floats('AADAPw=', { base64 = "
+     "true "
+     "}), app.kernels.floats('AAD*Pw==', { base64 = true }), app.kernels.floats('AAAA', { base64 = "
+     "true "
+     "}), (app.kernels.floats('=', { base64 = true }))",
+     "[null,null,null,null,null]"},
+    {"app.kernels.floats('====', { base64 = true })",
+     "[null,\"it is no base64 of float32, with padding (RFC 4648)\",\"invalid\"]"},
+    {"app.kernels.floats('AACAfw==', { base64 = true })",
+     "[null,\"value 1 is infinite\",\"invalid\",1]"},
     {"app.kernels.floats({ 3, app.json.null, -1, 7 }):range()", "[-1,7]"},
     {"app.kernels.floats({ app.json.null }):range()", "[]"},
     {"app.kernels.floats({ 1.2345, app.json.null, -2.5, 1234 }):round(2), "
