@@ -291,7 +291,7 @@ return {
   -- ["mail.max_bytes"] = "25M",
 
   -- Jobs one job lane runs at a time.
-  -- ["jobs.concurrency"] = 64,
+  -- ["jobs.concurrency"] = 128,
 
   -- How long results are kept.
   -- ["jobs.result_ttl"] = "1d",

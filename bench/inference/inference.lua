@@ -23,7 +23,7 @@ end
 local PYTHON = "/usr/bin/python3" -- Debian's, which has Debian's packages
 local NEEDS = { "torch", "numpy", "celery", "redis", "psycopg2", "confluent_kafka", "fastapi", "uvicorn", "uvloop",
   "httptools" }
-local AT_ONCE = 32
+local AT_ONCE = 64
 
 local function check_needs()
   for _, name in ipairs(NEEDS) do

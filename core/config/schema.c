@@ -178,7 +178,7 @@ const struct config_key config_keys[] = {
     {"mail.timeout", CONFIG_DURATION, "30s", 1 * SECOND, 3600 * SECOND, "Time for one mail."},
     {"mail.max_bytes", CONFIG_SIZE, "25M", 1 * KIB, 1 * GIB,
      "Largest mail, its attachments included, before it is encoded."},
-    {"jobs.concurrency", CONFIG_INTEGER, "64", 1, 10000, "Jobs one job lane runs at a time."},
+    {"jobs.concurrency", CONFIG_INTEGER, "128", 1, 10000, "Jobs one job lane runs at a time."},
     {"jobs.result_ttl", CONFIG_DURATION, "1d", 0, 3650 * DAY, "How long results are kept."},
     {"jobs.dead_ttl", CONFIG_DURATION, "30d", 1 * SECOND, 3650 * DAY,
      "How long dead jobs are kept."},

@@ -38,8 +38,8 @@ void floats_write(const float *values, size_t n, char *bytes);
 size_t floats_base64_bytes(size_t n);
 void floats_to_base64(const float *values, size_t n, char *text);
 
-/* *n of them, of which out holds text.n / 16 * 3 + 3; infinities and NaN as they are.  False for what
- * is no such text, or no whole number of float32; out has anything then. */
+/* *n of them, of which out holds text.n / 16 * 3 + 3; infinities and NaN as they are.  False for
+ * what is no such text, or no whole number of float32; out has anything then. */
 bool floats_of_base64(struct str text, float *out, size_t *n);
 
 /* The least and the greatest value; false when all are NaN. */

@@ -3,7 +3,7 @@
 
 #include "kernels/floats.h"
 
-enum { GROUP = 4, GROUP_BYTES = 3, ALIEN = 0x80 };
+enum { GROUP = 4, GROUP_BYTES = 3, VALUE_MOST = 63 };
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -26,89 +26,29 @@ void floats_to_base64(const float *values, size_t n, char *text)
     }
 }
 
-/* What a letter stands for; ALIEN for what is none. */
-static const unsigned char *table(void)
+/* Of each letter, what it stands for and 1 more. */
+static const unsigned char places[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64};
+
+/* Over 63 for what is no letter. */
+static uint32_t value_of(unsigned char letter)
 {
-    static const unsigned char values[256] = {
-#define ROW(a, b, c, d) a, b, c, d
-#define NONE            ROW(ALIEN, ALIEN, ALIEN, ALIEN)
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        ROW(ALIEN, ALIEN, ALIEN, 62),
-        ROW(ALIEN, ALIEN, ALIEN, 63),
-        ROW(52, 53, 54, 55),
-        ROW(56, 57, 58, 59),
-        ROW(60, 61, ALIEN, ALIEN),
-        NONE,
-        ROW(ALIEN, 0, 1, 2),
-        ROW(3, 4, 5, 6),
-        ROW(7, 8, 9, 10),
-        ROW(11, 12, 13, 14),
-        ROW(15, 16, 17, 18),
-        ROW(19, 20, 21, 22),
-        ROW(23, 24, 25, ALIEN),
-        NONE,
-        ROW(ALIEN, 26, 27, 28),
-        ROW(29, 30, 31, 32),
-        ROW(33, 34, 35, 36),
-        ROW(37, 38, 39, 40),
-        ROW(41, 42, 43, 44),
-        ROW(45, 46, 47, 48),
-        ROW(49, 50, 51, ALIEN),
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-        NONE,
-#undef NONE
-#undef ROW
-    };
-    return values;
+    return (uint32_t)places[letter] - 1;
 }
 
 /* The last group, of which `pad` letters are '='. */
 static bool read_end(const unsigned char *p, size_t pad, unsigned char *to)
 {
-    const unsigned char *of = table();
-    uint32_t third = pad == 2 ? 0 : of[p[2]];
-    uint32_t bits = (uint32_t)of[p[0]] << 18 | (uint32_t)of[p[1]] << 12 | third << 6;
-    if ((of[p[0]] | of[p[1]] | third) & ALIEN || (bits & (pad == 2 ? 0xFFFF : 0xFF)))
+    uint32_t first = value_of(p[0]), second = value_of(p[1]), third = pad == 2 ? 0 : value_of(p[2]);
+    uint32_t bits = first << 18 | second << 12 | third << 6;
+    if ((first | second | third) > VALUE_MOST || (bits & (pad == 2 ? 0xFFFF : 0xFF)))
         return false;
     to[0] = (unsigned char)(bits >> 16);
     if (pad == 1)
@@ -118,7 +58,7 @@ static bool read_end(const unsigned char *p, size_t pad, unsigned char *to)
 
 bool floats_of_base64(struct str text, float *out, size_t *n)
 {
-    const unsigned char *p = (const void *)text.p, *of = table();
+    const unsigned char *p = (const void *)text.p;
     unsigned char *to = (void *)out;
     size_t pad = text.n < GROUP ? 0 : text.p[text.n - 2] == '=' ? 2 : text.p[text.n - 1] == '=';
     size_t whole = text.n / GROUP - (pad > 0), bytes = whole * GROUP_BYTES + (pad ? 3 - pad : 0);
@@ -126,7 +66,7 @@ bool floats_of_base64(struct str text, float *out, size_t *n)
     if (text.n % GROUP || bytes % sizeof(float))
         return false;
     for (size_t i = 0; i < whole; i++, p += GROUP, to += GROUP_BYTES) {
-        uint32_t a = of[p[0]], b = of[p[1]], c = of[p[2]], d = of[p[3]];
+        uint32_t a = value_of(p[0]), b = value_of(p[1]), c = value_of(p[2]), d = value_of(p[3]);
         uint32_t bits = a << 18 | b << 12 | c << 6 | d;
         seen |= a | b | c | d;
         to[0] = (unsigned char)(bits >> 16);
@@ -134,5 +74,5 @@ bool floats_of_base64(struct str text, float *out, size_t *n)
         to[2] = (unsigned char)bits;
     }
     *n = bytes / sizeof(float);
-    return !(seen & ALIEN) && (!pad || read_end(p, pad, to));
+    return seen <= VALUE_MOST && (!pad || read_end(p, pad, to));
 }

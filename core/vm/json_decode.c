@@ -152,19 +152,24 @@ static bool on_key(void *arg, struct str key, struct err *err)
     return true;
 }
 
+enum {
+    FIELDS = 4
+}; /* room that an object begins with: most have as many, and each growth counts
+      them anew */
+
 static bool begin(struct decoder *d, int count, struct err *err)
 {
     if (d->collecting)
         spill(d);
     if (d->depth == JSON_DEPTH_MAX || !lua_checkstack(d->L, 6))
         return err_set(err, ERR_LIMIT, "nested too deeply");
-    if (!has_room(d, 64, err))
+    if (!has_room(d, 64 + (count < 0 ? FIELDS * 24 : 0), err))
         return false;
     int from = d->next[d->depth];
     d->collecting = count == 0 && d->path.p && from == (int)d->path.n + 1;
     d->numbers.n = 0;
     if (!d->collecting)
-        lua_newtable(d->L);
+        lua_createtable(d->L, 0, count < 0 ? FIELDS : 0);
     d->count[++d->depth] = count;
     d->from[d->depth] = d->next[d->depth] = d->collecting ? -1 : from;
     return true;

@@ -25,7 +25,7 @@ M.limits = { memory = "512M", task = "2m", watchdog = "10s", tasks = 10000, sock
 M.queues = { inference = { weight = 4 } }
 
 M.jobs = {
-  run = { queue = "inference", retries = 3, result_ttl = "1d", timeout = "2m", batch = 128, wait = "2ms",
+  run = { queue = "inference", retries = 3, result_ttl = "1d", timeout = "2m", batch = 64, wait = "2ms",
     run.many },
   backtest = { queue = "backtest", retries = 2, timeout = "5m", concurrency = 2, backtest.run },
   callback = { queue = "callback", retries = 8, backoff = "5s", timeout = "30s", concurrency = 16, callback.run },

@@ -3,15 +3,20 @@ local date, floor, format = os.date, math.floor, string.format
 
 local M = {}
 
-local second, text
+local second, prefix -- of the last one
+local instant, text
 
 --- @return string "2026-11-22T00:10:05.123Z"
 function M.iso(seconds)
+  if seconds == instant then
+    return text
+  end
   local whole = floor(seconds)
   if whole ~= second then
-    second, text = whole, date("!%Y-%m-%dT%H:%M:%S", whole)
+    second, prefix = whole, date("!%Y-%m-%dT%H:%M:%S.", whole)
   end
-  return format("%s.%03dZ", text, floor((seconds - whole) * 1000))
+  instant, text = seconds, format("%s%03dZ", prefix, floor((seconds - whole) * 1000))
+  return text
 end
 
 --- Seconds since 1970, or ISO 8601 (UTC unless it says an offset). @return number|nil

@@ -236,7 +236,7 @@ app.control.revoke(slow, terminate=True) ]=]):format(node))
       end
     end
     local stats = got.both.stats
-    assert.same(0, stats.pool["max-concurrency"] % 64)
+    assert.same(0, stats.pool["max-concurrency"] % 128)
     assert.same({ "redis", "127.0.0.1" }, { stats.broker.transport, stats.broker.hostname })
     assert.is_true(stats.total["lua.add"] > 0 and stats.rusage.utime > 0 and stats.uptime >= 0)
     assert.same("lua.slow", got.both.active[1].name)
