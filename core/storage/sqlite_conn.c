@@ -69,7 +69,8 @@ bool conn_open(struct sqlite_conn *conn, struct sqlite *owner, const char *path,
     list_init(&conn->cache->used);
     int flags =
         kind == CONN_READER ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    int rc = sqlite3_open_v2(path, &conn->db, flags | SQLITE_OPEN_NOMUTEX, conn_vfs());
+    const char *vfs = kind == CONN_WRITER ? gather_vfs(conn_vfs()) : conn_vfs();
+    int rc = sqlite3_open_v2(path, &conn->db, flags | SQLITE_OPEN_NOMUTEX, vfs);
     if (rc == SQLITE_OK && configure(conn, kind, err) &&
         (!owner->options.opened || owner->options.opened(conn->db, err)))
         return true;

@@ -78,6 +78,10 @@ extern const char sqlite_base_schema[]; /* sqlite.c: the tables of migrations an
  * store is being opened. */
 const char *conn_vfs(void);
 
+/* sqlite_gather.c: the VFS of the writing connection, above the one of that name (NULL: the
+ * default).  While the store is being opened. */
+const char *gather_vfs(const char *name);
+
 /* sqlite_lock.c */
 int lock_take(const char *path, int64_t wait_ns, struct err *err); /* fd or -1 */
 void lock_give(int fd);

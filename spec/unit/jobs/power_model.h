@@ -400,7 +400,7 @@ static inline bool model_wants_look(int at, bool whole, int64_t *id)
     bool wants = e->fate != DROPPED && e->id && (!e->settled || chosen || whole);
     if (!e->id && e->fate != FOLLOWING && e->fate != EXPECTED)
         e->fate = DROPPED; /* refused before it was written */
-    if (e->settled && e->script == PLAIN)
+    if (e->settled && (e->script == PLAIN || e->seen == JOB_CANCELLED))
         wants = false; /* the history may have forgotten it */
     e->looked = false;
     *id = e->id;

@@ -525,7 +525,7 @@ static bool live(bool by_kill)
         power_plan(0);
         verify(false);
         start_queue();
-        power_plan(1 + model_chance(model_chance(2) ? 80 : 800));
+        power_plan(1 + model_chance(model_chance(2) ? 20 : 200)); /* writes: a commit is one */
         for (int i = 0; i < 3000 && !power_is_off(); i++)
             step();
     }

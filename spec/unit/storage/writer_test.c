@@ -164,18 +164,21 @@ TEST(a_full_disk_fails_its_caller_and_the_store_lives)
     fixture_fini(&f);
 }
 
-/* A VFS over the system's whose WAL may be told to fail. */
+/* A VFS over the system's whose WAL may be told to fail, and counts what is written to it. */
 static bool sync_fails, disk_is_full;
+static int writes, syncs;
 static sqlite3_io_methods methods, *real_methods;
 
 static int test_sync(sqlite3_file *file, int flags)
 {
+    __atomic_add_fetch(&syncs, 1, __ATOMIC_RELAXED);
     return __atomic_load_n(&sync_fails, __ATOMIC_RELAXED) ? SQLITE_IOERR_FSYNC
                                                           : real_methods->xSync(file, flags);
 }
 
 static int test_write(sqlite3_file *file, const void *p, int n, sqlite3_int64 at)
 {
+    __atomic_add_fetch(&writes, 1, __ATOMIC_RELAXED);
     return __atomic_load_n(&disk_is_full, __ATOMIC_RELAXED) ? SQLITE_FULL
                                                             : real_methods->xWrite(file, p, n, at);
 }
@@ -239,6 +242,34 @@ TEST(a_failed_sync_fails_the_store_and_nothing_more_is_acknowledged)
     CHECK(number(f.store, "select count(*) from t") >= 1);
     CHECK_EQ(number(f.store, "select count(*) from t where body = 3"), 0);
     fixture_fini(&f);
+}
+
+TEST(a_commit_is_one_write_of_the_log_or_few_and_one_sync)
+{
+    use_failing_vfs();
+    struct fixture f = {0};
+    REQUIRE(make_table(&f));
+    CHECK_EQ(exec(f.store, NULL, "insert into t(body) values (zeroblob(40000))").changed, 1);
+    int writes_before = writes, syncs_before = syncs;
+    CHECK_EQ(exec(f.store, NULL, "insert into t(body) values (zeroblob(40000))").changed, 1);
+    CHECK_EQ(writes - writes_before, 1);
+    CHECK_EQ(syncs - syncs_before, 1);
+    static const int bytes[] = {100000, 127000, 131072, 262144, 3000000}; /* and more than it keeps */
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        struct value params[] = {INT(100 + (int)i), INT(bytes[i])};
+        struct store_call call = ask(f.store, NULL, STORE_EXEC,
+                                     "insert into t values ($1, randomblob($2))", params, 2);
+        CHECK_EQ(call.err.code, ERR_NONE);
+    }
+    int64_t sum = number(f.store, "select sum(length(body) * id) from t where id >= 100");
+    store_close(f.store);
+    REQUIRE(fixture_open(&f));
+    CHECK_EQ(number(f.store, "select sum(length(body) * id) from t where id >= 100"), sum);
+    CHECK_EQ(number(f.store, "select count(*) from pragma_integrity_check where"
+                             " integrity_check = 'ok'"),
+             1);
+    fixture_fini(&f);
+    use_real_vfs();
 }
 
 TEST(a_disk_that_is_full_at_commit_fails_the_batch_and_the_store_lives)
