@@ -41,6 +41,7 @@ struct writer {
     struct sqlite_conn conn;           /* writer thread */
     int wal_pages;                     /* writer thread: after the last commit */
     int checkpoint_at;                 /* writer thread: wal_pages that call for one */
+    struct list todo, ran;             /* writer thread: gate_items it has taken; of one commit */
     pthread_mutex_t lock;              /* guards what follows */
     pthread_cond_t wake;               /* something to do for the writer */
     struct list queue;
@@ -123,6 +124,9 @@ void writer_refuse(struct gate_item *item, const struct err *err);
 bool writer_member(struct sqlite *db, struct gate_item *item, bool alone);
 /* After the commit (or refusal): committed if its err is clear, then done. */
 void writer_committed(struct gate_item *item);
+/* writer_commit() of a transaction that is open, together with what the host itself wants written
+ * by now.  False with *err: the transaction is gone. */
+bool writer_commit_shared(struct sqlite *db, struct err *err);
 
 /* sqlite_commit.c */
 bool writer_prepare(struct sqlite *db, struct err *err); /* its own statements */

@@ -171,7 +171,7 @@ static bool run_step(struct sqlite_tx *s, struct gate_item *step)
 
 static void finish(struct sqlite_tx *s)
 {
-    bool ok = s->commit && writer_commit(s->db, &s->err);
+    bool ok = s->commit && writer_commit_shared(s->db, &s->err);
     if (!s->commit)
         writer_rollback(s->db);
     settle(s, ok);

@@ -20,11 +20,6 @@ enum {
     LOSSES = 8,    /* lost transactions after which the rest of a batch is refused */
 };
 
-struct batch {
-    struct list todo, ran; /* of gate_item */
-    int losses;
-};
-
 static struct store_call *call_of(struct gate_item *item)
 {
     return list_entry(item, struct store_call, item);
@@ -137,65 +132,112 @@ static void refuse_all(struct list *items, const struct err *err)
     }
 }
 
-/* The members that ran are to run again, before the rest, in a new transaction. */
-static bool begin_again(struct sqlite *db, struct batch *batch, const struct err *why)
+/* The members that ran are to run again, before the rest. */
+static void put_back(struct writer *w)
 {
     struct list rest;
     list_init(&rest);
-    list_splice(&rest, &batch->ran);
-    list_splice(&rest, &batch->todo);
-    list_splice(&batch->todo, &rest);
-    struct err err = *why;
-    if (++batch->losses < LOSSES && writer_begin(db, &err))
-        return true;
-    refuse_all(&batch->todo, &err);
-    return false;
+    list_splice(&rest, &w->ran);
+    list_splice(&rest, &w->todo);
+    list_splice(&w->todo, &rest);
 }
 
 /* Runs the members of todo until time is up.  False when the transaction is gone. */
-static bool run_batch(struct sqlite *db, struct batch *batch)
+static bool run_batch(struct sqlite *db)
 {
+    struct writer *w = &db->writer;
     int64_t deadline = clock_steady_ns() + BATCH_MS * NS_PER_MS;
-    while (!list_empty(&batch->todo) && (list_empty(&batch->ran) || clock_steady_ns() < deadline)) {
-        struct gate_item *item = first(&batch->todo);
+    int losses = 0;
+    while (!list_empty(&w->todo) && (list_empty(&w->ran) || clock_steady_ns() < deadline)) {
+        struct gate_item *item = first(&w->todo);
         if (item->kind == WRITER_TX)
             break;
         list_remove(&item->link);
         if (writer_member(db, item, true)) {
-            list_push_back(&batch->ran, &item->link);
+            list_push_back(&w->ran, &item->link);
             continue;
         }
         struct err err = *error_of(item);
         writer_committed(item);
-        if (!writer_in_transaction(db) && !begin_again(db, batch, &err))
-            return false;
+        if (writer_in_transaction(db))
+            continue;
+        put_back(w);
+        if (++losses < LOSSES && writer_begin(db, &err))
+            continue;
+        refuse_all(&w->todo, &err);
+        return false;
     }
     return true;
 }
 
-static void serve_batch(struct sqlite *db, struct batch *batch)
+/* err: NULL, or why nothing of it is on disk. */
+static void answer_ran(struct writer *w, const struct err *err)
 {
-    struct err err;
-    if (!writer_begin(db, &err)) {
-        refuse_all(&batch->todo, &err);
-        return;
-    }
-    if (!run_batch(db, batch))
-        return;
-    bool ok = writer_commit(db, &err);
-    while (!list_empty(&batch->ran)) {
-        struct gate_item *item = first(&batch->ran);
+    while (!list_empty(&w->ran)) {
+        struct gate_item *item = first(&w->ran);
         list_remove(&item->link);
-        if (ok)
-            writer_committed(item);
+        if (err)
+            writer_refuse(item, err);
         else
-            writer_refuse(item, &err);
-        metric_add(db->writer.members, 1);
+            writer_committed(item);
+        metric_add(w->members, 1);
     }
 }
 
+static void serve_batch(struct sqlite *db)
+{
+    struct writer *w = &db->writer;
+    struct err err;
+    if (!writer_begin(db, &err)) {
+        refuse_all(&w->todo, &err);
+        return;
+    }
+    if (run_batch(db))
+        answer_ran(w, writer_commit(db, &err) ? NULL : &err);
+}
+
+/* The next in line, taken out of it, if it is the host's own; or NULL. */
+static struct gate_item *next_work(struct writer *w)
+{
+    struct gate_item *item = NULL;
+    pthread_mutex_lock(&w->lock);
+    struct list *line = list_empty(&w->todo) ? &w->queue : &w->todo;
+    if (!list_empty(line) && !w->failed && first(line)->kind == WRITER_WORK) {
+        item = first(line);
+        list_remove(&item->link);
+        w->queued -= line == &w->queue;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return item;
+}
+
+bool writer_commit_shared(struct sqlite *db, struct err *err)
+{
+    struct writer *w = &db->writer;
+    int64_t deadline = clock_steady_ns() + BATCH_MS * NS_PER_MS;
+    struct gate_item *item;
+    if (breaks_reference(&w->conn)) /* the commit will say so to its owner alone */
+        return writer_commit(db, err);
+    while (clock_steady_ns() < deadline && (item = next_work(w))) {
+        if (writer_member(db, item, true)) {
+            list_push_back(&w->ran, &item->link);
+            continue;
+        }
+        struct err why = *error_of(item);
+        writer_committed(item);
+        if (writer_in_transaction(db))
+            continue;
+        put_back(w);
+        *err = why;
+        return err_wrap(err, "the transaction was lost");
+    }
+    bool ok = writer_commit(db, err);
+    answer_ran(w, ok ? NULL : err);
+    return ok;
+}
+
 /* Waits for work and takes all there is, at most SQLITE_BATCH.  False at the end. */
-static bool take_all(struct writer *w, struct batch *batch)
+static bool take_all(struct writer *w)
 {
     pthread_mutex_lock(&w->lock);
     w->resting = true;
@@ -206,7 +248,7 @@ static bool take_all(struct writer *w, struct batch *batch)
     for (int i = 0; i < SQLITE_BATCH && !list_empty(&w->queue); i++) {
         struct list *node = w->queue.next;
         list_remove(node);
-        list_push_back(&batch->todo, node);
+        list_push_back(&w->todo, node);
         w->queued--;
     }
     pthread_mutex_unlock(&w->lock);
@@ -226,22 +268,19 @@ static bool failure(struct writer *w, struct err *err)
 static void *writer_main(void *arg)
 {
     struct sqlite *db = arg;
-    struct batch batch = {0};
+    struct writer *w = &db->writer;
     struct err err;
-    list_init(&batch.todo);
-    list_init(&batch.ran);
     pthread_setname_np(pthread_self(), "store-writer");
-    while (take_all(&db->writer, &batch)) {
-        while (!list_empty(&batch.todo)) {
-            struct gate_item *item = first(&batch.todo);
-            batch.losses = 0;
-            if (failure(&db->writer, &err)) {
-                refuse_all(&batch.todo, &err);
+    while (take_all(w)) {
+        while (!list_empty(&w->todo)) {
+            struct gate_item *item = first(&w->todo);
+            if (failure(w, &err)) {
+                refuse_all(&w->todo, &err);
             } else if (item->kind == WRITER_TX) {
                 list_remove(&item->link);
                 tx_serve(db, item);
             } else {
-                serve_batch(db, &batch);
+                serve_batch(db);
             }
         }
         writer_checkpoint(db);
@@ -283,6 +322,8 @@ bool writer_start(struct sqlite *db, struct err *err)
 {
     struct writer *w = &db->writer;
     list_init(&w->queue);
+    list_init(&w->todo);
+    list_init(&w->ran);
     pthread_mutex_init(&w->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);

@@ -14,9 +14,40 @@ struct script {
     struct sqlite_write work;
     bool with_work;
     int committed, works_done, ran;
+    struct beside *beside; /* written by the host just before the end */
+    int beside_n;
     struct err begin_err, last_err, end_err, work_err;
     int over; /* atomic */
 };
+
+/* What the host writes while a transaction is open. */
+struct beside {
+    struct sqlite_write write; /* first */
+    struct fixture *f;
+    enum { BESIDE_GOOD, BESIDE_SPOILT, BESIDE_LOSES } what;
+    int64_t inside, outside; /* rows of the transaction, as it and as others see them */
+    int done;                /* atomic */
+};
+
+static bool beside_work(struct sqlite_conn *conn, struct sqlite_write *w)
+{
+    struct beside *b = (struct beside *)w;
+    static const char count[] = "select count(*) from t where body in ('a', 'b')";
+    sqlite3_stmt *stmt = sqlite_prepared(conn, count, &w->err);
+    b->inside = sqlite_step(conn, stmt, &w->err) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
+    sqlite3_reset(stmt);
+    b->outside = number(b->f->store, count);
+    if (b->what == BESIDE_LOSES)
+        sqlite_exec(conn, "rollback", &w->err);
+    if (b->what != BESIDE_GOOD)
+        return err_set(&w->err, ERR_INVALID, "spoilt");
+    return sqlite_exec(conn, "insert into t(body) values (random())", &w->err);
+}
+
+static void beside_done(struct sqlite_write *w)
+{
+    __atomic_store_n(&((struct beside *)w)->done, 1, __ATOMIC_RELEASE);
+}
 
 static void next_step(struct script *s);
 
@@ -31,6 +62,12 @@ static void on_timer(struct timer *timer)
         s->with_work = false;
         store_tx_work(&s->tx, &s->work);
     } else {
+        for (int i = 0; i < s->beside_n; i++) {
+            s->beside[i].f = s->f;
+            s->beside[i].write.work = beside_work;
+            s->beside[i].write.done = beside_done;
+            sqlite_write(s->f->db, &s->beside[i].write, NULL);
+        }
         store_tx_end(&s->tx, s->commit);
     }
 }
@@ -219,6 +256,70 @@ TEST(an_idle_one_is_rolled_back_and_says_so)
     CHECK_EQ(s.last_err.code, ERR_TIMEOUT);
     CHECK_EQ(s.end_err.code, ERR_TIMEOUT);
     CHECK_EQ(number(f.store, "select count(*) from t"), 1);
+    end(&f, lane);
+}
+
+static void beside_wait(struct beside *b, int n)
+{
+    for (int i = 0; i < n; i++)
+        while (!__atomic_load_n(&b[i].done, __ATOMIC_ACQUIRE))
+            usleep(200);
+}
+
+TEST(what_the_host_writes_meanwhile_is_in_its_commit)
+{
+    struct fixture f = {0};
+    struct lane *lane = begin(&f);
+    REQUIRE(lane);
+    struct beside b[] = {{.what = BESIDE_GOOD}, {.what = BESIDE_SPOILT}, {.what = BESIDE_GOOD}};
+    struct script s = {.steps = two, .commit = true, .beside = b, .beside_n = 3};
+    script_start(&s, &f, lane);
+    script_wait(&s);
+    beside_wait(b, 3);
+    CHECK_EQ(s.end_err.code, ERR_NONE);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(b[i].inside, 2);
+        CHECK_EQ(b[i].outside, 0);
+        CHECK_EQ(b[i].write.err.code, b[i].what == BESIDE_GOOD ? ERR_NONE : ERR_INVALID);
+    }
+    CHECK_EQ(number(f.store, "select count(*) from t"), 4);
+    end(&f, lane);
+}
+
+TEST(what_the_host_writes_is_kept_when_it_is_rolled_back)
+{
+    struct fixture f = {0};
+    struct lane *lane = begin(&f);
+    REQUIRE(lane);
+    struct beside b[] = {{.what = BESIDE_GOOD}, {.what = BESIDE_GOOD}};
+    struct script s = {.steps = two, .beside = b, .beside_n = 2};
+    script_start(&s, &f, lane);
+    script_wait(&s);
+    beside_wait(b, 2);
+    CHECK_EQ(b[0].inside, 0);
+    CHECK_EQ(b[0].write.err.code, ERR_NONE);
+    CHECK_EQ(b[1].write.err.code, ERR_NONE);
+    CHECK_EQ(number(f.store, "select count(*) from t"), 2);
+    end(&f, lane);
+}
+
+TEST(what_the_host_writes_is_written_although_another_lost_the_transaction)
+{
+    struct fixture f = {0};
+    struct lane *lane = begin(&f);
+    REQUIRE(lane);
+    struct beside b[] = {{.what = BESIDE_GOOD}, {.what = BESIDE_LOSES}, {.what = BESIDE_GOOD}};
+    struct script s = {.steps = two, .commit = true, .beside = b, .beside_n = 3};
+    script_start(&s, &f, lane);
+    script_wait(&s);
+    beside_wait(b, 3);
+    CHECK_EQ(s.end_err.code, ERR_INVALID);
+    CHECK(strstr(s.end_err.message, "the transaction was lost"));
+    CHECK_EQ(b[0].write.err.code, ERR_NONE);
+    CHECK_EQ(b[1].write.err.code, ERR_INVALID);
+    CHECK_EQ(b[2].write.err.code, ERR_NONE);
+    CHECK_EQ(number(f.store, "select count(*) from t"), 2);
+    CHECK_EQ(number(f.store, "select count(*) from t where body in ('a', 'b')"), 0);
     end(&f, lane);
 }
 

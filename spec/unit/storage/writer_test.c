@@ -254,11 +254,12 @@ TEST(a_commit_is_one_write_of_the_log_or_few_and_one_sync)
     CHECK_EQ(exec(f.store, NULL, "insert into t(body) values (zeroblob(40000))").changed, 1);
     CHECK_EQ(writes - writes_before, 1);
     CHECK_EQ(syncs - syncs_before, 1);
-    static const int bytes[] = {100000, 127000, 131072, 262144, 3000000}; /* and more than it keeps */
+    static const int bytes[] = {100000, 127000, 131072, 262144,
+                                3000000}; /* and more than it keeps */
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
         struct value params[] = {INT(100 + (int)i), INT(bytes[i])};
-        struct store_call call = ask(f.store, NULL, STORE_EXEC,
-                                     "insert into t values ($1, randomblob($2))", params, 2);
+        struct store_call call =
+            ask(f.store, NULL, STORE_EXEC, "insert into t values ($1, randomblob($2))", params, 2);
         CHECK_EQ(call.err.code, ERR_NONE);
     }
     int64_t sum = number(f.store, "select sum(length(body) * id) from t where id >= 100");
