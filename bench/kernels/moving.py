@@ -24,6 +24,7 @@ except ImportError:
     bn = None
 
 ALPHA, QUANTILE, WINDOWS, PERIOD = 0.1, 0.9, (20, 512), 24
+MEDIAN_WINDOWS = (5, 8, 13, 20, 32, 50, 64, 100, 200, 512)  # its methods change with the window
 SMOOTHING = (0.3, 0.05, 0.1)  # alpha, beta, gamma; as kernels_library.c has them
 LEAST, SECONDS = 20_000, 0.25  # a contestant's shortest array; how long one round of it may take
 view = np.lib.stride_tricks.sliding_window_view
@@ -202,7 +203,8 @@ def one_series(report, ours, names, count):
     for dtype in (np.float32, np.float64):
         x = values(count, dtype)
         for name in names:
-            for w in {"holt_winters": (PERIOD,), "cumulative": (0,)}.get(name, (0,) if name.startswith("expo") else WINDOWS):
+            spans = {"holt_winters": (PERIOD,), "cumulative": (0,), "median": MEDIAN_WINDOWS}
+            for w in spans.get(name, (0,) if name.startswith("expo") else WINDOWS):
                 peers = peers_of(name)
                 mine = lambda part: ours(name, part, w)
                 off = agree(mine, peers, x[:LEAST], w)

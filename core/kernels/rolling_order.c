@@ -9,14 +9,16 @@
 #include "kernels/rolling_order_private.h"
 
 enum {
-    PIECE = 512,           /* results on their way */
-    FEW = 64,              /* batches below it go value by value */
-    LARGE_WINDOW = 1 << 14 /* from here on blocks are smaller beside the window */
+    PIECE = 512,            /* results on their way */
+    FEW = 64,               /* batches below it go value by value */
+    LARGE_WINDOW = 1 << 14, /* from here on blocks are smaller beside the window */
+    SPAN_LEAST = 64,        /* windows of a lane, so that tiles are worth their beginning */
+    GROUP_PART = 8          /* of the window: smaller groups take as long as ranks do */
 };
 
 struct rolling_orders {
     struct rolling_order_options how;
-    size_t room; /* values of a block, with the window - 1 before it */
+    size_t room; /* values of a block that is ranked, with the window - 1 before it */
 
     /* the stream's last values */
     double *ring; /* `window` at most */
@@ -30,13 +32,15 @@ struct rolling_orders {
 
     /* one block */
     void *block, *work; /* float or double */
+    struct order_tiles tiles;
+    void *vectors; /* of the tiles; NULL when there are none */
     uint32_t *rank;
     double *by_rank;
     uint64_t *bits;
     uint8_t *member;
 };
 
-/* ---- life -------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------- */
 
 size_t order_room(const struct rolling_order_options *options)
 {
@@ -53,12 +57,77 @@ static bool is_extreme(const struct rolling_order_options *options)
     return options->kind == ROLLING_MIN || options->kind == ROLLING_MAX;
 }
 
+/* ---- tiles ------------------------------------------------------------- */
+
+enum { VECTOR_BYTES = 64, VECTOR_MOST = 16 }; /* the widest, and how many values it has at most */
+
+static bool has_tiles(const struct rolling_order_options *options)
+{
+    return !is_extreme(options) && options->kind != ROLLING_MAD &&
+           options->window <= ORDER_TILES_MOST;
+}
+
+static size_t power_of_two(size_t least)
+{
+    size_t n = 1;
+    while (n < least)
+        n *= 2;
+    return n;
+}
+
+/* In vectors; returns how many of them all are. */
+static size_t lay_out(struct order_tiles *t, size_t window, char *at)
+{
+    const size_t shared = power_of_two(window), group = power_of_two(window + 2) / 2;
+    t->window = window;
+    t->group = group;
+    t->span = group < SPAN_LEAST ? SPAN_LEAST : group;
+    const size_t kept = group + VECTOR_MOST; /* by all smaller groups together */
+    size_t sizes[] = {t->span + window + VECTOR_MOST, t->span, group / 2,
+                      group + 1 + (kept > shared ? kept : shared)};
+    void **places[] = {&t->x, &t->out, &t->taken, &t->stack};
+    size_t sum = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        *places[i] = at ? at + sum * VECTOR_BYTES : NULL;
+        sum += sizes[i];
+    }
+    return sum;
+}
+
+/* Of a block that is ranked or goes into tiles. */
+static size_t block_bytes(const struct rolling_order_options *options)
+{
+    struct order_tiles t = {0};
+    size_t bytes = (order_room(options) + 64) * sizeof(double);
+    if (!has_tiles(options))
+        return bytes;
+    lay_out(&t, options->window, NULL);
+    size_t tiled = (t.span + 1) * VECTOR_BYTES + (options->window + 64) * sizeof(double);
+    return bytes > tiled ? bytes : tiled;
+}
+
+static size_t vector_bytes(const struct rolling_order_options *options)
+{
+    struct order_tiles t;
+    return has_tiles(options) ? (lay_out(&t, options->window, NULL) + 1) * VECTOR_BYTES : 0;
+}
+
+static void make_tiles(struct rolling_orders *s)
+{
+    s->vectors = mem_zero(1, vector_bytes(&s->how));
+    uintptr_t at = (uintptr_t)s->vectors + VECTOR_BYTES - 1;
+    lay_out(&s->tiles, s->how.window, (char *)(at - at % VECTOR_BYTES));
+    s->tiles.k = order_place(s->how.q, s->how.window, &s->tiles.fraction);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
 size_t rolling_order_bytes(const struct rolling_order_options *options)
 {
     size_t room = order_room(options) + 64;
-    size_t of_room =
-        is_extreme(options) ? 2 * sizeof(double) : 3 * sizeof(double) + sizeof(uint32_t) + 2;
-    return sizeof(struct rolling_orders) + 2 * options->window * sizeof(double) + room * of_room;
+    size_t of_room = is_extreme(options) ? 0 : sizeof(double) + sizeof(uint32_t) + 2;
+    return sizeof(struct rolling_orders) + 2 * options->window * sizeof(double) + room * of_room +
+           2 * block_bytes(options) + vector_bytes(options);
 }
 
 struct rolling_orders *rolling_order_new(const struct rolling_order_options *options)
@@ -72,14 +141,16 @@ struct rolling_orders *rolling_order_new(const struct rolling_order_options *opt
     s->room = order_room(options);
     s->ring = mem_zero(options->window, sizeof *s->ring);
     s->sorted = mem_zero(options->window, sizeof *s->sorted);
-    s->block = mem_zero(room, sizeof(double));
-    s->work = mem_zero(room, sizeof(double));
+    s->block = mem_zero(1, block_bytes(options));
+    s->work = mem_zero(1, block_bytes(options));
     if (!is_extreme(options)) {
         s->rank = mem_zero(room, sizeof *s->rank);
         s->by_rank = mem_zero(room, sizeof *s->by_rank);
         s->bits = mem_zero(room / 64 + 1, sizeof *s->bits);
         s->member = mem_zero(room + 128, 1);
     }
+    if (has_tiles(options))
+        make_tiles(s);
     rolling_order_reset(s);
     return s;
 }
@@ -96,6 +167,7 @@ void rolling_order_free(struct rolling_orders *s)
     mem_free(s->by_rank);
     mem_free(s->bits);
     mem_free(s->member);
+    mem_free(s->vectors);
     mem_free(s);
 }
 

@@ -15,11 +15,13 @@
  * float32 result once more.
  *
  * Least and greatest of window w come of those of the powers of two below it: least of 2k values =
- * the lesser of the two leasts of k values beside each other.  For the others a block's values are
- * ranked once; a window is then a set of bits, one for each rank, and the k-th smallest value is
- * the k-th bit, looked for from where it was before; the shortest windows are sorted side by side.
- * A batch of fewer than 64 values goes value by value into an array that is kept in order, which
- * moves up to 8 * window bytes for each.
+ * the lesser of the two leasts of k values beside each other.  Medians and quantiles of full
+ * windows without NaN, of up to 2047 values, come of what groups of windows share, put in order by
+ * vectors with a stretch of the series in each lane (rolling_order_tiles.h).  For the others a
+ * block's values are ranked once; a window is then a set of bits, one for each rank, and the k-th
+ * smallest value is the k-th bit, looked for from where it was before.  A batch of fewer than 64
+ * values goes value by value into an array that is kept in order, which moves up to 8 * window
+ * bytes for each.
  *
  * Results do not depend on how a stream is cut into batches.  One state is one thread's at a time;
  * nothing is allocated by a push.  Uses the widest vectors that the processor has (isa.h).

@@ -99,10 +99,12 @@ static void NAME(extremes)(struct rolling_orders *s, size_t from, size_t to, T *
 
 /* ---- what needs ranks -------------------------------------------------- */
 
-static void NAME(slide)(struct rolling_orders *s, size_t from, size_t to, T *out, ptrdiff_t stride)
+/* The results from..to-1 of a block whose window before `from` is no longer than needed. */
+static void NAME(slide_block)(struct rolling_orders *s, const T *block, size_t from, size_t to,
+                              T *out, ptrdiff_t stride)
 {
     double piece[PIECE];
-    size_t valid = NAME(order_rank)(s->block, to, s->rank, s->by_rank, s->work);
+    size_t valid = NAME(order_rank)(block, to, s->rank, s->by_rank, s->work);
     struct order_slide slide = slide_from(s, from, to, valid);
     bool whole = valid == to && s->how.kind != ROLLING_MAD, begun = false;
     while (from < to) {
@@ -123,33 +125,91 @@ static void NAME(slide)(struct rolling_orders *s, size_t from, size_t to, T *out
     }
 }
 
-/* The results from..to-1 whose windows are full, side by side; false when they cannot be. */
-static bool NAME(sort_windows)(struct rolling_orders *s, size_t from, size_t to, T *out,
-                               ptrdiff_t stride)
+static void NAME(slide)(struct rolling_orders *s, size_t from, size_t to, T *out, ptrdiff_t stride)
 {
-    const size_t window = s->how.window, n = to - from;
-    const T *first = (const T *)s->block + (from - (window - 1));
+    while (from < to) {
+        size_t before = least(from, s->how.window - 1), n = least(to - from, s->room - before);
+        const T *block = (const T *)s->block + (from - before);
+        NAME(slide_block)(s, block, before, before + n, out, stride);
+        out += (ptrdiff_t)n * stride;
+        from += n;
+    }
+}
+
+/* ---- tiles ------------------------------------------------------------- */
+
+/* The least results that go into tiles; 0 when none do. */
+static size_t NAME(tiles_least)(const struct rolling_orders *s)
+{
+    size_t window = s->how.window, group = 2;
+    if (!s->vectors)
+        return 0;
+    while (group * GROUP_PART < window)
+        group *= 2;
+    return group * ISA(lanes);
+}
+
+/* Results of n windows, tiles_least at the least, that begin at x[0], x[1], ...  What is left of
+ * them goes into smaller groups, with some of those before it once more. */
+static void NAME(tile)(struct rolling_orders *s, const T *x, size_t n, T *out, ptrdiff_t stride)
+{
+    const size_t lanes = ISA(lanes), few = NAME(tiles_least)(s) / lanes;
     T *work = s->work;
-    double fraction;
-    if (window > ISA(sorted_most) || n < ISA(lanes) || ISA(any_nan)(first, to - from + window - 1))
-        return false;
-    size_t k = order_place(s->how.q, window, &fraction);
-    ISA(sorted)(first, n, window, k, fraction, work);
-    if (stride == 1)
-        memcpy(out, work, n * sizeof *out);
-    for (size_t i = 0; stride != 1 && i < n; i++)
-        out[(ptrdiff_t)i * stride] = work[i];
-    return true;
+    for (size_t done = 0; done < n;) {
+        size_t group = s->tiles.group, rest = (n - done + lanes - 1) / lanes;
+        while (group / 2 >= few && (group / 2 >= rest || lanes * group > n))
+            group /= 2;
+        size_t span = least((rest + group - 1) / group * group, s->tiles.span);
+        while (lanes * span > n)
+            span -= group;
+        size_t at = least(done, n - lanes * span);
+        T *to = out + (ptrdiff_t)at * stride;
+        ISA(tiles)(&s->tiles, x + at, group, span, stride == 1 ? to : work);
+        for (size_t i = 0; stride != 1 && i < lanes * span; i++)
+            to[(ptrdiff_t)i * stride] = work[i];
+        done = at + lanes * span;
+    }
+}
+
+/* Of the results from `from` on, where the next `few` or more begin whose windows are full and
+ * without NaN, up to *to; *to when there are none.  Looks backwards, so that it skips most values
+ * where NaN are many. */
+static size_t NAME(next_whole)(const struct rolling_orders *s, size_t from, size_t few, size_t *to)
+{
+    const T *block = s->block;
+    const size_t before = s->how.window - 1, want = before + few;
+    size_t first = from - least(from, before), at;
+    if (!ISA(any_nan)(block + first, *to - first))
+        return *to - first < want ? *to : first + before;
+    for (;; first = at) {
+        if (*to - first < want)
+            return *to;
+        for (at = first + want; at > first && block[at - 1] == block[at - 1]; at--)
+            ;
+        if (at == first)
+            break;
+    }
+    for (at = first + want; at < *to && block[at] == block[at]; at++)
+        ;
+    *to = at;
+    return first + before;
 }
 
 static void NAME(ranked)(struct rolling_orders *s, size_t from, size_t to, T *out, ptrdiff_t stride)
 {
-    size_t full = least(to, from > s->how.window - 1 ? from : s->how.window - 1);
-    if (s->how.kind == ROLLING_MAD ||
-        !NAME(sort_windows)(s, full, to, out + (ptrdiff_t)(full - from) * stride, stride))
-        full = to;
-    if (from < full)
-        NAME(slide)(s, from, full, out, stride);
+    const size_t few = NAME(tiles_least)(s);
+    const T *block = s->block;
+    if (!few)
+        NAME(slide)(s, from, to, out, stride);
+    for (size_t done = from; few && done < to;) {
+        size_t end = to, whole = NAME(next_whole)(s, done, few, &end);
+        NAME(slide)(s, done, whole, out + (ptrdiff_t)(done - from) * stride, stride);
+        if (whole < end)
+            NAME(tile)
+        (s, block + (whole - (s->how.window - 1)), end - whole,
+         out + (ptrdiff_t)(whole - from) * stride, stride);
+        done = end;
+    }
 }
 
 /* ---- push -------------------------------------------------------------- */
@@ -163,9 +223,11 @@ void NAME(rolling_order_push)(struct rolling_orders *s, const T *x, ptrdiff_t st
         return;
     }
     T *block = s->block;
+    const size_t room =
+        NAME(tiles_least)(s) ? ISA(lanes) * s->tiles.span + s->how.window - 1 : s->room;
     size_t before = NAME(recall_all)(s), total = 0;
     for (size_t done = 0; done < n;) {
-        size_t more = least(n - done, s->room - before);
+        size_t more = least(n - done, room - before);
         const T *from = x + (ptrdiff_t)done * stride;
         if (stride == 1)
             memcpy(block + before, from, more * sizeof *block);

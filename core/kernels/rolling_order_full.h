@@ -4,41 +4,22 @@
  * The second half of rolling_order_isa.h, which includes it with the same words defined.
  */
 
-/* ---- short windows: sorted side by side -------------------------------- */
+/* ---- a stretch of the series in each lane ------------------------------ */
 
-/* Results of n >= LANES windows that begin at x[0], x[1], ...: each lane sorts one of them by
- * insertion, as far as the value behind the k-th. */
-#define SORTED(T, suffix, lesser, greater)                                                         \
-    TARGET static void NAME(sorted_##suffix)(const T *x, size_t n, size_t window, size_t k,        \
-                                             double fraction, T *out)                              \
-    {                                                                                              \
-        enum { LANES = BYTES / sizeof(T) };                                                        \
-        NAME(values_##suffix) kept[ORDER_SORTED_MOST];                                             \
-        const size_t keep = k + 2 < window ? k + 2 : window;                                       \
-        const size_t after = k + 1 < window ? k + 1 : k;                                           \
-        for (size_t at = 0; at < n; at += LANES) {                                                 \
-            at = at + LANES <= n ? at : n - LANES;                                                 \
-            for (size_t i = 0; i < window; i++) {                                                  \
-                NAME(values_##suffix) value;                                                       \
-                memcpy(&value, x + at + i, sizeof value);                                          \
-                for (size_t j = 0; j < (i < keep ? i : keep); j++) {                               \
-                    NAME(values_##suffix) other = kept[j];                                         \
-                    kept[j] = lesser(other, value);                                                \
-                    value = greater(other, value);                                                 \
-                }                                                                                  \
-                if (i < keep)                                                                      \
-                    kept[i] = value;                                                               \
-            }                                                                                      \
-            for (int lane = 0; lane < LANES; lane++)                                               \
-                out[at + (size_t)lane] =                                                           \
-                    (T)order_between((double)kept[k][lane], (double)kept[after][lane], fraction);  \
-        }                                                                                          \
-    }
-SORTED(float, f32, LESSER_F32, GREATER_F32)
-SORTED(double, f64, LESSER_F64, GREATER_F64)
-#undef SORTED
+#define T             float
+#define LANES         (BYTES / 4)
+#define TILE(word)    NAME(word##_f32)
+#define LESSER(a, b)  LESSER_F32(a, b)
+#define GREATER(a, b) GREATER_F32(a, b)
+#include "kernels/rolling_order_tiles.h"
+#define T             double
+#define LANES         (BYTES / 8)
+#define TILE(word)    NAME(word##_f64)
+#define LESSER(a, b)  LESSER_F64(a, b)
+#define GREATER(a, b) GREATER_F64(a, b)
+#include "kernels/rolling_order_tiles.h"
 
-/* ---- longer ones: 64 ranks about the k-th ------------------------------ */
+/* ---- 64 ranks about the k-th ------------------------------------------- */
 
 /* Moves the 64 ranks so that the k-th value of the window is in their middle. */
 TARGET static void NAME(settle)(struct order_near *near, const uint8_t *member, size_t k)

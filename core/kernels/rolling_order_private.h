@@ -32,7 +32,18 @@ struct order_slide {
     size_t closest; /* MAD: where the nearest half began last */
 };
 
-enum { ORDER_SORTED_MOST = 24 }; /* values of a window that is sorted by itself */
+/* The longest window of tiles.  The ranks' bits take 10 to 13 ns for a value and any window with
+ * AVX2 and AVX-512 (25 with 128 bits), tiles more for a longer one: with float64, 7 and 12 (24) ns
+ * for 2047, 11 and 20 (38) for 4000, and their vectors leave the second cache then. */
+enum { ORDER_TILES_MOST = 2047 };
+
+/* For rolling_order_tiles.h: what its windows have in common, and where it works. */
+struct order_tiles {
+    size_t window, k;
+    double fraction;
+    size_t group, span;            /* windows of a group, of a lane: the most at a time */
+    void *x, *out, *taken, *stack; /* vectors: a lane each */
+};
 
 /* What is there for each set of vector instructions. */
 struct order_isa {
@@ -52,12 +63,14 @@ struct order_isa {
     void (*range_f64)(const double *x, size_t n, double *least, double *most);
     bool (*any_nan_f32)(const float *x, size_t n);
     bool (*any_nan_f64)(const double *x, size_t n);
-    /* Results of n full windows without NaN, of at most sorted_most_ values; n >= lanes_. */
-    void (*sorted_f32)(const float *x, size_t n, size_t window, size_t k, double fraction,
-                       float *out);
-    void (*sorted_f64)(const double *x, size_t n, size_t window, size_t k, double fraction,
-                       double *out);
-    size_t sorted_most_f32, sorted_most_f64, lanes_f32, lanes_f64;
+    /* Results of lanes_ * span full windows without NaN that begin at x[0], x[1], ...: windows of
+     * at most ORDER_TILES_MOST; span is a multiple of g, a power of two from 2 on and at most
+     * window + 1; reads up to a vector beyond the last window. */
+    void (*tiles_f32)(const struct order_tiles *t, const float *x, size_t g, size_t span,
+                      float *out);
+    void (*tiles_f64)(const struct order_tiles *t, const double *x, size_t g, size_t span,
+                      double *out);
+    size_t lanes_f32, lanes_f64;
     /* Results of the values from..to-1 of the block, to out[0]...  `full`: every window has all
      * its values, and none is NaN. */
     void (*slide_full)(struct order_slide *s, size_t from, size_t to, double *out);

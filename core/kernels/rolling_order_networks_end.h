@@ -1,0 +1,19 @@
+/* rolling_order_networks_end.h -- takes away what rolling_order_networks.h defined. */
+#undef O
+#undef TIMES_1
+#undef TIMES_2
+#undef TIMES_4
+#undef TIMES_8
+#undef TIMES_16
+#undef MERGE_1
+#undef MERGE_2
+#undef MERGE_4
+#undef MERGE_8
+#undef MERGE_16
+#undef SORT_1
+#undef SORT_2
+#undef SORT_4
+#undef SORT_8
+#undef SORT_16
+#undef LOAD
+#undef STORE
