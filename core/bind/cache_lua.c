@@ -5,6 +5,7 @@
  * after a wait; a task that may not wait is refused with either. */
 #include <lauxlib.h>
 
+#include "base/mem.h"
 #include "bind/bind.h"
 #include "storage/cache_driver.h"
 #include "vm/args.h"
@@ -139,33 +140,33 @@ static int l_get(lua_State *L)
     return ask(L, usage, &(struct cache_ask){.op = CACHE_GET, .key = name.full});
 }
 
-/* The value at index 2; what is not kept as it is is encoded into scratch. */
-static struct cache_value check_value(lua_State *L, const char *usage)
+/* The value at index; what is not kept as it is is encoded into scratch. */
+static struct cache_value check_value(lua_State *L, int index, const char *usage)
 {
     struct cache_value v = {.tag = TAG_STRING};
     struct buf *scratch = vm_scratch(vm_of(L));
     struct err err;
-    switch (lua_type(L, 2)) {
+    switch (lua_type(L, index)) {
     case LUA_TNUMBER:
         v.tag = TAG_NUMBER;
-        v.number = lua_tonumber(L, 2);
+        v.number = lua_tonumber(L, index);
         return v;
     case LUA_TBOOLEAN:
         v.tag = TAG_BOOLEAN;
-        v.number = lua_toboolean(L, 2);
+        v.number = lua_toboolean(L, index);
         return v;
     case LUA_TSTRING:
-        v.bytes.p = lua_tolstring(L, 2, &v.bytes.n);
+        v.bytes.p = lua_tolstring(L, index, &v.bytes.n);
         return v;
     case LUA_TTABLE:
     case LUA_TLIGHTUSERDATA:
-        if (!lua_json_encode(L, 2, scratch, &err))
+        if (!lua_json_encode(L, index, scratch, &err))
             luaL_error(L, "%s: value: %s", usage, err.message);
         v.tag = TAG_JSON;
         v.bytes = buf_str(scratch);
         return v;
     default:
-        args_fail(L, usage, "value", "a boolean, a number, a string or a table", 2);
+        args_fail(L, usage, "value", "a boolean, a number, a string or a table", index);
     }
 }
 
@@ -180,8 +181,115 @@ static int l_set(lua_State *L)
     check_name(L, usage, "key", &name);
     question.key = name.full;
     question.ttl_ns = args_opt_duration(L, 3, 0, usage, "ttl");
-    question.value = check_value(L, usage);
+    question.value = check_value(L, 2, usage);
     return ask(L, usage, &question);
+}
+
+/* ---- many at once ------------------------------------------------------ */
+
+#define MANY "app.cache:set_many(list, [ttl])"
+
+enum { MANY_MOST = 10000 };
+
+struct one_of_many {
+    struct cache_many *many;
+    struct cache_wait *wait; /* NULL once it is answered */
+};
+
+/* What is on its way together: Redis has it in one write. */
+struct cache_many {
+    struct task *task; /* NULL when nobody waits */
+    struct err err;    /* the first */
+    int left, count;
+    struct one_of_many list[];
+};
+
+static int push_many(lua_State *L, void *arg)
+{
+    const struct cache_many *m = arg;
+    if (m->err.code)
+        return push_error(L, &m->err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static void many_note(struct cache_many *m, const struct err *err)
+{
+    if (err->code && !m->err.code)
+        m->err = *err;
+}
+
+static void on_one(void *arg, struct cache_ask *ask)
+{
+    struct one_of_many *one = arg;
+    struct cache_many *m = one->many;
+    one->wait = NULL;
+    many_note(m, &ask->err);
+    if (--m->left > 0)
+        return;
+    task_wake_with(m->task, push_many, m);
+    mem_free(m);
+}
+
+static void forget_many(void *arg)
+{
+    struct cache_many *m = arg;
+    for (int i = 0; i < m->count; i++)
+        if (m->list[i].wait)
+            cache_forget(m->list[i].wait);
+    mem_free(m);
+}
+
+/* list[i] as a question; the texts live as long as the list, the name and what scratch has until
+ * the next one. */
+static struct cache_ask read_one(lua_State *L, int i, int64_t ttl_ns, struct name *name)
+{
+    lua_rawgeti(L, 1, i);
+    args_table(L, 3, MANY, "list[i]");
+    lua_rawgeti(L, 3, 1);
+    lua_rawgeti(L, 3, 2);
+    name_make(L, args_string(L, 4, MANY, "key"), MANY, name);
+    struct cache_ask question = {.op = CACHE_SET, .key = name->full, .ttl_ns = ttl_ns};
+    question.value = check_value(L, 5, MANY);
+    lua_settop(L, 2);
+    return question;
+}
+
+/*** Keeps many values; with Redis they are sent and answered together.
+ * @param list table[]  { key, value } each
+ * @param ttl number|string|nil
+ * @return true|nil, string? message, string? code */
+static int l_set_many(lua_State *L)
+{
+    struct vm *vm = vm_of(L);
+    struct cache_driver *cache = vm_host(vm)->cache;
+    struct name name;
+    bind_part(L, cache, MANY, "a cache");
+    struct task *task = task_check(L, MANY);
+    lua_settop(L, 2);
+    args_table(L, 1, MANY, "list");
+    int64_t ttl_ns = args_opt_duration(L, 2, 0, MANY, "ttl");
+    int count = (int)lua_objlen(L, 1);
+    if (count > MANY_MOST)
+        return args_error(L, MANY ": more than %d values", MANY_MOST);
+    for (int i = 1; i <= count; i++)
+        read_one(L, i, ttl_ns, &name); /* what is wrong raises before anything is sent */
+    struct cache_many *m = mem_zero(1, sizeof *m + (size_t)count * sizeof *m->list);
+    m->task = task;
+    m->count = count;
+    for (int i = 0; i < count; i++) {
+        struct cache_ask question = read_one(L, i + 1, ttl_ns, &name);
+        m->list[i].many = m;
+        m->list[i].wait = cache_ask(cache, vm_lane(vm), &question, on_one, &m->list[i]);
+        m->left += m->list[i].wait != NULL;
+        if (!m->list[i].wait)
+            many_note(m, &question.err);
+    }
+    if (m->left)
+        return task_wait(task, forget_many, m);
+    int results = push_many(L, m);
+    mem_free(m);
+    return results;
 }
 
 /*** Stores only when the key is absent.
@@ -194,7 +302,7 @@ static int l_add(lua_State *L)
     check_name(L, usage, "key", &name);
     question.key = name.full;
     question.ttl_ns = args_opt_duration(L, 3, 0, usage, "ttl");
-    question.value = check_value(L, usage);
+    question.value = check_value(L, 2, usage);
     return ask(L, usage, &question);
 }
 
@@ -266,9 +374,9 @@ static int l_unlock(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"get", l_get},       {"set", l_set},       {"add", l_add},
-    {"delete", l_delete}, {"incr", l_incr},     {"keys", l_keys},
-    {"lock", l_lock},     {"unlock", l_unlock}, {NULL, NULL},
+    {"get", l_get},       {"set", l_set},   {"set_many", l_set_many}, {"add", l_add},
+    {"delete", l_delete}, {"incr", l_incr}, {"keys", l_keys},         {"lock", l_lock},
+    {"unlock", l_unlock}, {NULL, NULL},
 };
 
 int bind_cache(lua_State *L)

@@ -112,11 +112,13 @@ local function tell(app, items)
   must(app.events:emit_many(M.TOPIC, list))
 end
 
---- For those who ask soon. Nobody waits for it: where the cache is Redis these are as many answers. (waits)
+--- For those who ask soon; nobody waits for it. (waits)
 local function remember(app, items)
-  for _, item in ipairs(items) do
-    app.cache:set("result:" .. item.id, item.body, CACHED)
+  local list = {}
+  for i, item in ipairs(items) do
+    list[i] = { "result:" .. item.id, item.body }
   end
+  app.cache:set_many(list, CACHED)
 end
 
 --- Keeps what became of jobs: one transaction for all of them, then the cache, the event stream and the log. (waits)

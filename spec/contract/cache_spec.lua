@@ -55,6 +55,31 @@ for _, driver in ipairs(cache.drivers(differs)) do
       assert.are.same({ NULL, false }, { run([[return app.cache:get("none"), app.cache:delete("none")]]) })
     end)
 
+    case("sets many at once, each as it is set alone", function()
+      assert.are.same({ true, "v1", 200, false, { a = 1 }, true, 0, true }, { run([[
+        local c, list = app.cache, {}
+        for i = 1, 200 do list[i] = { "many" .. i, i == 1 and "v1" or i } end
+        list[201], list[202] = { "many-b", false }, { "many-t", { a = 1 } }
+        return c:set_many(list, "1m"), c:get("many1"), c:get("many200"), c:get("many-b"), c:get("many-t"),
+          c:set_many({}), #c:keys("none-of-these"), c:set_many({ { "many1", "short" } }, 0.05)]]) })
+      assert.is_truthy(server.wait_for(function()
+        return run([[return app.cache:get("many1")]]) == NULL
+      end, 30))
+    end)
+
+    case("refuses a list of many that has something wrong in it, and sets none of it", function()
+      local function wrong(list)
+        return (run("local ok, message = pcall(app.cache.set_many, app.cache, " .. list .. ") "
+          .. "return ok and '' or tostring(message)"))
+      end
+      assert.matches("list must be a table", wrong("5"))
+      assert.matches("must be a table, got 5", wrong("{ { 'wrong1', 1 }, 5 }"))
+      assert.matches("key must be a string", wrong("{ { 'wrong1', 1 }, { {}, 1 } }"))
+      assert.matches("value must be a boolean, a number, a string or a table", wrong("{ { 'wrong1', 1 }, { 'b' } }"))
+      assert.matches("at most %d+ bytes", wrong("{ { 'wrong1', 1 }, { ('x'):rep(100000), 1 } }"))
+      assert.are.same({ NULL }, { run([[return app.cache:get("wrong1")]]) })
+    end)
+
     case("adds only what is absent", function()
       assert.are.same({ true, false, 1, true, true, 2 }, { run([[
         local c = app.cache

@@ -13,7 +13,12 @@ return function(raw)
     return raw.set(key, value, ttl)
   end
 
-  --- The same, only if key is absent; whether it was.
+  --- Keeps all of list = { { key, value }, … }.
+  function cache:set_many(list, ttl) -- luacheck: no self
+    return raw.set_many(list, ttl)
+  end
+
+  --- As set, only if key is absent; whether it was.
   function cache:add(key, value, ttl) -- luacheck: no self
     return raw.add(key, value, ttl)
   end

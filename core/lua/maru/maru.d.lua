@@ -636,6 +636,9 @@ function app.search:count(index, query, options) end
 app.cache = {}
 function app.cache:get(key) end                          --- (waits) @return any|nil
 function app.cache:set(key, value, ttl) end              --- (waits) ttl duration, default none. @return true
+--- (waits) Sets all of list = { { key, value }, … }, at most 10000: with Redis in one round trip. After nil, message, code
+--- some may be there. @return true|nil, string?, string?
+function app.cache:set_many(list, ttl) end
 function app.cache:add(key, value, ttl) end              --- (waits) only if absent. @return boolean stored
 function app.cache:delete(key) end                       --- (waits) @return boolean existed
 function app.cache:incr(key, by, ttl) end                --- (waits) @return number; ttl counts from the first incr
