@@ -12,7 +12,8 @@ bool kernel_isa_has(enum kernel_isa isa)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (isa == KERNEL_AVX512)
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("fma");
 #endif
     return isa <= KERNEL_VECTOR128;
 }

@@ -17,4 +17,4 @@ bool kernel_isa_has(enum kernel_isa isa);
 bool kernel_isa_use(enum kernel_isa isa);
 
 #define KERNEL_TARGET_AVX2   __attribute__((target("avx2,fma")))
-#define KERNEL_TARGET_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,fma")))
+#define KERNEL_TARGET_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,fma")))

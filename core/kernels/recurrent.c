@@ -96,6 +96,10 @@ void recurrent_sweep(const struct recurrent_tiles *tiles, enum recurrent_step st
             size_t r = (size_t)first;
             struct recurrent_tile part = *tile;
             part.weights += at * tile->block;
+            if (tile->thin) {
+                part.thin += at * tile->thin_block;
+                part.units += at * 4 * lanes;
+            }
             part.from += at * 4 * lanes + r * tile->from_stride;
             part.x += first;
             part.h += r * tile->h_stride;
@@ -185,6 +189,16 @@ static void project(const struct pass *p, float *states, int rows)
     recurrent_sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->project_blocks, rows, false);
 }
 
+static enum recurrent_step kind_of(const struct recurrent *net, bool thin)
+{
+    bool gru = net->shape.cell == RECURRENT_GRU;
+    if (net->kept == RECURRENT_BF16)
+        return gru ? RECURRENT_STEP_GRU_BF16 : RECURRENT_STEP_LSTM_BF16;
+    if (thin)
+        return RECURRENT_STEP_LSTM_THIN;
+    return gru ? RECURRENT_STEP_GRU : RECURRENT_STEP_LSTM;
+}
+
 /* One step of the first `rows` rows in order: from the states of even steps to those of odd ones
  * and back.  Weights are walked in turn up and down: what the cache kept of the last step comes
  * first. */
@@ -198,6 +212,9 @@ static void take_step(struct pass *p, int step, int rows)
     struct recurrent_tile tile = {
         .weights = p->d->step,
         .block = (size_t)((p->inputs + states) * net->wide) * (size_t)net->tiles->lanes,
+        .thin = rows == 1 ? p->d->thin : NULL,
+        .thin_block = (size_t)states * 3 * (size_t)net->tiles->lanes,
+        .units = p->d->units,
         .x = w->x,
         .h = before,
         .h_stride = (size_t)net->state_width,
@@ -208,10 +225,7 @@ static void take_step(struct pass *p, int step, int rows)
         .out_stride = (size_t)net->hidden_width,
     };
     begin_sums(p, &tile, step, rows);
-    enum recurrent_step kind = net->kept == RECURRENT_BF16
-                                   ? gru ? RECURRENT_STEP_GRU_BF16 : RECURRENT_STEP_LSTM_BF16
-                               : gru ? RECURRENT_STEP_GRU
-                                     : RECURRENT_STEP_LSTM;
+    enum recurrent_step kind = kind_of(net, rows == 1 && p->d->thin);
     recurrent_sweep(net->tiles, kind, &tile, net->blocks, rows, step & 1);
     if (net->shape.projection)
         project(p, after, rows);

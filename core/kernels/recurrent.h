@@ -5,7 +5,9 @@
  * in use (isa.h); a packed net is read only: any number of threads may run it at once.  Results are
  * those of float32 sums in another order than PyTorch's, and of e^x with an error below 2 units in
  * the last place: spec/unit/kernels/recurrent_test.c holds them against float64 (largest difference
- * below 1e-5 of the largest value).
+ * below 1e-5 of the largest value).  A row gives the same bits alone and among others.  Where one
+ * row's time is that of reading the weights (LSTM, 768 KiB of weight_hh and more), they become 24
+ * bits wide as they are packed (recurrent_thin.c, which says what that loses: less than the sums).
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* recurrent_isa.h -- one step of a recurrent layer for a few rows, once for each vector width.
  *
  * Included by recurrent_tiles.c with LANES, ROWS (of a full tile: 2, 3 or 6), BLOCKS (of units at
- * once when there is one row), LEAST, MOST, TARGET and NAME(word) defined.
+ * once when there is one row), LEAST, MOST, TARGET and NAME(word) defined; and, where thin weights
+ * pay, FOURTH(a, b, c): a's, b's and c's lowest bytes as one's second, third and fourth, above 0.
  *
  * A tile keeps four sums of LANES units for each of its rows in registers: a weight that is loaded
  * serves ROWS rows, a value that is broadcast serves four sums.  A row alone has BLOCKS x 4 sums
@@ -97,6 +98,13 @@ INLINE void NAME(cell_dense)(const NAME(vec) sums[4], float *unused, float *out)
     memcpy(out, sums, 4 * sizeof sums[0]);
 }
 
+INLINE NAME(ints) NAME(load_bits)(const float *p)
+{
+    NAME(ints) v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
 /* bfloat16 is the upper half of a float32: of two gates' weights in one word, one is shifted up and
  * the other's lower half is cut off. */
 INLINE NAME(vec) NAME(widen)(const float *p, int upper)
@@ -158,6 +166,40 @@ INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
          t->out + (size_t)r * t->out_stride + b * (width)*LANES);                                  \
     }
 
+/* One row, thin weights.  Bits that a power of two's are taken from: those of its reciprocal. */
+#define TILE_THIN(word, cell)                                                                      \
+    TARGET static void NAME(word)(const struct recurrent_tile *t)                                  \
+    {                                                                                              \
+        NAME(vec) sums[1][BLOCKS][4], power;                                                       \
+        for (int i = 0; i < BLOCKS * 4; i++)                                                       \
+            sums[0][i / 4][i % 4] = NAME(load)(t->from + i * LANES);                               \
+        const float *w = t->weights, *thin = t->thin, *h = t->h;                                   \
+        const size_t apart = t->thin_block;                                                        \
+        ADD_UP(1, BLOCKS, t->x[r], t->inputs, WEIGHT_F32, 4)                                       \
+        for (int i = 0; i < BLOCKS * 4; i++) {                                                     \
+            NAME(ints) bits = 0x7f000000 - NAME(load_bits)(t->units + i * LANES);                  \
+            memcpy(&power, &bits, sizeof power);                                                   \
+            sums[0][i / 4][i % 4] *= power;                                                        \
+        }                                                                                          \
+        for (int k = 0, states = t->states; k < states; k++, thin += 3 * LANES) {                  \
+            const float value = h[k] * 0x1p-31F;                                                   \
+            _Pragma("GCC unroll 8") for (int b = 0; b < BLOCKS; b++)                               \
+            {                                                                                      \
+                NAME(ints) v[4];                                                                   \
+                _Pragma("GCC unroll 3") for (int g = 0; g < 3; g++) v[g] =                         \
+                    NAME(load_bits)(thin + (size_t)b * apart + g * LANES);                         \
+                v[3] = FOURTH(v[0], v[1], v[2]);                                                   \
+                _Pragma("GCC unroll 4") for (int g = 0; g < 4; g++) sums[0][b][g] +=               \
+                    __builtin_convertvector(v[g], NAME(vec)) * value;                              \
+            }                                                                                      \
+        }                                                                                          \
+        for (int b = 0; b < BLOCKS; b++) {                                                         \
+            for (int g = 0; g < 4; g++)                                                            \
+                sums[0][b][g] *= NAME(load)(t->units + (b * 4 + g) * LANES);                       \
+            NAME(cell)(sums[0][b], t->memory + b * LANES, t->out + b * LANES);                     \
+        }                                                                                          \
+    }
+
 #if ROWS == 6
 #define TILES(name, cell, width, weight_of, wide)                                                  \
     TILE(name##1, cell, width, 1, 1, weight_of, wide)                                              \
@@ -167,10 +209,10 @@ INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
     TILE(name##5, cell, width, 5, 1, weight_of, wide)                                              \
     TILE(name##6, cell, width, 6, 1, weight_of, wide)                                              \
     TILE(name##_alone, cell, width, 1, BLOCKS, weight_of, wide)
-#define LIST(name)                                                                                 \
+#define LIST(alone, name)                                                                          \
     {                                                                                              \
-        NAME(name##_alone), NAME(name##1), NAME(name##2), NAME(name##3), NAME(name##4),            \
-            NAME(name##5), NAME(name##6)                                                           \
+        NAME(alone), NAME(name##1), NAME(name##2), NAME(name##3), NAME(name##4), NAME(name##5),    \
+            NAME(name##6)                                                                          \
     }
 #else
 #define TILES(name, cell, width, weight_of, wide)                                                  \
@@ -178,9 +220,9 @@ INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
     TILE(name##2, cell, width, 2, 1, weight_of, wide)                                              \
     TILE(name##3, cell, width, 3, 1, weight_of, wide)                                              \
     TILE(name##_alone, cell, width, 1, BLOCKS, weight_of, wide)
-#define LIST(name)                                                                                 \
+#define LIST(alone, name)                                                                          \
     {                                                                                              \
-        NAME(name##_alone), NAME(name##1), NAME(name##2), NAME(name##3)                            \
+        NAME(alone), NAME(name##1), NAME(name##2), NAME(name##3)                                   \
     }
 #endif
 
@@ -190,14 +232,30 @@ TILES(dense, cell_dense, 4, WEIGHT_F32, 4)
 TILES(lstm_bf16_, cell_lstm_bf16, 1, WEIGHT_BF16, 2)
 TILES(gru_bf16_, cell_gru_bf16, 1, WEIGHT_BF16, 2)
 
+#ifdef FOURTH
+TILE_THIN(lstm_thin, cell_lstm)
+#endif
+
 static const struct recurrent_tiles NAME(tiles) = {
     .lanes = LANES,
     .rows = ROWS,
     .blocks = BLOCKS,
-    .step = {LIST(lstm), LIST(gru), LIST(dense), LIST(lstm_bf16_), LIST(gru_bf16_)},
+    .step =
+        {
+            [RECURRENT_STEP_LSTM] = LIST(lstm_alone, lstm),
+            [RECURRENT_STEP_GRU] = LIST(gru_alone, gru),
+            [RECURRENT_STEP_DENSE] = LIST(dense_alone, dense),
+            [RECURRENT_STEP_LSTM_BF16] = LIST(lstm_bf16__alone, lstm_bf16_),
+            [RECURRENT_STEP_GRU_BF16] = LIST(gru_bf16__alone, gru_bf16_),
+#ifdef FOURTH
+            [RECURRENT_STEP_LSTM_THIN] = LIST(lstm_thin, lstm),
+#endif
+        },
 };
 
+#undef FOURTH
 #undef LIST
+#undef TILE_THIN
 #undef TILES
 #undef TILE
 #undef ADD_UP

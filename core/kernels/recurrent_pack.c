@@ -139,6 +139,7 @@ static void pack_direction(const struct recurrent *net, struct recurrent_directi
     pack_gates(net, d, w, inputs);
     if (net->kept == RECURRENT_BF16)
         halve(net, d, inputs);
+    recurrent_thin(net, d, inputs);
     if (!net->shape.projection)
         return;
     d->project = recurrent_zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
@@ -179,7 +180,7 @@ void recurrent_free(struct recurrent *net)
         return;
     for (int i = 0; i < net->shape.layers * recurrent_directions(&net->shape); i++) {
         struct recurrent_direction *d = &net->directions[i];
-        float *const all[] = {d->step, d->inputs, d->bias, d->project, d->none};
+        float *const all[] = {d->step, d->thin, d->units, d->inputs, d->bias, d->project, d->none};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             recurrent_zeros_free(all[k]);
     }

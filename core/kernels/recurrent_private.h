@@ -9,6 +9,7 @@ enum { RECURRENT_ALIGN = 64 };
 /* One direction of one layer, packed; every array is aligned. */
 struct recurrent_direction {
     float *step;           /* [blocks][inputs + states][wide][lanes] */
+    float *thin, *units;   /* the states' part of step again: recurrent_tile; or NULL */
     float *bias;           /* [blocks][4][lanes] */
     float *inputs;         /* [blocks][inputs][4][lanes]: step's first part again, for sums ahead */
     float *project, *none; /* [blocks of states / 4][hidden][4][lanes]; zeros to begin with */
@@ -27,6 +28,9 @@ struct recurrent {
 /* Zeros, aligned; free with recurrent_zeros_free(). */
 float *recurrent_zeros(size_t count);
 void recurrent_zeros_free(float *p);
+
+/* Makes thin, if that pays and loses nothing, and step the same; step is there already. */
+void recurrent_thin(const struct recurrent *net, struct recurrent_direction *d, int inputs);
 
 /* tile has what the first block of the first row has; all blocks of all rows, up or down. */
 void recurrent_sweep(const struct recurrent_tiles *tiles, enum recurrent_step step,

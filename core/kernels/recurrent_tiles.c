@@ -48,13 +48,24 @@
 #define NAME(word)  word##_avx2
 #include "kernels/recurrent_isa.h"
 
-#define LANES       16
-#define ROWS        6
-#define BLOCKS      4
-#define LEAST(a, b) ((vec_avx512)_mm512_min_ps((__m512)(a), (__m512)(b)))
-#define MOST(a, b)  ((vec_avx512)_mm512_max_ps((__m512)(a), (__m512)(b)))
-#define TARGET      KERNEL_TARGET_AVX512
-#define NAME(word)  word##_avx512
+/* Lowest bytes of a, b and c as second, third and fourth ones, above 0. */
+KERNEL_TARGET_AVX512 static inline __m512i fourth(__m512i a, __m512i b, __m512i c)
+{
+    const __m512i lowest =
+        _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0); /* of each four bytes */
+    __m512i v = _mm512_slli_epi32(c, 24);
+    v = _mm512_mask_shuffle_epi8(v, 0x4444444444444444, b, lowest);
+    return _mm512_mask_shuffle_epi8(v, 0x2222222222222222, a, lowest);
+}
+
+#define LANES           16
+#define FOURTH(a, b, c) ((NAME(ints))fourth((__m512i)(a), (__m512i)(b), (__m512i)(c)))
+#define ROWS            6
+#define BLOCKS          4
+#define LEAST(a, b)     ((vec_avx512)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define MOST(a, b)      ((vec_avx512)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define TARGET          KERNEL_TARGET_AVX512
+#define NAME(word)      word##_avx512
 #include "kernels/recurrent_isa.h"
 #endif
 

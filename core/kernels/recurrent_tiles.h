@@ -14,10 +14,16 @@
  * the cell's functions.
  *
  * Weights of a block (`lanes` units): [inputs + states][4 sums][lanes]; blocks stand `block` floats
- * apart.  Of bfloat16, sums 0 and 1, 2 and 3 share words: [inputs + states][2][lanes]. */
+ * apart.  Of bfloat16, sums 0 and 1, 2 and 3 share words: [inputs + states][2][lanes].
+ *
+ * Thin ones, of the states: [states][3][lanes], whole numbers of 2^-31 of the unit's power of two;
+ * the low bytes of the three are the upper three of sum 3's, from its lowest on. */
 struct recurrent_tile {
     const float *weights;
     size_t block;
+    const float *thin; /* LSTM_THIN: instead of the states' in weights, for one row */
+    size_t thin_block;
+    const float *units;    /* [blocks][4][lanes] */
     const float *const *x; /* for each row, `inputs` values */
     int inputs;
     const float *h; /* for each row, `states` values */
@@ -38,6 +44,7 @@ enum recurrent_step {
     RECURRENT_STEP_DENSE,
     RECURRENT_STEP_LSTM_BF16,
     RECURRENT_STEP_GRU_BF16,
+    RECURRENT_STEP_LSTM_THIN,
     RECURRENT_STEPS
 };
 
@@ -45,7 +52,7 @@ enum { RECURRENT_ROWS = 6 };
 
 struct recurrent_tiles {
     int lanes, rows, blocks;
-    /* [0]: one row, `blocks` blocks; [n]: n rows, one block, n to `rows` */
+    /* [0]: one row, `blocks` blocks; [n]: n rows, one block, n to `rows`; LSTM_THIN: may be NULL */
     void (*step[RECURRENT_STEPS][RECURRENT_ROWS + 1])(const struct recurrent_tile *tile);
 };
 
