@@ -12,8 +12,7 @@ enum {
     PIECE = 512,            /* results on their way */
     FEW = 64,               /* batches below it go value by value */
     LARGE_WINDOW = 1 << 14, /* from here on blocks are smaller beside the window */
-    SPAN_LEAST = 64,        /* windows of a lane, so that tiles are worth their beginning */
-    GROUP_PART = 8          /* of the window: smaller groups take as long as ranks do */
+    SPAN_LEAST = 64         /* windows of a lane, so that tiles are worth their beginning */
 };
 
 struct rolling_orders {

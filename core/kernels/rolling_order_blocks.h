@@ -138,15 +138,16 @@ static void NAME(slide)(struct rolling_orders *s, size_t from, size_t to, T *out
 
 /* ---- tiles ------------------------------------------------------------- */
 
-/* The least results that go into tiles; 0 when none do. */
+/* The least results that go into tiles, 0 when none do: six tenths of the window; fewer take as
+ * long by ranks. */
 static size_t NAME(tiles_least)(const struct rolling_orders *s)
 {
-    size_t window = s->how.window, group = 2;
+    size_t results = 2 * ISA(lanes);
     if (!s->vectors)
         return 0;
-    while (group * GROUP_PART < window)
-        group *= 2;
-    return group * ISA(lanes);
+    while (results * 10 < s->how.window * 6)
+        results *= 2;
+    return results;
 }
 
 /* Results of n windows, tiles_least at the least, that begin at x[0], x[1], ...  What is left of

@@ -133,24 +133,41 @@ PLAIN_CHOOSE(double, f64, most, >)
 PLAIN_ANY_NAN(float, f32)
 PLAIN_ANY_NAN(double, f64)
 
-#define ROW(isa, bytes)                                                                            \
+#define ROW(isa, bytes, most_f32, most_f64)                                                        \
     {                                                                                              \
-        pairs_i32_##isa, pairs_i64_##isa, keys_of_f32_##isa, keys_of_f64_##isa, least_f32_##isa,   \
-            most_f32_##isa, least_f64_##isa, most_f64_##isa, range_f32_##isa, range_f64_##isa,     \
-            any_nan_f32_##isa, any_nan_f64_##isa, tiles_f32_##isa, tiles_f64_##isa, bytes / 4,     \
-            bytes / 8, slide_full_##isa, slide_any_##isa                                           \
+        pairs_i32_##isa, pairs_i64_##isa, most_f32, most_f64, keys_of_f32_##isa,                   \
+            keys_of_f64_##isa, least_f32_##isa, most_f32_##isa, least_f64_##isa, most_f64_##isa,   \
+            range_f32_##isa, range_f64_##isa, any_nan_f32_##isa, any_nan_f64_##isa,                \
+            tiles_f32_##isa, tiles_f64_##isa, bytes / 4, bytes / 8, slide_full_##isa,              \
+            slide_any_##isa                                                                        \
     }
 
 /* ORDER kernel_isa */
 static const struct order_isa isas[KERNEL_ISAS] = {
-    {pairs_i32_plain, pairs_i64_plain, keys_of_f32_128, keys_of_f64_128, least_f32_plain,
-     most_f32_plain, least_f64_plain, most_f64_plain, range_f32_128, range_f64_128,
-     any_nan_f32_plain, any_nan_f64_plain, tiles_f32_128, tiles_f64_128, 4, 2, slide_full_128,
+    {pairs_i32_plain,
+     pairs_i64_plain,
+     32,
+     32,
+     keys_of_f32_128,
+     keys_of_f64_128,
+     least_f32_plain,
+     most_f32_plain,
+     least_f64_plain,
+     most_f64_plain,
+     range_f32_128,
+     range_f64_128,
+     any_nan_f32_plain,
+     any_nan_f64_plain,
+     tiles_f32_128,
+     tiles_f64_128,
+     4,
+     2,
+     slide_full_128,
      slide_any_128},
-    ROW(128, 16),
+    ROW(128, 16, 256, 32),
 #ifdef __x86_64__
-    ROW(avx2, 32),
-    ROW(avx512, 64),
+    ROW(avx2, 32, 256, 128),
+    ROW(avx512, 64, 256, 128),
 #endif
 };
 

@@ -2,9 +2,9 @@
  *
  * Included by rolling_order_tiles.h, with what that defines.
  *
- * Few vectors are in registers from the first comparison to the last: every one is written out, as
- * the compiler does not keep an array in registers through a loop, not even an unrolled one (so
- * sorting 16 took 2.5 times as long).
+ * Few vectors are in registers from the first comparison to the last: every one is written out, for
+ * the compiler keeps no array in registers through a loop, not even an unrolled one (with loops,
+ * windows of 20 to 512 took 1.6 to 2.3 times as long).
  */
 
 /* The lesser into v[i], the greater into v[j]. */

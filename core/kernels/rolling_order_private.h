@@ -51,6 +51,7 @@ struct order_isa {
      * multiple of 32. */
     void (*pairs_i32)(const int32_t *keys, size_t n, uint32_t *rank);
     void (*pairs_i64)(const int64_t *keys, size_t n, uint32_t *rank);
+    size_t pairs_most_f32, pairs_most_f64; /* more of them are sorted in less time */
     /* Keys in the order of the values; x and keys have room for a multiple of 32. */
     void (*keys_of_f32)(const float *x, size_t n, int32_t *keys);
     void (*keys_of_f64)(const double *x, size_t n, int64_t *keys);

@@ -6,8 +6,6 @@
 #include "kernels/rolling_order_private.h"
 
 enum {
-    PAIRS_MOST_F32 = 256,
-    PAIRS_MOST_F64 = 128,
     DIGIT_BITS = 8,
     DIGITS = 32 / DIGIT_BITS,
     DIGIT_VALUES = 1 << DIGIT_BITS,
@@ -172,7 +170,7 @@ static uint64_t *sort_bits_f64(const double *x, size_t n, uint64_t *a, uint64_t 
                                uint64_t *scratch)                                                  \
     {                                                                                              \
         uint64_t *other = (uint64_t *)sorted;                                                      \
-        if (n <= PAIRS_MOST_F##bits) {                                                             \
+        if (n <= order_isa()->pairs_most_##suffix) {                                               \
             compare_##suffix(x, n, rank, sorted, (K *)scratch);                                    \
         } else {                                                                                   \
             uint64_t *items = sort_steps_##suffix(x, n, scratch, other);                           \
