@@ -17,16 +17,25 @@ static char *add_whole(char *to, uint32_t value)
     return to + (end - p);
 }
 
-/* digits / power, which is 10^places, the zeros at its end cut. */
-static char *add_decimal(char *to, uint64_t digits, int places, uint64_t power)
+/* digits / power, which is 10^places and the quotient `value`, the zeros at its end cut.  Its whole
+ * part is right: digits has ten digits at most, so what is below a whole number is far below it. */
+static char *add_decimal(char *to, uint64_t digits, int places, double power, double value)
 {
-    uint64_t rest = digits % power;
-    to = add_whole(to, (uint32_t)(digits / power));
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    uint32_t whole = (uint32_t)value;
+    uint64_t rest = digits - whole * (uint64_t)power;
+    to = add_whole(to, whole);
     if (rest == 0)
         return to;
     *to = '.';
-    for (int i = places; i > 0; i--, rest /= 10)
-        to[i] = (char)('0' + rest % 10);
+    int i = places;
+    for (; i > 1; i -= 2, rest /= 100)
+        memcpy(to + i - 1, pairs + rest % 100 * 2, 2);
+    if (i == 1)
+        to[1] = (char)('0' + rest);
     to += places;
     while (*to == '0')
         to--;
@@ -48,18 +57,18 @@ static double near_half(float size)
 /* 1e-4 <= size < 2^23: seven digits if they read back, or eight, or nine, which always do. */
 static char *add_between(char *to, float size)
 {
-    static const uint64_t powers[] = {
-        1,        10,        100,        1000,        10000,        100000,       1000000,
-        10000000, 100000000, 1000000000, 10000000000, 100000000000, 1000000000000};
+    static const double powers[] = {1e0, 1e1, 1e2, 1e3,  1e4,  1e5, 1e6,
+                                    1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
     static const float bounds[] = {1e-3F, 1e-2F, 1e-1F, 1e0F, 1e1F, 1e2F, 1e3F, 1e4F, 1e5F, 1e6F};
     int places = 10; /* such that there are seven digits */
     while (places > 0 && size >= bounds[10 - places])
         places--;
     double near = near_half(size), value = (double)size;
     for (int most = places + 2;; places++) {
-        double power = (double)powers[places], digits = nearbyint(value * power);
-        if (places == most || fabs(digits / power - value) < near)
-            return add_decimal(to, (uint64_t)digits, places, powers[places]);
+        uint64_t digits = (uint64_t)(value * powers[places] + 0.5);
+        double back = (double)digits / powers[places];
+        if (places == most || fabs(back - value) < near)
+            return add_decimal(to, digits, places, powers[places], back);
     }
 }
 
@@ -83,7 +92,7 @@ static char *add_float(char *to, float value)
         return add_any(to, value);
     if (signbit(value))
         *to++ = '-';
-    if (size == floorf(size))
+    if (size == (float)(uint32_t)size)
         return add_whole(to, (uint32_t)size);
     return add_between(to, size);
 }

@@ -19,12 +19,15 @@ local function tail(data, n)
 end
 M.tail = tail
 
+local lists = {} -- length → a list of that length, used again
+
 --- So many times one number, as floats.
 local function line(app, value, n)
-  local list = {}
+  local list = lists[n] or {}
   for i = 1, n do
     list[i] = value
   end
+  lists[n] = list
   return app.kernels.floats(list)
 end
 
