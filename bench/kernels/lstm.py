@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """lstm.py LIBRARY [--json] [--reps N]: LSTMs of core/kernels beside PyTorch and ONNX Runtime: 100 steps of one input, the last step's
-states out; hidden 64 in two layers, 128, 256 and 512 in one; batches of 1, 32 and 256; one thread.
+states out; hidden 64 in two layers, 128, 256 and 512 in one; batches of 1, 32 and 256; one thread.  Then a GRU and both directions.
 
 Each round times every contestant once, in turn, and the least of the rounds counts, for other work on the machine only adds.
 Ours and PyTorch are timed by the thread's CPU time, ONNX Runtime, which runs beside in node, by the clock.  The peak is that of
-multiply-adds in registers, measured in the same rounds (the largest counts).  What is missing (python3-torch; npm and onnxruntime-node,
+multiply-adds in registers, measured in the same rounds (the largest counts).  What bounds a shape is measured, too: its multiplications
+at that peak, its weights read from where they lie (one row reads all of them at each step, of more rows six share what the first cache
+then holds or not), its tanh and sigma by themselves.  Reading goes on beside the other two, which share the vector units: the longer of
+both is the least time, printed with its share of ours.  What is missing (python3-torch; npm and onnxruntime-node,
 which is installed into build/bench/onnx) is left out and said.  Where scripts/train/setup has unpacked OpenBLAS into build/train,
 PyTorch multiplies with that instead of Debian's reference BLAS.
 """
@@ -20,7 +23,9 @@ if BLAS and BLAS[0] not in os.environ.get("LD_LIBRARY_PATH", ""):  # read when a
     os.execv(sys.executable, [sys.executable, *sys.argv])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-NETS, BATCHES, STEPS = ((64, 2), (128, 1), (256, 1), (512, 1)), (1, 32, 256), 100
+LSTM, GRU, STEPS = "LSTM", "GRU", 100
+NETS = ((LSTM, 64, 2, 1), (LSTM, 128, 1, 1), (LSTM, 256, 1, 1), (LSTM, 512, 1, 1))  # cell, hidden, layers, directions
+OTHERS = ((GRU, 64, 2, 1), (GRU, 256, 1, 1), (LSTM, 128, 1, 2))
 CACHE = {"L1": 48 << 10, "L2": 1 << 20}
 missing = []
 try:
@@ -39,8 +44,13 @@ def floats(count, scale, seed):
     return out
 
 
-def operations(hidden, layers, batch):
-    return 2 * STEPS * batch * sum(4 * hidden * ((hidden if layer else 1) + hidden) for layer in range(layers))
+def inputs_of(net, layer):
+    return net[1] * net[3] if layer else 1
+
+
+def operations(net, batch):
+    cell, hidden, layers, sides = net
+    return 2 * STEPS * batch * sides * (3 if cell == GRU else 4) * hidden * sum(inputs_of(net, i) + hidden for i in range(layers))
 
 
 class Library:
@@ -48,24 +58,29 @@ class Library:
         subprocess.run([os.path.join(ROOT, "scripts/build"), "release", "lstm_library"], check=True, stdout=subprocess.DEVNULL)
         self.c = ctypes.CDLL(os.path.join(ROOT, "build/release/bench/lstm_library.so"))
         self.c.lstm_new.restype = ctypes.c_void_p
-        self.c.lstm_new.argtypes = [ctypes.c_int] * 4 + [ctypes.c_void_p]
-        self.c.lstm_run.restype = self.c.fma_peak.restype = ctypes.c_double
+        self.c.lstm_new.argtypes = [ctypes.c_int] * 6 + [ctypes.c_void_p]
+        for function in (self.c.lstm_run, self.c.lstm_bytes, self.c.fma_peak, self.c.read_seconds, self.c.cell_seconds):
+            function.restype = ctypes.c_double
+        self.c.lstm_bytes.argtypes = [ctypes.c_void_p]
+        self.c.read_seconds.argtypes = [ctypes.c_size_t]
         self.c.lstm_run.argtypes = [ctypes.c_void_p] * 3
         self.c.lstm_free.argtypes = [ctypes.c_void_p]
         self.c.lstm_isa.restype = ctypes.c_char_p
 
 
-def weights_of(hidden, layers):
-    by, seed, list_ = hidden ** -0.5, hidden, []
-    for layer in range(layers):
-        for count in (4 * hidden * (hidden if layer else 1), 4 * hidden * hidden, 4 * hidden, 4 * hidden):
+def weights_of(net):
+    cell, hidden, layers, sides = net
+    by, seed, list_, gates = hidden ** -0.5, hidden, [], (3 if cell == GRU else 4) * hidden
+    for i in range(layers * sides):
+        for count in (gates * inputs_of(net, i // sides), gates * hidden, gates, gates):
             seed += 1
             list_.append(floats(count, by, seed))
     return list_
 
 
-def torch_net(hidden, layers, weights):
-    net = torch.nn.LSTM(1, hidden, layers, batch_first=True)
+def torch_net(net, weights):
+    cell, hidden, layers, sides = net
+    net = getattr(torch.nn, cell)(1, hidden, layers, batch_first=True, bidirectional=sides == 2)
     with torch.no_grad():
         for i, (name, to) in enumerate(net.named_parameters()):
             to.copy_(torch.frombuffer(weights[i], dtype=torch.float32).reshape(to.shape))
@@ -111,29 +126,40 @@ def inputs(batch):
     return (ctypes.c_float * (batch * STEPS))(*[(i * 37 % 101) / 50 - 1 for i in range(batch * STEPS)])
 
 
-def bound(hidden, layers, batch):
-    """What holds it: the weights' way from a cache when they serve few rows, else the units that multiply."""
-    block = 16 * 4 * 4 * (hidden * (2 if layers > 1 else 1) + 1)
-    whole = 16 * hidden * (hidden + 1 if layers == 1 else 2 * hidden)
-    if batch == 1:
-        return "L1 and L2 bandwidth" if whole < CACHE["L2"] // 2 else "L2 bandwidth" if whole < CACHE["L2"] else "L3 bandwidth"
-    if block > CACHE["L1"]:
-        return "FMA, L2 bandwidth"
-    return "FMA, tanh and sigma"
+def bounds(library, net, batch, row_bytes, peak):
+    """The least milliseconds by what does the work: [(name, ms)]."""
+    cell, hidden, layers, sides = net
+    tall, block = 1 if batch == 1 else -(-batch // 6), 16 * 4 * 4 * (inputs_of(net, layers - 1) + hidden)
+    near = row_bytes if batch == 1 else min(block, row_bytes)  # what is read again before anything else is
+    level = "L1" if near < CACHE["L1"] else "L2" if near < CACHE["L2"] else "L3"
+    least = lambda measured, *of: min(measured(*of) for _ in range(5))
+    read = least(library.c.read_seconds, int(near)) / near * row_bytes * tall * STEPS
+    multiply = operations(net, batch) / peak / 1e9 if peak else 0
+    functions = least(library.c.cell_seconds, cell == GRU) * hidden * layers * sides * batch * STEPS
+    return [(f"{level} bandwidth", read * 1e3), ("FMA", multiply * 1e3), ("tanh and sigma", functions * 1e3)]
 
 
-def measure(library, onnx, hidden, layers, batch, reps):
-    weights, x = weights_of(hidden, layers), inputs(batch)
-    last = (ctypes.c_float * (batch * hidden))()
+def bound(r):
+    read, multiply, functions = r["bounds"]
+    least = max(read[1], multiply[1] + functions[1])
+    name = read[0] if read[1] == least else max(multiply, functions, key=lambda b: b[1])[0]
+    return f"{name} {least / r['ms']['maru']:.0%}  ({', '.join(f'{what} {ms:.3f}' for what, ms in r['bounds'])})"
+
+
+def measure(library, onnx, shape, batch, reps):
+    cell, hidden, layers, sides = shape
+    weights, x = weights_of(shape), inputs(batch)
+    last = (ctypes.c_float * (batch * hidden * sides))()
     pointers = (ctypes.c_void_p * len(weights))(*[ctypes.addressof(w) for w in weights])
-    ours = library.c.lstm_new(hidden, layers, batch, STEPS, pointers)
-    net = torch_net(hidden, layers, weights) if torch else None
-    name, tensor, best, peak, off = f"h{hidden}x{layers}b{batch}", None, {}, 0, 0
+    ours = library.c.lstm_new(cell == GRU, hidden, layers, sides, batch, STEPS, pointers)
+    net = torch_net(shape, weights) if torch else None
+    name = f"{'gru' if cell == GRU else 'both' if sides == 2 else ''}h{hidden}x{layers}b{batch}"
+    tensor, best, peak, off = None, {}, 0, 0
     if net:
         tensor = torch.frombuffer(x, dtype=torch.float32).reshape(batch, STEPS, 1)
         if onnx:
             onnx.export(name, net, batch)
-    quick = operations(hidden, layers, batch) / 1e8 < 20
+    quick = operations(shape, batch) / 1e8 < 20
     for turn in range(reps):
         peak = max(peak, library.c.fma_peak())
         ms = min(library.c.lstm_run(ours, x, last) for _ in range(20 if quick else 1)) * 1e3
@@ -150,17 +176,20 @@ def measure(library, onnx, hidden, layers, batch, reps):
             ms, y = onnx.run(name, batch, 20 if quick else 1)
             best["ONNX Runtime"] = min(best.get("ONNX Runtime", ms), ms)
             off = max(off, max(abs(a - b) for a, b in zip(y, last)))
+    row_bytes = library.c.lstm_bytes(ours)
     library.c.lstm_free(ours)
-    return {"hidden": hidden, "layers": layers, "batch": batch, "ms": best, "peak": peak, "off": off}
+    return {"cell": cell, "hidden": hidden, "layers": layers, "directions": sides, "batch": batch, "ms": best, "peak": peak, "off": off,
+            "bounds": bounds(library, shape, batch, row_bytes, peak)}
 
 
 def print_row(r):
-    gflops = operations(r["hidden"], r["layers"], r["batch"]) / r["ms"]["maru"] / 1e6
+    gflops = operations((r["cell"], r["hidden"], r["layers"], r["directions"]), r["batch"]) / r["ms"]["maru"] / 1e6
     share = gflops / r["peak"] if r["peak"] else 0
     show = lambda who: f"{r['ms'][who]:.3f}" if who in r["ms"] else "-"
     times = f"{r['ms']['ONNX Runtime'] / r['ms']['maru']:.2f}" if "ONNX Runtime" in r["ms"] else "-"
-    print(f"{r['hidden']:>6} x{r['layers']} {r['batch']:>5} {r['ms']['maru']:>9.3f} {gflops:>8.1f} {share:>6.0%} {show('PyTorch'):>11} "
-          f"{show('ONNX Runtime'):>9} {times:>6} {r['off']:>8.1e}  {bound(r['hidden'], r['layers'], r['batch'])}", flush=True)
+    kind = "GRU" if r["cell"] == GRU else "both" if r["directions"] == 2 else ""
+    print(f"{kind:>4} {r['hidden']:>4} x{r['layers']} {r['batch']:>5} {r['ms']['maru']:>9.3f} {gflops:>8.1f} {share:>6.0%} "
+          f"{show('PyTorch'):>11} {show('ONNX Runtime'):>9} {times:>6} {r['off']:>8.1e}  {bound(r)}", flush=True)
 
 
 def main():
@@ -177,11 +206,11 @@ def main():
     if plain:
         print(f"LSTM, {STEPS} steps, one thread, {isa}; PyTorch with {'OpenBLAS' if BLAS else 'the reference BLAS'}; "
               f"missing: {', '.join(missing) or 'none'}")
-        print(f"{'net':>9} {'batch':>5} {'maru ms':>9} {'GFLOP/s':>8} {'of peak':>7} {'PyTorch ms':>11} {'ORT ms':>9} {'x ORT':>6} {'off':>8}  bound")
+        print(f"{'net':>12} {'batch':>5} {'maru ms':>9} {'GFLOP/s':>8} {'of peak':>7} {'PyTorch ms':>11} {'ORT ms':>9} {'x ORT':>6} {'off':>8}  bound, its share of the time (ms by each)")
     rows = []
-    for hidden, layers in NETS:
-        for batch in BATCHES:
-            rows.append(measure(library, onnx, hidden, layers, batch, reps))
+    for nets, batches in ((NETS, (1, 32, 256)), (OTHERS, (1, 32))):
+        for net, batch in ((net, batch) for net in nets for batch in batches):
+            rows.append(measure(library, onnx, net, batch, reps))
             if plain:
                 print_row(rows[-1])
     if not plain:
