@@ -198,7 +198,7 @@ describe("a submission", function()
   it("whose job dies has failed, with the reason, also if nobody asks", function()
     local app = test:app()
     local before = ends()
-    local args = { k = "0123456789abcdef", m = "moving_average", v = "1", t = app.now(), n = 1, h = 1, b = "?" }
+    local args = { k = "0123456789abcdef", m = "moving_average", v = "1", t = app.now(), n = 1, h = 1, b = 5 }
     local job = app.jobs:push("run", args)
     for _ = 1, 4 do
       test:run_jobs()
