@@ -6,8 +6,8 @@ Each round times every contestant once, in turn, and the least of the rounds cou
 Ours and PyTorch are timed by the thread's CPU time, ONNX Runtime, which runs beside in node, by the clock.  The peak is that of
 multiply-adds in registers, measured in the same rounds (the largest counts).  What bounds a shape is measured, too: its multiplications
 at that peak, its weights read from where they lie (one row reads all of them at each step, of more rows six share what the first cache
-then holds or not), its tanh and sigma by themselves.  Reading goes on beside the other two, which share the vector units: the longer of
-both is the least time, printed with its share of ours.  What is missing (python3-torch; npm and onnxruntime-node,
+then holds or not), its tanh and sigma by themselves.  A processor does parts of all three at once, so the longest of them is the least
+time; it is printed with its share of ours.  What is missing (python3-torch; npm and onnxruntime-node,
 which is installed into build/bench/onnx) is left out and said.  Where scripts/train/setup has unpacked OpenBLAS into build/train,
 PyTorch multiplies with that instead of Debian's reference BLAS.
 """
@@ -140,9 +140,7 @@ def bounds(library, net, batch, row_bytes, peak):
 
 
 def bound(r):
-    read, multiply, functions = r["bounds"]
-    least = max(read[1], multiply[1] + functions[1])
-    name = read[0] if read[1] == least else max(multiply, functions, key=lambda b: b[1])[0]
+    name, least = max(r["bounds"], key=lambda b: b[1])
     return f"{name} {least / r['ms']['maru']:.0%}  ({', '.join(f'{what} {ms:.3f}' for what, ms in r['bounds'])})"
 
 

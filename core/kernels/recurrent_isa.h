@@ -135,14 +135,15 @@ INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
 #define WEIGHT_F32(p, g)  NAME(load)((p) + (g)*LANES)
 #define WEIGHT_BF16(p, g) NAME(widen)((p) + (g) / 2 * LANES, (g) % 2)
 
-#define ADD_UP(rows, blocks, values, count, weight_of, wide)                                       \
+/* third: the sum that the third of a row's weights belong to. */
+#define ADD_UP(rows, blocks, values, count, weight_of, wide, third)                                \
     for (int k = 0; k < (count); k++, w += (size_t)(wide)*LANES)                                   \
         _Pragma("GCC unroll 8") for (int b = 0; b < (blocks); b++)                                 \
-            _Pragma("GCC unroll 4") for (int g = 0; g < 4; g++)                                    \
+            _Pragma("GCC unroll 4") for (int g = 0; g < ((wide) == 3 ? 3 : 4); g++)                \
         {                                                                                          \
             NAME(vec) weight = weight_of(w + (size_t)b * t->block, g);                             \
-            _Pragma("GCC unroll 8") for (int r = 0; r < (rows); r++) sums[r][b][g] +=              \
-                weight * (values)[k];                                                              \
+            _Pragma("GCC unroll 8") for (int r = 0; r < (rows); r++)                               \
+                sums[r][b][g == 2 ? (third) : g] += weight * (values)[k];                          \
         }
 
 #define TILE(word, cell, width, rows, blocks, weight_of, wide)                                     \
@@ -155,10 +156,11 @@ INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
                     sums[r][b][g] =                                                                \
                         NAME(load)(t->from + (size_t)r * t->from_stride + (b * 4 + g) * LANES);    \
         const float *w = t->weights;                                                               \
-        ADD_UP(rows, blocks, t->x[r], t->inputs, weight_of, wide)                                  \
+        ADD_UP(rows, blocks, t->x[r], t->inputs, weight_of, wide, 2)                               \
         const float *h = t->h;                                                                     \
         const size_t stride = t->h_stride;                                                         \
-        ADD_UP(rows, blocks, (h + (size_t)r * stride), t->states, weight_of, wide)                 \
+        ADD_UP(rows, blocks, (h + (size_t)r * stride), t->states, weight_of, wide,                 \
+               (wide) == 3 ? 3 : 2)                                                                \
         for (int r = 0; r < (rows); r++)                                                           \
             for (int b = 0; b < (blocks); b++)                                                     \
                 NAME(cell)                                                                         \
@@ -175,7 +177,7 @@ INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
             sums[0][i / 4][i % 4] = NAME(load)(t->from + i * LANES);                               \
         const float *w = t->weights, *thin = t->thin, *h = t->h;                                   \
         const size_t apart = t->thin_block;                                                        \
-        ADD_UP(1, BLOCKS, t->x[r], t->inputs, WEIGHT_F32, 4)                                       \
+        ADD_UP(1, BLOCKS, t->x[r], t->inputs, WEIGHT_F32, 4, 2)                                    \
         for (int i = 0; i < BLOCKS * 4; i++) {                                                     \
             NAME(ints) bits = 0x7f000000 - NAME(load_bits)(t->units + i * LANES);                  \
             memcpy(&power, &bits, sizeof power);                                                   \
@@ -227,7 +229,7 @@ INLINE void NAME(cell_gru_bf16)(const NAME(vec) sums[4], float *old, float *h)
 #endif
 
 TILES(lstm, cell_lstm, 1, WEIGHT_F32, 4)
-TILES(gru, cell_gru, 1, WEIGHT_F32, 4)
+TILES(gru, cell_gru, 1, WEIGHT_F32, 3)
 TILES(dense, cell_dense, 4, WEIGHT_F32, 4)
 TILES(lstm_bf16_, cell_lstm_bf16, 1, WEIGHT_BF16, 2)
 TILES(gru_bf16_, cell_gru_bf16, 1, WEIGHT_BF16, 2)

@@ -56,14 +56,14 @@ static size_t place(const struct recurrent *net, int unit, int sum)
     return ((size_t)(unit / lanes) * 4 + (size_t)sum) * (size_t)lanes + (size_t)(unit % lanes);
 }
 
-/* `times` the rows of a matrix [units][columns] into [blocks][rows][4][lanes], from row `first` on,
- * as the sum'th. */
-static void pack(const struct recurrent *net, float *to, int rows, int first, int sum,
+/* `times` the rows of a matrix [units][columns] into [blocks][rows][sums][lanes], from row `first`
+ * on, as the sum'th. */
+static void pack(const struct recurrent *net, float *to, int sums, int rows, int first, int sum,
                  const float *matrix, int columns, float times)
 {
-    size_t wide = 4 * (size_t)net->tiles->lanes;
+    size_t lanes = (size_t)net->tiles->lanes, wide = (size_t)sums * lanes;
     for (int unit = 0; unit < net->shape.hidden; unit++) {
-        size_t at = place(net, unit, sum), block = at / wide, in = at % wide;
+        size_t block = (size_t)unit / lanes, in = (size_t)sum * lanes + (size_t)unit % lanes;
         for (int k = 0; k < columns; k++)
             to[(block * (size_t)rows + (size_t)(first + k)) * wide + in] =
                 matrix[(size_t)unit * (size_t)columns + (size_t)k] * times;
@@ -77,11 +77,18 @@ static void pack_bias(const struct recurrent *net, float *to, int sum, const flo
         to[place(net, unit, sum)] += bias[unit] * times;
 }
 
+/* Vectors of one row of step while it is float32. */
+static int sums_of_step(const struct recurrent *net)
+{
+    return net->kept == RECURRENT_BF16 ? 4 : net->wide;
+}
+
 /* The gates' four sums; GRU's third gate has one for the inputs and one for the states. */
 static void pack_gates(const struct recurrent *net, struct recurrent_direction *d,
                        const struct recurrent_weights *w, int inputs)
 {
     int hidden = net->shape.hidden, states = recurrent_states(&net->shape);
+    int sums = sums_of_step(net);
     bool gru = net->shape.cell == RECURRENT_GRU;
     for (int gate = 0; gate < recurrent_gates(net->shape.cell); gate++) {
         size_t row = (size_t)gate * (size_t)hidden;
@@ -90,10 +97,10 @@ static void pack_gates(const struct recurrent *net, struct recurrent_direction *
                       : gate == 2                 ? RECURRENT_TANH
                                                   : RECURRENT_SIGMA;
         const float *ih = w->weight_ih + row * (size_t)inputs;
-        pack(net, d->step, all, 0, gate, ih, inputs, times);
-        pack(net, d->inputs, inputs, 0, gate, ih, inputs, times);
-        pack(net, d->step, all, inputs, of_states, w->weight_hh + row * (size_t)states, states,
-             times);
+        pack(net, d->step, sums, all, 0, gate, ih, inputs, times);
+        pack(net, d->inputs, 4, inputs, 0, gate, ih, inputs, times);
+        pack(net, d->step, sums, all, inputs, sums == 3 ? gate : of_states,
+             w->weight_hh + row * (size_t)states, states, times);
         pack_bias(net, d->bias, gate, w->bias_ih ? w->bias_ih + row : NULL, times);
         pack_bias(net, d->bias, of_states, w->bias_hh ? w->bias_hh + row : NULL, times);
     }
@@ -133,7 +140,8 @@ static void pack_direction(const struct recurrent *net, struct recurrent_directi
                            const struct recurrent_weights *w, int inputs)
 {
     size_t wide = 4 * (size_t)net->tiles->lanes, blocks = (size_t)net->blocks;
-    d->step = recurrent_zeros(blocks * wide * (size_t)(inputs + recurrent_states(&net->shape)));
+    d->step = recurrent_zeros(blocks * (size_t)sums_of_step(net) * (size_t)net->tiles->lanes *
+                              (size_t)(inputs + recurrent_states(&net->shape)));
     d->inputs = recurrent_zeros(blocks * wide * (size_t)inputs);
     d->bias = recurrent_zeros(blocks * wide);
     pack_gates(net, d, w, inputs);
@@ -159,7 +167,7 @@ struct recurrent *recurrent_new_as(const struct recurrent_shape *shape,
 {
     struct recurrent *net = mem_zero(1, sizeof *net);
     net->kept = kept;
-    net->wide = kept == RECURRENT_BF16 ? 2 : 4;
+    net->wide = kept == RECURRENT_BF16 ? 2 : recurrent_gates(shape->cell);
     net->shape = *shape;
     net->tiles = recurrent_tiles(kernel_isa());
     int lanes = net->tiles->lanes, count = shape->layers * recurrent_directions(shape);

@@ -19,7 +19,7 @@ struct recurrent {
     struct recurrent_shape shape;
     const struct recurrent_tiles *tiles;
     enum recurrent_kept kept;
-    int wide;                      /* vectors of one row of step: 4, of bfloat16 2 */
+    int wide;                      /* vectors of one row of step: 4, GRU 3, of bfloat16 2 */
     int blocks, project_blocks;    /* of units; of 4 * lanes projected states */
     int hidden_width, state_width; /* with padding */
     struct recurrent_direction *directions;

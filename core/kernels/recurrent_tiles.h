@@ -14,7 +14,8 @@
  * the cell's functions.
  *
  * Weights of a block (`lanes` units): [inputs + states][4 sums][lanes]; blocks stand `block` floats
- * apart.  Of bfloat16, sums 0 and 1, 2 and 3 share words: [inputs + states][2][lanes].
+ * apart.  GRU: [inputs + states][3][lanes], the inputs' third is of sum 2, the states' of sum 3. Of
+ * bfloat16, sums 0 and 1, 2 and 3 share words: [inputs + states][2][lanes].
  *
  * Thin ones, of the states: [states][3][lanes], whole numbers of 2^-31 of the unit's power of two;
  * the low bytes of the three are the upper three of sum 3's, from its lowest on. */
