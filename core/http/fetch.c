@@ -254,7 +254,7 @@ void fetch_attempt_ended(struct http_fetch *fetch, CURLcode code)
 static bool header_ok(struct fetch_header header)
 {
     for (size_t i = 0; i < header.name.n; i++)
-        if (header.name.p[i] <= ' ' || header.name.p[i] == ':')
+        if (header.name.p[i] <= ' ' || header.name.p[i] > '~' || header.name.p[i] == ':')
             return false;
     for (size_t i = 0; i < header.value.n; i++)
         if (header.value.p[i] == '\r' || header.value.p[i] == '\n' || header.value.p[i] == '\0')

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "vm/blocks.h"
+
 /* Words of a lua_State, as in every LuaJIT 2.1 with 64-bit pointers to objects; verified below. */
 enum { WORD_GLOBAL = 2, WORD_BASE = 4, WORD_TOP, WORD_MOST, WORD_STACK };
 /* The shared structure behind WORD_GLOBAL is longer than what is searched of it. */
@@ -19,6 +21,7 @@ static int state_half;   /* what is going on, a half word */
 
 /* What each place could be, from what stood there while it was known what was going on. */
 struct trial {
+    struct blocks blocks;
     uintptr_t coroutine; /* that runs the trial */
     bool collecting;
     bool may_name[GLOBAL_WORDS], had_base[GLOBAL_WORDS];
@@ -109,13 +112,9 @@ static void watch(struct trial *trial)
 static void *allocate(void *ud, void *p, size_t before, size_t after)
 {
     struct trial *trial = ud;
-    (void)before;
     if (trial->coroutine)
         watch(trial);
-    if (after > 0)
-        return realloc(p, after);
-    free(p);
-    return NULL;
+    return blocks_resize(&trial->blocks, p, before, after);
 }
 
 /* The one place that was all it had to be, or 0. */
@@ -159,6 +158,7 @@ static void try_out(void)
     }
     trial.coroutine = 0;
     lua_close(L);
+    blocks_free_all(&trial.blocks);
 }
 
 bool mend_find(void)

@@ -257,4 +257,11 @@ TEST(a_header_cannot_smuggle_a_line)
     fetch(&run, 1, "/", false);
     CHECK_EQ(run.err.code, ERR_INVALID);
     CHECK(strstr(run.err.message, "x-a"));
+    static const char *const names[] = {"x a", "x:a", "x\na", "x\x7f", "x\xc3\xa4"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct fetch_header odd = {str_c(names[i]), STR("1")};
+        struct run other = {.options = {.headers = &odd, .header_count = 1}};
+        fetch(&other, 1, "/", false);
+        CHECK_EQ(other.err.code, ERR_INVALID);
+    }
 }
