@@ -12,8 +12,14 @@
 enum { WORD_GLOBAL = 2, WORD_BASE = 4, WORD_TOP, WORD_MOST, WORD_STACK };
 /* The shared structure behind WORD_GLOBAL is longer than what is searched of it. */
 enum { GLOBAL_WORDS = 200, GLOBAL_HALVES = 2 * GLOBAL_WORDS };
-/* What the shared structure says is going on; compiled code says its number, from 1. */
+/* What the shared structure says is going on; compiled code says its number, from 1, or only 0
+ * where it is for ARM. */
 enum { STATE_INTERPRETED = -1, STATE_C = -2, STATE_COLLECTING = -3, TRACES_MOST = 1000 };
+#ifdef __x86_64__
+enum { TRACES_LEAST = 1 };
+#else
+enum { TRACES_LEAST = 0 };
+#endif
 
 /* Places in the shared structure; 0 = not known. */
 static int running_word; /* the running lua_State; behind it the base of compiled code, or 0 */
@@ -83,7 +89,7 @@ static void watch_states(struct trial *trial, bool compiled)
     for (int i = 0; i < GLOBAL_HALVES; i++) {
         if (!trial->may_state[i])
             continue;
-        bool is_trace = halves[i] > 0 && halves[i] < TRACES_MOST;
+        bool is_trace = halves[i] >= TRACES_LEAST && halves[i] < TRACES_MOST;
         bool collects = halves[i] == STATE_COLLECTING;
         if (compiled && !is_trace && !collects)
             trial->may_state[i] = false;
