@@ -95,6 +95,7 @@ struct http_server *http_server_create(const struct http_options *options, struc
     raise_descriptors();
     /* Otherwise a lane's heap is given back and taken again at every batch. */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20); /* the same for one block: naming either fixes both */
     OPENSSL_init_ssl(0, NULL); /* here, so that its clean-up at exit comes after our threads */
     signal(SIGPIPE, SIG_IGN);  /* a client that left is an error of write(2), not our end */
     struct http_server *server = mem_zero(1, sizeof *server);
