@@ -241,8 +241,17 @@ static bool open_readers(struct sqlite *db, struct err *err)
     return ok;
 }
 
+/* SQLite counts the bytes of all its connections under one lock, which nobody asks about.  Too late
+ * where it was used before. */
+static void configure(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 struct store *sqlite_open(const struct sqlite_options *options, struct err *err)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure);
     struct sqlite *db = mem_zero(1, sizeof *db);
     db->store.driver = &driver;
     db->options = *options;

@@ -27,10 +27,11 @@ static const char *settings(enum conn_kind kind)
 {
     switch (kind) {
     case CONN_WRITER:
-        return "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = "
+        return "pragma page_size = 8192;" /* of a new file */
+               "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = "
                "0;"
                "pragma foreign_keys = on; pragma cache_size = -32768; pragma temp_store = memory;"
-               "pragma trusted_schema = off;";
+               "pragma trusted_schema = off; pragma secure_delete = fast;";
     case CONN_READER:
         return "pragma query_only = on; pragma cache_size = -8192;" /* big sorts go to files */
                "pragma trusted_schema = off;";

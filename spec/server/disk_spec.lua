@@ -184,8 +184,9 @@ describe("a disk that", function()
     local db = maru.dir .. "/state/maru.db"
     local sql = ("pragma wal_checkpoint(truncate); select rootpage from sqlite_master where name = '%s'"):format(table)
     local page = tonumber(server.shell(("sqlite3 %s %q"):format(db, sql)):match("(%d+)%s*$"))
-    server.shell(("cp %s %s.good && dd if=/dev/urandom of=%s bs=4096 seek=%d count=1 conv=notrunc status=none")
-      :format(db, db, db, page - 1))
+    local bytes = tonumber((server.shell(("sqlite3 %s 'pragma page_size'"):format(db))))
+    server.shell(("cp %s %s.good && dd if=/dev/urandom of=%s bs=%d seek=%d count=1 conv=notrunc status=none")
+      :format(db, db, db, bytes, page - 1))
   end
 
   local function put_back()
