@@ -256,10 +256,12 @@ static void done(struct sqlite_write *w)
     events->taken = false;
     if (w->err.code)
         log_error("events", "nothing written: %s", w->err.message);
+    lane_hold_posts();
     for (struct op *op = batch, *next; op; op = next) {
         next = op->next;
         settle(events, op, w->err.code ? &w->err : NULL);
     }
+    lane_send_posts();
     pthread_mutex_lock(&events->lock);
     events->writing = false;
     hand_over(events);

@@ -162,6 +162,7 @@ static void publish(struct jobs *jobs)
 {
     struct batch *b = &jobs->batch;
     gauge_commit(jobs, true);
+    lane_hold_posts();
     struct change_op *changes = publish_ends(jobs);
     if (b->pushes)
         push_publish(jobs, b->pushes);
@@ -179,6 +180,7 @@ static void publish(struct jobs *jobs)
     settings_answer(b->settings, NULL);
     free_updates(jobs, b);
     finish_effects(jobs, b);
+    lane_send_posts();
     batch_init(b);
 }
 

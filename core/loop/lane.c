@@ -85,16 +85,67 @@ static void on_wake(uv_async_t *wake)
         uv_stop(&lane->loop);
 }
 
-void lane_post(struct lane *lane, struct lane_message *message)
+/* A chain, newest first. */
+static void push_messages(struct lane *lane, struct lane_message *newest,
+                          struct lane_message *oldest)
 {
     struct lane_private *p = lane->p;
     struct lane_message *head = atomic_load_explicit(&p->inbox, memory_order_relaxed);
     do
-        message->next = head;
-    while (!atomic_compare_exchange_weak_explicit(&p->inbox, &head, message, memory_order_release,
+        oldest->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&p->inbox, &head, newest, memory_order_release,
                                                   memory_order_relaxed));
     if (!head)
         uv_async_send(&p->wake);
+}
+
+enum { HELD_LANES = 16 }; /* to those beyond it is posted at once */
+
+static _Thread_local struct {
+    bool on;
+    int count;
+    struct held {
+        struct lane *lane;
+        struct lane_message *newest, *oldest;
+    } of[HELD_LANES];
+} held;
+
+/* Where the lane's messages wait; NULL: nowhere. */
+static struct held *held_for(struct lane *lane)
+{
+    for (int i = 0; i < held.count; i++)
+        if (held.of[i].lane == lane)
+            return &held.of[i];
+    if (!held.on || held.count == HELD_LANES)
+        return NULL;
+    held.of[held.count] = (struct held){.lane = lane};
+    return &held.of[held.count++];
+}
+
+void lane_hold_posts(void)
+{
+    held.on = true;
+}
+
+void lane_send_posts(void)
+{
+    held.on = false;
+    for (int i = 0; i < held.count; i++)
+        push_messages(held.of[i].lane, held.of[i].newest, held.of[i].oldest);
+    held.count = 0;
+}
+
+void lane_post(struct lane *lane, struct lane_message *message)
+{
+    struct held *h = held_for(lane);
+    if (!h) {
+        push_messages(lane, message, message);
+        return;
+    }
+    message->next = h->newest;
+    if (!h->newest)
+        h->oldest = message;
+    h->newest = message;
 }
 
 struct call {

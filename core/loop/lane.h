@@ -47,6 +47,10 @@ void lane_run(struct lane *lane);
 /* Any thread; safe also before lane_start (delivered at the start).  Wakes the
  * lane once per batch, not once per message. */
 void lane_post(struct lane *lane, struct lane_message *message);
+/* What this thread posts from now on waits for lane_send_posts(), which wakes each lane once.  In
+ * between the thread may not wait for a lane, nor tell anybody that it has posted. */
+void lane_hold_posts(void);
+void lane_send_posts(void);
 /* lane_post with a message of its own for fn(arg). */
 void lane_call(struct lane *lane, lane_fn *fn, void *arg);
 /* Runs fn(arg) on the lane and waits for its end; never from a lane's own thread. */

@@ -256,10 +256,11 @@ static void add_step(struct sqlite_tx *s, struct gate_item *step, int kind)
         err_set(&err, ERR_BUSY, "the transaction is ending or busy with another step");
     else
         s->step = step;
-    pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&w->lock);
     if (err.code != ERR_NONE)
         answer_on_lane(s, step, &err);
+    else
+        pthread_cond_signal(&s->wake);
 }
 
 void sqlite_tx_run(struct store_tx *tx, struct store_call *call)
@@ -291,10 +292,10 @@ void sqlite_tx_end(struct store_tx *tx, bool commit)
     pthread_mutex_lock(&w->lock);
     s->end = true;
     s->commit = commit;
-    bool over = s->phase == TX_OVER && !s->refused;
-    if (s->phase != TX_OVER)
-        pthread_cond_signal(&s->wake);
+    bool over = s->phase == TX_OVER && !s->refused, waits = s->phase != TX_OVER;
     pthread_mutex_unlock(&w->lock);
     if (over)
         post(s, &s->ended, on_ended);
+    else if (waits) /* this lane alone frees it, later */
+        pthread_cond_signal(&s->wake);
 }

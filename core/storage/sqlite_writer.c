@@ -292,6 +292,7 @@ void writer_submit(struct sqlite *db, struct gate_item *item, int kind)
 {
     struct writer *w = &db->writer;
     struct err err = {.code = ERR_NONE};
+    bool wakes = false;
     item->kind = kind;
     pthread_mutex_lock(&w->lock);
     if (w->failed) {
@@ -302,10 +303,11 @@ void writer_submit(struct sqlite *db, struct gate_item *item, int kind)
         err_set(&err, ERR_BUSY, "%d writes are waiting already", STORE_QUEUE);
     } else {
         list_push_back(&w->queue, &item->link);
-        if (w->queued++ == 0)
-            pthread_cond_signal(&w->wake);
+        wakes = w->queued++ == 0;
     }
     pthread_mutex_unlock(&w->lock);
+    if (wakes) /* not under the lock, which it would have to wait for */
+        pthread_cond_signal(&w->wake);
     if (err.code != ERR_NONE)
         writer_refuse(item, &err);
 }

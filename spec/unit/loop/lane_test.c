@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -61,9 +62,43 @@ static void *send_all(void *arg)
     for (int i = 0; i < EACH; i++) {
         struct numbered *m = mem_alloc(sizeof *m);
         *m = (struct numbered){{NULL, receive}, s->index, i};
+        if (s->index % 2 && i % 100 == 0)
+            lane_hold_posts();
         lane_post(s->lane, &m->message);
+        if (s->index % 2 && i % 100 == 99)
+            lane_send_posts();
     }
     return NULL;
+}
+
+enum { MANY_LANES = 20 };
+
+static atomic_int arrived;
+
+static void count_arrived(struct lane_message *message)
+{
+    (void)message;
+    atomic_fetch_add(&arrived, 1);
+}
+
+TEST(posts_that_are_held_go_out_together_to_as_many_lanes_as_there_are)
+{
+    struct lane *lanes[MANY_LANES];
+    struct lane_message messages[MANY_LANES][3];
+    for (int i = 0; i < MANY_LANES; i++)
+        lanes[i] = started();
+    lane_hold_posts();
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < MANY_LANES; i++) {
+            messages[i][k].fn = count_arrived;
+            lane_post(lanes[i], &messages[i][k]);
+        }
+    usleep(2000);
+    CHECK(atomic_load(&arrived) <= 3 * (MANY_LANES - 16));
+    lane_send_posts();
+    for (int i = 0; i < MANY_LANES; i++)
+        finish(lanes[i]);
+    CHECK_EQ(atomic_load(&arrived), 3 * MANY_LANES);
 }
 
 TEST(messages_of_one_sender_arrive_in_order_and_none_is_lost)
