@@ -6,6 +6,7 @@
  *   V                    LANES doubles; NAME(singles) as many floats
  *   SELECT(which, a, b)  a where `which`, the result of a comparison, holds
  *   LESSER(a, b) GREATER(a, b)
+ *   LESS(a, b, c)        a - b * c, rounded once where there are instructions for it
  *   WIDEN NARROW         singles to V and back
  *   SCAN(v, zero, last)  v becomes its inclusive running sum, `last` its last lane in all lanes
  *   ADD_UP(v, zero, a, b, c)  the same, where a lane takes a times the lane below it, then b times
@@ -40,12 +41,15 @@ typedef float NAME(singles) __attribute__((vector_size(LANES * sizeof(float))));
 
 /* b where either is NaN. */
 #if LANES == 8
+#define LESS(a, b, c) ((V)_mm512_fnmadd_pd((__m512d)(b), (__m512d)(c), (__m512d)(a)))
 #define LESSER(a, b)  ((V)_mm512_min_pd((__m512d)(a), (__m512d)(b)))
 #define GREATER(a, b) ((V)_mm512_max_pd((__m512d)(a), (__m512d)(b)))
 #elif LANES == 4
+#define LESS(a, b, c) ((V)_mm256_fnmadd_pd((__m256d)(b), (__m256d)(c), (__m256d)(a)))
 #define LESSER(a, b)  ((V)_mm256_min_pd((__m256d)(a), (__m256d)(b)))
 #define GREATER(a, b) ((V)_mm256_max_pd((__m256d)(a), (__m256d)(b)))
 #else
+#define LESS(a, b, c) ((a) - (b) * (c))
 #define LESSER(a, b)  SELECT((a) < (b), (a), (b))
 #define GREATER(a, b) SELECT((a) > (b), (a), (b))
 #endif

@@ -1,6 +1,7 @@
 /* lanes_end.h -- takes away what lanes.h defined, and what it was told. */
 #undef V
 #undef SELECT
+#undef LESS
 #undef LESSER
 #undef GREATER
 #undef WIDEN

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kernels/rolling_direct.h"
 #include "kernels/rolling_sums_private.h"
 #include "kernels/strided.h"
 
@@ -262,19 +263,65 @@ static double *work(struct rolling_sums *s, size_t n, bool finite, double *out)
     return begin_at;
 }
 
+/* ---- straight from one array into another -------------------------------- */
+
+/* `done` values, whole blocks, were worked on without the state, and the last window of them was
+ * put into it. */
+static void go_on(struct rolling_sums *s, size_t done)
+{
+    s->clean += done;
+    s->seen = s->options.window;
+    begin(s, 0);
+}
+
+static bool apart(const void *a, const void *b, size_t bytes)
+{
+    uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+    return x + bytes <= y || y + bytes <= x;
+}
+
+/* Whole blocks of n values, `before` of the same batch lie before x[0]; returns how many were done.
+ * The results are those of work(), to the last bit. */
+#define BLOCKS(T, suffix)                                                                          \
+    static size_t blocks_##suffix(struct rolling_sums *s, const T *x, size_t before, size_t n,     \
+                                  T *out)                                                          \
+    {                                                                                              \
+        struct rolling_slide slide;                                                                \
+        const size_t window = s->options.window;                                                   \
+        if (s->at > 0 || before < window || s->clean < window || n < s->block ||                   \
+            !rolling_slide_for(&slide, &s->options))                                               \
+            return 0;                                                                              \
+        size_t done = 0;                                                                           \
+        for (; done + s->block <= n; done += s->block) {                                           \
+            rolling_slide_begin_##suffix(&slide, x + done);                                        \
+            if (!rolling_slide_run_##suffix(&slide, x + done, s->block, out + done))               \
+                break;                                                                             \
+        }                                                                                          \
+        if (done > 0) {                                                                            \
+            strided_take_##suffix(x + done - window, 1, window, s->values);                        \
+            go_on(s, done);                                                                        \
+        }                                                                                          \
+        return done;                                                                               \
+    }
+BLOCKS(double, f64)
+BLOCKS(float, f32)
+
 #define PUSH(T, suffix)                                                                            \
     void rolling_sums_push_##suffix(struct rolling_sums *s, const T *x, ptrdiff_t stride,          \
                                     size_t n, T *out, ptrdiff_t out_stride)                        \
     {                                                                                              \
         double results[ROLLING_PIECE + 2 * ROLLING_GROUP];                                         \
-        while (n > 0) {                                                                            \
-            size_t some = least(n, least(s->block - s->at, ROLLING_PIECE));                        \
-            double *to = s->values + s->options.window + s->at;                                    \
-            bool finite = strided_take_##suffix(x, stride, some, to);                              \
-            strided_give_##suffix(work(s, some, finite, results), some, out, out_stride);          \
-            x += (ptrdiff_t)some * stride;                                                         \
-            out += (ptrdiff_t)some * out_stride;                                                   \
-            n -= some;                                                                             \
+        const bool direct = stride == 1 && out_stride == 1 && apart(x, out, n * sizeof *x);        \
+        for (size_t at = 0, some; at < n; at += some) {                                            \
+            const T *from = x + (ptrdiff_t)at * stride;                                            \
+            T *to = out + (ptrdiff_t)at * out_stride;                                              \
+            some = direct ? blocks_##suffix(s, from, at, n - at, to) : 0;                          \
+            if (some > 0)                                                                          \
+                continue;                                                                          \
+            some = least(n - at, least(s->block - s->at, ROLLING_PIECE));                          \
+            double *values = s->values + s->options.window + s->at;                                \
+            bool finite = strided_take_##suffix(from, stride, some, values);                       \
+            strided_give_##suffix(work(s, some, finite, results), some, to, out_stride);           \
         }                                                                                          \
     }
 PUSH(double, f64)

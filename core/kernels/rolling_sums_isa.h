@@ -21,7 +21,7 @@ NAME(result)(const struct rolling_sums *s, V x, V first, V squares, V weighted, 
         return SQRT(squares * spare);
     case ROLLING_ZSCORE: {
         V variance = squares * spare;
-        V z = (x - s->moments.center - first * share) / SQRT(variance);
+        V z = LESS(x - s->moments.center, first, share) / SQRT(variance);
         return SELECT(variance > zero, z, none);
     }
     case ROLLING_WEIGHTED:
@@ -57,17 +57,14 @@ NAME(walk_as)(struct rolling_sums *s, size_t from, size_t to, double *out, struc
         if (counted) {
             came = SELECT(in - in == zero, one, zero);
             left = SELECT(gone - gone == zero, one, zero);
-            in = SELECT(came == one, in - center, zero);
-            gone = SELECT(left == one, gone - center, zero);
-        } else if (second != ROLLING_NO_SECOND) {
-            in -= center;
-            gone -= center;
+            in = SELECT(came == one, in, center);
+            gone = SELECT(left == one, gone, center);
         }
         V d = in - gone, e = zero;
         if (second == ROLLING_SQUARES)
-            e = d * (in + gone);
+            e = d * ((gone - center) * 2.0 + d);
         if (second == ROLLING_RAMP)
-            e = place * d + window * in;
+            e = place * d + window * (in - center);
         SCAN(d, zero, last);
         d += first;
         first += last;
@@ -92,7 +89,7 @@ NAME(walk_as)(struct rolling_sums *s, size_t from, size_t to, double *out, struc
             }
         }
         if (second == ROLLING_SQUARES) {
-            squares = e - d * d * share;
+            squares = LESS(e, d * d, share);
             low = LESSER(counted ? SELECT(held > one, squares, low) : squares, low);
             high = GREATER(e, high);
             squares = GREATER(zero, squares);

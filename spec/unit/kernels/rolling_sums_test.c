@@ -297,6 +297,36 @@ TEST(variance_begins_anew_where_it_would_be_coarse)
     }
 }
 
+/* Whole blocks take another way than what comes in small batches. */
+TEST(float32_is_the_same_to_the_bit_however_it_is_cut)
+{
+    struct series a = series_new(N, 5, 2, 0, 0), b = series_new(N, 1e-41, 1e-42, 0, 0);
+    a.single[7000] = NAN;
+    float *out = mem_alloc(2 * N * sizeof *out);
+    for (int what = 0; what < KERNEL_ISAS * ROLLING_SUM_KINDS * 2; what++) {
+        if (!kernel_isa_use((enum kernel_isa)(what % KERNEL_ISAS)))
+            continue;
+        const struct series *from = what / KERNEL_ISAS % 2 ? &a : &b;
+        struct rolling_sums_options o = {(enum rolling_sum)(what / KERNEL_ISAS / 2), 25, 13, 1,
+                                         true};
+        struct rolling_sums *s = rolling_sums_new(&o);
+        rolling_sums_push_f32(s, from->single, 1, N, out, 1);
+        rolling_sums_reset(s);
+        for (size_t at = 0, some = 1; at < N; at += some, some = some % 97 + 1) {
+            some = some < N - at ? some : N - at;
+            rolling_sums_push_f32(s, from->single + at, 1, some, out + N + at, 1);
+        }
+        for (size_t i = 0; i < N; i++)
+            if (!(isnan(out[i]) && isnan(out[N + i])) && memcmp(out + i, out + N + i, 4) != 0)
+                TEST_FAIL("%s %s: %zu: %.9g and %.9g", kernel_isa_name(kernel_isa()),
+                          kind_name(o.kind), i, (double)out[i], (double)out[N + i]);
+        rolling_sums_free(s);
+    }
+    mem_free(out);
+    series_free(&a);
+    series_free(&b);
+}
+
 TEST(in_place_and_backwards)
 {
     double x[40], want[40], out[40];
