@@ -74,7 +74,7 @@ static void push_command(struct pgsql_conn *conn, enum command_kind kind, struct
         conn->room = room;
         conn->first = 0;
     }
-    conn->commands[(conn->first + conn->count++) % conn->room] = (struct command){kind, work};
+    conn->commands[(conn->first + conn->count++) % conn->room] = (struct command){kind, work, 1};
 }
 
 /* Rows come one by one, so that a result over its bounds is never held whole.  To be said when its
@@ -121,9 +121,9 @@ void pgconn_send_sync(struct pgsql_conn *conn, struct pgsql_work *work)
         sent(conn, PQpipelineSync(conn->pg), COMMAND_SYNC, work);
 }
 
-void pgconn_send_prepare(struct pgsql_conn *conn, struct pgsql_work *work, bool describe)
+void pgconn_send_prepare(struct pgsql_conn *conn, struct pgsql_statement *stmt,
+                         struct pgsql_work *work, bool describe)
 {
-    struct pgsql_statement *stmt = work->stmt;
     char name[32], old[48];
     uint32_t *prepared = &conn->prepared[stmt->slot];
     if (*prepared && !conn->lost) {
@@ -133,21 +133,27 @@ void pgconn_send_prepare(struct pgsql_conn *conn, struct pgsql_work *work, bool 
     pgstatement_name(stmt, name);
     *prepared = stmt->version;
     if (!conn->lost)
-        sent(conn, PQsendPrepare(conn->pg, name, stmt->sql.p, 0, NULL), COMMAND_PREPARE, work);
+        sent(conn,
+             PQsendPrepare(conn->pg, name, stmt->sql.p, stmt->of ? stmt->param_count : 0,
+                           stmt->of ? stmt->params : NULL),
+             COMMAND_PREPARE, work);
     if (describe && !conn->lost)
         sent(conn, PQsendDescribePrepared(conn->pg, name), COMMAND_DESCRIBE, work);
 }
 
-void pgconn_send_rows(struct pgsql_conn *conn, struct pgsql_work *work)
+void pgconn_send_rows(struct pgsql_conn *conn, const struct pgsql_statement *stmt,
+                      struct pgsql_work *work, int rows)
 {
     struct pgsql_lane *pool = conn->pool;
     char name[32];
-    pgstatement_name(work->stmt, name);
+    pgstatement_name(stmt, name);
     if (!conn->lost)
         sent(conn,
-             PQsendQueryPrepared(conn->pg, name, work->stmt->param_count, pool->values,
-                                 pool->lengths, pool->formats, 0),
+             PQsendQueryPrepared(conn->pg, name, stmt->param_count, pool->values, pool->lengths,
+                                 pool->formats, 0),
              COMMAND_ROWS, work);
+    if (!conn->lost)
+        conn->commands[(conn->first + conn->count - 1) % conn->room].rows = rows;
 }
 
 void pgconn_flush(struct pgsql_conn *conn)
@@ -207,7 +213,7 @@ static bool take_result(struct pgsql_conn *conn)
     if (status == PGRES_PIPELINE_ABORTED)
         PQclear(r);
     else if (command.work)
-        pgwork_on_result(command.work, command.kind, r);
+        pgwork_on_result(command.work, &command, r);
     else
         PQclear(r);
     return !conn->lost;

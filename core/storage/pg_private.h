@@ -16,6 +16,7 @@ enum {
     PGSQL_DEPTH = 128,      /* calls under way on one connection */
     PGSQL_CHUNK = 500,      /* rows of STORE_MANY sent before their answers are looked at */
     PGSQL_PARAMS = STORE_PARAMS,
+    PGSQL_FOLDS = 5, /* how many rows one statement may insert: 2, 4 … 32 */
     PGSQL_SWEEP_MS = 50,
     PGSQL_SWEEP_IDLE_MS = 5000,
     PGSQL_GRACE_MS = 1000,     /* an answer may be so late after its time before all is given up */
@@ -39,6 +40,9 @@ struct pgsql_statement {
     bool host;           /* a text of the host's own: nobody else's */
     int param_count;
     Oid *params;
+    enum { PGSQL_FOLDS_UNKNOWN, PGSQL_FOLDS_NOT, PGSQL_FOLDS_WELL } folding;
+    struct str folded[PGSQL_FOLDS]; /* texts for several rows, pg_fold.c; empty: none */
+    uint64_t of;                    /* slot and version of what it folds; 0: it folds nothing */
 };
 
 enum work_phase { WORK_QUEUED, WORK_DESCRIBE, WORK_RUN };
@@ -62,6 +66,8 @@ struct pgsql_work {
     bool urgent;             /* a cancel: goes to a connection that is free, or to one more */
     int64_t began, deadline; /* when it was given; when it is given up, steady ns */
     int64_t sent, answered;  /* rows of STORE_MANY */
+    bool folded;             /* some went several at once … */
+    bool row_by_row;         /* … which failed, or nothing is to */
     int tries;
 };
 
@@ -69,6 +75,7 @@ enum command_kind { COMMAND_PREPARE, COMMAND_DESCRIBE, COMMAND_ROWS, COMMAND_PLA
 struct command {
     enum command_kind kind;
     struct pgsql_work *work; /* NULL: nobody looks at it */
+    int rows;                /* COMMAND_ROWS: of STORE_MANY */
 };
 
 struct pgsql_conn {
@@ -192,8 +199,10 @@ void pgconn_destroy(struct pgsql_conn *conn); /* closes; its works are gone */
 void pgconn_start(struct pgsql_conn *conn, struct pgsql_work *work);
 void pgconn_flush(struct pgsql_conn *conn);
 void pgconn_send_plain(struct pgsql_conn *conn, const char *sql, struct pgsql_work *work);
-void pgconn_send_prepare(struct pgsql_conn *conn, struct pgsql_work *work, bool describe);
-void pgconn_send_rows(struct pgsql_conn *conn, struct pgsql_work *work); /* pool->values */
+void pgconn_send_prepare(struct pgsql_conn *conn, struct pgsql_statement *stmt,
+                         struct pgsql_work *work, bool describe);
+void pgconn_send_rows(struct pgsql_conn *conn, const struct pgsql_statement *stmt,
+                      struct pgsql_work *work, int rows); /* pool->values */
 void pgconn_send_sync(struct pgsql_conn *conn, struct pgsql_work *work);
 
 void pgconn_failed(struct pgsql_conn *conn); /* libpq says why */
@@ -207,7 +216,7 @@ void pg_copy_lost(struct pgsql_conn *conn, const struct err *why);
 void pgwork_send(struct pgsql_work *work);      /* its first commands */
 void pgwork_send_more(struct pgsql_work *work); /* STORE_MANY */
 void pgwork_go_on(struct pgsql_work *work);     /* … a row was answered */
-void pgwork_on_result(struct pgsql_work *work, enum command_kind kind, PGresult *r);
+void pgwork_on_result(struct pgsql_work *work, const struct command *command, PGresult *r);
 void pgwork_on_sync(struct pgsql_work *work);
 
 /* pg_statement.c */
@@ -217,6 +226,11 @@ void pgstatement_unref(struct pgsql_statement *stmt);
 void pgstatement_name(const struct pgsql_statement *stmt, char out[32]);
 void pgstatement_renew(struct pgsql_lane *pool, struct pgsql_statement *stmt);
 void pgstatements_free(struct pgsql_lane *pool);
+
+/* pg_fold.c: what inserts the next *rows of those that are left: the work's statement, or a text
+ * for several.  And none of these texts is prepared on its connection any more. */
+struct pgsql_statement *pg_fold(struct pgsql_work *work, int64_t left, int *rows);
+void pg_fold_lost(struct pgsql_work *work);
 
 /* pg_param.c: fills pool->values, lengths, formats for the statement; false with *err. */
 bool pg_params_fill(struct pgsql_lane *pool, const struct pgsql_statement *stmt,

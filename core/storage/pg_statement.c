@@ -26,6 +26,8 @@ static void forget(struct pgsql_lane *pool, struct pgsql_statement *stmt)
     pool->slots[stmt->slot] = NULL;
     mem_free((char *)(uintptr_t)stmt->sql.p);
     mem_free(stmt->params);
+    for (int i = 0; i < PGSQL_FOLDS; i++)
+        mem_free((char *)(uintptr_t)stmt->folded[i].p);
     mem_free(stmt);
 }
 
@@ -99,6 +101,7 @@ void pgstatement_name(const struct pgsql_statement *stmt, char out[32])
 void pgstatement_renew(struct pgsql_lane *pool, struct pgsql_statement *stmt)
 {
     stmt->version = ++pool->versions[stmt->slot];
+    stmt->of = 0;
     if (stmt->state == STMT_KNOWN)
         stmt->state = STMT_UNKNOWN;
 }

@@ -56,10 +56,14 @@ void pgwork_send_more(struct pgsql_work *work)
     int64_t until = work->answered + PGSQL_CHUNK;
     while (work->sent < call->param_rows && work->sent < until && !work->err.code && !conn->lost) {
         const struct value *values = call->params + work->sent * call->param_count;
-        if (!pg_params_fill(conn->pool, work->stmt, values, &work->err))
+        int rows;
+        struct pgsql_statement *stmt = pg_fold(work, call->param_rows - work->sent, &rows);
+        if (!pg_params_fill(conn->pool, stmt, values, &work->err))
             break;
-        pgconn_send_rows(conn, work);
-        work->sent++;
+        if (conn->prepared[stmt->slot] != stmt->version)
+            pgconn_send_prepare(conn, stmt, work, false);
+        pgconn_send_rows(conn, stmt, work, rows);
+        work->sent += rows;
     }
     if (conn->lost)
         return;
@@ -80,7 +84,7 @@ static void send_run(struct pgsql_work *work)
     struct pgsql_conn *conn = work->conn;
     work->phase = WORK_RUN;
     if (conn->prepared[work->stmt->slot] != work->stmt->version)
-        pgconn_send_prepare(conn, work, false);
+        pgconn_send_prepare(conn, work->stmt, work, false);
     if (conn->lost)
         return;
     if (work->call->mode == STORE_MANY) {
@@ -90,7 +94,7 @@ static void send_run(struct pgsql_work *work)
     if (pg_params_fill(conn->pool, work->stmt, work->call->params, &work->err)) {
         if (work->repeated)
             pgconn_send_plain(conn, "set local transaction_read_only = on", work);
-        pgconn_send_rows(conn, work);
+        pgconn_send_rows(conn, work->stmt, work, 1);
     }
     if (!conn->lost) /* else the work may wait for another one by now */
         send_end(work);
@@ -133,7 +137,7 @@ void pgwork_send(struct pgsql_work *work)
         send_prelude(work);
         work->phase = WORK_DESCRIBE;
         work->stmt->state = STMT_ASKED;
-        pgconn_send_prepare(conn, work, true);
+        pgconn_send_prepare(conn, work->stmt, work, true);
         pgconn_send_sync(conn, work);
     }
 }
@@ -190,12 +194,12 @@ static void take_rows(struct pgsql_work *work, const PGresult *r)
     }
 }
 
-static void take_end(struct pgsql_work *work, PGresult *r)
+static void take_end(struct pgsql_work *work, PGresult *r, int rows)
 {
     work->call->changed += pg_result_changed(r);
     if (work->call->mode != STORE_MANY)
         return;
-    work->answered++;
+    work->answered += rows;
     work->conn->head_since = clock_steady_ns();
 }
 
@@ -211,8 +215,9 @@ void pgwork_go_on(struct pgsql_work *work)
     }
 }
 
-void pgwork_on_result(struct pgsql_work *work, enum command_kind kind, PGresult *r)
+void pgwork_on_result(struct pgsql_work *work, const struct command *command, PGresult *r)
 {
+    enum command_kind kind = command->kind;
     ExecStatusType status = PQresultStatus(r);
     if (status == PGRES_FATAL_ERROR || status == PGRES_NONFATAL_ERROR ||
         status == PGRES_BAD_RESPONSE) {
@@ -225,7 +230,7 @@ void pgwork_on_result(struct pgsql_work *work, enum command_kind kind, PGresult 
     } else if (kind == COMMAND_ROWS) {
         take_rows(work, r);
         if (status != PGRES_SINGLE_TUPLE)
-            take_end(work, r);
+            take_end(work, r, command->rows);
     }
     PQclear(r);
 }
@@ -254,6 +259,22 @@ static void described(struct pgsql_work *work)
         finish_on(work);
 }
 
+/* Several rows at once failed for what they are: which one is it? */
+static bool may_run_row_by_row(struct pgsql_work *work)
+{
+    const char *state = work->state;
+    bool own = !*state || (*state == '2' && strncmp(state, "25", 2) != 0) ||
+               !strncmp(state, "42", 2) || !strncmp(state, "P0", 2) || !strncmp(state, "0A", 2);
+    if (!work->folded || work->row_by_row || !own || work->overdue || work->given_up)
+        return false;
+    if (!strcmp(state, "26000"))
+        pg_fold_lost(work);
+    work->row_by_row = true;
+    if (work->session)
+        work->session->undo = true;
+    return true;
+}
+
 /* Nothing of it was done: its statement is no longer what the tables are, or a cancel that was
  * meant for the one before it came late. */
 static bool may_run_again(struct pgsql_work *work)
@@ -272,7 +293,10 @@ static bool may_run_again(struct pgsql_work *work)
 
 void pgwork_on_sync(struct pgsql_work *work)
 {
-    if (work->err.code && may_run_again(work)) {
+    if (work->err.code && may_run_row_by_row(work)) {
+        pgwork_reset(work);
+        pgwork_send(work);
+    } else if (work->err.code && may_run_again(work)) {
         pgwork_reset(work);
         work->tries++;
         pgwork_send(work);

@@ -175,6 +175,19 @@ function H.many_all_or_none(app)
   return answer
 end
 function H.many_of_nothing(app) return { n = app.store:many("insert into things(id, name) values ($1, $2)", {}) } end
+function H.many_lets_conflicts_be(app)
+  clean(app)
+  local rows = {}
+  for i = 1, 100 do rows[i] = { math.ceil(i / 2), "x" .. i } end
+  local n = app.store:many("insert into things(n, id, name) -- of each pair one\n"
+    .. " values (-3, $1, $2) on conflict (id) do nothing", rows)
+  return { n = n, there = app.store:one("select count(*) as n, sum(n) as s, min(name) as name from things where id < 3") }
+end
+function H.many_literals(app)
+  clean(app)
+  local n = app.store:many("insert into things(id, name, n) values ($1, 'it''s $1', null)", { { 1 }, { 2 }, { 3 } })
+  return { n = n, there = app.store:one("select count(*) as n, max(name) as name from things where n is null") }
+end
 function H.many_updates(app)
   clean(app)
   app.store:many("insert into counters(name, n) values ($1, 0)", { { "a" }, { "b" }, { "c" } })
@@ -475,6 +488,8 @@ local CASES = {
   many = { n = 2500, there = { n = 2500, s = 123750 } },
   many_all_or_none = { code = "unique", row = "row 700", there = 0 },
   many_of_nothing = { n = 0 },
+  many_lets_conflicts_be = { n = 50, there = { n = 2, s = -6, name = "x1" } },
+  many_literals = { n = 3, there = { n = 3, name = "it's $1" } },
   many_updates = { n = 2, sum = 3 },
   read = { rows = { { name = "a" } }, writes = "readonly", there = 1 },
   tx_commits = { result = { 3, "second" }, there = 3 },
