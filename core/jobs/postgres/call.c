@@ -99,10 +99,19 @@ bool pg_connect(struct pg_conn *conn, struct err *err)
     return true;
 }
 
+/* Their names are not used again: what is prepared is there until the connection ends. */
+static void forget_prepared(struct pg_conn *conn)
+{
+    if (conn->prepared)
+        map_destroy(conn->prepared);
+    conn->prepared = NULL;
+}
+
 void pg_disconnect(struct pg_conn *conn)
 {
     PQfinish(conn->c);
     conn->c = NULL;
+    forget_prepared(conn);
     pause_longer(conn);
 }
 
@@ -249,8 +258,8 @@ static PGresult *answer(struct pg_conn *conn, int sent)
 static PGresult *check(struct pg_conn *conn, PGresult *r, struct err *err)
 {
     ExecStatusType status = PQresultStatus(r);
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
-        return r;
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_EMPTY_QUERY)
+        return r; /* empty: a version of functions only */
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     bool lost = PQstatus(conn->c) != CONNECTION_OK || !state || strncmp(state, "57P", 3) == 0 ||
                 strncmp(state, "08", 2) == 0;
@@ -263,13 +272,18 @@ static PGresult *check(struct pg_conn *conn, PGresult *r, struct err *err)
         err->code = ERR_BUSY; /* a deadlock or a lock: nothing was done, it may be tried again */
     else if (state && strncmp(state, "53", 2) == 0)
         err->code = ERR_FULL;
+    else if (state && conn->prepared &&
+             (strcmp(state, "0A000") == 0 || strcmp(state, "26000") == 0)) {
+        err->code = ERR_BUSY; /* what it calls is another version's now */
+        forget_prepared(conn);
+    }
     PQclear(r);
     if (lost)
         pg_disconnect(conn);
     return NULL;
 }
 
-PGresult *pg_call(struct pg_conn *conn, const char *sql, struct pg_args *a, struct err *err)
+static void finish_args(struct pg_args *a)
 {
     for (int i = 0; i < a->n; i++) {
         if (a->formats[i] == 1)
@@ -277,6 +291,11 @@ PGresult *pg_call(struct pg_conn *conn, const char *sql, struct pg_args *a, stru
         a->values[i] = a->bufs[i].p;
         a->lengths[i] = (int)a->bufs[i].n;
     }
+}
+
+PGresult *pg_call(struct pg_conn *conn, const char *sql, struct pg_args *a, struct err *err)
+{
+    finish_args(a);
     PGresult *r = conn->c ? answer(conn, PQsendQueryParams(conn->c, sql, a->n, a->types, a->values,
                                                            a->lengths, a->formats, 0))
                           : NULL;
@@ -285,6 +304,39 @@ PGresult *pg_call(struct pg_conn *conn, const char *sql, struct pg_args *a, stru
         err_set(err, ERR_IO, "PostgreSQL: not connected");
         return NULL;
     }
+    return check(conn, r, err);
+}
+
+/* Its name on this connection; false with *err. */
+static bool prepare(struct pg_conn *conn, const char *sql, const struct pg_args *a, char name[32],
+                    struct err *err)
+{
+    if (!conn->prepared)
+        conn->prepared = map_create();
+    intptr_t number = (intptr_t)map_get(conn->prepared, str_c(sql));
+    snprintf(name, 32, "maru%d", number ? (int)number : conn->names + 1);
+    if (number)
+        return true;
+    PGresult *r = check(conn, answer(conn, PQsendPrepare(conn->c, name, sql, a->n, a->types)), err);
+    if (r)
+        map_set(conn->prepared, str_c(sql), (void *)(intptr_t)++conn->names);
+    PQclear(r);
+    return r != NULL;
+}
+
+PGresult *pg_call_often(struct pg_conn *conn, const char *sql, struct pg_args *a, struct err *err)
+{
+    char name[32];
+    if (!conn->c || !prepare(conn, sql, a, name, err)) {
+        pg_args_free(a);
+        if (!err->code)
+            err_set(err, ERR_IO, "PostgreSQL: not connected");
+        return NULL;
+    }
+    finish_args(a);
+    PGresult *r = answer(
+        conn, PQsendQueryPrepared(conn->c, name, a->n, a->values, a->lengths, a->formats, 0));
+    pg_args_free(a);
     return check(conn, r, err);
 }
 

@@ -80,7 +80,7 @@ static PGresult *ask(struct pg *pg, const struct shared_room *room, int64_t node
     for (int i = 0; i < room->kinds; i++)
         pg_add_int(&a, pg->kinds[i]);
     pg_int(&a, room->jobs);
-    return pg_call(&pg->to_claim, "SELECT * FROM maru.claim($1, $2, $3::int)", &a, err);
+    return pg_call_often(&pg->to_claim, "SELECT * FROM maru.claim($1, $2, $3::int)", &a, err);
 }
 
 /* What a claim took whose answer did not arrive goes back: the lease is this node's, which lives

@@ -399,7 +399,7 @@ BEGIN
   END IF;
   locked := maru.wake(t);
   FOR round IN 1..2 LOOP
-    EXIT WHEN left_ <= 0;
+    EXIT WHEN left_ <= 0 OR (round = 2 AND NOT more); -- what a share kept from being taken
     FOR l IN
       SELECT b.*, w.prio, greatest(1, want * w.weight / sum(w.weight) OVER ())::int AS share,
         b.most > 0 OR b.queue_most > 0 OR b.rate > 0 OR b.queue_rate > 0 AS bounded
@@ -529,7 +529,7 @@ BEGIN
       (SELECT array_agg((extra::json->>'batch')::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":'),
       (SELECT array_agg((fin = 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":'),
       (SELECT array_agg((fin <> 0)::int::bigint) FROM over WHERE NOT decides AND extra ~ '"batch":')
-    INTO ours, k, s, q, b, bd, bf FROM mine m LEFT JOIN maru.bounds y ON m.key IS NOT NULL AND y.flow = m.flow;
+    INTO ours, k, s, q, b, bd, bf FROM mine m LEFT JOIN maru.bounds y ON y.flow = CASE WHEN m.key IS NOT NULL THEN m.flow END;
   IF q IS NOT NULL THEN -- before lock 7001: a push that has such a key may be about to take that
     PERFORM maru.keys_again(q);
   END IF;

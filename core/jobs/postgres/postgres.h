@@ -26,7 +26,7 @@
 
 enum {
     PG_ARGS = 12,
-    PG_VERSION = 10,       /* of the schema, maru.meta */
+    PG_VERSION = 11,       /* of the schema, maru.meta */
     PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
@@ -41,7 +41,9 @@ struct pg_conn {
     const char *what; /* in application_name */
     PGconn *c;        /* NULL: not connected */
     int64_t retry_at_ns;
-    int64_t pause_ms; /* before the next attempt; grows */
+    int64_t pause_ms;     /* before the next attempt; grows */
+    struct map *prepared; /* by text: its number in its name; or NULL */
+    int names;            /* the last such number */
 };
 
 /* Arguments of one call. */
@@ -136,6 +138,8 @@ void pg_args_free(struct pg_args *a);
 /* One statement with its arguments, which are freed.  NULL with *err; ERR_IO: the connection
  * was lost, and is closed. */
 PGresult *pg_call(struct pg_conn *conn, const char *sql, struct pg_args *a, struct err *err);
+/* The same of a text that is one of few, which is prepared. */
+PGresult *pg_call_often(struct pg_conn *conn, const char *sql, struct pg_args *a, struct err *err);
 bool pg_run(struct pg_conn *conn, const char *sql, struct err *err);
 int64_t pg_get_int(const PGresult *r, int row, int column); /* 0 for null */
 struct str pg_get(const PGresult *r, int row, int column);  /* empty for null; borrowed */

@@ -163,3 +163,6 @@ DROP FUNCTION IF EXISTS maru.unpark(int[], text[]);
 -- version 10
 -- What each node says of itself (nodes.c), by its state.dir: one that was killed stays for a day.
 CREATE TABLE maru.card(home text PRIMARY KEY, card text NOT NULL, seen_at bigint NOT NULL) WITH (fillfactor = 50);
+
+-- version 11
+-- (functions only)

@@ -246,7 +246,7 @@ static bool put(struct pg *pg, struct cursor *c, struct err *err)
     bool any = a.counts[0] > 0;
     const char *sql = c->replacing ? "SELECT maru.put_again($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)"
                                    : "SELECT maru.put($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)";
-    PGresult *r = any ? pg_call(&pg->to_write, sql, &a, err) : NULL;
+    PGresult *r = any ? pg_call_often(&pg->to_write, sql, &a, err) : NULL;
     pg_args_free(&a);
     PQclear(r);
     *c = end;
@@ -322,7 +322,7 @@ static bool put_ends(struct pg *pg, struct list **at, struct err *err)
     }
     *at = node;
     return collect(
-        pg, pg_call(&pg->to_write, "SELECT maru.finish($1,$2,$3,$4,$5,$6,$7,$8,$9)", &a, err),
+        pg, pg_call_often(&pg->to_write, "SELECT maru.finish($1,$2,$3,$4,$5,$6,$7,$8,$9)", &a, err),
         &pg->taken);
 }
 
@@ -341,10 +341,11 @@ static bool number_batch(struct pg *pg, struct err *err)
     struct pg_args a = {0};
     pg_text(&a, pg->writer);
     pg_int(&a, pg->seq);
-    PGresult *r = pg_call(&pg->to_write,
-                          "INSERT INTO maru.writer VALUES($1, $2, maru.now()) ON CONFLICT (id)"
-                          " DO UPDATE SET seq = excluded.seq, at = excluded.at",
-                          &a, err);
+    PGresult *r =
+        pg_call_often(&pg->to_write,
+                      "INSERT INTO maru.writer VALUES($1, $2, maru.now()) ON CONFLICT (id)"
+                      " DO UPDATE SET seq = excluded.seq, at = excluded.at",
+                      &a, err);
     PQclear(r);
     return r != NULL;
 }
