@@ -7,7 +7,8 @@ Ours and PyTorch are timed by the thread's CPU time, ONNX Runtime, which runs be
 multiply-adds in registers, measured in the same rounds (the largest counts).  What bounds a shape is measured, too: its multiplications
 at that peak, its weights read from where they lie (one row reads all of them at each step, of more rows six share what the first cache
 then holds or not), its tanh and sigma by themselves.  A processor does parts of all three at once, so the longest of them is the least
-time; it is printed with its share of ours.  What is missing (python3-torch; npm and onnxruntime-node,
+time; it is printed with its share of ours.  The same weights as bfloat16 and int8 (core/kernels/recurrent_low.h says what is rounded)
+are timed in the same rounds: milliseconds, how many times as fast as float32, how far off, of the largest.  What is missing (python3-torch; npm and onnxruntime-node,
 which is installed into build/bench/onnx) is left out and said.  Where scripts/train/setup has unpacked OpenBLAS into build/train,
 PyTorch multiplies with that instead of Debian's reference BLAS.
 """
@@ -23,6 +24,7 @@ if BLAS and BLAS[0] not in os.environ.get("LD_LIBRARY_PATH", ""):  # read when a
     os.execv(sys.executable, [sys.executable, *sys.argv])
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+KEPT = ("float32", "bf16", "int8")  # ORDER recurrent_kept
 LSTM, GRU, STEPS = "LSTM", "GRU", 100
 NETS = ((LSTM, 64, 2, 1), (LSTM, 128, 1, 1), (LSTM, 256, 1, 1), (LSTM, 512, 1, 1))  # cell, hidden, layers, directions
 OTHERS = ((GRU, 64, 2, 1), (GRU, 256, 1, 1), (LSTM, 128, 1, 2))
@@ -58,14 +60,15 @@ class Library:
         subprocess.run([os.path.join(ROOT, "scripts/build"), "release", "lstm_library"], check=True, stdout=subprocess.DEVNULL)
         self.c = ctypes.CDLL(os.path.join(ROOT, "build/release/bench/lstm_library.so"))
         self.c.lstm_new.restype = ctypes.c_void_p
-        self.c.lstm_new.argtypes = [ctypes.c_int] * 6 + [ctypes.c_void_p]
+        self.c.lstm_new.argtypes = [ctypes.c_int] * 6 + [ctypes.c_void_p, ctypes.c_int]
         for function in (self.c.lstm_run, self.c.lstm_bytes, self.c.fma_peak, self.c.read_seconds, self.c.cell_seconds):
             function.restype = ctypes.c_double
         self.c.lstm_bytes.argtypes = [ctypes.c_void_p]
         self.c.read_seconds.argtypes = [ctypes.c_size_t]
         self.c.lstm_run.argtypes = [ctypes.c_void_p] * 3
         self.c.lstm_free.argtypes = [ctypes.c_void_p]
-        self.c.lstm_isa.restype = ctypes.c_char_p
+        self.c.lstm_isa.restype = self.c.lstm_instructions.restype = ctypes.c_char_p
+        self.c.lstm_instructions.argtypes = [ctypes.c_void_p]
 
 
 def weights_of(net):
@@ -147,9 +150,10 @@ def bound(r):
 def measure(library, onnx, shape, batch, reps):
     cell, hidden, layers, sides = shape
     weights, x = weights_of(shape), inputs(batch)
-    last = (ctypes.c_float * (batch * hidden * sides))()
+    lasts = [(ctypes.c_float * (batch * hidden * sides))() for _ in KEPT]
+    last = lasts[0]
     pointers = (ctypes.c_void_p * len(weights))(*[ctypes.addressof(w) for w in weights])
-    ours = library.c.lstm_new(cell == GRU, hidden, layers, sides, batch, STEPS, pointers)
+    ours = [library.c.lstm_new(cell == GRU, hidden, layers, sides, batch, STEPS, pointers, kept) for kept in range(len(KEPT))]
     net = torch_net(shape, weights) if torch else None
     name = f"{'gru' if cell == GRU else 'both' if sides == 2 else ''}h{hidden}x{layers}b{batch}"
     tensor, best, peak, off = None, {}, 0, 0
@@ -160,8 +164,9 @@ def measure(library, onnx, shape, batch, reps):
     quick = operations(shape, batch) / 1e8 < 20
     for turn in range(reps):
         peak = max(peak, library.c.fma_peak())
-        ms = min(library.c.lstm_run(ours, x, last) for _ in range(20 if quick else 1)) * 1e3
-        best["maru"] = min(best.get("maru", ms), ms)
+        for kept, one, to in zip(("maru",) + KEPT[1:], ours, lasts):
+            ms = min(library.c.lstm_run(one, x, to) for _ in range(20 if quick else 1)) * 1e3
+            best[kept] = min(best.get(kept, ms), ms)
         if net and (turn < 2 or best["PyTorch"] < 500):  # what takes long is taken twice
             with torch.inference_mode():
                 began = time.thread_time()
@@ -174,10 +179,13 @@ def measure(library, onnx, shape, batch, reps):
             ms, y = onnx.run(name, batch, 20 if quick else 1)
             best["ONNX Runtime"] = min(best.get("ONNX Runtime", ms), ms)
             off = max(off, max(abs(a - b) for a, b in zip(y, last)))
-    row_bytes = library.c.lstm_bytes(ours)
-    library.c.lstm_free(ours)
+    row_bytes, most = library.c.lstm_bytes(ours[0]), max(map(abs, last))
+    small = {kept: {"with": library.c.lstm_instructions(one).decode(), "off": max(abs(a - b) for a, b in zip(to, last)) / most}
+             for kept, one, to in zip(KEPT[1:], ours[1:], lasts[1:])}
+    for one in ours:
+        library.c.lstm_free(one)
     return {"cell": cell, "hidden": hidden, "layers": layers, "directions": sides, "batch": batch, "ms": best, "peak": peak, "off": off,
-            "bounds": bounds(library, shape, batch, row_bytes, peak)}
+            "small": small, "bounds": bounds(library, shape, batch, row_bytes, peak)}
 
 
 def print_row(r):
@@ -186,8 +194,9 @@ def print_row(r):
     show = lambda who: f"{r['ms'][who]:.3f}" if who in r["ms"] else "-"
     times = f"{r['ms']['ONNX Runtime'] / r['ms']['maru']:.2f}" if "ONNX Runtime" in r["ms"] else "-"
     kind = "GRU" if r["cell"] == GRU else "both" if r["directions"] == 2 else ""
+    small = "".join(f"{r['ms'][kept]:>9.3f} {r['ms']['maru'] / r['ms'][kept]:>5.2f} {r['small'][kept]['off']:>7.0e}" for kept in KEPT[1:])
     print(f"{kind:>4} {r['hidden']:>4} x{r['layers']} {r['batch']:>5} {r['ms']['maru']:>9.3f} {gflops:>8.1f} {share:>6.0%} "
-          f"{show('PyTorch'):>11} {show('ONNX Runtime'):>9} {times:>6} {r['off']:>8.1e}  {bound(r)}", flush=True)
+          f"{show('PyTorch'):>11} {show('ONNX Runtime'):>9} {times:>6} {r['off']:>8.1e}{small}  {bound(r)}", flush=True)
 
 
 def main():
@@ -204,7 +213,8 @@ def main():
     if plain:
         print(f"LSTM, {STEPS} steps, one thread, {isa}; PyTorch with {'OpenBLAS' if BLAS else 'the reference BLAS'}; "
               f"missing: {', '.join(missing) or 'none'}")
-        print(f"{'net':>12} {'batch':>5} {'maru ms':>9} {'GFLOP/s':>8} {'of peak':>7} {'PyTorch ms':>11} {'ORT ms':>9} {'x ORT':>6} {'off':>8}  bound, its share of the time (ms by each)")
+        print(f"{'net':>12} {'batch':>5} {'maru ms':>9} {'GFLOP/s':>8} {'of peak':>7} {'PyTorch ms':>11} {'ORT ms':>9} {'x ORT':>6} {'off':>8}"
+              + "".join(f"{kept + ' ms':>9} {'x f32':>5} {'off':>7}" for kept in KEPT[1:]) + "  bound, its share of the time (ms by each)")
     rows = []
     for nets, batches in ((NETS, (1, 32, 256)), (OTHERS, (1, 32))):
         for net, batch in ((net, batch) for net in nets for batch in batches):

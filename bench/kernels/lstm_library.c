@@ -13,7 +13,8 @@ struct bench_lstm {
     struct recurrent_call call;
 };
 
-struct bench_lstm *lstm_new(int gru, int hidden, int layers, int sides, int batch, int time, const float *const *weights);
+struct bench_lstm *lstm_new(int gru, int hidden, int layers, int sides, int batch, int time, const float *const *weights,
+                            int kept);
 double lstm_run(struct bench_lstm *b, const float *x, float *last);
 void lstm_free(struct bench_lstm *b);
 double lstm_bytes(const struct bench_lstm *b);
@@ -21,6 +22,7 @@ double fma_peak(void);
 double read_seconds(size_t bytes);
 double cell_seconds(int gru);
 const char *lstm_isa(void);
+const char *lstm_instructions(const struct bench_lstm *b);
 
 static double thread_seconds(void)
 {
@@ -34,8 +36,14 @@ const char *lstm_isa(void)
     return kernel_isa_name(kernel_isa());
 }
 
-/* weights: ih, hh, bias_ih, bias_hh of each side of each layer. */
-struct bench_lstm *lstm_new(int gru, int hidden, int layers, int sides, int batch, int time, const float *const *weights)
+const char *lstm_instructions(const struct bench_lstm *b)
+{
+    return recurrent_instructions(b->net);
+}
+
+/* weights: ih, hh, bias_ih, bias_hh of each side of each layer; kept: enum recurrent_kept. */
+struct bench_lstm *lstm_new(int gru, int hidden, int layers, int sides, int batch, int time, const float *const *weights,
+                            int kept)
 {
     struct bench_lstm *b = mem_zero(1, sizeof *b);
     struct recurrent_shape shape = {.cell = gru ? RECURRENT_GRU : RECURRENT_LSTM,
@@ -46,7 +54,7 @@ struct bench_lstm *lstm_new(int gru, int hidden, int layers, int sides, int batc
     struct recurrent_weights *w = mem_zero((size_t)(layers * sides), sizeof *w);
     for (int i = 0; i < layers * sides; i++)
         w[i] = (struct recurrent_weights){weights[4 * i], weights[4 * i + 1], weights[4 * i + 2], weights[4 * i + 3], NULL};
-    b->net = recurrent_new(&shape, w);
+    b->net = recurrent_new_as(&shape, w, (enum recurrent_kept)kept);
     mem_free(w);
     size_t bytes = recurrent_scratch(b->net, batch, time);
     b->call = (struct recurrent_call){.batch = batch, .time = time, .scratch = aligned_alloc(64, (bytes + 63) / 64 * 64)};

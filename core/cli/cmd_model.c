@@ -12,7 +12,6 @@
 #include "kernels/floats.h"
 #include "kernels/forecaster.h"
 #include "kernels/forecaster_quantize.h"
-#include "kernels/isa.h"
 #include "kernels/safetensors.h"
 
 enum { FILE_BYTES = 1 << 30, SERIES_BYTES = 256 << 20, BENCH_NS = 300 * 1000 * 1000 };
@@ -83,8 +82,8 @@ static int inspect(const struct model *m, const struct cli_options *o)
         return cli_fail(EXIT_FAILED, "%s", err.message);
     printf("model       %s, version %s\n", info->name, info->version);
     print_shape(info);
-    printf("weights     %zu of %s, %zu bytes of file\n", info->parameters,
-           forecaster_weights_name(info->weights), m->bytes.n);
+    printf("weights     %zu of %s, %zu bytes of file; multiplied by %s\n", info->parameters,
+           forecaster_weights_name(info->weights), m->bytes.n, forecaster_instructions(m->f));
     print_tensors(&file);
     safetensors_free(&file);
     return EXIT_OK;
@@ -149,7 +148,7 @@ static int bench(const struct model *m, const struct cli_options *o)
         values[i] = (float)(i * 7919 % 1009) / 100;
     json_open(&w, '[');
     if (!o->json)
-        printf("%s, one thread, windows of %d points\n", kernel_isa_name(kernel_isa()),
+        printf("%s, one thread, windows of %d points\n", forecaster_instructions(m->f),
                forecaster_info(m->f)->lookback);
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
         bench_batch(m->f, batches[i], values, o->json ? &w : NULL);

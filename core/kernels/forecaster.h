@@ -69,6 +69,8 @@ struct forecaster *forecaster_open(struct str bytes, struct err *err);
 struct forecaster *forecaster_keep(struct forecaster *f); /* an open one, once more */
 void forecaster_close(struct forecaster *f);
 const struct forecaster_info *forecaster_info(const struct forecaster *f);
+/* What its large products are computed with on this processor: "AVX-512", "AVX-512 VNNI", … */
+const char *forecaster_instructions(const struct forecaster *f);
 
 struct gpu;
 /* Nets that are opened from now on run batches of at least `batch` series on it (NULL: none does).

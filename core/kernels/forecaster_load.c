@@ -7,6 +7,7 @@
 #include "base/json_pick.h"
 #include "base/mem.h"
 #include "kernels/forecaster_private.h"
+#include "kernels/isa.h"
 #include "kernels/safetensors.h"
 
 enum { TENSOR_NAME_BYTES = 64 };
@@ -22,8 +23,8 @@ const char *forecaster_weights_name(enum forecaster_weights weights)
 struct loading {
     struct safetensors file;
     struct forecaster *f;
-    int used;   /* tensors that have a place in the model */
-    bool wider; /* a matrix of the net is not bfloat16 */
+    int used;                    /* tensors that have a place in the model */
+    int matrices, brains, bytes; /* so far; those of bfloat16, of int8 */
     struct err *err;
 };
 
@@ -69,8 +70,9 @@ static bool read_values(struct loading *l, const struct safetensors_tensor *t, f
     for (size_t i = 0; i < t->count; i++)
         if (!isfinite(to[i]))
             return err_set(l->err, ERR_INVALID, "tensor %s: element %zu is not finite", t->name, i);
-    if (t->rank == 2 && t->type != SAFETENSORS_BF16)
-        l->wider = true;
+    l->matrices += t->rank == 2;
+    l->brains += t->rank == 2 && t->type == SAFETENSORS_BF16;
+    l->bytes += t->type == SAFETENSORS_I8;
     if (t->type == SAFETENSORS_I8)
         *kept = FORECASTER_I8;
     else if (t->type == SAFETENSORS_BF16 && *kept == FORECASTER_F32)
@@ -148,7 +150,10 @@ static bool read_net(struct loading *l)
     for (int i = 0; ok && i < count; i++)
         ok = read_direction(l, i / sides, i % sides, &weights[i]);
     if (ok) {
-        l->f->net = recurrent_new_as(s, weights, l->wider ? RECURRENT_F32 : RECURRENT_BF16);
+        l->f->net = recurrent_new_as(s, weights,
+                                     l->brains == l->matrices  ? RECURRENT_BF16
+                                     : l->bytes == l->matrices ? RECURRENT_INT8
+                                                               : RECURRENT_F32);
         forecaster_gpu_load(l->f, weights);
     }
     free_weights(weights, count);
@@ -214,6 +219,11 @@ struct forecaster *forecaster_new(struct str bytes, struct err *err)
     forecaster_free(l.f);
     err_wrap(err, "model");
     return NULL;
+}
+
+const char *forecaster_instructions(const struct forecaster *f)
+{
+    return f->net ? recurrent_instructions(f->net) : kernel_isa_name(kernel_isa());
 }
 
 void forecaster_free(struct forecaster *f)

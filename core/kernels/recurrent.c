@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "kernels/recurrent_private.h"
+#include "kernels/recurrent_low.h"
 
 /* Rows of inputs that are added up ahead of the steps when these have too few rows to share a
  * weight. */
@@ -28,7 +28,8 @@ struct work {
     const float **x;   /* [most rows]: pointers for a tile's rows */
     float *h[2], *c;   /* [batch][state_width], [batch][hidden_width], in that order */
     float *hidden;     /* [batch][hidden_width]: before a projection */
-    float *ahead;      /* [AHEAD_ROWS][blocks][4][lanes] */
+    float *ahead;      /* [AHEAD_ROWS][blocks][4][lanes]; lowered: of the batch, if more */
+    void *low;         /* recurrent_low.c's */
     float *between[2]; /* [batch][time][outputs] of one layer, the next one's inputs */
 };
 
@@ -49,7 +50,9 @@ static size_t lay_out(const struct recurrent *net, int batch, int time, struct w
         {(void **)&w->c, rows * (size_t)net->hidden_width * floats},
         {(void **)&w->hidden,
          net->shape.projection ? rows * (size_t)net->hidden_width * floats : 0},
-        {(void **)&w->ahead, AHEAD_ROWS * (size_t)net->hidden_width * 4 * floats},
+        {(void **)&w->ahead,
+         (net->low ? most : AHEAD_ROWS) * (size_t)net->hidden_width * 4 * floats},
+        {(void **)&w->low, net->low ? recurrent_low_scratch(net, (int)most) : 0},
         {(void **)&w->between[0], layered ? outputs : 0},
         {(void **)&w->between[1], net->shape.layers > 2 ? outputs : 0},
     };
@@ -132,6 +135,7 @@ static void add_ahead(struct pass *p, int step, int rows)
     p->ahead_from = step;
     p->ahead_rows = rows;
     p->ahead_steps = AHEAD_ROWS / rows < left ? AHEAD_ROWS / rows : left;
+    p->ahead_steps += p->ahead_steps == 0; /* lowered */
     for (int k = 0; k < p->ahead_steps; k++)
         for (int i = 0; i < rows; i++)
             p->w->x[k * rows + i] = p->in + moment(p, i, step + k) * (size_t)p->inputs;
@@ -144,8 +148,12 @@ static void add_ahead(struct pass *p, int step, int rows)
                                   .memory = p->w->ahead,
                                   .out = p->w->ahead,
                                   .out_stride = 4 * (size_t)net->hidden_width};
-    recurrent_sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->blocks, rows * p->ahead_steps,
-                    false);
+    if (net->low)
+        recurrent_low_dense(net, &p->d->low->inputs, &tile, net->blocks, rows * p->ahead_steps,
+                            p->w->low);
+    else
+        recurrent_sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->blocks, rows * p->ahead_steps,
+                        false);
 }
 
 /* The tile's sums begin with the inputs' part when it was worth adding up ahead, else with the
@@ -153,10 +161,12 @@ static void add_ahead(struct pass *p, int step, int rows)
 static void begin_sums(struct pass *p, struct recurrent_tile *tile, int step, int rows)
 {
     const struct recurrent *net = p->w->net;
-    if (rows < net->tiles->rows && p->inputs > AHEAD_INPUTS) {
+    if (net->low ? p->d->low->inputs.words != NULL
+                 : rows < net->tiles->rows && p->inputs > AHEAD_INPUTS) {
         if (step >= p->ahead_from + p->ahead_steps)
             add_ahead(p, step, rows);
-        tile->weights += (size_t)(p->inputs * net->wide) * (size_t)net->tiles->lanes;
+        if (!net->low)
+            tile->weights += (size_t)(p->inputs * net->wide) * (size_t)net->tiles->lanes;
         tile->inputs = 0;
         tile->from_stride = 4 * (size_t)net->hidden_width;
         tile->from =
@@ -186,7 +196,10 @@ static void project(const struct pass *p, float *states, int rows)
                                   .memory = states,
                                   .out = states,
                                   .out_stride = (size_t)net->state_width};
-    recurrent_sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->project_blocks, rows, false);
+    if (net->low)
+        recurrent_low_dense(net, &p->d->low->project, &tile, net->project_blocks, rows, w->low);
+    else
+        recurrent_sweep(net->tiles, RECURRENT_STEP_DENSE, &tile, net->project_blocks, rows, false);
 }
 
 static enum recurrent_step kind_of(const struct recurrent *net, bool thin)
@@ -226,7 +239,10 @@ static void take_step(struct pass *p, int step, int rows)
     };
     begin_sums(p, &tile, step, rows);
     enum recurrent_step kind = kind_of(net, rows == 1 && p->d->thin);
-    recurrent_sweep(net->tiles, kind, &tile, net->blocks, rows, step & 1);
+    if (net->low)
+        recurrent_low_step(net, p->d, &tile, rows, step & 1, w->low);
+    else
+        recurrent_sweep(net->tiles, kind, &tile, net->blocks, rows, step & 1);
     if (net->shape.projection)
         project(p, after, rows);
 }

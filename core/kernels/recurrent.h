@@ -35,19 +35,25 @@ struct recurrent_weights {
 
 struct recurrent;
 
-/* How packed weights are kept.  As bfloat16 they take half of the memory and are widened while they
- * are used: sums stay float32. */
-enum recurrent_kept { RECURRENT_F32, RECURRENT_BF16 };
+/* How packed weights are kept; sums and cells are float32 always.
+ *
+ * bfloat16 takes half of the memory, int8 (with a scale for each row) a quarter.  Where the
+ * processor multiplies such numbers (isa.h's kernel_dot), states and inputs are rounded to them as
+ * well, at each step: recurrent_low.h.  Elsewhere bfloat16 is widened while it is used, and int8
+ * is kept as float32. */
+enum recurrent_kept { RECURRENT_F32, RECURRENT_BF16, RECURRENT_INT8 };
 
 /* weights: for each layer, forward then backward.  They are copied; free with recurrent_free(). */
 struct recurrent *recurrent_new(const struct recurrent_shape *shape,
                                 const struct recurrent_weights *weights);
 /* Of bfloat16, weight_ih and weight_hh lose the lower half of their bits: they should have none
- * there. */
+ * there.  Of int8, a row's scale is its largest magnitude / 127: what a file has as int8 with such
+ * scales stays what it is. */
 struct recurrent *recurrent_new_as(const struct recurrent_shape *shape,
                                    const struct recurrent_weights *weights,
                                    enum recurrent_kept kept);
 void recurrent_free(struct recurrent *net);
+const char *recurrent_instructions(const struct recurrent *net); /* "AVX-512", "AVX-512 VNNI", … */
 
 int recurrent_gates(enum recurrent_cell cell); /* 4 or 3 */
 int recurrent_states(

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "kernels/recurrent_private.h"
+#include "kernels/recurrent_low.h"
 
 /* ---- shapes ------------------------------------------------------------ */
 
@@ -49,8 +49,7 @@ void recurrent_zeros_free(float *p)
     mem_free(block);
 }
 
-/* Where unit u's sum of this gate stands in an array of [blocks][4][lanes]. */
-static size_t place(const struct recurrent *net, int unit, int sum)
+size_t recurrent_place(const struct recurrent *net, int unit, int sum)
 {
     int lanes = net->tiles->lanes;
     return ((size_t)(unit / lanes) * 4 + (size_t)sum) * (size_t)lanes + (size_t)(unit % lanes);
@@ -74,7 +73,12 @@ static void pack_bias(const struct recurrent *net, float *to, int sum, const flo
                       float times)
 {
     for (int unit = 0; bias && unit < net->shape.hidden; unit++)
-        to[place(net, unit, sum)] += bias[unit] * times;
+        to[recurrent_place(net, unit, sum)] += bias[unit] * times;
+}
+
+float recurrent_times(const struct recurrent *net, int gate)
+{
+    return net->kept == RECURRENT_BF16 ? 1 : gate == 2 ? RECURRENT_TANH : RECURRENT_SIGMA;
 }
 
 /* Vectors of one row of step while it is float32. */
@@ -93,9 +97,7 @@ static void pack_gates(const struct recurrent *net, struct recurrent_direction *
     for (int gate = 0; gate < recurrent_gates(net->shape.cell); gate++) {
         size_t row = (size_t)gate * (size_t)hidden;
         int of_states = gru && gate == 2 ? 3 : gate, all = inputs + states;
-        float times = net->kept == RECURRENT_BF16 ? 1
-                      : gate == 2                 ? RECURRENT_TANH
-                                                  : RECURRENT_SIGMA;
+        float times = recurrent_times(net, gate);
         const float *ih = w->weight_ih + row * (size_t)inputs;
         pack(net, d->step, sums, all, 0, gate, ih, inputs, times);
         pack(net, d->inputs, 4, inputs, 0, gate, ih, inputs, times);
@@ -145,14 +147,18 @@ static void pack_direction(const struct recurrent *net, struct recurrent_directi
     d->inputs = recurrent_zeros(blocks * wide * (size_t)inputs);
     d->bias = recurrent_zeros(blocks * wide);
     pack_gates(net, d, w, inputs);
-    if (net->kept == RECURRENT_BF16)
+    if (net->kept == RECURRENT_BF16 && !net->low)
         halve(net, d, inputs);
-    recurrent_thin(net, d, inputs);
-    if (!net->shape.projection)
-        return;
-    d->project = recurrent_zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
-    d->none = recurrent_zeros((size_t)net->project_blocks * wide);
-    pack_projection(net, d, w->weight_hr);
+    if (!net->low)
+        recurrent_thin(net, d, inputs);
+    if (net->shape.projection) {
+        d->project =
+            recurrent_zeros((size_t)net->project_blocks * wide * (size_t)net->shape.hidden);
+        d->none = recurrent_zeros((size_t)net->project_blocks * wide);
+        pack_projection(net, d, w->weight_hr);
+    }
+    if (net->low)
+        recurrent_low_pack(net, d, w, inputs);
 }
 
 struct recurrent *recurrent_new(const struct recurrent_shape *shape,
@@ -166,10 +172,12 @@ struct recurrent *recurrent_new_as(const struct recurrent_shape *shape,
                                    enum recurrent_kept kept)
 {
     struct recurrent *net = mem_zero(1, sizeof *net);
-    net->kept = kept;
+    net->low = recurrent_low_tiles(kept);
+    net->kept = kept == RECURRENT_INT8 && !net->low ? RECURRENT_F32 : kept;
     net->wide = kept == RECURRENT_BF16 ? 2 : recurrent_gates(shape->cell);
     net->shape = *shape;
-    net->tiles = recurrent_tiles(kernel_isa());
+    net->isa = kernel_isa();
+    net->tiles = recurrent_tiles(net->isa);
     int lanes = net->tiles->lanes, count = shape->layers * recurrent_directions(shape);
     net->blocks = (shape->hidden + lanes - 1) / lanes;
     net->project_blocks = (shape->projection + 4 * lanes - 1) / (4 * lanes);
@@ -182,6 +190,11 @@ struct recurrent *recurrent_new_as(const struct recurrent_shape *shape,
     return net;
 }
 
+const char *recurrent_instructions(const struct recurrent *net)
+{
+    return net->low ? kernel_dot_name(net->low->dot) : kernel_isa_name(net->isa);
+}
+
 void recurrent_free(struct recurrent *net)
 {
     if (!net)
@@ -191,6 +204,7 @@ void recurrent_free(struct recurrent *net)
         float *const all[] = {d->step, d->thin, d->units, d->inputs, d->bias, d->project, d->none};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             recurrent_zeros_free(all[k]);
+        recurrent_low_free(d->low);
     }
     mem_free(net->directions);
     mem_free(net);

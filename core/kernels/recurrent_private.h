@@ -13,11 +13,14 @@ struct recurrent_direction {
     float *bias;           /* [blocks][4][lanes] */
     float *inputs;         /* [blocks][inputs][4][lanes]: step's first part again, for sums ahead */
     float *project, *none; /* [blocks of states / 4][hidden][4][lanes]; zeros to begin with */
+    struct recurrent_low_direction *low; /* in place of step, project, and inputs unless few */
 };
 
 struct recurrent {
     struct recurrent_shape shape;
+    enum kernel_isa isa;
     const struct recurrent_tiles *tiles;
+    const struct recurrent_low_tiles *low; /* recurrent_low.h; NULL: products are of float32 */
     enum recurrent_kept kept;
     int wide;                      /* vectors of one row of step: 4, GRU 3, of bfloat16 2 */
     int blocks, project_blocks;    /* of units; of 4 * lanes projected states */
@@ -35,6 +38,11 @@ void recurrent_thin(const struct recurrent *net, struct recurrent_direction *d, 
 /* tile has what the first block of the first row has; all blocks of all rows, up or down. */
 void recurrent_sweep(const struct recurrent_tiles *tiles, enum recurrent_step step,
                      const struct recurrent_tile *tile, int blocks, int rows, bool backwards);
+
+/* Where unit u's sum of this gate stands in an array of [blocks][4][lanes]. */
+size_t recurrent_place(const struct recurrent *net, int unit, int sum);
+/* What a gate's rows of weights are multiplied by when they are packed. */
+float recurrent_times(const struct recurrent *net, int gate);
 
 static inline int recurrent_directions(const struct recurrent_shape *shape)
 {

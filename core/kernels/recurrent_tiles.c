@@ -9,10 +9,6 @@
 #include <arm_neon.h>
 #endif
 
-/* 2^(3 * 40) and its products with cells still are float32 numbers; tanh and sigma are 0 or 1 to
- * 1e-12 there. */
-#define EXP_MOST 40.0F
-
 #define LANES       1
 #define ROWS        3
 #define BLOCKS      2

@@ -10,6 +10,10 @@
 #define RECURRENT_SIGMA (-1.44269504088896341F) /* -log2 e: sigma(x) = 1 / (1 + e^-x) */
 #define RECURRENT_TANH  (-2.88539008177792681F) /* twice that: tanh(x) from e^-2x */
 
+/* 2^(3 * 40) and its products with cells still are float32 numbers; tanh and sigma are 0 or 1 to
+ * 1e-12 there. */
+#define RECURRENT_EXP_MOST 40.0F
+
 /* Four sums of some units for some rows: from + x . weights[inputs] + h . weights[states], through
  * the cell's functions.
  *
