@@ -181,7 +181,8 @@ function H.many_lets_conflicts_be(app)
   for i = 1, 100 do rows[i] = { math.ceil(i / 2), "x" .. i } end
   local n = app.store:many("insert into things(n, id, name) -- of each pair one\n"
     .. " values (-3, $1, $2) on conflict (id) do nothing", rows)
-  return { n = n, there = app.store:one("select count(*) as n, sum(n) as s, min(name) as name from things where id < 3") }
+  local counts = "select count(*) as n, sum(n) as s, min(name) as name from things where id < 3"
+  return { n = n, there = app.store:one(counts) }
 end
 function H.many_literals(app)
   clean(app)

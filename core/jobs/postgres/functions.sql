@@ -736,7 +736,7 @@ $$;
 
 -- Upkeep by whichever node comes first. Returns false when another is at it.
 CREATE OR REPLACE FUNCTION maru.upkeep(dead_ttl bigint, past_rows bigint) RETURNS bool LANGUAGE plpgsql AS $$
-DECLARE t bigint := maru.now(); width bigint := 21600000000000; p record; h bigint; low bigint;
+DECLARE t bigint := maru.now(); width bigint := 21600000000000; p record; h bigint; low bigint; made bool := false;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(7003) THEN
     RETURN false;
@@ -745,13 +745,10 @@ BEGIN
     low := (t / width + i) * width;
     IF to_regclass('maru.done_' || low / width) IS NULL
        AND NOT EXISTS (SELECT 1 FROM maru.done_rest WHERE expires_at >= low AND expires_at < low + width) THEN
-      EXECUTE format('CREATE TABLE maru.done_%s PARTITION OF maru.done FOR VALUES FROM (%s) TO (%s)', low / width, low, low + width);
-    END IF;
-  END LOOP;
-  FOR p IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-      WHERE i.inhparent = 'maru.done'::regclass AND c.relname ~ '^done_[0-9]+$' LOOP
-    IF (substr(p.relname, 6)::bigint + 1) * width < t THEN
-      EXECUTE format('DROP TABLE maru.%I', p.relname);
+      -- Attached, for PARTITION OF would keep every end waiting until this commits.
+      EXECUTE format('CREATE TABLE maru.done_%s (LIKE maru.done)', low / width);
+      EXECUTE format('ALTER TABLE maru.done ATTACH PARTITION maru.done_%s FOR VALUES FROM (%s) TO (%s)', low / width, low, low + width);
+      made := true;
     END IF;
   END LOOP;
   DELETE FROM maru.done_rest WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.done_rest WHERE expires_at < t LIMIT 5000));
@@ -769,5 +766,12 @@ BEGIN
   DELETE FROM maru.bucket WHERE ctid = ANY(ARRAY(SELECT ctid FROM maru.bucket WHERE full_at < t AND wake_at IS NULL LIMIT 20000));
   PERFORM maru.open_keys(array_agg(x.flow), array_agg(x.key), t) FROM (SELECT DISTINCT p_.flow, p_.key FROM maru.parked p_
     LIMIT 1000) x HAVING count(*) > 0;
+  -- Last, for ends wait from here on; and not after an ATTACH, for whom an end may wait that this waits for.
+  FOR p IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent = 'maru.done'::regclass AND c.relname ~ '^done_[0-9]+$' LOOP
+    IF NOT made AND (substr(p.relname, 6)::bigint + 1) * width < t THEN
+      EXECUTE format('DROP TABLE maru.%I', p.relname);
+    END IF;
+  END LOOP;
   RETURN true;
 END $$;
