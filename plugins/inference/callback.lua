@@ -69,4 +69,23 @@ function M.run(app, job)
   return { status = answer.status }
 end
 
+local STATES = { done = "delivered", dead = "failed", cancelled = "failed", expired = "failed" }
+
+--- GET /api/v1/inference/{id}/callback: how telling its client goes.
+function M.show(app, req)
+  local null = app.json.null
+  local row = must(app.store:one("select job from callbacks where id = $1", req.params.id))
+  if not row then
+    error(app.fail(404, "not_found", "nobody has been called back about it, or there is no such submission"))
+  end
+  local job = must(app.jobs:get(row.job))
+  if not job then
+    return 200, { state = "unknown", attempts = null, error = null, next_at = null } -- the queue has forgotten it
+  end
+  local state = STATES[job.state] or "trying"
+  local told = state ~= "delivered" and type(job.error) == "string" and job.error ~= "" and job.error or null
+  return 200, { state = state, attempts = job.attempt, error = told,
+    next_at = job.state == "delayed" and job.run_at or null }
+end
+
 return M

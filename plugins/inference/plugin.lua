@@ -47,7 +47,7 @@ local VIEW = {
   id = "string", model_name = "string", model_version = "string",
   status = "enum(queued,running,completed,failed,cancelled,expired)", submitted_at = "datetime",
   started_at = "datetime|null", finished_at = "datetime|null", processing_ms = "number|null", points = "integer",
-  metadata = "any", result = "any", error = "any",
+  metadata = "any", result = "any", error = "any", callback = "string?",
 }
 local VIEWS = { type = "array", items = { type = "object", fields = VIEW } }
 local TIMES = { p50 = "number|null", p95 = "number|null", p99 = "number|null" }
@@ -99,6 +99,12 @@ M.routes = {
   ["GET /api/v1/inference/{id}"] = {
     summary = "A submission and its result", path = ID, answers = { [200] = VIEW, [404] = "There is none" },
     results.get,
+  },
+  ["GET /api/v1/inference/{id}/callback"] = {
+    summary = "How calling back about it goes", path = ID,
+    answers = { [200] = { state = "enum(trying,delivered,failed,unknown)", attempts = "integer|null",
+      error = "string|null", next_at = "datetime|null" }, [404] = "Nobody has been called back" },
+    callback.show,
   },
   ["DELETE /api/v1/inference/{id}"] = {
     summary = "Cancels a submission", path = ID,

@@ -13,7 +13,10 @@ local CACHED = "1m"
 local INSERT = "insert into results (id, model_name, status, finished_at, body) values ($1, $2, $3, $4, $5) "
   .. "on conflict (id) do nothing"
 
+local CALLBACK = "insert into callbacks (id, job, at) values ($1, $2, $3)"
+
 --- What a client is shown of a submission, as a table. outcome: { status, started, finished, ms, result or error }.
+--- Of a callback's address only where it leads: the rest may be a secret, and whoever lists results sees this.
 function M.view(app, id, args, outcome)
   local null = app.json.null
   return {
@@ -23,6 +26,7 @@ function M.view(app, id, args, outcome)
     finished_at = outcome.finished and times.iso(outcome.finished) or null,
     processing_ms = outcome.ms and math.floor(outcome.ms * 1000 + 0.5) / 1000 or null,
     result = outcome.result or null, error = outcome.error or null,
+    callback = args.c and args.c:match("^%a+://[^/%?#]+"),
   }
 end
 
@@ -64,7 +68,9 @@ local function store_in(app, tx, items, writer, one_by_one)
   end
   must(tally.write(app, tx, writer))
   if calls[1] then
-    must(tx.jobs:push_many("callback", calls))
+    for i, job in ipairs(must(tx.jobs:push_many("callback", calls))) do
+      must(tx:exec(CALLBACK, calls[i].id, job, app.now()))
+    end
   end
   return new
 end

@@ -41,6 +41,7 @@ function M.prune(app)
   until n < BATCH
   must(app.store:exec("delete from submissions where at < $1", app.now() - 86400))
   must(app.store:exec("delete from deaths where at < $1", bound))
+  must(app.store:exec("delete from callbacks where at < $1", bound))
   local after
   repeat
     local page = must(app.objects:list("input/", { after = after }))

@@ -1,6 +1,7 @@
 /** The pages of inference with the real program: submitted, queued, computed, drawn; then, with a stand-in, what is rare. */
 import assert from "node:assert/strict";
 import { cpSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { row, standIn } from "./fake_inference.js";
@@ -19,8 +20,15 @@ describe("with the real program", () => {
   let browser;
   let admin;
   let page;
+  const heard = [];
+  const receiver = createServer((request, response) => {
+    heard.push(request.headers["webhook-id"]);
+    response.writeHead(request.url === "/gone" ? 410 : 204).end();
+  });
   before(async () => {
-    maru = await serve({ "admin.listen": "127.0.0.1:0", "plugins.watch": "true" }, (plugins) => cpSync("plugins/inference", `${plugins}/inference`, { recursive: true }));
+    await new Promise((done) => receiver.listen(0, "127.0.0.1", done));
+    process.env.INFERENCE_CALLBACK_SECRET = "a secret of the spec";
+    maru = await serve({ "admin.listen": "127.0.0.1:0", "plugins.watch": "true", "plugins.inference.callbacks": JSON.stringify([hook("")]) }, (plugins) => cpSync("plugins/inference", `${plugins}/inference`, { recursive: true }));
     admin = `${maru.adminUrl}/admin/login?token=${readFileSync(`${maru.dir}/state/admin.token`, "utf8").trim()}`;
     browser = await launch();
     page = await open(browser, `${maru.url}/#/inference`, { permissions: ["clipboard-read", "clipboard-write"] });
@@ -28,7 +36,9 @@ describe("with the real program", () => {
   after(async () => {
     await browser?.close();
     await maru?.stop();
+    receiver.close();
   });
+  const hook = (where) => `http://127.0.0.1:${receiver.address().port}${where}`;
 
   /* One page for all: going on in it is how people go on, and loads nothing again. */
   const go = async (view) => {
@@ -98,6 +108,51 @@ describe("with the real program", () => {
     await page.waitForSelector("[data-not-number='41']");
     await page.click("[data-submit]");
     await page.waitForSelector("[data-refused='41']");
+    assert.deepEqual(page.troubles, []);
+  });
+
+  test("takes metadata and a callback, says at the field what is refused of them, and shows what became of them", async () => {
+    await go("submit");
+    await page.click('input[name="inf-source"][value="sample"]', { force: true });
+    await page.waitForSelector("[data-preview='480']");
+    await page.click("[data-further] summary");
+    const further = { deadline: page.locator("#inf-f-deadline"), callback_url: page.locator("#inf-f-callback_url"), metadata: page.locator("#inf-f-metadata") };
+    const refused = async (name, value, words) => {
+      await further[name].fill(value);
+      await page.click("[data-submit]");
+      await page.waitForSelector(`[data-field-error=${name}]`);
+      assert.match(await page.textContent(`[data-field-error=${name}]`), words);
+      assert.equal(await page.locator("[data-field-error]").count(), 1);
+      await page.waitForFunction((id) => document.activeElement?.id === id, `inf-f-${name}`);
+      await further[name].fill("");
+      await page.waitForSelector("[data-field-error]", { state: "detached" });
+    };
+    await refused("metadata", "{site: north}", /JSON object/);
+    await refused("metadata", JSON.stringify({ x: "x".repeat(20000) }), /16 KiB/);
+    await refused("deadline", "soon", /30s/);
+    await refused("callback_url", "ftp://example.com", /http/);
+    await page.click("[data-further] summary");
+    await page.waitForSelector("[data-further]:not([open])");
+    await page.click("[data-further] summary");
+    await refused("callback_url", "https://example.com/hook", /not allowed/);
+    await page.locator("[data-horizon]").fill("1000000");
+    await page.click("[data-submit]");
+    await page.waitForSelector("[data-field-error=horizon]");
+    await page.locator("[data-horizon]").fill("6");
+    await further.metadata.fill('{"site": "north", "tags": ["a", {"b": 1}]}');
+    await further.callback_url.fill(hook("/told?key=secret"));
+    await further.deadline.fill("5m");
+    await page.selectOption("#inf-f-priority", "high");
+    await page.click("[data-submit]");
+    await state("completed");
+    await page.waitForSelector("[data-callback=delivered]");
+    assert.ok(heard.includes(chosen()));
+    assert.match(await page.textContent("[data-metadata]"), /site.*north.*tags.*\["a",\{"b":1\}\]/);
+    assert.ok((await page.textContent("[data-about]")).includes(hook("")) && !(await page.textContent("body")).includes("secret"));
+    const { id } = await api("inference/submit", { model_name: "moving_average", data: [1, 2, 3], callback_url: hook("/gone") });
+    await page.goto(`${maru.url}/#/inference?id=${id}`);
+    await page.waitForSelector("[data-callback=failed]");
+    assert.match(await page.textContent("[data-callback-error]"), /410/);
     assert.deepEqual(page.troubles, []);
   });
 
@@ -217,7 +272,9 @@ describe("with the real program", () => {
   });
 
   test("on a desk and a phone, and in pictures by day and night", async () => {
-    const { id } = await api("inference/submit", { model_name: (await api("models")).models[0].name, data: Array.from({ length: 400 }, (_, i) => 50 + 10 * Math.sin(i / 3.8)) });
+    const { id } = await api("inference/submit", { model_name: (await api("models")).models[0].name, data: Array.from({ length: 400 }, (_, i) => 50 + 10 * Math.sin(i / 3.8)), metadata: { site: "north", tags: ["a", { b: 1 }] }, callback_url: hook("/told") });
+    const late = await api("inference/submit", { model_name: "moving_average", data: [1], deadline: "1ms" });
+    await eventually(async () => (await api(`inference/${late.id}`)).status === "expired", "one that expires");
     await Promise.all(LOOKS.map(async ([name, options]) => {
       const page = await open(browser, `${maru.url}/#/inference`, options);
       await page.waitForSelector(`[data-recent] [data-result="${id}"]`);
@@ -228,6 +285,14 @@ describe("with the real program", () => {
         await page.waitForSelector(shown);
         assert.ok(await fits(page), `${name} ${query} is no wider than its screen`);
         await shoot(page, `${name}-${query.startsWith("?id") ? "result" : query.slice(6)}`);
+        if (process.env.SHOTS && query === "?view=submit") {
+          await page.click("[data-further] summary");
+          await page.fill("#inf-f-metadata", "{site}");
+          await page.click("[data-submit]");
+          await page.waitForSelector("[data-field-error]");
+          assert.ok(await fits(page));
+          await shoot(page, `${name}-further`);
+        }
       }
       assert.deepEqual(page.troubles, []);
       await page.context().close();

@@ -113,7 +113,16 @@ describe("the inference system", function()
       local mac = server.shell(("openssl dgst -sha256 -mac HMAC -macopt hexkey:%s -binary <%s/signed | base64"):format(
         "7365637265742d6f662d7468652d73706563", maru.dir)):gsub("%s+$", "")
       assert.equal("v1," .. mac, got.headers["webhook-signature"])
+      assert.equal(maru.url, maru:get(BASE .. id).json.callback) -- without its path, which may be a secret
+      local told = server.wait_for(function()
+        local state = maru:get(BASE .. id .. "/callback").json
+        return state.state == "delivered" and state
+      end)
+      assert.same({ kind == "late" and 3 or 1, cjson.null }, { told.attempts, told.error })
     end
+    local plain = submit(maru, { model_name = "moving_average", data = { 1 } }).json.id
+    assert.is_nil(ended(maru, plain).callback)
+    assert.equal(404, maru:get(BASE .. plain .. "/callback").status)
     local elsewhere = submit(maru, { model_name = "moving_average", data = { 1 }, callback_url = "http://127.0.0.2/x" })
     assert.equal("forbidden", elsewhere.json.code)
   end)

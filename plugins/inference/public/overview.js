@@ -46,6 +46,15 @@ export function makeOverview(kit) {
         </div></section>`;
   }
 
+  /** Why they failed, and what was cancelled; nothing when all went well. */
+  function Ends({ s }) {
+    const reasons = s?.failed_by ?? [];
+    const name = (code) => (t(`reason.${code}`) === `reason.${code}` ? code : t(`reason.${code}`));
+    if (reasons.length === 0 && !s?.cancelled) return null;
+    return html`<p class="muted inf-small inf-ends" data-ends>${reasons.length > 0 && html`<span>${t("failed")}: ${reasons.map((r) => `${name(r.code)} ${kit.count(r.count)}`).join(" · ")}</span>`}
+      ${s.cancelled > 0 && html`<span>${t("cancelled_n", { n: kit.count(s.cancelled) })}</span>`}</p>`;
+  }
+
   function Models({ s }) {
     const rows = s?.by_model ?? [];
     return html`
@@ -56,6 +65,7 @@ export function makeOverview(kit) {
             <tbody>${rows.map((row) => html`<tr key=${row.model_name} data-model-row=${row.model_name}><td class="inf-wide"><b>${kit.modelName(row.model_name)}</b></td>
               <td class="c-number" data-label=${t("completed")}>${kit.count(row.completed)}</td><td class="c-number" data-label=${t("failed")}><span class=${row.failed > 0 ? "bad-text" : ""}>${kit.count(row.failed)}</span></td>
               <td class="c-number" data-label="p50">${kit.ms(row.p50)}</td><td class="c-number" data-label="p99">${kit.ms(row.p99)}</td></tr>`)}</tbody></table>`}
+        <${Ends} s=${s} />
       </section>`;
   }
 

@@ -1,4 +1,5 @@
 /** One result: what happens to it while one waits, then the forecast as a chart, a table and JSON. */
+import { makeAbout } from "./about.js";
 import { API, between } from "./kit.js";
 
 const EVERY = 700;
@@ -16,6 +17,7 @@ const digitsOf = (values) => {
 
 export function makeResult(kit) {
   const { ctx, html, t, useEffect, useMemo, useRef, useResource, useState, Failure, Forecast, Note, Status } = kit;
+  const About = makeAbout(kit);
 
   /** Asks until it has come to an end; a message of the socket asks at once. */
   function useJob(id, live) {
@@ -119,6 +121,6 @@ export function makeResult(kit) {
         <span class="inf-result-act"><span class="muted" role="status">${said}</span>
           ${row && kit.going(row) ? html`<button class="button button-small button-danger" onClick=${cancel} data-cancel>${t("cancel")}</button>`
             : html`<a class="button button-small" href=${kit.href({ view: row?.model_name === "backtest" ? "backtest" : "submit" })}>${t("again")}</a>`}</span></div>
-      ${row ? html`<${Times} job=${row} /><${Outcome} job=${row} />${!kit.going(row) && html`<${Json} job=${row} />`}` : html`<div class="inf-wait"><p class="muted">${t("loading")}</p></div>`}`;
+      ${row ? html`<${Times} job=${row} /><${Outcome} job=${row} /><${About} job=${row} />${!kit.going(row) && html`<${Json} job=${row} />`}` : html`<div class="inf-wait"><p class="muted">${t("loading")}</p></div>`}`;
   };
 }

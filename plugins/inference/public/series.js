@@ -176,13 +176,25 @@ export function seriesOf(values) {
 export function requestOf(series, rest) {
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== "" && value !== null && value !== undefined));
   const { values } = series;
-  const flat = Object.values(given).every((value) => typeof value !== "object");
+  /* What is no object there is for the server to refuse, by its name. */
+  const flat = !("metadata" in given) && Object.values(given).every((value) => typeof value !== "object");
   if (flat && (values instanceof Float32Array || (values.length >= BINARY_FROM && series.bad < 0))) {
     const bytes = new DataView(new ArrayBuffer(4 * values.length));
     values.forEach((value, i) => bytes.setFloat32(4 * i, value, true));
     return { query: given, type: "application/octet-stream", body: bytes.buffer };
   }
   return { query: {}, type: "application/json", body: JSON.stringify({ ...given, data: [...values] }) };
+}
+
+/** What was written as metadata: nothing, the object, or, when it is none, the text as it stands. @param {string} text */
+export function metadataOf(text) {
+  if (text.trim() === "") return null;
+  try {
+    const value = JSON.parse(text);
+    return value !== null && typeof value === "object" ? value : text;
+  } catch {
+    return text;
+  }
 }
 
 /** @param {ArrayLike<any>} values @returns {{n: number, min: number, max: number, mean: number}} of the numbers among them */

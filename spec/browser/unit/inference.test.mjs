@@ -15,7 +15,7 @@ test("both languages say everything, with the same places, and every word asked 
   for (const key of Object.keys(WORDS.en)) assert.deepEqual(places(WORDS.ko[key]), places(WORDS.en[key]), key);
   const read = readdirSync(FOLDER).filter((name) => name.endsWith(".js") && name !== "words.js").map((name) => readFileSync(path.join(FOLDER, name), "utf8")).join("\n");
   for (const [, key] of read.matchAll(/\bt\("([^"]+)"/g)) assert.ok(key in WORDS.en, key);
-  const asked = (key) => read.includes(`"${key}"`) || /^(tab|live|status|source|sample|wrong|priority|deadline|kind|where|m|c|r)\.|^(points|steps)_/.test(key);
+  const asked = (key) => read.includes(`"${key}"`) || /^(tab|live|status|source|sample|wrong|priority|deadline|kind|where|m|c|r|e|callback|reason)\.|^(points|steps)_/.test(key);
   assert.deepEqual(Object.keys(WORDS.en).filter((key) => !asked(key)), []);
 });
 
@@ -78,6 +78,8 @@ test("much is sent as float32, little and what is wrong as JSON", () => {
   assert.equal(new DataView(much.body).getFloat32(0, true), Math.fround(series.sample("trend", 1)[0]));
   assert.equal(series.requestOf(series.seriesOf([...series.sample("trend", 6000), "x"]), {}).type, "application/json");
   assert.equal(series.requestOf(series.seriesOf(series.sample("trend", 6000)), { names: ["a"] }).type, "application/json");
+  assert.equal(series.requestOf(series.seriesOf(series.sample("trend", 6000)), { metadata: "no object" }).type, "application/json");
+  assert.deepEqual([" ", '{"a":1}', "{a}", "3", "null"].map(series.metadataOf), [null, { a: 1 }, "{a}", "3", "null"]);
 });
 
 test("a long line keeps its extremes when it is thinned", () => {
