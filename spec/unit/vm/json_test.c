@@ -142,3 +142,40 @@ TEST(round_trips_random_values)
     if (run.outcome != TASK_DONE)
         puts(run.message);
 }
+
+TEST(arrays_that_become_floats_say_the_same)
+{
+    struct run run = call_once(
+        "f = function(app)\n"
+        "  local names, some = { 'a', 'b', 'data', 'items' }, { 0.5, -3, 100, 'x', true, "
+        "app.json.null, 1e39 }\n"
+        "  local function make(depth)\n"
+        "    local kind, out = math.random(depth > 5 and 2 or 5), {}\n"
+        "    if kind == 1 then return some[math.random(#some)] end\n"
+        "    if kind <= 3 then\n"
+        "      for i = 1, math.random(0, 4) do out[i] = kind == 2 and some[math.random(4)] or "
+        "make(depth + 1) end\n"
+        "      return app.json.array(out)\n"
+        "    end\n"
+        "    for _ = 1, math.random(4) do out[names[math.random(4)]] = make(depth + 1) end\n"
+        "    return out\n"
+        "  end\n"
+        "  local floats = 0\n"
+        "  local function count(v)\n"
+        "    if type(v) == 'userdata' and v ~= app.json.null then floats = floats + 1\n"
+        "    elseif type(v) == 'table' then for _, x in pairs(v) do count(x) end end\n"
+        "  end\n"
+        "  for _, path in ipairs({ 'data', 'items.data', 'a.b', 'a.a.a', '', '.', 'items.', 'dat' "
+        "}) do\n"
+        "    for i = 1, 500 do\n"
+        "      local text = app.json.encode({ data = make(1), items = make(0), a = make(0) })\n"
+        "      local value = app.json.decode(text, { floats = path })\n"
+        "      count(value)\n"
+        "      local same = app.json.encode(value) == app.json.encode(app.json.decode(text))\n"
+        "      if not same then return path, text, value end\n"
+        "    end\n"
+        "  end\n"
+        "  return floats > 20\n"
+        "end");
+    CHECK_STR(run.json, "[true]");
+}
