@@ -24,6 +24,7 @@ local PYTHON = "/usr/bin/python3" -- Debian's, which has Debian's packages
 local NEEDS = { "torch", "numpy", "celery", "redis", "psycopg2", "confluent_kafka", "fastapi", "uvicorn", "uvloop",
   "httptools" }
 local AT_ONCE = 64
+local ITEMS, REQUESTS = 32, 4 -- of one request of the route that takes several, which the seed has not; so many at once
 
 local function check_needs()
   for _, name in ipairs(NEEDS) do
@@ -83,11 +84,13 @@ local function wait_done(system, count)
   end
 end
 
-local function flood(system, model)
+-- items: of each request, to the route that takes several; nil: one by one.
+local function flood(system, model, items)
   local already, burned, begun = system.done(), cpu(system.pids), socket.gettime()
-  local out = server.shell(("MODEL=%s wrk -t1 -c%d -d%ds -s bench/inference/submit.lua %s/api/v1/inference/submit 2>&1")
-    :format(model, AT_ONCE, seconds, system.url))
-  local taken = tonumber(out:match("(%d+) requests in")) or error(out)
+  local out = server.shell(("MODEL=%s ITEMS=%d wrk -t1 -c%d -d%ds -s bench/inference/submit.lua %s%s 2>&1"):format(
+    model, items or 0, items and REQUESTS or AT_ONCE, seconds, system.url,
+    items and "/api/v1/inference/batch" or "/api/v1/inference/submit"))
+  local taken = (tonumber(out:match("(%d+) requests in")) or error(out)) * (items or 1)
   assert(not out:find("Non%-2xx"), out)
   -- wrk leaves what is under way at its end; those may be taken in too.
   wait_done(system, already + taken)
@@ -219,6 +222,9 @@ local function measure(system, rate)
     local p50, p99 = latency(system, model, rate, 300)
     local per_second, cpu_us = flood(system, model)
     found[model] = { per_second = per_second, cpu_us = cpu_us, p50 = p50, p99 = p99 }
+    if system.node then
+      found[model].several, found[model].several_us = flood(system, model, ITEMS)
+    end
   end
   return found
 end
@@ -232,10 +238,15 @@ local function tell(name, mine, theirs)
         print(cjson.encode({ group = "inference", name = ("%s %s %s"):format(name, model, key), value = a[key],
           unit = unit, peer = "FastAPI + Celery + PyTorch", peer_value = b[key], ratio = ratio, runs = 1 }))
       end
+      print(cjson.encode({ group = "inference", name = ("%s %s %d a request"):format(name, model, ITEMS),
+        value = a.several, unit = "1/s", peer = "FastAPI + Celery + PyTorch, one a request", peer_value = b.per_second,
+        ratio = a.several / b.per_second, runs = 1 }))
     else
       print(("%-22s %-16s %9.0f/s x %-6.1f %7.0f us CPU a job (seed %6.0f)   submit to result p50 %6.2f p99 %6.2f ms "
         .. "(seed %6.2f, %6.2f)"):format(name, model, a.per_second, a.per_second / b.per_second, a.cpu_us, b.cpu_us,
           a.p50, a.p99, b.p50, b.p99))
+      print(("%-22s %-16s %9.0f/s x %-6.1f %7.0f us CPU a job, %d in each request"):format(name, model, a.several,
+        a.several / b.per_second, a.several_us, ITEMS))
     end
   end
 end
