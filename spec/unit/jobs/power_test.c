@@ -4,7 +4,8 @@
  * its steps put it.
  *
  * POWER_ROUNDS cuts (60) from seed POWER_SEED.  The seed fixes the work and what the disk keeps,
- * not how the threads take turns: a failure may need a few repetitions. */
+ * not how the threads take turns: a failure may need a few repetitions.  POWER_WRITES (40) is the
+ * most that is written between two cuts. */
 #include "jobs/host.h"
 #include "jobs/power_course.h"
 #include "jobs/power_model.h"
@@ -12,9 +13,22 @@
 #include "jobs/workflow/workflow.h"
 #include "test.h"
 
-enum { ROUNDS = 60, LIFE = 25, KEYS = 6, INSTANTS = 5, HANGING = 4, RESULT_BYTES = 48 };
+enum {
+    ROUNDS = 60,
+    WRITES = 40,
+    LIFE = 25,
+    KEYS = 6,
+    INSTANTS = 5,
+    HANGING = 4,
+    RESULT_BYTES = 48
+};
 
 #define HOUR_NS (3600 * NS_PER_SECOND)
+
+static int number(const char *name, int otherwise)
+{
+    return getenv(name) ? atoi(getenv(name)) : otherwise;
+}
 
 static struct host host;
 static bool calm; /* every handler ends well and at once */
@@ -525,7 +539,8 @@ static bool live(bool by_kill)
         power_plan(0);
         verify(false);
         start_queue();
-        power_plan(1 + model_chance(model_chance(2) ? 20 : 200)); /* writes: a commit is one */
+        int most = number("POWER_WRITES", WRITES); /* a commit is one */
+        power_plan(1 + model_chance(model_chance(2) ? most / 10 : most));
         for (int i = 0; i < 3000 && !power_is_off(); i++)
             step();
     }
@@ -593,11 +608,6 @@ static void run_life(uint64_t seed, int rounds)
     if (!model_problems())
         drain();
     host_remove(&host);
-}
-
-static int number(const char *name, int otherwise)
-{
-    return getenv(name) ? atoi(getenv(name)) : otherwise;
 }
 
 TEST(power_cuts_lose_nothing_that_was_acknowledged)
