@@ -137,6 +137,13 @@ bool record_next_id(struct jobs *jobs, struct sqlite_conn *conn, struct err *err
     return run_id(conn, sql, next_id, err);
 }
 
+/* How many of those that ended first have no row any more.  Within a chunk they go by their ids,
+ * not as they ended: of one that is not done nobody knows which are left. */
+static int64_t whole_chunks(const struct fold *f)
+{
+    return f->chunk_at == f->chunk_n ? f->folded : f->folded - (int64_t)f->chunk_at;
+}
+
 /* A row of maru_job_fin goes when its jobs' rows are gone and the history no
  * longer needs it.  Then nothing on disk may be left that knows how far ids got. */
 static bool delete_rows(struct jobs *jobs, struct sqlite_conn *conn, struct err *err)
@@ -144,7 +151,7 @@ static bool delete_rows(struct jobs *jobs, struct sqlite_conn *conn, struct err 
     struct fold *f = &jobs->fold;
     while (f->rows_now < ROWS_A_STEP && f->rows_at + f->rows_now < f->rows_n) {
         const struct fold_row *row = &f->rows[f->rows_at + f->rows_now];
-        if (row->until > f->folded || f->recorded - row->until < JOBS_HISTORY)
+        if (row->until > whole_chunks(f) || f->recorded - row->until < JOBS_HISTORY)
             break;
         if (f->rows_now == 0 && !record_next_id(jobs, conn, err))
             return false;

@@ -4,7 +4,7 @@
  * its steps put it.
  *
  * POWER_ROUNDS cuts (60) from seed POWER_SEED.  The seed fixes the work and what the disk keeps,
- * not how the threads take turns: a failure may need a few repetitions.  POWER_WRITES (40) is the
+ * not how the threads take turns: a failure may need a few repetitions.  POWER_WRITES (100) is the
  * most that is written between two cuts. */
 #include "jobs/host.h"
 #include "jobs/power_course.h"
@@ -15,7 +15,7 @@
 
 enum {
     ROUNDS = 60,
-    WRITES = 40,
+    WRITES = 100,
     LIFE = 25,
     KEYS = 6,
     INSTANTS = 5,
