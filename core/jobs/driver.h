@@ -7,7 +7,8 @@
  *          job and says what runs next; a claim is not written.
  *  shared  Several processes work from one record.  Memory knows only the jobs that this
  *          process has claimed and that have not ended:
- *          - A push is written and forgotten; it is not published here.  Unique keys and
+ *          - A push is written and forgotten; it is not published here, unless the driver
+ *            claimed its jobs with it (shared_mark()).  Unique keys and
  *            schedules' instants are the record's, so ERR_EXISTS comes with `done`, and
  *            first_id is good when `done` is called (before, it may be 0).
  *          - The driver claims at most as many jobs as shared_room() says, and gives them
@@ -29,6 +30,7 @@
 struct batch;
 struct job;
 struct jobs_schedules;
+struct list;
 struct push_op;
 struct sqlite_conn;
 
@@ -97,7 +99,7 @@ enum {
     SHARED_KINDS = 1024,        /* kinds one claim can ask for */
     SHARED_UNSTARTED_MS = 3000, /* a claimed job that did not start by then goes back */
     SHARED_BUFFER = 2000,       /* claimed jobs that wait for a lane, at most */
-    SHARED_BUFFER_MS = 30,      /* so much work of the lanes lies ready for them */
+    SHARED_BUFFER_MS = 100,     /* so much work of the lanes lies ready for them */
 };
 
 /* What the lanes could take now: at most `jobs`, of these kinds. */
@@ -115,6 +117,18 @@ struct job *shared_job(struct jobs *jobs, int64_t id, uint64_t lease, struct str
                        struct str queue, struct str args, struct str unique);
 /* Claimed jobs, linked by next; they are the engine's from here.  Takes the lock. */
 void shared_arrive(struct jobs *jobs, struct job *first);
+void shared_enter(struct jobs *jobs, struct job *first); /* lock held; dispatch() follows */
+
+/* For a driver that can claim jobs as it writes them: gives SHARED_MARK as extra->lease to
+ * those of these pushes, at most `most`, that the lanes have room for and could begin at once;
+ * all others lose theirs.  The driver puts the record's fence there, or 0; after the commit
+ * jobs that have a lease are here.  Returns how many it marked.  Takes the lock. */
+#define SHARED_MARK UINT64_MAX
+int shared_mark(struct jobs *jobs, struct push_op *pushes, int most);
+
+/* Whether one of these ends may let a job start that waits in the record: it waits again itself,
+ * or something bounds jobs like it; true when they are too many to look at.  Takes the lock. */
+bool shared_frees(struct jobs *jobs, const struct list *ends);
 
 /* The job was asked to end, wherever that was.  Takes the lock. */
 void shared_cancel(struct jobs *jobs, int64_t id);

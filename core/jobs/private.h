@@ -415,7 +415,8 @@ struct jobs {
     struct rates rates; /* of all queues */
     int rated;          /* queues with rates of their own, at most GAUGE_QUEUES */
     struct metric *commit_seconds, *commit_rows, *commit_errors;
-    struct metric *claim_seconds; /* NULL: the record is not shared */
+    struct metric *claim_seconds; /* NULL: the record is not shared; and the same of the next */
+    struct metric *claimed_at_push;
     int64_t rates_stored;         /* minutes before this one are on disk */
 
     struct batch pending;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "observe/metrics.h"
 
 enum { PUBLISH_CHUNK = 256, FILL_LOCKED = 4, ATTEMPTS_MOST = 10000 };
 
@@ -295,6 +296,28 @@ static void count_pushed(struct jobs *jobs, const struct push_op *op, int64_t no
         gauge_add(jobs, job->queue, now, RATE_PUSHED);
 }
 
+/* Lock held: jobs of a push that the record gave this process with their rows. */
+static void enter_claimed(struct jobs *jobs, struct push_op *op)
+{
+    struct job *claimed = NULL, **end = &claimed, **at = &op->first;
+    int n = 0;
+    for (struct job *job; (job = *at);) {
+        if (!job_extra(job)->lease) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        *end = job;
+        end = &job->next;
+        n++;
+    }
+    *end = NULL;
+    if (!n)
+        return;
+    metric_add(jobs->claimed_at_push, n);
+    shared_enter(jobs, claimed);
+}
+
 void push_publish(struct jobs *jobs, struct push_op *ops)
 {
     int64_t now = clock_wall_ns();
@@ -305,6 +328,10 @@ void push_publish(struct jobs *jobs, struct push_op *ops)
         if (op->fired_before || jobs->driver->shared) {
             unique_undo(jobs, op->first);
             count_pushed(jobs, op, now);
+            if (op->push && jobs->driver->shared)
+                op->push->first_id = op->replaced ? op->replaced : op->first->id;
+            if (!op->fired_before && !op->duplicate && !op->replaced)
+                enter_claimed(jobs, op);
             continue;
         }
         struct job *first = op->first;
@@ -347,8 +374,6 @@ void push_answer(struct jobs *jobs, struct push_op *op, const struct err *err)
         err_set(&push->err, ERR_EXISTS, "jobs: an unfinished %s has this unique key",
                 op->first->kind->name);
     }
-    if (jobs->driver->shared)
-        push->first_id = op->replaced ? op->replaced : op->first->id;
     if (jobs->driver->shared && op->crowd)
         op->crowd->asked->id = op->crowd->id;
     push_free(op);

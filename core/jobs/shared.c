@@ -31,16 +31,22 @@ static int free_places(struct jobs *jobs)
     return places;
 }
 
+/* Lock held: how many more jobs it may have. */
+static int room_now(struct jobs *jobs)
+{
+    int64_t most = free_places(jobs) + buffer_size(jobs) - jobs->count[PLACE_READY];
+    bool takes = jobs->started && !jobs->stopping && !jobs->held && !jobs->closed;
+    return takes && most > 0 ? (int)most : 0;
+}
+
 void shared_room(struct jobs *jobs, struct shared_room *room)
 {
     size_t at = 0;
     struct str name;
     void *value;
-    room->jobs = room->kinds = 0;
+    room->kinds = 0;
     jobs_lock(jobs);
-    int64_t most = free_places(jobs) + buffer_size(jobs) - jobs->count[PLACE_READY];
-    if (most > 0 && jobs->started && !jobs->stopping && !jobs->held && !jobs->closed)
-        room->jobs = (int)most;
+    room->jobs = room_now(jobs);
     while (room->jobs && room->kinds < SHARED_KINDS && map_next(jobs->kinds, &at, &name, &value)) {
         const struct kind *k = value;
         if (k->limit.closed)
@@ -49,6 +55,58 @@ void shared_room(struct jobs *jobs, struct shared_room *room)
         room->most[room->kinds++] = k->limit.most;
     }
     jobs_unlock(jobs);
+}
+
+/* Its key is not free before a claim, its time has come, and it runs here. */
+static bool may_begin(const struct job *job)
+{
+    return job->run_at <= job->created_at && !job_extra(job)->unique_queued &&
+           !job->kind->limit.closed;
+}
+
+int shared_mark(struct jobs *jobs, struct push_op *pushes, int most)
+{
+    int marked = 0;
+    jobs_lock(jobs);
+    int room = most ? room_now(jobs) : 0;
+    most = room < most ? room : most;
+    for (struct push_op *op = pushes; op; op = op->next)
+        for (struct job *job = op->first; job; job = job->next) {
+            bool here = marked < most && may_begin(job);
+            if (here)
+                extra_make(job)->lease = SHARED_MARK;
+            else if (job->extra)
+                job->extra->lease = 0;
+            marked += here;
+        }
+    jobs_unlock(jobs);
+    return marked;
+}
+
+static bool is_bounded(const struct job *job)
+{
+    const struct kind *k = job->kind;
+    const struct queue *q = job->queue;
+    return k->limit.most || k->limit.interval_ns || k->key_concurrency || k->key_rate.count ||
+           q->limit.most || q->limit.interval_ns || q->limits.key_concurrency ||
+           q->limits.key_rate.count;
+}
+
+bool shared_frees(struct jobs *jobs, const struct list *ends)
+{
+    int n = 0;
+    bool frees = false;
+    jobs_lock(jobs);
+    list_each (node, ends) {
+        const struct job *job = list_entry(node, struct job, link);
+        bool back = job->end == JOB_END_RETRY || job->end == JOB_END_INTERRUPTED;
+        if (back || is_bounded(job) || ++n == JOBS_SLICE) {
+            frees = true;
+            break;
+        }
+    }
+    jobs_unlock(jobs);
+    return frees;
 }
 
 struct job *shared_job(struct jobs *jobs, int64_t id, uint64_t lease, struct str kind,
@@ -83,10 +141,9 @@ static void drop(struct jobs *jobs, struct job *job)
     job_forget(jobs, job);
 }
 
-void shared_arrive(struct jobs *jobs, struct job *first)
+void shared_enter(struct jobs *jobs, struct job *first)
 {
     int64_t now = clock_wall_ns();
-    jobs_lock(jobs);
     for (struct job *job = first, *next; job; job = next) {
         next = job->next;
         struct job *before = index_get(&jobs->index, job->id);
@@ -100,6 +157,12 @@ void shared_arrive(struct jobs *jobs, struct job *first)
     }
     if (jobs->stopping || jobs->closed)
         shared_release(jobs, INT64_MAX);
+}
+
+void shared_arrive(struct jobs *jobs, struct job *first)
+{
+    jobs_lock(jobs);
+    shared_enter(jobs, first);
     dispatch(jobs);
     jobs_unlock(jobs);
 }

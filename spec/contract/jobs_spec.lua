@@ -321,7 +321,8 @@ for _, driver in ipairs(DRIVERS) do
       assert.same(args, job.result.args)
       assert.equal(1, job.result.attempt)
       assert.equal("c.echo", job.kind)
-      local counted = ('maru_jobs_claim_seconds_count{driver="%s"} (%%d+)'):format(driver.name)
+      local counted = (driver.name == "postgres" and 'maru_jobs_claimed_at_push_total{driver="%s"} (%%d+)'
+        or 'maru_jobs_claim_seconds_count{driver="%s"} (%%d+)'):format(driver.name)
       local claims = node:get("/metrics").body:match(counted)
       assert.equal(driver.name ~= "sqlite", (tonumber(claims) or 0) > 0)
     end)

@@ -170,6 +170,7 @@ static int64_t wait_for_work(struct pg *pg)
         bool due = pg->claim_wanted || clock_ns() >= pg->next_poll_ns;
         if (due && pg->node && atomic_exchange(&pg->room, false)) {
             pg->claim_wanted = false;
+            pg->claiming = true;
             return pg->node;
         }
         if (due && !pg->node)
@@ -184,6 +185,8 @@ static void step(struct pg *pg, int64_t node)
     struct err err = {0};
     bool more = false;
     shared_room(pg->jobs, &pg->room_now);
+    int left = pg->room_now.jobs - atomic_load(&pg->coming);
+    pg->room_now.jobs = left > 0 ? left : 0;
     if (pg->room_now.jobs == 0 || pg->room_now.kinds == 0) {
         more = true; /* unchanged: what is there stays there until there is room */
     } else {
@@ -202,6 +205,9 @@ static void step(struct pg *pg, int64_t node)
     }
     pthread_mutex_lock(&pg->lock);
     pg->claim_wanted = pg->claim_wanted || more;
+    pg->claiming = false;
+    pg->caught_up = !more && !err.code;
+    pthread_cond_signal(&pg->claim_over);
     pthread_mutex_unlock(&pg->lock);
 }
 

@@ -112,6 +112,49 @@ BEGIN
     SELECT u.id, u.flow, u.prio, t + u.delay, u.key FROM unnest(ids, flows, prios, delays, keys) u(id, flow, prio, delay, key);
 END $$;
 
+-- The same, by a node that has room for some of them (heres: 1): of flows that nothing bounds and in which nothing is due
+-- yet, these are claimed for it at once, as its claim() would do next. Their fences are below zero: claims that nobody has
+-- an answer to are found by theirs, which rise (postgres/claim.c). Returns those flows.
+CREATE OR REPLACE FUNCTION maru.put_here(me bigint, heres smallint[], ids bigint[], flows int[], prios smallint[],
+  attempts smallint[], delays bigint[], timeouts int[], schedules bigint[], uniqs text[], keys text[], argses text[],
+  extras text[])
+RETURNS TABLE(flow int, fence bigint) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE t bigint := maru.now(); f bigint; clear int[];
+BEGIN
+  INSERT INTO maru.job(id, flow, prio, max_attempts, timeout_ms, created_at, run_at, scheduled_at, uniq, key, args, extra)
+    SELECT u.id, u.flow, u.prio, u.attempts, u.timeout, t, t + u.delay, u.scheduled, u.uniq, u.key, u.args, u.extra
+    FROM unnest(ids, flows, prios, attempts, delays, timeouts, schedules, uniqs, keys, argses, extras)
+      u(id, flow, prio, attempts, delay, timeout, scheduled, uniq, key, args, extra);
+  PERFORM 1 FROM maru.node n WHERE n.id = me FOR KEY SHARE;
+  IF FOUND THEN
+    SELECT array_agg(fl.id) INTO clear
+      FROM maru.flow fl JOIN maru.kind k ON k.id = fl.kind JOIN maru.queue q ON q.id = fl.queue
+      WHERE fl.id = ANY(ARRAY(SELECT DISTINCT unnest(flows))) AND NOT q.paused
+        AND k.most = 0 AND k.rate = 0 AND k.key_most = 0 AND k.key_rate = 0
+        AND CASE WHEN q.set & 2 > 0 THEN q.concurrency ELSE q.most END = 0
+        AND CASE WHEN q.set & 4 > 0 THEN q.rate ELSE q.own_rate END = 0
+        AND CASE WHEN q.set & 16 > 0 THEN q.key_concurrency ELSE q.own_key_most END = 0
+        AND CASE WHEN q.set & 32 > 0 THEN q.key_rate ELSE q.own_key_rate END = 0
+        AND NOT EXISTS (SELECT 1 FROM maru.ready r WHERE r.flow = fl.id AND r.prio = 1 AND r.run_at <= t)
+        AND NOT EXISTS (SELECT 1 FROM maru.ready r WHERE r.flow = fl.id AND r.prio = 0 AND r.run_at <= t)
+        AND NOT EXISTS (SELECT 1 FROM maru.ready r WHERE r.flow = fl.id AND r.prio = 2 AND r.run_at <= t)
+        AND NOT EXISTS (SELECT 1 FROM maru.ready r WHERE r.flow = fl.id AND r.prio = 9 AND r.run_at <= t);
+  END IF;
+  IF clear IS NOT NULL THEN
+    f := -nextval('maru.fence');
+    INSERT INTO maru.claimed(id, flow, node, fence, at, key, suspect)
+      SELECT u.id, u.flow, me, f, t, u.key, false FROM unnest(heres, ids, flows, keys) u(here, id, flow, key)
+      WHERE u.here = 1 AND u.flow = ANY(clear);
+  END IF;
+  IF clear IS NULL OR 0 = ANY(heres) OR NOT flows <@ clear THEN
+    INSERT INTO maru.ready(id, flow, prio, run_at, key)
+      SELECT u.id, u.flow, u.prio, t + u.delay, u.key FROM unnest(heres, ids, flows, prios, delays, keys)
+        u(here, id, flow, prio, delay, key) WHERE u.here = 0 OR clear IS NULL OR NOT u.flow = ANY(clear);
+  END IF;
+  RETURN QUERY SELECT c, f FROM unnest(clear) c;
+END $$;
+
 -- Whether a job's key is free again once it runs; `extra` is as extra_print() writes it.
 CREATE OR REPLACE FUNCTION maru.is_queued(extra text) RETURNS bool LANGUAGE sql IMMUTABLE AS
   $$ SELECT coalesce(extra LIKE '%"unique_queued":1%', false) $$;
@@ -304,19 +347,18 @@ BEGIN
 END $$;
 
 -- Moves up to `want` due jobs of one flow and priority to claimed; those whose key is at its
--- limit are parked. Returns how many were claimed and how many were looked at.
+-- limit are parked. Returns how many were claimed, how many were looked at, and the claimed ones' ids.
 CREATE OR REPLACE FUNCTION maru.take(me bigint, f int, p smallint, want int, fence bigint, t bigint, keyed bool,
-  OUT got int, OUT seen int) LANGUAGE plpgsql AS $$
+  OUT got int, OUT seen int, OUT ids bigint[]) LANGUAGE plpgsql AS $$
 DECLARE shut text[]; began text[]; b maru.bounds;
 BEGIN
   IF NOT keyed THEN
     WITH gone AS (DELETE FROM maru.ready WHERE ctid = ANY(ARRAY(
         SELECT r.ctid FROM maru.ready r WHERE r.flow = f AND r.prio = p AND r.run_at <= t
-        ORDER BY r.run_at, r.id LIMIT want FOR UPDATE SKIP LOCKED)) RETURNING id, key)
-    INSERT INTO maru.claimed(id, flow, node, fence, at, key, suspect)
-      SELECT id, f, me, take.fence, t, key, p = 9 FROM gone;
-    GET DIAGNOSTICS got = ROW_COUNT;
-    seen := got;
+        ORDER BY r.run_at, r.id LIMIT want FOR UPDATE SKIP LOCKED)) RETURNING id, key),
+    taken AS (INSERT INTO maru.claimed(id, flow, node, fence, at, key, suspect)
+      SELECT id, f, me, take.fence, t, key, p = 9 FROM gone RETURNING id)
+    SELECT count(*), count(*), array_agg(id) INTO got, seen, ids FROM taken;
     RETURN;
   END IF;
   WITH gone AS (DELETE FROM maru.ready WHERE ctid = ANY(ARRAY(
@@ -328,9 +370,10 @@ BEGIN
   parked AS (INSERT INTO maru.parked(id, flow, prio, run_at, key)
     SELECT id, f, p, run_at, key FROM looked WHERE NOT open RETURNING key),
   taken AS (INSERT INTO maru.claimed(id, flow, node, fence, at, key, suspect)
-    SELECT id, f, me, take.fence, t, key, p = 9 FROM looked WHERE open RETURNING key)
-  SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM looked), (SELECT array_agg(DISTINCT key) FROM parked),
-    (SELECT array_agg(key) FROM taken WHERE key IS NOT NULL) INTO got, seen, shut, began;
+    SELECT id, f, me, take.fence, t, key, p = 9 FROM looked WHERE open RETURNING id, key)
+  SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM looked), (SELECT array_agg(id) FROM taken),
+    (SELECT array_agg(DISTINCT key) FROM parked), (SELECT array_agg(key) FROM taken WHERE key IS NOT NULL)
+    INTO got, seen, ids, shut, began;
   SELECT * INTO b FROM maru.bounds x WHERE x.flow = f;
   IF began IS NOT NULL AND b.queue_key_rate > 0 THEN
     PERFORM maru.spend(2::smallint, b.queue, began, b.queue_key_rate, b.queue_key_rate_period, t);
@@ -391,7 +434,7 @@ RETURNS TABLE(id bigint, fence bigint, flow int, prio smallint, attempt smallint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE t bigint := maru.now(); f bigint := nextval('maru.fence'); l record; at bigint; next_at bigint;
-  left_ int := want; locked bool; room int; m record; n int; more bool := false;
+  left_ int := want; locked bool; room int; m record; n int; more bool := false; taken bigint[] := '{}';
 BEGIN
   PERFORM 1 FROM maru.node n_ WHERE n_.id = me FOR KEY SHARE;
   IF NOT FOUND THEN
@@ -437,7 +480,8 @@ BEGIN
       END IF;
       n := room;
       FOR i IN 1..50 LOOP
-        SELECT x.got, x.seen INTO m FROM maru.take(me, l.flow, l.prio::smallint, n, f, t, l.keyed) x;
+        SELECT x.got, x.seen, x.ids INTO m FROM maru.take(me, l.flow, l.prio::smallint, n, f, t, l.keyed) x;
+        taken := taken || m.ids;
         left_ := left_ - m.got;
         room := room - m.got;
         more := more OR m.seen = n;
@@ -454,7 +498,7 @@ BEGIN
     END LOOP;
   END LOOP;
   RETURN QUERY WITH x AS (SELECT j.id, f, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at,
-      j.run_at, j.scheduled_at, j.uniq, j.error, j.args, j.extra FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.fence = f),
+      j.run_at, j.scheduled_at, j.uniq, j.error, j.args, j.extra FROM unnest(taken) c(id) JOIN maru.job j ON j.id = c.id),
     freed AS (DELETE FROM maru.uniq WHERE ctid = ANY(ARRAY(SELECT y.ctid FROM x JOIN maru.flow fl ON fl.id = x.flow
       CROSS JOIN LATERAL (SELECT u.ctid FROM maru.uniq u WHERE u.kind = fl.kind AND u.key = x.uniq AND u.id = x.id OFFSET 0) y
       WHERE x.uniq IS NOT NULL AND maru.is_queued(x.extra))))
@@ -487,6 +531,34 @@ BEGIN
   RETURN n;
 END $$;
 
+-- The ends of most jobs: done, without results, of whose batches and workflows the caller takes care.
+CREATE OR REPLACE FUNCTION maru.finish_plain(ids bigint[], fences bigint[], attempts smallint[], starts bigint[])
+RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+DECLARE t bigint := maru.now(); h smallint; ours bigint[]; kf int[]; k text[]; uf int[]; u text[]; ui bigint[];
+BEGIN
+  SELECT value INTO h FROM maru.meta WHERE key = 'half';
+  WITH mine AS (DELETE FROM maru.claimed c USING unnest(ids, fences, attempts, starts) e(id, fence, attempt, began)
+    WHERE c.id = e.id AND c.fence = e.fence RETURNING c.id, e.attempt, e.began),
+  over AS (DELETE FROM maru.job j USING mine m WHERE j.id = m.id
+    RETURNING j.id, j.flow, j.prio, j.max_attempts, j.created_at, j.uniq, j.key, m.attempt, m.began),
+  past AS (INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
+    SELECT h, id, 0, flow, prio, attempt, max_attempts, created_at, began, t FROM over)
+  SELECT array_agg(id), array_agg(flow) FILTER (WHERE key IS NOT NULL), array_agg(key) FILTER (WHERE key IS NOT NULL),
+      array_agg(flow) FILTER (WHERE uniq IS NOT NULL), array_agg(uniq) FILTER (WHERE uniq IS NOT NULL),
+      array_agg(id) FILTER (WHERE uniq IS NOT NULL)
+    INTO ours, kf, k, uf, u, ui FROM over;
+  IF u IS NOT NULL THEN
+    DELETE FROM maru.uniq WHERE ctid = ANY(ARRAY(SELECT x.ctid FROM unnest(uf, u, ui) o(flow, uniq, id)
+      JOIN maru.flow fl ON fl.id = o.flow
+      CROSS JOIN LATERAL (SELECT q.ctid FROM maru.uniq q WHERE q.kind = fl.kind AND q.key = o.uniq AND q.id = o.id OFFSET 0) x));
+  END IF;
+  IF k IS NOT NULL THEN
+    PERFORM maru.open_keys(array_agg(x.flow), array_agg(x.key), t) FROM unnest(kf, k) x(flow, key)
+      JOIN maru.bounds b ON b.flow = x.flow WHERE b.key_mosts HAVING count(*) > 0;
+  END IF;
+  RETURN QUERY SELECT unnest(ours);
+END $$;
+
 -- Writes ends; returns the ids that were still the caller's. fin: 0 done, 2 again later, 3 dead,
 -- 4 cancelled, 5 back as it was, 6 expired (ORDER job_end). delays: ns from now, 0 = at once, in front.
 CREATE OR REPLACE FUNCTION maru.finish(ids bigint[], fences bigint[], fins smallint[], attempts smallint[], delays bigint[],
@@ -496,6 +568,10 @@ DECLARE t bigint := maru.now(); h smallint; ours bigint[]; k int[]; s text[]; q 
   -- Whether the caller counts members of batches and decides for workflows, in this transaction (postgres/write.c).
   decides bool := coalesce(current_setting('maru.decides', true), '') = '1';
 BEGIN
+  IF decides AND 0 = ALL(fins) AND array_remove(results, NULL) = '{}' THEN
+    RETURN QUERY SELECT maru.finish_plain(ids, fences, attempts, starts);
+    RETURN;
+  END IF;
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   WITH e AS (SELECT * FROM unnest(ids, fences, fins, attempts, delays, starts, ttls, errors, results)
       u(id, fence, fin, attempt, delay, began, ttl, error, result)),
@@ -697,6 +773,8 @@ END $$;
 CREATE OR REPLACE FUNCTION maru.set_queue(queue text, sets int, resets int, paused bool, concurrency int, rate bigint, rate_period bigint,
   weight int, key_concurrency int, key_rate bigint, key_rate_period bigint)
 RETURNS SETOF maru.queue LANGUAGE sql AS $$
+  INSERT INTO maru.queue(name) SELECT set_queue.queue WHERE NOT EXISTS (SELECT 1 FROM maru.queue q WHERE q.name = set_queue.queue)
+    ON CONFLICT DO NOTHING; -- nothing was pushed there yet
   UPDATE maru.queue q SET set = (q.set | sets) & ~resets,
     paused = CASE WHEN sets & 1 > 0 THEN set_queue.paused WHEN resets & 1 > 0 THEN false ELSE q.paused END,
     concurrency = CASE WHEN sets & 2 > 0 THEN set_queue.concurrency ELSE q.concurrency END,

@@ -65,6 +65,7 @@ static struct pg *create(struct jobs *jobs)
     init_wake(&pg->write_wake);
     init_wake(&pg->claim_wake);
     init_wake(&pg->ask_wake);
+    init_wake(&pg->claim_over);
     list_init(&pg->asks);
     pg->flows = map_create();
     pg->schedules = pg_schedules_create(pg);
@@ -153,6 +154,7 @@ static void close_record(struct jobs *jobs)
     pthread_cond_broadcast(&pg->write_wake);
     pthread_cond_broadcast(&pg->claim_wake);
     pthread_cond_broadcast(&pg->ask_wake);
+    pthread_cond_broadcast(&pg->claim_over);
     pthread_mutex_unlock(&pg->lock);
     for (int i = pg->started - 1; i >= 0; i--)
         pthread_join(pg->threads[i], NULL);
@@ -167,6 +169,7 @@ static void close_record(struct jobs *jobs)
     pthread_cond_destroy(&pg->write_wake);
     pthread_cond_destroy(&pg->claim_wake);
     pthread_cond_destroy(&pg->ask_wake);
+    pthread_cond_destroy(&pg->claim_over);
     pthread_mutex_destroy(&pg->lock);
     mem_free(pg->name);
     mem_free(pg);

@@ -6,7 +6,8 @@
  *
  *  write  takes the engine's batch into one transaction: pushes, then ends.  A commit whose
  *         answer was lost is looked up by its number in maru.writer and not repeated.
- *  claim  asks for as many jobs as the lanes have room for, when told that there are some,
+ *         Jobs for which the lanes have room are claimed as they are written (postgres/put.c).
+ *  claim  asks for as many others as the lanes have room for, when told that there are some,
  *         when the next one is due, or every second.
  *  beat   renews this node's lease and listens.  Nothing else runs there: a slow statement
  *         must not look like a dead node.
@@ -25,8 +26,8 @@
 #include "jobs/private.h"
 
 enum {
-    PG_ARGS = 12,
-    PG_VERSION = 11,       /* of the schema, maru.meta */
+    PG_ARGS = 13,
+    PG_VERSION = 12,       /* of the schema, maru.meta */
     PG_BLOCK_BITS = 20,    /* ids of a block: at least JOBS_PUSH_COUNT */
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
@@ -81,18 +82,21 @@ struct pg {
     bool prepared; /* from before the threads: a schema takes longer than a lease may last */
 
     pthread_mutex_t lock; /* below */
-    pthread_cond_t write_wake, claim_wake, ask_wake;
+    pthread_cond_t write_wake, claim_wake, ask_wake, claim_over;
     bool ending;       /* threads end */
     bool write_wanted; /* the engine's batch */
     bool count_wanted; /* settings changed */
     bool relay_wanted; /* rows in maru_job_outbox */
     bool claim_wanted; /* something may be there */
+    bool claiming;     /* a claim is under way */
+    bool caught_up;    /* the last one left nothing that is due */
     bool look_wanted;  /* for what workflows have not heard of yet */
     struct list asks;
     int64_t node;      /* 0: not registered */
     int64_t steady_ns; /* since when beats came through; 0: they do not */
     struct err away;   /* why the database is out of reach; code NONE: it is not */
     _Atomic bool room; /* the engine said so since the last look */
+    _Atomic int coming; /* jobs that are being written for this node's lanes */
 
     /* write thread */
     struct pg_conn to_write;
@@ -100,6 +104,10 @@ struct pg {
     bool unknown; /* its commit was not answered */
     int64_t next_id, id_limit;
     struct push_op *pushes; /* that are being written */
+    int64_t here;           /* node that may have some of them at once; 0: none */
+    int64_t taker;          /* the same, until the batch is answered */
+    bool waits;             /* some of them wait for a claim */
+    bool refused;           /* some that there was room for: something was due before them */
     struct map *flows;      /* "kind\0queue": id + 1 as a pointer */
     int64_t notified_ns;
     bool followed;          /* the transaction has jobs that workflows pushed or brought back */
@@ -172,11 +180,15 @@ void *pg_beat_main(void *pg);
 /* postgres/write.c: jobs->batch into one transaction; it may have been written although this
  * failed (pg->unknown), which the next call finds out. */
 bool pg_write(struct pg *pg, struct err *err);
-/* Sees to it that ids lie ready for the engine. */
+/* Which ids the statement returned, as keys; frees it.  False: there is no result. */
+bool pg_collect(struct pg *pg, PGresult *r, struct index *ids);
+
+/* postgres/put.c.  Sees to it that ids lie ready for the engine. */
 bool pg_ids(struct pg *pg, struct err *err);
 /* Ids for a push that found none lying ready. */
 bool pg_give_ids(struct pg *pg, struct push_op *op, struct err *err);
-/* In an open transaction.  Says of each whether it was there already. */
+/* In an open transaction.  Says of each whether it was there already; with pg->here, jobs that
+ * shared_mark() marked have the fence of their claim, or no lease. */
 bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err);
 
 /* A kind and a queue as the database knows them together; 0 with *err. */

@@ -166,3 +166,7 @@ CREATE TABLE maru.card(home text PRIMARY KEY, card text NOT NULL, seen_at bigint
 
 -- version 11
 -- (functions only)
+
+-- version 12
+DROP FUNCTION IF EXISTS maru.take(bigint, int, smallint, int, bigint, bigint, bool); -- returns the ids, too
+DROP INDEX IF EXISTS maru.claimed_fence; -- a claim knows what it took

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "observe/log.h"
 
-enum { RETRY_MS = 100 };
+enum { RETRY_MS = 100, LET_CLAIM_MS = 5 };
 
 /* Every node reads what is set of queues, this one too. */
 static void notify_settings(struct pg *pg)
@@ -49,14 +49,37 @@ static bool is_patient(struct pg *pg, const struct err *err, int64_t until_ns)
            clock_ns() < until_ns;
 }
 
+/* What waits for a claim that comes in a moment keeps what is pushed meanwhile from being taken at
+ * once, which then waits for the next one, and so on. */
+static void let_claim_end(struct pg *pg)
+{
+    int64_t until = clock_ns() + LET_CLAIM_MS * NS_PER_MS;
+    pthread_mutex_lock(&pg->lock);
+    while (pg->refused && pg->caught_up && (pg->claiming || pg->claim_wanted) && !pg->ending &&
+           clock_ns() < until)
+        pg_sleep(pg, &pg->claim_over, until);
+    pthread_mutex_unlock(&pg->lock);
+}
+
+/* The lease that they were claimed with is lost: others have them, or will. */
+static void forget_taken(struct pg *pg)
+{
+    pthread_mutex_lock(&pg->lock);
+    bool kept = pg->taker == pg->node;
+    pthread_mutex_unlock(&pg->lock);
+    if (pg->taker && !kept)
+        shared_mark(pg->jobs, pg->jobs->batch.pushes, 0);
+}
+
 static void write_batch(struct pg *pg)
 {
     struct jobs *jobs = pg->jobs;
     struct err err = {0};
     int64_t until = clock_ns() + PG_PATIENCE_MS * NS_PER_MS;
+    let_claim_end(pg);
     batch_take(jobs);
     pg->followed = false;
-    bool pushed = jobs->batch.pushes != NULL, returned = !list_empty(&jobs->batch.ends);
+    bool returned = shared_frees(jobs, &jobs->batch.ends);
     while (!pg_write(pg, &err)) {
         if (err.code == ERR_IO)
             pg_away(pg, &err);
@@ -66,6 +89,7 @@ static void write_batch(struct pg *pg)
             pg->unknown = false;
             index_free(&pg->taken);
             batch_over(jobs, &err);
+            atomic_store(&pg->coming, 0);
             return;
         }
         pthread_mutex_lock(&pg->lock);
@@ -73,11 +97,13 @@ static void write_batch(struct pg *pg)
         pthread_mutex_unlock(&pg->lock);
         err_clear(&err);
     }
-    pushed = pushed || pg->followed;
+    bool pushed = pg->waits || pg->followed;
     mark_stale(pg);
+    forget_taken(pg);
     if (jobs->batch.settings)
         notify_settings(pg);
     batch_over(jobs, NULL);
+    atomic_store(&pg->coming, 0);
     if (pushed || returned) {
         pthread_mutex_lock(&pg->lock);
         pg->claim_wanted = true;
