@@ -13,8 +13,16 @@ local function wrong(index, code, message)
   return { index = index, code = code, message = message }
 end
 
+local KINDS = { ["nil"] = "nothing (it is missing)", string = "text", boolean = "a boolean", number = "a number" }
+
+--- What a client sent there, in the words of JSON.
 local function kind(app, value)
-  return value == app.json.null and "null" or type(value)
+  if value == app.json.null then
+    return "null"
+  elseif type(value) == "table" and value[1] == nil and (next(value) ~= nil or app.json.encode(value) == "{}") then
+    return "an object"
+  end
+  return KINDS[type(value)] or "an array"
 end
 
 --- Floats have no infinity, and NaN only where they came as bytes, which parse refuses.
@@ -58,20 +66,31 @@ function M.check(app, data, most)
   return n
 end
 
+local BEGINNINGS = { ['"'] = "text", ["{"] = "an object", ["["] = "an array", ["]"] = "nothing",
+  ["null"] = "null", ["true"] = "a boolean", ["false"] = "a boolean" }
+
+--- What stands there instead of a number: its kind, or the word itself.
+local function beginning(text, at)
+  local word = match(text, "^%-?%a+", at) or match(text, "^[%z\1-\127\194-\244][\128-\191]*", at)
+  if not word then
+    return at > #text and "nothing" or "what is no text"
+  end
+  return BEGINNINGS[word] or #word <= 20 and word or sub(word, 1, 1)
+end
+
 --- Text that is no JSON: the first item of "data" that no number can begin with, NaN mostly.
 --- @return table|nil wrong  nil: the fault is elsewhere
 function M.find_bad(text)
   local _, at = find(text, '"data"%s*:%s*%[%s*')
-  if not at then
+  if not at or sub(text, at + 1, at + 1) == "]" then
     return nil
   end
   at = at + 1
   for index = 0, 100000 do
     local from, stop = find(text, "^%-?%d+%.?%d*[eE]?[+-]?%d*%s*", at)
     if not from then
-      local _, last, word = find(text, "^%-?(%a+)", at)
-      return wrong(index, WORDS[word] and "range" or "type", "a point must be a number, got "
-        .. sub(text, at, last and last < at + 20 and last or at))
+      local code = WORDS[match(text, "^%-?(%a+)", at)] and "range" or "type"
+      return wrong(index, code, "a point must be a number, got " .. beginning(text, at))
     elseif abs(tonumber(match(text, "^[^%s,%]]+", from)) or 0) > M.LARGEST then
       return wrong(index, "range", "a point must be a number from -1e30 to 1e30")
     elseif sub(text, stop + 1, stop + 1) ~= "," then
@@ -95,7 +114,7 @@ function M.parse(app, text, binary, refuse)
     floats, message, _, index = app.kernels.parse_floats(text)
   end
   if not floats then
-    refuse(app, "data", "type", message, index and index - 1)
+    refuse(app, "data", "type", message:gsub("^value %d+", "a point"), index and index - 1)
   end
   return floats
 end

@@ -113,6 +113,24 @@ describe("a submission", function()
       headers = { ["content-type"] = "text/plain" } }) })
   end)
 
+  it("is told in words of JSON what stands where numbers should", function()
+    local function said(data)
+      return submit(nil, text('{"model_name":"moving_average"' .. data .. "}")).json.message
+    end
+    for data, kind in pairs({ [""] = "nothing (it is missing)", [',"data":null'] = "null", [',"data":"1"'] = "text",
+      [',"data":true'] = "a boolean", [',"data":5'] = "a number", [',"data":{"a":1}'] = "an object" }) do
+      assert.equal("data must be an array of numbers, got " .. kind, said(data))
+    end
+    for item, kind in pairs({ ["null"] = "null", ['"x"'] = "text", ["false"] = "a boolean", ["{}"] = "an object",
+      ['{"a":1}'] = "an object", ["[]"] = "an array", ["[2]"] = "an array", ['"x",NaN'] = "text",
+      ["[NaN]"] = "an array", ["{},NaN"] = "an object", ["true,NaN"] = "a boolean", [""] = "nothing", ["NaN"] = "NaN",
+      ["-inf"] = "-inf", [("x"):rep(30)] = "x", ["가"] = "가", ["\128"] = "what is no text" }) do
+      assert.equal("a point must be a number, got " .. kind, said(',"data":[1,' .. item .. "]"))
+    end
+    assert.equal("a point must be a number, got nothing", submit(nil, text('{"data":[1,')).json.message)
+    assert.equal("json", submit(nil, text('{"data":[],')).json.code)
+  end)
+
   it("comes as bytes or as lines, too", function()
     local function send(body, content, query)
       return test:post(BASE .. "submit?model_name=moving_average&horizon=2" .. (query or ""), nil,
@@ -135,7 +153,8 @@ describe("a submission", function()
       assert.same({ 422, expected[1], expected[2] }, { answer.status, answer.json.code,
         type(answer.json.index) == "number" and answer.json.index or nil })
     end
-    assert.equal(2, send("1\n2\nNaN\n", "application/x-ndjson").json.index)
+    local line = send("1\n2\nNaN\n", "application/x-ndjson").json
+    assert.same({ 2, "a point is not a number as JSON writes it" }, { line.index, line.message })
     assert.equal(422, send("1\n", "application/x-ndjson", "&metadata=1").status)
   end)
 
