@@ -1,5 +1,6 @@
 --- Tells a client that its result is there: a POST to the address it named, signed as Standard Webhooks has it.
 local must = require("must")
+local record = require("record")
 
 local M = {}
 
@@ -71,13 +72,33 @@ end
 
 local STATES = { done = "delivered", dead = "failed", cancelled = "failed", expired = "failed" }
 
+local function row_of(app, id)
+  return must(app.store:one("select job from callbacks where id = $1", id))
+end
+
+--- The row of a submission about which somebody is called back; ends the request with 404 for others. (waits)
+local function find(app, id)
+  local row = row_of(app, id)
+  if row then
+    return row
+  end
+  local view = record.body(app, id) or record.queued(app, id)
+  if not view then
+    error(app.fail(404, "not_found", "there is no such submission"))
+  end
+  row = row_of(app, id) -- looking for it may have been what ended it
+  if not row then
+    local waits = type(view) == "table" and view.callback
+    error(app.fail(404, "no_callback", waits and "nobody has been called back about it yet: it has not ended"
+      or "nobody is called back about it: it came without callback_url"))
+  end
+  return row
+end
+
 --- GET /api/v1/inference/{id}/callback: how telling its client goes.
 function M.show(app, req)
   local null = app.json.null
-  local row = must(app.store:one("select job from callbacks where id = $1", req.params.id))
-  if not row then
-    error(app.fail(404, "not_found", "nobody has been called back about it, or there is no such submission"))
-  end
+  local row = find(app, req.params.id)
   local job = must(app.jobs:get(row.job))
   if not job then
     return 200, { state = "unknown", attempts = null, error = null, next_at = null } -- the queue has forgotten it

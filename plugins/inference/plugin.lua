@@ -103,7 +103,8 @@ M.routes = {
   ["GET /api/v1/inference/{id}/callback"] = {
     summary = "How calling back about it goes", path = ID,
     answers = { [200] = { state = "enum(trying,delivered,failed,unknown)", attempts = "integer|null",
-      error = "string|null", next_at = "datetime|null" }, [404] = "Nobody has been called back" },
+      error = "string|null", next_at = "datetime|null" },
+      [404] = "Nobody has been called back (no_callback), or there is none" },
     callback.show,
   },
   ["DELETE /api/v1/inference/{id}"] = {

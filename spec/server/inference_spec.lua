@@ -133,7 +133,13 @@ describe("the inference system", function()
     end
     local plain = submit(maru, { model_name = "moving_average", data = { 1 } }).json.id
     assert.is_nil(ended(maru, plain).callback)
-    assert.equal(404, maru:get(BASE .. plain .. "/callback").status)
+    local function missing(id)
+      local answer = maru:get(BASE .. id .. "/callback")
+      return { answer.status, answer.json.code, answer.json.detail }
+    end
+    assert.same({ 404, "no_callback", "nobody is called back about it: it came without callback_url" }, missing(plain))
+    assert.same({ 404, "not_found", "there is no such submission" }, missing(plain:gsub("%x$", "x")))
+    assert.same({ 404, "not_found", "there is no such submission" }, missing("1-0000000000000000"))
     local elsewhere = submit(maru, { model_name = "moving_average", data = { 1 }, callback_url = "http://127.0.0.2/x" })
     assert.equal("forbidden", elsewhere.json.code)
   end)
@@ -156,14 +162,21 @@ describe("the inference system", function()
       callback_url = maru.url .. "/hook/expired" }).json.id
     local unseen = submit(maru, { model_name = "moving_average", data = { 1 }, deadline = "1ms" }).json.id
     local away = submit(maru, { model_name = "moving_average", data = { 1 } }).json.id
+    local waiting = submit(maru, { model_name = "moving_average", data = { 1 },
+      callback_url = maru.url .. "/hook/waiting" }).json.id
+    local yet = maru:get(BASE .. waiting .. "/callback")
+    assert.same({ 404, "no_callback", "nobody has been called back about it yet: it has not ended" },
+      { yet.status, yet.json.code, yet.json.detail })
+    assert.equal(200, maru:get(BASE .. late .. "/callback").status) -- asking is what ends it
     assert.equal("expired", ended(maru, late).status)
     assert.equal(200, maru:request(BASE .. away, { method = "DELETE" }).status)
     assert.equal("queued", maru:get(BASE .. kept).json.status)
     pause(false)
     assert.equal("completed", ended(maru, kept).status)
+    assert.equal("completed", ended(maru, waiting).status)
     assert.equal("expired", ended(maru, unseen).status)
     local after = ends()
-    assert.same({ before.completed + 1, before.failed + 2, before.cancelled + 1 },
+    assert.same({ before.completed + 2, before.failed + 2, before.cancelled + 1 },
       { after.completed, after.failed, after.cancelled })
     assert.equal((before.by.expired or 0) + 2, after.by.expired)
     assert.equal(math.floor(after.completed / (after.completed + after.failed) * 10000 + 0.5) / 100, after.rate)
