@@ -96,18 +96,7 @@ void recurrent_sweep(const struct recurrent_tiles *tiles, enum recurrent_step st
         size_t at = (size_t)(backwards ? blocks - done - many : done);
         for (int i = 0, first = 0, n; i < tall; i++, first += n) {
             n = (rows - first) / (tall - i);
-            size_t r = (size_t)first;
-            struct recurrent_tile part = *tile;
-            part.weights += at * tile->block;
-            if (tile->thin) {
-                part.thin += at * tile->thin_block;
-                part.units += at * 4 * lanes;
-            }
-            part.from += at * 4 * lanes + r * tile->from_stride;
-            part.x += first;
-            part.h += r * tile->h_stride;
-            part.memory += at * lanes + r * tile->memory_stride;
-            part.out += at * wide + r * tile->out_stride;
+            struct recurrent_tile part = recurrent_tile_at(tile, lanes, wide, at, (size_t)first);
             tiles->step[step][many > 1 ? 0 : n](&part);
         }
     }

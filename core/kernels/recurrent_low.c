@@ -71,11 +71,7 @@ static void sweep(const struct recurrent_low_tiles *low, enum recurrent_step ste
                 part.starts += at * 4 * lanes;
                 part.scales += at * 4 * lanes;
             }
-            part.plain.weights += at * tile->plain.block;
-            part.plain.from += at * 4 * lanes + r * tile->plain.from_stride;
-            part.plain.x += first;
-            part.plain.memory += at * lanes + r * tile->plain.memory_stride;
-            part.plain.out += at * wide + r * tile->plain.out_stride;
+            part.plain = recurrent_tile_at(&tile->plain, lanes, wide, at, r);
             low->step[step][many > 1 ? 0 : n](&part);
         }
     }

@@ -35,6 +35,25 @@ void recurrent_zeros_free(float *p);
 /* Makes thin, if that pays and loses nothing, and step the same; step is there already. */
 void recurrent_thin(const struct recurrent *net, struct recurrent_direction *d, int inputs);
 
+/* The tile that begins at this block and row; out: floats of one of its blocks. */
+static inline struct recurrent_tile recurrent_tile_at(const struct recurrent_tile *tile,
+                                                      size_t lanes, size_t out, size_t block,
+                                                      size_t row)
+{
+    struct recurrent_tile part = *tile;
+    part.weights += block * tile->block;
+    if (tile->thin) {
+        part.thin += block * tile->thin_block;
+        part.units += block * 4 * lanes;
+    }
+    part.from += block * 4 * lanes + row * tile->from_stride;
+    part.x += row;
+    part.h += row * tile->h_stride;
+    part.memory += block * lanes + row * tile->memory_stride;
+    part.out += block * out + row * tile->out_stride;
+    return part;
+}
+
 /* tile has what the first block of the first row has; all blocks of all rows, up or down. */
 void recurrent_sweep(const struct recurrent_tiles *tiles, enum recurrent_step step,
                      const struct recurrent_tile *tile, int blocks, int rows, bool backwards);

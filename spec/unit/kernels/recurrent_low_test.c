@@ -104,11 +104,7 @@ static void check(struct trial *t, int kind, double most)
 TEST(one_step_is_that_of_rounded_factors)
 {
     for (int i = 0; i < 150; i++) {
-        struct recurrent_shape shape = {.cell = i % 3 == 2 ? RECURRENT_GRU : RECURRENT_LSTM,
-                                        .inputs = between(1, i % 2 ? 10 : 40),
-                                        .hidden = between(1, 70),
-                                        .layers = 1,
-                                        .bidirectional = i % 5 == 0};
+        struct recurrent_shape shape = draw_shape(i, 10);
         if (!use(i / 2 % KINDS))
             continue;
         struct trial t = make_trial(&shape, between(1, i % 2 ? 3 : 30), 1, false, i % 7 != 0);
@@ -121,13 +117,7 @@ TEST(one_step_is_that_of_rounded_factors)
 TEST(many_steps_stay_near)
 {
     for (int i = 0; i < 150; i++) {
-        struct recurrent_shape shape = {.cell = i % 3 == 2 ? RECURRENT_GRU : RECURRENT_LSTM,
-                                        .inputs = between(1, i % 2 ? 3 : 40),
-                                        .hidden = between(1, 70),
-                                        .layers = between(1, 3),
-                                        .bidirectional = i % 5 == 0};
-        if (shape.cell == RECURRENT_LSTM && shape.hidden > 1 && i % 4 == 0)
-            shape.projection = between(1, shape.hidden - 1);
+        struct recurrent_shape shape = draw_deep_shape(i);
         if (!use(i / 2 % KINDS))
             continue;
         struct trial t =

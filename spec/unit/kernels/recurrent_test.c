@@ -30,13 +30,7 @@ static void check_shape(const struct recurrent_shape *shape, int batch, int time
 TEST(shapes_by_chance)
 {
     for (int i = 0; i < 200; i++) {
-        struct recurrent_shape shape = {.cell = i % 3 == 2 ? RECURRENT_GRU : RECURRENT_LSTM,
-                                        .inputs = between(1, i % 2 ? 3 : 40),
-                                        .hidden = between(1, 70),
-                                        .layers = between(1, 3),
-                                        .bidirectional = i % 5 == 0};
-        if (shape.cell == RECURRENT_LSTM && shape.hidden > 1 && i % 4 == 0)
-            shape.projection = between(1, shape.hidden - 1);
+        struct recurrent_shape shape = draw_deep_shape(i);
         check_shape(&shape, between(1, i % 2 ? 4 : 20), between(1, 12), i % 3 == 0, i % 7 != 0,
                     i % 4 == 3 ? RECURRENT_BF16 : RECURRENT_F32);
     }

@@ -89,6 +89,26 @@ static void step_by_definition(const struct recurrent_shape *s, const struct rec
     mem_free(next);
 }
 
+/* The i'th of many: cells, sides and how many inputs in turn (to `few`, or to 40), one layer. */
+static struct recurrent_shape draw_shape(int i, int few)
+{
+    return (struct recurrent_shape){.cell = i % 3 == 2 ? RECURRENT_GRU : RECURRENT_LSTM,
+                                    .inputs = between(1, i % 2 ? few : 40),
+                                    .hidden = between(1, 70),
+                                    .layers = 1,
+                                    .bidirectional = i % 5 == 0};
+}
+
+/* The same of one to three layers, some with a projection. */
+static struct recurrent_shape draw_deep_shape(int i)
+{
+    struct recurrent_shape shape = draw_shape(i, 3);
+    shape.layers = between(1, 3);
+    if (shape.cell == RECURRENT_LSTM && shape.hidden > 1 && i % 4 == 0)
+        shape.projection = between(1, shape.hidden - 1);
+    return shape;
+}
+
 struct trial {
     struct recurrent_shape shape;
     struct recurrent_weights *weights;

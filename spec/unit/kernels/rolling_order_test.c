@@ -1,22 +1,13 @@
 /* Every variant against the definition, and streams cut anyhow. */
 #include "kernels/rolling_order.h"
 
-#include <math.h>
 #include <stdint.h>
 
-#include "base/mem.h"
 #include "kernels/isa.h"
+#include "kernels/rolling_order_trial.h"
 #include "test.h"
 
 enum { N = 2600 }; /* several blocks of small windows */
-
-static unsigned state = 1;
-
-static unsigned draw(unsigned most)
-{
-    state = state * 1664525u + 1013904223u;
-    return (state >> 8) % most;
-}
 
 /* ---- the definition ---------------------------------------------------- */
 
@@ -24,18 +15,6 @@ static int ascending(const void *a, const void *b)
 {
     const double *x = a, *y = b;
     return (*x > *y) - (*x < *y);
-}
-
-static double quantile(const double *sorted, size_t c, double q)
-{
-    double place = q * (double)(c - 1);
-    size_t k = (size_t)place;
-    double fraction = place - (double)k;
-    if (fraction == 0 || sorted[k] == sorted[k + 1])
-        return sorted[k];
-    if (fraction == 0.5)
-        return (sorted[k] + sorted[k + 1]) / 2;
-    return sorted[k] + (sorted[k + 1] - sorted[k]) * fraction;
 }
 
 static double of_window(const struct rolling_order_options *how, double *v, size_t n)
@@ -113,48 +92,6 @@ static void draw_series(enum shape shape, double *x, size_t n)
     }
 }
 
-static bool same(double got, double want)
-{
-    return isnan(want) ? isnan(got) : got == want;
-}
-
-/* Pushes the series in batches of `batch` values at most (0: at once). */
-static size_t wrong_f64(struct rolling_orders *s, const double *x, size_t n, size_t batch,
-                        ptrdiff_t stride, const double *want)
-{
-    size_t wrong = 0, step = (size_t)stride;
-    double *in = mem_alloc((n * step + 1) * sizeof *in);
-    for (size_t i = 0; i < n; i++)
-        in[i * step] = x[i];
-    rolling_order_reset(s);
-    for (size_t done = 0; done < n;) {
-        size_t more = batch ? 1 + draw((unsigned)batch) : n;
-        more = more < n - done ? more : n - done;
-        rolling_order_push_f64(s, in + done * step, stride, more, in + done * step, stride);
-        done += more;
-    }
-    for (size_t i = 0; i < n; i++)
-        wrong += !same(in[i * step], want[i]);
-    mem_free(in);
-    return wrong;
-}
-
-static size_t wrong_f32(struct rolling_orders *s, const double *x, size_t n, ptrdiff_t stride,
-                        const double *want)
-{
-    size_t wrong = 0, step = (size_t)stride;
-    float *in = mem_alloc((n * step + 1) * sizeof *in), *out = mem_alloc((n + 1) * sizeof *out);
-    for (size_t i = 0; i < n; i++)
-        in[i * step] = (float)x[i];
-    rolling_order_reset(s);
-    rolling_order_push_f32(s, in, stride, n, out, 1);
-    for (size_t i = 0; i < n; i++)
-        wrong += !same((double)out[i], (double)(float)want[i]);
-    mem_free(in);
-    mem_free(out);
-    return wrong;
-}
-
 static void check(const struct rolling_order_options *how, enum shape shape, size_t n)
 {
     double *x = mem_alloc((n + 1) * sizeof *x), *want = mem_alloc((n + 1) * sizeof *want);
@@ -166,7 +103,7 @@ static void check(const struct rolling_order_options *how, enum shape shape, siz
         struct rolling_orders *s = rolling_order_new(how);
         size_t wrong = wrong_f64(s, x, n, 0, 1, want);
         size_t cut = wrong_f64(s, x, n, 300, 3, want);
-        size_t single = shape == CLOSE ? 0 : wrong_f32(s, x, n, 2, want);
+        size_t single = shape == CLOSE ? 0 : wrong_f32(s, x, n, 0, 2, want);
         if (wrong || cut || single)
             TEST_FAIL(
                 "%s kind %d window %zu min %zu q %g skip %d shape %d n %zu: %zu wrong, %zu in "

@@ -1,21 +1,11 @@
 /* Medians and quantiles of full windows against a window that is kept in order in float64: every
  * length about the borders of groups and lanes, and what does not go there between what does. */
 #include <float.h>
-#include <math.h>
 #include <stdint.h>
 
-#include "base/mem.h"
 #include "kernels/isa.h"
-#include "kernels/rolling_order.h"
+#include "kernels/rolling_order_trial.h"
 #include "test.h"
-
-static unsigned state = 7;
-
-static unsigned draw(unsigned most)
-{
-    state = state * 1664525u + 1013904223u;
-    return (state >> 8) % most;
-}
 
 /* ---- the reference ----------------------------------------------------- */
 
@@ -52,18 +42,6 @@ static void leave(struct window *w, double value)
     memmove(w->sorted + at, w->sorted + at + 1, (w->held - at) * sizeof value);
 }
 
-static double quantile(const struct window *w, double q)
-{
-    double place = q * (double)(w->held - 1);
-    size_t k = (size_t)place;
-    double fraction = place - (double)k, value = w->sorted[k];
-    if (fraction == 0 || value == w->sorted[k + 1])
-        return value;
-    if (fraction == 0.5)
-        return (value + w->sorted[k + 1]) / 2;
-    return value + (w->sorted[k + 1] - value) * fraction;
-}
-
 static void define(const struct rolling_order_options *how, const double *x, size_t n, double *out)
 {
     struct window w = {mem_alloc((how->window + 1) * sizeof(double)), 0};
@@ -74,7 +52,8 @@ static void define(const struct rolling_order_options *how, const double *x, siz
             enter(&w, x[i]);
         size_t seen = i + 1 < how->window ? i + 1 : how->window;
         bool enough = w.held >= how->min_periods && (how->skip_nan || w.held == seen);
-        out[i] = enough ? quantile(&w, how->kind == ROLLING_MEDIAN ? 0.5 : how->q) : NAN;
+        out[i] =
+            enough ? quantile(w.sorted, w.held, how->kind == ROLLING_MEDIAN ? 0.5 : how->q) : NAN;
     }
     mem_free(w.sorted);
 }
@@ -107,53 +86,6 @@ static double draw_value(enum shape shape, size_t i, size_t n, bool single)
     default:
         return noise;
     }
-}
-
-static bool same(double got, double want)
-{
-    return isnan(want) ? isnan(got) : got == want;
-}
-
-static size_t wrong_f64(struct rolling_orders *s, const double *x, size_t n, size_t batch,
-                        size_t step, const double *want)
-{
-    size_t wrong = 0;
-    double *in = mem_zero(n * step + 1, sizeof *in);
-    for (size_t i = 0; i < n; i++)
-        in[i * step] = x[i];
-    rolling_order_reset(s);
-    for (size_t done = 0; done < n;) {
-        size_t more = batch ? 1 + draw((unsigned)batch) : n;
-        more = more < n - done ? more : n - done;
-        rolling_order_push_f64(s, in + done * step, (ptrdiff_t)step, more, in + done * step,
-                               (ptrdiff_t)step);
-        done += more;
-    }
-    for (size_t i = 0; i < n; i++)
-        wrong += !same(in[i * step], want[i]);
-    mem_free(in);
-    return wrong;
-}
-
-static size_t wrong_f32(struct rolling_orders *s, const double *x, size_t n, size_t batch,
-                        size_t step, const double *want)
-{
-    size_t wrong = 0;
-    float *in = mem_zero(n * step + 1, sizeof *in), *out = mem_zero(n + 1, sizeof *out);
-    for (size_t i = 0; i < n; i++)
-        in[i * step] = (float)x[i];
-    rolling_order_reset(s);
-    for (size_t done = 0; done < n;) {
-        size_t more = batch ? 1 + draw((unsigned)batch) : n;
-        more = more < n - done ? more : n - done;
-        rolling_order_push_f32(s, in + done * step, (ptrdiff_t)step, more, out + done, 1);
-        done += more;
-    }
-    for (size_t i = 0; i < n; i++)
-        wrong += !same((double)out[i], (double)(float)want[i]);
-    mem_free(in);
-    mem_free(out);
-    return wrong;
 }
 
 static void check(const struct rolling_order_options *how, enum shape shape, size_t n)
