@@ -32,7 +32,7 @@ local function names_of(app, wanted)
     for name in pairs(all) do
       out[#out + 1] = name
     end
-  elseif type(wanted) ~= "table" then
+  elseif type(wanted) ~= "table" or (wanted[1] == nil and next(wanted) ~= nil) then
     request.refuse(app, "model_names", "type", "model_names must be an array of names")
   else
     for i, name in ipairs(wanted) do
@@ -55,14 +55,7 @@ end
 --- POST /api/v1/inference/backtest
 function M.post(app, req)
   local body = request.read_json(app, req)
-  if type(body) ~= "table" or body[1] ~= nil then
-    request.refuse(app, "", "type", "a back-test is an object")
-  end
-  for name in pairs(body) do
-    if not FIELDS[name] then
-      request.refuse(app, tostring(name):sub(1, 100), "unknown", "there is no such field")
-    end
-  end
+  request.fields(app, body, FIELDS, "a back-test")
   local n, wrong = series.check(app, body.data, MOST_POINTS)
   if wrong then
     request.refuse(app, "data", wrong.code, wrong.message, wrong.index)
@@ -76,10 +69,7 @@ function M.post(app, req)
       :format(folds, horizon, least, least + horizon * folds, n), n)
   end
   local args = { m = "backtest", v = "", t = app.now(), n = n, names = names_of(app, body.model_names), h = horizon,
-    folds = folds, period = period }
-  if type(body.metadata) == "table" and body.metadata ~= app.json.null then
-    args.x = body.metadata
-  end
+    folds = folds, period = period, x = request.metadata(app, body.metadata) }
   series.keep(app, args, body.data)
   return submit.backtest(app, req, { args = args })
 end

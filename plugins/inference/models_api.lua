@@ -43,7 +43,7 @@ end
 local function inspect(app, name, version, bytes)
   local forecaster, message = app.kernels.forecaster(bytes)
   if not forecaster then
-    request.refuse(app, "", "model", "this is no model file: " .. message)
+    request.refuse(app, "", "model", "this is no model file: " .. message:gsub("^model: ", ""))
   end
   local info = forecaster:info()
   if info.name ~= name or info.version ~= version then

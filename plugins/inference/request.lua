@@ -33,11 +33,39 @@ local function text_of(app, field, value, most)
   return value
 end
 
+--- An empty array passes: some languages write an empty object so.
+local function is_object(value)
+  return type(value) == "table" and value[1] == nil
+end
+
 local function object_of(app, field, value)
-  if type(value) ~= "table" or value[1] ~= nil then
+  if not is_object(value) then
     refuse(app, field, "type", field .. " must be an object")
   end
   return value
+end
+
+--- What a client wants back, or nil.
+function M.metadata(app, value)
+  if value == nil or value == app.json.null then
+    return nil
+  elseif #app.json.encode(object_of(app, "metadata", value)) > METADATA_BYTES then
+    refuse(app, "metadata", "too_long", "metadata has more than 16 KiB")
+  end
+  return value
+end
+
+--- A body that is an object of these fields; what: its name in the sentence that refuses another.
+function M.fields(app, body, known, what)
+  if not is_object(body) then
+    refuse(app, "", "type", what .. " is an object")
+  end
+  for name in pairs(body) do
+    if not known[name] then
+      local told = #name <= 100 and name or name:sub(1, 100):gsub("[\192-\255][\128-\191]*$", "") -- whole characters
+      refuse(app, told, "unknown", "there is no such field")
+    end
+  end
 end
 
 --- "30s", "5m" as seconds.
@@ -69,9 +97,7 @@ end
 local function plan_of(app, body)
   local null = app.json.null
   for name, value in pairs(body) do
-    if not FIELDS[name] then
-      refuse(app, tostring(name):sub(1, 100), "unknown", "there is no such field")
-    elseif value == null and name ~= "data" then
+    if value == null and name ~= "data" then
       body[name] = nil
     end
   end
@@ -86,12 +112,7 @@ local function plan_of(app, body)
     refuse(app, "options." .. tostring(next(body.options)), "unknown", "there is no such option of this model")
   end
   plan.h = body.horizon == nil and model.default or whole(app, "horizon", body.horizon, 1, model.longest)
-  if body.metadata ~= nil then
-    plan.x = object_of(app, "metadata", body.metadata)
-    if #app.json.encode(plan.x) > METADATA_BYTES then
-      refuse(app, "metadata", "too_long", "metadata has more than 16 KiB")
-    end
-  end
+  plan.x = M.metadata(app, body.metadata)
   return plan, model
 end
 
@@ -124,9 +145,7 @@ end
 
 --- A submission as JSON has it. @return table { args, options }
 function M.of_table(app, body)
-  if type(body) ~= "table" or (body[1] ~= nil) then
-    refuse(app, "", "type", "a submission is an object")
-  end
+  M.fields(app, body, FIELDS, "a submission")
   local plan, model = plan_of(app, body)
   local options = options_of(app, body, plan)
   take_points(app, plan, model, body.data)

@@ -5,6 +5,7 @@ local M = {}
 
 --- Models compute in 32 bits; sums of a million such values stay far from infinity.
 M.LARGEST = 1e30
+local LARGEST_FLOAT = 2 ^ 76 * 13234890 -- the float32 next to it, which is above it
 
 local FINITE, BASE64 = { finite = true }, { base64 = true }
 local WORDS = { NaN = true, nan = true, Infinity = true, inf = true }
@@ -27,7 +28,7 @@ end
 
 --- Floats have no infinity, and NaN only where they came as bytes, which parse refuses.
 local function check_floats(data, most)
-  local n, largest = #data, M.LARGEST
+  local n, largest = #data, LARGEST_FLOAT
   if n > most then
     return nil, wrong(most, "too_long", ("data has %d points, at most %d are taken"):format(n, most))
   end
@@ -104,7 +105,7 @@ end
 --- Points that came as bytes (float32, little-endian) or as lines; ends the request with what is wrong.
 function M.parse(app, text, binary, refuse)
   local floats, message, _, index
-  if text == "" then
+  if text == "" or not binary and not find(text, "%S") then
     refuse(app, "data", "empty", "data has no points")
   elseif binary and #text % 4 ~= 0 then
     refuse(app, "data", "type", ("%d bytes are no 32-bit numbers"):format(#text))

@@ -8,6 +8,7 @@ local traffic = require("traffic")
 local M = {}
 
 local MOST_ITEMS = 1000
+local BATCH = { items = true }
 local ITEMS = { floats = "items.data" }
 local BASE = "/api/v1/inference/"
 
@@ -94,7 +95,8 @@ end
 --- POST /api/v1/inference/batch: those that can be taken are, with one push for all that wait alike.
 function M.batch(app, req)
   local body = request.read_json(app, req, ITEMS)
-  local items = type(body) == "table" and body.items
+  request.fields(app, body, BATCH, "a batch")
+  local items = body.items
   if type(items) ~= "table" or #items == 0 or #items > MOST_ITEMS then
     request.refuse(app, "items", "range", ("items must be an array of 1 to %d submissions"):format(MOST_ITEMS))
   end

@@ -25,6 +25,9 @@ function M.parse(app, value)
   if number then
     return number >= 0 and number < 1e11 and number or nil
   end
+  if value:match("^%d%d%d%d%-%d%d%-%d%d$") then
+    value = value .. "T00:00"
+  end
   local day, clock, rest = value:match("^(%d%d%d%d%-%d%d%-%d%d)[T ](%d%d:%d%d)(.*)$")
   if not day then
     return nil

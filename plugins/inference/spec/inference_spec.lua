@@ -82,6 +82,9 @@ describe("a submission", function()
       { { model_name = "moving_average", data = { 1, 2, "3" } }, "data", "type", 2 },
       { { model_name = "moving_average", data = { 1, { 2 } } }, "data", "type", 1 },
       { { model_name = "moving_average", data = { 1e31 } }, "data", "range", 0 },
+      { { model_name = "moving_average", data = { 1, 1.000001e30 } }, "data", "range", 1 },
+      { { model_name = "moving_average", data = { 1 }, [("가"):rep(40)] = 1 }, ("가"):rep(33), "unknown" },
+      { { model_name = "moving_average", data = { 1 }, metadata = { 1 } }, "metadata", "type" },
       { { model_name = "moving_average", data = { 1 }, colour = 1 }, "colour", "unknown" },
       { { model_name = "moving_average", data = { 1 }, horizon = 1001 }, "horizon", "range" },
       { { model_name = "moving_average", data = { 1 }, options = { window = 0 } }, "options.window", "range" },
@@ -131,6 +134,15 @@ describe("a submission", function()
     assert.equal("json", submit(nil, text('{"data":[],')).json.code)
   end)
 
+  it("takes the largest numbers that it says it takes", function()
+    local body = '{"model_name":"moving_average","data":[1e30,%s-1e30],"horizon":1}'
+    for _, item in ipairs({ "", "1,", '"x",' }) do
+      local answer = submit(nil, text(body:format(item)))
+      assert.equal(item == '"x",' and 422 or 202, answer.status, answer.body)
+    end
+    test:run_jobs()
+  end)
+
   it("comes as bytes or as lines, too", function()
     local function send(body, content, query)
       return test:post(BASE .. "submit?model_name=moving_average&horizon=2" .. (query or ""), nil,
@@ -155,6 +167,7 @@ describe("a submission", function()
     end
     local line = send("1\n2\nNaN\n", "application/x-ndjson").json
     assert.same({ 2, "a point is not a number as JSON writes it" }, { line.index, line.message })
+    assert.equal("empty", send(" \n\n", "application/x-ndjson").json.code)
     assert.equal(422, send("1\n", "application/x-ndjson", "&metadata=1").status)
   end)
 
@@ -272,6 +285,8 @@ describe("results", function()
     assert.equal(422, test:get(BASE .. "results?cursor=x").status)
     assert.equal(422, test:get(BASE .. "results?since=yesterday").status)
     assert.equal(0, #test:get(BASE .. "results?until=2020-01-01T00:00:00Z").json.results)
+    assert.equal(0, #test:get(BASE .. "results?until=2020-01-01").json.results)
+    assert.equal(422, test:get(BASE .. "results?until=2020-01-32").status)
   end)
 
   it("of many are submitted and asked for together", function()
@@ -289,6 +304,7 @@ describe("results", function()
     assert.equal("completed", results[2].status)
     assert.equal("userdata", type(results[3]))
     assert.equal(422, test:post(BASE .. "batch", { items = {} }).status)
+    assert.equal("colour", test:post(BASE .. "batch", { items = { 1 }, colour = 1 }).json.field)
   end)
 
   it("are counted, with their times", function()
@@ -374,6 +390,9 @@ describe("a back-test", function()
     assert.same({ 422, "too_short" }, { answer.status, answer.json.code })
     assert.equal(422, backtest({ data = series(100), folds = 0 }).status)
     assert.equal("unknown_model", backtest({ data = series(100), model_names = { "x" } }).json.code)
+    assert.equal("model_names", backtest({ data = series(100), model_names = { a = "x" } }).json.field)
+    assert.equal("metadata", backtest({ data = series(100), metadata = "x" }).json.field)
+    assert.equal("metadata", backtest({ data = series(100), metadata = { x = ("x"):rep(20000) } }).json.field)
   end)
 end)
 
