@@ -11,7 +11,7 @@ export function makeCharts(kit) {
   /** The end of the history, the forecast and its band, in one row of a list; the numbers stand in the result. */
   function Spark({ result }) {
     const lines = useMemo(() => linesOf(result, 48), [result]);
-    if (!lines) return html`<svg class="inf-spark" viewBox=${`0 0 ${SMALL.width} ${SMALL.height}`} aria-hidden="true"></svg>`;
+    if (!lines) return html`<svg class="inf-spark" viewBox=${`0 0 ${SMALL.width} ${SMALL.height}`} aria-hidden="true"><path class="inf-none" d=${`M0 ${SMALL.height / 2}H${SMALL.width}`} /></svg>`;
     const [low, high] = rangeOf([lines.history, lines.median, lines.low, lines.high, lines.smoothed]);
     const n = lines.x.length;
     const x = (i) => (n > 1 ? (i / (n - 1)) * SMALL.width : SMALL.width / 2);
@@ -95,10 +95,11 @@ export function makeCharts(kit) {
 
   function Axes({ lines, low, high, x, y, width, height }) {
     const first = lines.x[0], last = lines.x[lines.x.length - 1];
-    const steps = ticks(first, last, Math.max(4, width / 90), true);
+    const steps = ticks(first, last, Math.max(4, width / 90), true), marks = ticks(low, high, 5);
+    const mark = (v) => kit.axis(v, marks[1] - marks[0] || 1, Math.max(...marks.map(Math.abs)));
     return html`
-      ${ticks(low, high, 5).map((v) => html`<g key=${v}><line class="inf-grid" x1=${EDGE.left} x2=${width - EDGE.right} y1=${y(v)} y2=${y(v)} />
-        <text class="inf-tick" x=${EDGE.left - 8} y=${y(v) + 4} text-anchor="end">${kit.axis(v)}</text></g>`)}
+      ${marks.map((v) => html`<g key=${v}><line class="inf-grid" x1=${EDGE.left} x2=${width - EDGE.right} y1=${y(v)} y2=${y(v)} />
+        <text class="inf-tick" x=${EDGE.left - 8} y=${y(v) + 4} text-anchor="end">${mark(v)}</text></g>`)}
       ${steps.map((step) => html`<text key=${step} class="inf-tick" x=${x(step - first)} y=${height - 7} text-anchor="middle">${step === 0 ? t("now") : kit.signed(step)}</text>`)}
       ${first <= 0 && last > 0 && html`<line class="inf-now" x1=${x(-first)} x2=${x(-first)} y1=${EDGE.top} y2=${height - EDGE.bottom} />`}`;
   }

@@ -21,7 +21,12 @@ export function makeKit(ctx) {
     ...ctx.markup, ...ctx.hooks, ...ctx.components, ctx, t,
     count: (n) => count(n, language()),
     signed: (n) => signed(n, language()),
-    axis: (v) => (Math.abs(v) >= 10000 ? compact(v, language(), 2) : decimal(v, language(), Number.isInteger(v) ? 0 : Math.abs(v) >= 1 ? 1 : 3)),
+    /** One of an axis' marks, which are `step` apart and at most so large: all of them alike, and no longer than there is room. */
+    axis(v, step, most) {
+      if (v === 0) return "0";
+      if (most >= 1e15 || most < 1e-3) return Number(v.toPrecision(3)).toExponential().replace("e+", "e");
+      return most >= 10000 ? compact(v, language(), 2) : decimal(v, language(), Math.max(0, Math.min(4, Math.ceil(-Math.log10(step) - 1e-9))));
+    },
     /** A value as short as it can be told. */
     value(v) {
       if (!known(v)) return "–";
@@ -47,6 +52,9 @@ export function makeKit(ctx) {
     bytes: (n) => ctx.format.bytes(n, language()),
     /** A model's name, in words where it is a baseline. */
     modelName: (name) => (t(`m.${name}`) === `m.${name}` ? name : t(`m.${name}`)),
+    /** Why one ended without a result, in words where they are known. */
+    why: (error) => (t(`why.${error.code}`) === `why.${error.code}` ? error.message ?? String(error) : t(`why.${error.code}`)),
+    reason: (code) => (t(`reason.${code}`) === `reason.${code}` ? code : t(`reason.${code}`)),
     href(query = {}) {
       const text = ctx.api.search(query);
       return `#/inference${text}`;

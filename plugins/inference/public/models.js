@@ -8,15 +8,16 @@ export function makeModels(kit) {
   const { ctx, html, t, useResource, useState, Failure, Note, Pill } = kit;
   const path = (name, rest) => `/api/v1/models/${encodeURIComponent(name)}/${rest}`;
 
-  /** {"ETTh1": {"96": {mse, mae}}} as rows. */
+  /** {"ETTh1": {"96": {mse, mae}}} as rows, in an order of their own: members of an object have none. */
   function rowsOf(scores) {
     return Object.entries(scores ?? {}).flatMap(([dataset, by]) => (by && typeof by === "object"
-      ? Object.entries(by).filter(([, each]) => each && typeof each === "object").map(([horizon, each]) => ({ dataset, horizon, ...each })) : []));
+      ? Object.entries(by).filter(([, each]) => each && typeof each === "object").map(([horizon, each]) => ({ dataset, horizon, ...each })) : []))
+      .sort((a, b) => a.dataset.localeCompare(b.dataset, "en", { sensitivity: "base" }) || a.horizon - b.horizon);
   }
 
   function Scores({ model }) {
     const rows = rowsOf(model.scores);
-    const keys = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => typeof row[key] === "number")))];
+    const keys = [...new Set(rows.flatMap((row) => Object.keys(row).filter((key) => typeof row[key] === "number")))].sort();
     if (rows.length === 0) return html`<p class="muted">${t("no_scores")}</p>`;
     return html`
       <div class="inf-scroll inf-scroll-free" tabindex="0" role="region" aria-label=${`${model.name}: ${t("scores")}`}><table class="inf-table" data-scores>

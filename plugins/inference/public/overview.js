@@ -13,7 +13,7 @@ export function makeOverview(kit) {
     const rate = totals ? totals.success_rate : null;
     return html`
       <section class="inf-tiles" aria-label=${t("figures")} aria-busy=${!s}>
-        <${Tile} name="throughput" value=${s?.completed_per_second} text=${s ? `${kit.rate(s.completed_per_second)}/s` : "–"} note=${s && t("submitted", { n: kit.rate(s.submitted_per_second) })} />
+        <${Tile} name="throughput" value=${s?.completed_per_second} text=${s ? t("per_second", { n: kit.rate(s.completed_per_second) }) : "–"} note=${s && t("submitted", { n: kit.rate(s.submitted_per_second) })} />
         <${Tile} name="latency" value=${s?.latency_ms?.p50} text=${kit.ms(s?.latency_ms?.p50)} note=${tail(s?.latency_ms)} />
         <${Tile} name="processing" value=${s?.processing_ms?.p50} text=${kit.ms(s?.processing_ms?.p50)} note=${tail(s?.processing_ms)} />
         <${Tile} name="success" value=${rate} text=${totals && totals.completed + totals.failed > 0 ? kit.share(rate) : "–"} note=${totals && t("failed_n", { n: kit.count(totals.failed) })} />
@@ -36,7 +36,7 @@ export function makeOverview(kit) {
     };
     const at_ = (m) => ctx.format.moment(m.at, ctx.lang.value);
     return html`
-      <section class="inf-card"><div class="section-head"><h2>${t("per_minute")}</h2><span class="muted">${t("window", { n: 15 })}</span></div>
+      <section class="inf-card inf-per-minute"><div class="section-head"><h2>${t("per_minute")}</h2><span class="muted">${t("window", { n: 15 })}</span></div>
         <div class="inf-minutes-box" tabindex="0" role="group" aria-label=${t("minutes_label", { n: minutes.length, most: kit.count(most) })} onKeyDown=${onKey} onPointerLeave=${() => setAt(-1)} data-minutes=${minutes.length}>
           <p class="inf-read" role="status">${chosen ? t("minute", { at: at_(chosen), completed: kit.count(chosen.completed), failed: kit.count(chosen.failed) }) : t("no_minutes")}</p>
           <div class="inf-minutes" aria-hidden="true">${minutes.map((m, i) => html`
@@ -49,9 +49,8 @@ export function makeOverview(kit) {
   /** Why they failed, and what was cancelled; nothing when all went well. */
   function Ends({ s }) {
     const reasons = s?.failed_by ?? [];
-    const name = (code) => (t(`reason.${code}`) === `reason.${code}` ? code : t(`reason.${code}`));
     if (reasons.length === 0 && !s?.cancelled) return null;
-    return html`<p class="muted inf-small inf-ends" data-ends>${reasons.length > 0 && html`<span>${t("failed")}: ${reasons.map((r) => `${name(r.code)} ${kit.count(r.count)}`).join(" · ")}</span>`}
+    return html`<p class="muted inf-small inf-ends" data-ends>${reasons.length > 0 && html`<span>${t("failed")}: ${reasons.map((r) => `${kit.reason(r.code)} ${kit.count(r.count)}`).join(" · ")}</span>`}
       ${s.cancelled > 0 && html`<span>${t("cancelled_n", { n: kit.count(s.cancelled) })}</span>`}</p>`;
   }
 

@@ -80,7 +80,7 @@ export function makeResult(kit) {
         <table class="data inf-errors" data-errors><thead><tr><th scope="col">${t("model")}</th>${keys.map((key) => html`<th scope="col" key=${key} class="c-number">${t(key)}</th>`)}<th scope="col" aria-hidden="true"></th></tr></thead>
           <tbody>${[...rows].sort((a, b) => (a.mase ?? a.rmse ?? Infinity) - (b.mase ?? b.rmse ?? Infinity)).map((row) => html`
             <tr key=${row.model} data-error-row=${row.model}><td class="inf-wide"><b>${kit.modelName(row.model)}</b>${baseline(row.model) && html` <span class="inf-tag">${t("baseline")}</span>`}</td>
-              ${keys.map((key) => html`<td key=${key} class="c-number" data-label=${t(key)}>${ctx.format.decimal(row[key], ctx.lang.value, digits[key])}${row[key] === least[key] && html` <span class="inf-best">${t("best")}</span>`}</td>`)}
+              ${keys.map((key) => html`<td key=${key} class="c-number" data-label=${t(key)}><span>${ctx.format.decimal(row[key], ctx.lang.value, digits[key])}${row[key] === least[key] && html` <span class="inf-best">${t("best")}</span>`}</span></td>`)}
               <td class="inf-bar-cell" aria-hidden="true"><span class="weight"><i style=${`width:${(100 * (row.mase ?? row.rmse ?? 0)) / most}%`}></i></span></td></tr>`)}</tbody></table>
         <p class="muted inf-small">${t("mase_note")}</p>
         ${(result.left_out ?? []).map((each) => html`<p key=${each.model} class="inf-small" data-left-out=${each.model}><b>${kit.modelName(each.model)}</b> <span class="muted">${t("left_out")}: ${each.message}</span></p>`)}</section>`;
@@ -88,7 +88,8 @@ export function makeResult(kit) {
 
   function Outcome({ job }) {
     if (kit.going(job)) return html`<div class="inf-wait"><span class="inf-spinner" aria-hidden="true"></span><p>${t(job.status === "running" ? "working" : "waiting")}</p></div>`;
-    if (job.error) return html`<${Note} kind="bad" title=${t("why_failed")}><p class="mono" data-why>${job.error.message ?? String(job.error)}</p>${job.error.code && html`<p class="muted">${job.error.code}</p>`}</${Note}>`;
+    if (job.error && job.status !== "failed") return html`<${Note} title=${t(`status.${job.status}`)}><p class="muted" data-why>${kit.why(job.error)}</p></${Note}>`;
+    if (job.error) return html`<${Note} kind="bad" title=${t("why_failed")}><p class="mono" data-why>${kit.why(job.error)}</p>${job.error.code && html`<p class="muted">${kit.reason(job.error.code)}</p>`}</${Note}>`;
     if (job.result?.table) return html`<${Table} result=${job.result} />`;
     if (!job.result) return null;
     return html`<${Forecast} result=${job.result} /><${Steps} result=${job.result} />`;

@@ -15,7 +15,7 @@ test("both languages say everything, with the same places, and every word asked 
   for (const key of Object.keys(WORDS.en)) assert.deepEqual(places(WORDS.ko[key]), places(WORDS.en[key]), key);
   const read = readdirSync(FOLDER).filter((name) => name.endsWith(".js") && name !== "words.js").map((name) => readFileSync(path.join(FOLDER, name), "utf8")).join("\n");
   for (const [, key] of read.matchAll(/\bt\("([^"]+)"/g)) assert.ok(key in WORDS.en, key);
-  const asked = (key) => read.includes(`"${key}"`) || /^(tab|live|status|source|sample|wrong|priority|deadline|kind|where|m|c|r|e|callback|reason)\.|^(points|steps)_/.test(key);
+  const asked = (key) => read.includes(`"${key}"`) || /^(tab|live|status|source|sample|wrong|priority|deadline|kind|where|m|c|r|e|callback|reason|why)\.|^(points|steps)_/.test(key);
   assert.deepEqual(Object.keys(WORDS.en).filter((key) => !asked(key)), []);
 });
 
@@ -117,4 +117,24 @@ test("paths lift the pen where nothing is known, and a flat line lies in the mid
   assert.equal(series.areaOf([1], [2], same, same), "");
   assert.deepEqual(series.rangeOf([[5, 5], null]), [4.75, 5.25]);
   assert.deepEqual(series.rangeOf([]), [0, 1]);
+});
+
+test("marks of an axis are alike, tell each other apart, and are short", async () => {
+  const { makeKit } = await import("../../../plugins/inference/public/kit.js");
+  const format = await import("../../../public/lib/format.js");
+  const kit = makeKit({ markup: {}, components: {}, hooks: {}, words: () => (key) => key, format, lang: { value: "en" } });
+  const axis = (low, high) => {
+    const marks = series.ticks(low, high, 5);
+    return marks.map((v) => kit.axis(v, marks[1] - marks[0], Math.max(...marks.map(Math.abs))));
+  };
+  assert.deepEqual(axis(40, 60), ["40", "45", "50", "55", "60"]);
+  assert.deepEqual(axis(4.8, 5.2), ["4.8", "4.9", "5.0", "5.1", "5.2"]);
+  assert.deepEqual(axis(-0.02, 0.02), ["-0.02", "-0.01", "0", "0.01", "0.02"]);
+  assert.deepEqual(axis(4e25, 6e25), ["4e25", "4.5e25", "5e25", "5.5e25", "6e25"]);
+  assert.deepEqual(axis(4e-5, 6e-5), ["4e-5", "4.5e-5", "5e-5", "5.5e-5", "6e-5"]);
+  for (const [low, high] of [[100, 100.05], [-9e29, 9e29], [0, 12345], [1e-9, 2e-9]]) {
+    const marks = axis(low, high);
+    assert.equal(new Set(marks).size, marks.length, marks.join());
+    assert.ok(marks.every((mark) => mark.length <= 7), marks.join());
+  }
 });
