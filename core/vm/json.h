@@ -30,9 +30,9 @@ bool lua_json_encode_lenient(lua_State *L, int index, struct buf *out, struct er
 /* Pushes the value, or pushes nothing and returns false with *err. */
 bool lua_json_decode(lua_State *L, struct str text, int max_depth, struct err *err);
 
-/* The same, but an array at `path` is floats when it has numbers only, at least one, that float32
- * can hold.  path: names of members with '.' between; the items of arrays on the way are looked
- * into: "items.data" is of each item. */
+/* The same, but an array at `path` is floats when it has numbers only, 1 to FLOATS_MOST of them,
+ * that float32 can hold.  path: names of members with '.' between; the items of arrays on the way
+ * are looked into: "items.data" is of each item. */
 bool lua_json_decode_floats(lua_State *L, struct str text, int max_depth, struct str path,
                             struct err *err);
 

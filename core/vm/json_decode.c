@@ -1,6 +1,7 @@
 #include <lua.h>
 #include <math.h>
 
+#include "kernels/floats.h"
 #include "vm/floats.h"
 #include "vm/internal.h"
 #include "vm/json.h"
@@ -44,17 +45,23 @@ static bool has_room(struct decoder *d, size_t more, struct err *err)
 
 /* ---- arrays of numbers alone ------------------------------------------- */
 
-/* What was collected becomes a table after all. */
-static void spill(struct decoder *d)
+/* What was collected, if anything was, becomes a table after all. */
+static bool spill(struct decoder *d, struct err *err)
 {
     const double *numbers = (const double *)(const void *)d->numbers.p;
+    size_t n = d->numbers.n / sizeof *numbers;
+    if (!d->collecting)
+        return true;
+    if (!has_room(d, 2 * d->numbers.n, err))
+        return false;
     d->collecting = false;
-    lua_newtable(d->L);
+    lua_createtable(d->L, (int)n, 0);
     int *count = &d->count[d->depth];
-    for (size_t n = d->numbers.n / sizeof *numbers; (size_t)*count < n; ++*count) {
+    for (; (size_t)*count < n; ++*count) {
         lua_pushnumber(d->L, numbers[*count]);
         lua_rawseti(d->L, -2, *count + 1);
     }
+    return true;
 }
 
 static bool collect(struct decoder *d, double value, struct err *err)
@@ -71,6 +78,8 @@ static bool push_collected(struct decoder *d)
 {
     const double *numbers = (const double *)(const void *)d->numbers.p;
     size_t n = d->numbers.n / sizeof *numbers;
+    if (n > FLOATS_MOST)
+        return false;
     for (size_t i = 0; i < n; i++)
         if (isinf((float)numbers[i]))
             return false;
@@ -100,9 +109,8 @@ static int follow(const struct decoder *d, struct str key)
 static bool on_null(void *arg, struct err *err)
 {
     struct decoder *d = arg;
-    (void)err;
-    if (d->collecting)
-        spill(d);
+    if (!spill(d, err))
+        return false;
     lua_pushlightuserdata(d->L, NULL);
     add(d);
     return true;
@@ -111,9 +119,8 @@ static bool on_null(void *arg, struct err *err)
 static bool on_boolean(void *arg, bool value, struct err *err)
 {
     struct decoder *d = arg;
-    (void)err;
-    if (d->collecting)
-        spill(d);
+    if (!spill(d, err))
+        return false;
     lua_pushboolean(d->L, value);
     add(d);
     return true;
@@ -133,10 +140,8 @@ static bool on_number(void *arg, double value, struct str text, struct err *err)
 static bool on_string(void *arg, struct str value, struct err *err)
 {
     struct decoder *d = arg;
-    if (!has_room(d, value.n, err))
+    if (!has_room(d, value.n, err) || !spill(d, err))
         return false;
-    if (d->collecting)
-        spill(d);
     lua_pushlstring(d->L, value.p, value.n);
     add(d);
     return true;
@@ -159,8 +164,8 @@ enum {
 
 static bool begin(struct decoder *d, int count, struct err *err)
 {
-    if (d->collecting)
-        spill(d);
+    if (!spill(d, err))
+        return false;
     if (d->depth == JSON_DEPTH_MAX || !lua_checkstack(d->L, 6))
         return err_set(err, ERR_LIMIT, "nested too deeply");
     if (!has_room(d, 64 + (count < 0 ? FIELDS * 24 : 0), err))
@@ -188,10 +193,9 @@ static bool on_begin_array(void *arg, struct err *err)
 static bool on_end(void *arg, struct err *err)
 {
     struct decoder *d = arg;
-    (void)err;
     bool floats = d->collecting && push_collected(d);
-    if (d->collecting && !floats)
-        spill(d);
+    if (!floats && !spill(d, err))
+        return false;
     d->collecting = false;
     if (!floats && d->count[d->depth] == 0)
         lua_json_mark_array(d->L);

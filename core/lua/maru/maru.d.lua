@@ -968,7 +968,7 @@ app.json = {}
 --- Raises on what JSON cannot hold, and for more than 32 MiB. A maru.Floats is an array, null where missing. @return string
 function app.json.encode(value) end
 --- options: { max_depth = 64, floats = "data": such a member (or "items.data", of each item) is a maru.Floats when it is
---- an array of numbers alone, at least one, that float32 can hold }. @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
+--- an array of numbers alone, 1 to 10,000,000, that float32 can hold }. @return any|nil value, string? message ("line 3 column 7: …"), string? code "json"
 function app.json.decode(text, options) end
 function app.json.array(t) end                           --- marks t as an array, so {} encodes as []
 app.json.null = nil                                      --- stands for null inside tables

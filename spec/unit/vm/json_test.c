@@ -179,3 +179,31 @@ TEST(arrays_that_become_floats_say_the_same)
         "end");
     CHECK_STR(run.json, "[true]");
 }
+
+TEST(more_numbers_than_floats_hold_stay_a_table)
+{
+    struct fixture f;
+    struct run run = {0};
+    if (fixture_open(&f, "local M = { name = 'demo', version = '1.0.0' }\n"
+                         "M.limits = { memory = '512M', task = '60s' }\n"
+                         "local function f(app)\n"
+                         "  local text = '{\"data\":[' .. ('0,'):rep(9999999) .. '0'\n"
+                         "  local floats = { floats = 'data' }\n"
+                         "  local most = app.json.decode(text .. ']}', floats).data\n"
+                         "  local over = app.json.decode(text .. ',7]}', floats).data\n"
+                         "  return type(most), #most, type(over), #over, over[#over]\n"
+                         "end\n"
+                         "M.exports = { f = f }\nreturn M\n"))
+        run = call(&f, "f");
+    CHECK_STR(run.json, "[\"userdata\",10000000,\"table\",10000001,7]");
+    fixture_close(&f);
+}
+
+TEST(what_has_room_as_floats_alone_ends_the_task_by_memory)
+{
+    struct run run = call_once("f = function(app)\n"
+                               "  local text = '{\"data\":[' .. ('0,'):rep(450000) .. 'null]}'\n"
+                               "  return #app.json.decode(text, { floats = 'data' }).data\n"
+                               "end");
+    CHECK_EQ(run.outcome, TASK_MEMORY);
+}
