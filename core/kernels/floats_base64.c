@@ -60,7 +60,8 @@ bool floats_of_base64(struct str text, float *out, size_t *n)
 {
     const unsigned char *p = (const void *)text.p;
     unsigned char *to = (void *)out;
-    size_t pad = text.n < GROUP ? 0 : text.p[text.n - 2] == '=' ? 2 : text.p[text.n - 1] == '=';
+    bool padded = text.n >= GROUP && text.p[text.n - 1] == '=';
+    size_t pad = padded ? 1 + (text.p[text.n - 2] == '=') : 0;
     size_t whole = text.n / GROUP - (pad > 0), bytes = whole * GROUP_BYTES + (pad ? 3 - pad : 0);
     uint32_t seen = 0;
     if (text.n % GROUP || bytes % sizeof(float))

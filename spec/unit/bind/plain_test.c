@@ -123,8 +123,9 @@ static const struct {
      "true "
      "}), app.kernels.floats('AAD*Pw==', { base64 = true }), app.kernels.floats('AAAA', { base64 = "
      "true "
-     "}), (app.kernels.floats('=', { base64 = true }))",
-     "[null,null,null,null,null]"},
+     "}), app.kernels.floats('AADAPw=w', { base64 = true }), (app.kernels.floats('=', { base64 = "
+     "true }))",
+     "[null,null,null,null,null,null]"},
     {"app.kernels.floats('====', { base64 = true })",
      "[null,\"it is no base64 of float32, with padding (RFC 4648)\",\"invalid\"]"},
     {"app.kernels.floats('AACAfw==', { base64 = true })",
