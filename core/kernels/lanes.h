@@ -1,13 +1,16 @@
 /* lanes.h -- vectors of LANES doubles, for the inner loops of a kernel.
  *
  * Included by a file of loops that is itself included once for each width, with LANES (1, 2, 4 or
- * 8), TARGET (a function attribute) and NAME(word) defined; lanes_end.h takes all of it away again.
+ * 8), TARGET (a function attribute) and NAME(word) defined, and FLOATS when its arrays are of
+ * float32; lanes_end.h takes all of it away again.
  *
  *   V                    LANES doubles; NAME(singles) as many floats
  *   SELECT(which, a, b)  a where `which`, the result of a comparison, holds
  *   LESSER(a, b) GREATER(a, b)
  *   LESS(a, b, c)        a - b * c, rounded once where there are instructions for it
  *   WIDEN NARROW         singles to V and back
+ *   LOAD(v, array)       v becomes LANES values of an array
+ *   STORE(array, v)      and back, rounded
  *   SCAN(v, zero, last)  v becomes its inclusive running sum, `last` its last lane in all lanes
  *   ADD_UP(v, zero, a, b, c)  the same, where a lane takes a times the lane below it, then b times
  * the lane below its two, then c times that below its four LAST(v)              its last lane in
@@ -37,6 +40,23 @@ typedef float NAME(singles) __attribute__((vector_size(LANES * sizeof(float))));
 #define SELECT(which, a, b) ((V)(((NAME(mask))(a) & (which)) | ((NAME(mask))(b) & ~(which))))
 #define WIDEN(v)            __builtin_convertvector((v), V)
 #define NARROW(v)           __builtin_convertvector((v), NAME(singles))
+#endif
+
+#ifdef FLOATS
+#define LOAD(to, from)                                                                             \
+    do {                                                                                           \
+        NAME(singles) raw_;                                                                        \
+        memcpy(&raw_, (from), sizeof raw_);                                                        \
+        (to) = WIDEN(raw_);                                                                        \
+    } while (0)
+#define STORE(to, from)                                                                            \
+    do {                                                                                           \
+        NAME(singles) raw_ = NARROW(from);                                                         \
+        memcpy((to), &raw_, sizeof raw_);                                                          \
+    } while (0)
+#else
+#define LOAD(to, from)  memcpy(&(to), (from), sizeof(to))
+#define STORE(to, from) memcpy((to), &(from), sizeof(from))
 #endif
 
 /* b where either is NaN. */

@@ -6,6 +6,8 @@
 #undef GREATER
 #undef WIDEN
 #undef NARROW
+#undef LOAD
+#undef STORE
 #undef SCAN
 #undef ADD_UP
 #undef LAST
@@ -15,5 +17,6 @@
 #undef LANE
 #undef TOTAL
 #undef LANES
+#undef FLOATS
 #undef TARGET
 #undef NAME

@@ -7,23 +7,6 @@
  */
 #include "kernels/lanes.h"
 
-#ifdef FLOATS
-#define LOAD(to, from)                                                                             \
-    do {                                                                                           \
-        NAME(singles) raw_;                                                                        \
-        memcpy(&raw_, (from), sizeof raw_);                                                        \
-        (to) = WIDEN(raw_);                                                                        \
-    } while (0)
-#define STORE(to, from)                                                                            \
-    do {                                                                                           \
-        NAME(singles) raw_ = NARROW(from);                                                         \
-        memcpy((to), &raw_, sizeof raw_);                                                          \
-    } while (0)
-#else
-#define LOAD(to, from)  memcpy(&(to), (from), sizeof(to))
-#define STORE(to, from) memcpy((to), &(from), sizeof(from))
-#endif
-
 TARGET static double NAME(add_up)(const T *x, size_t n)
 {
     V sums = {0}, more;
@@ -89,9 +72,6 @@ TARGET static double NAME(grow)(const T *x, size_t n, size_t before, double sum,
     return sum;
 }
 
-#undef LOAD
-#undef STORE
 #undef T
-#undef FLOATS
 #undef SLIDE_ELSEWHERE
 #include "kernels/lanes_end.h"

@@ -7,23 +7,6 @@
  */
 #include "kernels/lanes.h"
 
-#ifdef FLOATS
-#define LOAD(to, from)                                                                             \
-    do {                                                                                           \
-        NAME(singles) raw_;                                                                        \
-        memcpy(&raw_, (from), sizeof raw_);                                                        \
-        (to) = WIDEN(raw_);                                                                        \
-    } while (0)
-#define STORE(to, from)                                                                            \
-    do {                                                                                           \
-        NAME(singles) raw_ = NARROW(from);                                                         \
-        memcpy((to), &raw_, sizeof raw_);                                                          \
-    } while (0)
-#else
-#define LOAD(to, from)  memcpy(&(to), (from), sizeof(to))
-#define STORE(to, from) memcpy((to), &(from), sizeof(from))
-#endif
-
 /* One step of all groups before the next step of any: each instruction has what it waits for
  * sooner, and the processor's queues do not fill up with ones that wait. */
 #define EACH _Pragma("GCC unroll 4") for (size_t g = 0; g < groups; g++)
@@ -173,12 +156,9 @@ TARGET static void NAME(slide)(struct rolling_slide *s, const T *x, size_t n, T 
     }
 }
 
-#undef LOAD
-#undef STORE
 #undef EACH
 #undef EACH_ADDS_UP
 #undef T
-#undef FLOATS
 #undef PAIRS
 #undef SQRT
 #include "kernels/lanes_end.h"
