@@ -38,8 +38,12 @@ typedef double NAME(vector) __attribute__((vector_size(LANES * sizeof(double))))
 typedef long NAME(mask) __attribute__((vector_size(LANES * sizeof(long))));
 typedef float NAME(singles) __attribute__((vector_size(LANES * sizeof(float))));
 #define SELECT(which, a, b) ((V)(((NAME(mask))(a) & (which)) | ((NAME(mask))(b) & ~(which))))
-#define WIDEN(v)            __builtin_convertvector((v), V)
-#define NARROW(v)           __builtin_convertvector((v), NAME(singles))
+#if LANES == 8 /* which gcc makes of two halves */
+#define WIDEN(v) ((V)_mm512_cvtps_pd((__m256)(v)))
+#else
+#define WIDEN(v) __builtin_convertvector((v), V)
+#endif
+#define NARROW(v) __builtin_convertvector((v), NAME(singles))
 #endif
 
 #ifdef FLOATS
