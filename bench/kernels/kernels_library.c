@@ -7,6 +7,7 @@
 #include "kernels/holt_winters.h"
 #include "kernels/isa.h"
 #include "kernels/moving_average.h"
+#include "kernels/rolling_many.h"
 #include "kernels/rolling_order.h"
 #include "kernels/rolling_sums.h"
 #include "kernels/running_averages.h"
@@ -69,11 +70,13 @@ double kernels_triad(double *a, const double *b, const double *c, size_t n)
                               ptrdiff_t stride, size_t window, T *out)                                               \
     {                                                                                                                \
         struct rolling_sums_options o = {kind, window, window, 1, true};                                             \
-        struct rolling_sums *state = rolling_sums_new(&o);                                                           \
-        for (size_t s = 0; s < series; s++, x += next, out += next) {                                                \
-            rolling_sums_push_##suffix(state, x, stride, n, out, stride);                                            \
-            rolling_sums_reset(state);                                                                               \
+        struct rolling_steps steps = {next, stride};                                                                 \
+        if (series > 1) {                                                                                            \
+            rolling_many_##suffix(&o, series, n, x, steps, out, steps);                                              \
+            return;                                                                                                  \
         }                                                                                                            \
+        struct rolling_sums *state = rolling_sums_new(&o);                                                           \
+        rolling_sums_push_##suffix(state, x, stride, n, out, stride);                                                \
         rolling_sums_free(state);                                                                                    \
     }                                                                                                                \
     static void order_##suffix(enum rolling_order kind, const T *x, size_t n, size_t series, ptrdiff_t next,         \
