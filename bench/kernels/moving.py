@@ -184,7 +184,7 @@ class Report:
             self.line(name, ours, "ns/element", peer, ns, ns / ours)
         if not self.as_json:
             beside = "  ".join(f"{peer} {ns:.2f} (x {ns / ours:.1f})" for peer, ns in peers.items())
-            print(f"{name:46} {ours:8.3f} ns {rate:7.2f} GB/s ({100 * rate / self.triad:3.0f} % of triad)  {beside}", flush=True)
+            print(f"{name:55} {ours:8.3f} ns {rate:7.2f} GB/s ({100 * rate / self.triad:3.0f} % of triad)  {beside}", flush=True)
 
 
 def triad(ours, reps):
