@@ -1,5 +1,5 @@
 /* kernels_rolling_lua.c -- app.kernels.rolling, exponential, cumulative_mean and holt_winters.
- * Wraps kernels/rolling_sums.h, rolling_order.h, running_averages.h and holt_winters.h. */
+ * Wraps kernels/rolling_sums.h, rolling_many.h, rolling_order.h, running_averages.h and holt_winters.h. */
 #include "bind/kernels_rolling_lua.h"
 
 #include <lauxlib.h>
@@ -7,13 +7,18 @@
 
 #include "bind/numbers_lua.h"
 #include "kernels/holt_winters.h"
+#include "kernels/rolling_many.h"
 #include "kernels/rolling_order.h"
 #include "kernels/rolling_sums.h"
 #include "kernels/running_averages.h"
 #include "vm/args.h"
 #include "vm/vm.h"
 
-enum { HORIZON_MOST = 100000, PERIOD_MOST = 1000000 };
+enum {
+    HORIZON_MOST = 100000,
+    PERIOD_MOST = 1000000,
+    ABREAST_WINDOW = 4096, /* series abreast keep some hundred windows at once */
+};
 
 /* ---- rolling ----------------------------------------------------------- */
 
@@ -21,7 +26,8 @@ struct rolling {
     const struct statistic *what;
     size_t window, min_periods;
     double q, ddof;
-    bool skip_nan;
+    bool skip_nan, columns;
+    size_t series; /* that `values` has, all as long */
 };
 
 static const struct statistic {
@@ -59,7 +65,8 @@ static double check_option(lua_State *L, int index, const char *key, double othe
 
 static void check_rolling(lua_State *L, struct rolling *r, const char *usage)
 {
-    static const char *const known[] = {"min_periods", "q", "ddof", "skip_nan", NULL};
+    static const char *const known[] = {"min_periods", "q",       "ddof", "skip_nan",
+                                        "series",      "columns", NULL};
     r->what = check_statistic(L, usage);
     r->window = (size_t)args_integer(L, 3, 1, NUMBERS_MOST, usage, "window");
     args_opt_table(L, 4, usage, "options");
@@ -72,31 +79,84 @@ static void check_rolling(lua_State *L, struct rolling *r, const char *usage)
     r->q = check_option(L, 4, "q", 0.5, 0, 1, usage);
     r->ddof = check_option(L, 4, "ddof", 1, 0, NUMBERS_MOST, usage);
     r->skip_nan = opt_boolean(L, 4, "skip_nan", true, usage);
+    r->columns = opt_boolean(L, 4, "columns", false, usage);
+    double series = check_option(L, 4, "series", 1, 1, NUMBERS_MOST, usage);
+    if (series != floor(series))
+        args_error(L, "%s: series must be a whole number, got %f", usage, series);
+    r->series = (size_t)series;
 }
 
-static void run_sums(const struct rolling *r, const struct numbers *v)
+/* How many values each series has. */
+static size_t check_series(lua_State *L, const struct rolling *r, size_t n, const char *usage)
 {
-    struct rolling_sums *s =
-        rolling_sums_new(&(struct rolling_sums_options){.kind = (enum rolling_sum)r->what->kind,
-                                                        .window = r->window,
-                                                        .min_periods = r->min_periods,
-                                                        .ddof = r->ddof,
-                                                        .skip_nan = r->skip_nan});
-    if (v->single)
-        rolling_sums_push_f32(s, v->from, 1, v->n, v->to, 1);
-    else
-        rolling_sums_push_f64(s, v->from, 1, v->n, v->to, 1);
+    if (n % r->series)
+        args_error(L, "%s: %d values are not %d series as long as each other", usage, (int)n,
+                   (int)r->series);
+    return n / r->series;
+}
+
+/* In rows a series is in one piece; in columns the values of one instant are side by side. */
+static struct rolling_steps steps_of(const struct rolling *r, size_t each)
+{
+    return r->columns ? (struct rolling_steps){1, (ptrdiff_t)r->series}
+                      : (struct rolling_steps){(ptrdiff_t)each, 1};
+}
+
+static bool is_abreast(const struct rolling *r)
+{
+    return r->series > 1 && r->window <= ABREAST_WINDOW;
+}
+
+static void run_sums(const struct rolling *r, size_t each, const struct numbers *v)
+{
+    struct rolling_sums_options how = {.kind = (enum rolling_sum)r->what->kind,
+                                       .window = r->window,
+                                       .min_periods = r->min_periods,
+                                       .ddof = r->ddof,
+                                       .skip_nan = r->skip_nan};
+    struct rolling_steps step = steps_of(r, each);
+    if (is_abreast(r) && v->single) {
+        rolling_many_f32(&how, r->series, each, v->from, step, v->to, step);
+        return;
+    } else if (is_abreast(r)) {
+        rolling_many_f64(&how, r->series, each, v->from, step, v->to, step);
+        return;
+    }
+    struct rolling_sums *s = rolling_sums_new(&how);
+    for (size_t i = 0; i < r->series; i++) {
+        ptrdiff_t at = (ptrdiff_t)i * step.series;
+        rolling_sums_reset(s);
+        if (v->single)
+            rolling_sums_push_f32(s, (const float *)v->from + at, step.value, each,
+                                  (float *)v->to + at, step.value);
+        else
+            rolling_sums_push_f64(s, (const double *)v->from + at, step.value, each,
+                                  (double *)v->to + at, step.value);
+    }
     rolling_sums_free(s);
 }
 
-static void run_order(const struct rolling_order_options *how, const struct numbers *v)
+static void run_order(const struct rolling *r, const struct rolling_order_options *how, size_t each,
+                      const struct numbers *v)
 {
     struct rolling_orders *s = rolling_order_new(how);
-    if (v->single)
-        rolling_order_push_f32(s, v->from, 1, v->n, v->to, 1);
-    else
-        rolling_order_push_f64(s, v->from, 1, v->n, v->to, 1);
+    struct rolling_steps step = steps_of(r, each);
+    for (size_t i = 0; i < r->series; i++) {
+        ptrdiff_t at = (ptrdiff_t)i * step.series;
+        rolling_order_reset(s);
+        if (v->single)
+            rolling_order_push_f32(s, (const float *)v->from + at, step.value, each,
+                                   (float *)v->to + at, step.value);
+        else
+            rolling_order_push_f64(s, (const double *)v->from + at, step.value, each,
+                                   (double *)v->to + at, step.value);
+    }
     rolling_order_free(s);
+}
+
+static size_t sums_bytes(const struct rolling *r)
+{
+    return (is_abreast(r) ? 256 * (r->window + 64) : 2 * (r->window + 4096)) * sizeof(double);
 }
 
 /* app.kernels.rolling(stat, values, window, [options]) -> as values | nil, message, code */
@@ -108,22 +168,26 @@ static int l_rolling(lua_State *L)
     check_rolling(L, &r, usage);
     if (!numbers_take(L, 2, usage, &v))
         return 3;
-    /* a longer window holds no more values */
-    size_t window = r.window < v.n ? r.window : v.n + 1;
+    size_t each = check_series(L, &r, v.n, usage);
+    /* a longer window holds no more values; weights are by the place in a full one */
+    bool weighted = !r.what->order && r.what->kind == ROLLING_WEIGHTED;
+    if (!weighted && r.window > each)
+        r.window = each + 1;
+    if (r.min_periods > r.window)
+        r.min_periods = r.window;
     struct rolling_order_options how = {.kind = (enum rolling_order)r.what->kind,
-                                        .window = window,
+                                        .window = r.window,
                                         .min_periods = r.min_periods,
                                         .q = r.q,
                                         .skip_nan = r.skip_nan};
-    size_t bytes =
-        r.what->order ? rolling_order_bytes(&how) : 2 * (r.window + 4096) * sizeof(double);
+    size_t bytes = r.what->order ? rolling_order_bytes(&how) : sums_bytes(&r);
     struct err err = {0};
     if (!vm_charge(vm_of(L), bytes, &err))
         return push_error(L, &err);
     if (r.what->order)
-        run_order(&how, &v);
+        run_order(&r, &how, each, &v);
     else
-        run_sums(&r, &v);
+        run_sums(&r, each, &v);
     vm_uncharge(vm_of(L), bytes);
     numbers_push(L, &v);
     return 1;

@@ -992,9 +992,10 @@ app.kernels = {}
 function app.kernels.moving_average(values, window, min_periods) end
 --- Of each trailing window; missing where it holds fewer than min_periods values (default window), or, with skip_nan =
 --- false, where one is missing. ddof (1) is for var, std and zscore, q (0.5) for quantile; weighted: the newest weighs
---- window times the oldest; mad: the median distance from the median.
+--- window times the oldest; mad: the median distance from the median. series (1): `values` is so many series, all as long, one
+--- after another, or with columns = true instant by instant; many short ones at once take a fraction of one by one.
 ---@param stat "sum"|"mean"|"var"|"std"|"zscore"|"weighted"|"min"|"max"|"median"|"mad"|"quantile"
----@param values number[]|maru.Floats @param window integer @param options? { min_periods: integer, q: number, ddof: number, skip_nan: boolean }
+---@param values number[]|maru.Floats @param window integer @param options? { min_periods: integer, q: number, ddof: number, skip_nan: boolean, series: integer, columns: boolean }
 ---@return number[]|maru.Floats|nil, string? message, string? code
 function app.kernels.rolling(stat, values, window, options) end
 --- Exponentially weighted mean of all so far, as pandas' ewm: one of alpha, span, halflife; adjust (true), ignore_na

@@ -58,6 +58,17 @@ static const struct {
      "3)",
      "[[null,null,2,2],[null,null,1,1]]"},
     {"app.kernels.rolling('quantile', { 0, 1, 2, 3, 4 }, 5, { q = 0.9 })[5]", "[3.6]"},
+    {"app.kernels.rolling('sum', { 1, 2, 4, 10, 20, 40 }, 2, { series = 2 }), "
+     "app.kernels.rolling('mean', { 1, 10, 2, 20, 4, 40 }, 2, { series = 2, columns = true })",
+     "[[null,3,6,null,30,60],[null,null,1.5,15,3,30]]"},
+    {"app.kernels.rolling('max', { 1, 2, 0, 5, 4, 6 }, 2, { series = 2, min_periods = 1 }), "
+     "app.kernels.rolling('median', app.kernels.floats({ 1, 10, 2, 20, 4, 40 }), 9, { series = 2, "
+     "columns = true, min_periods = 1 }):table()",
+     "[[1,2,2,5,5,6],[1,10,1.5,15,2,20]]"},
+    {"app.kernels.rolling('sum', { 1, 2, 3, 4 }, 5000, { series = 2, min_periods = 2 }), "
+     "app.kernels.rolling('weighted', { 3, 6, 3, 6 }, 2, { series = 2, columns = true }), "
+     "app.kernels.rolling('sum', {}, 2, { series = 3 })",
+     "[[null,3,null,7],[null,null,3,6],[]]"},
     {"app.kernels.rolling('median', { 1, app.json.null, 3 }, 3, { min_periods = 1 }), "
      "app.kernels.rolling('max', { 1, app.json.null, 3 }, 2, { min_periods = 1, skip_nan = false "
      "})",
@@ -187,6 +198,9 @@ static const struct {
      "min_periods must be a whole number from 1 to 2, got 3"},
     {"app.kernels.rolling('min', {}, 2, { quantile = 3 })", "unknown option quantile"},
     {"app.kernels.rolling('quantile', {}, 2, { q = 2 })", "q must be from 0 to 1, got 2"},
+    {"app.kernels.rolling('sum', { 1, 2, 3 }, 2, { series = 2 })",
+     "3 values are not 2 series as long as each other"},
+    {"app.kernels.rolling('sum', {}, 2, { series = 1.5 })", "series must be a whole number"},
     {"app.kernels.exponential({}, {})", "options must have one of alpha, span, halflife"},
     {"app.kernels.exponential({}, { span = 0.5 })", "span from 1"},
     {"app.kernels.exponential({})", "options must be a table, got nothing"},
