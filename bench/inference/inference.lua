@@ -1,6 +1,8 @@
 --- inference.lua [--json] [--seconds N] [--sockets N]: series of 100 points submitted to maru, with its embedded
 --- defaults and on PostgreSQL, Redis and Kafka (librdkafka's mock), and to the seed's stack (FastAPI, Celery, PyTorch)
---- on the same servers. A rate is of all that was taken in and computed, from the first submission to the last result.
+--- on the same servers: as the seed's document draws it (nginx before it, results in Redis, events for Flower; but not
+--- Elasticsearch) and without those three. A rate is of all that was taken in and computed, from the first submission
+--- to the last result.
 package.path = "./?.lua;" .. package.path
 local cjson = require("cjson")
 local kafka = require("spec.support.kafka")
@@ -23,10 +25,16 @@ end
 local PYTHON = "/usr/bin/python3" -- Debian's, which has Debian's packages
 local NEEDS = { "torch", "numpy", "celery", "redis", "psycopg2", "confluent_kafka", "fastapi", "uvicorn", "uvloop",
   "httptools" }
-local AT_ONCE = 64
+local AT_ONCE = 128
+-- Redis as its image comes: the seed's is a cache and a broker, maru's a cache and channels.
+local REDIS = "--appendonly no --save 3600 1 300 100 60 10000"
 local ITEMS, REQUESTS = 32, 4 -- of one request of the route that takes several, which the seed has not; so many at once
 
 local function check_needs()
+  if select(2, server.shell("command -v nginx")) ~= 0 then
+    io.stderr:write("bench inference: the peer needs Debian's nginx: apt-get install nginx-light\n")
+    os.exit(2)
+  end
   for _, name in ipairs(NEEDS) do
     local _, status = server.shell(("%s -c 'import %s'"):format(PYTHON, name))
     if status ~= 0 then
@@ -127,17 +135,21 @@ local function paced(system, model, rate, count)
   return sent
 end
 
+-- What a load before this one left under way ends meanwhile, too: it is not counted, each has to be found.
 local function latency(system, model, rate, count)
   local already = system.done()
   local sent = paced(system, model, rate, count)
   wait_done(system, already + count)
-  local took = {}
-  for id, at in pairs(system.finished()) do
-    if sent[id] then
-      took[#took + 1] = (at - sent[id]) * 1e3
+  local took
+  assert(server.wait_for(function()
+    took = {}
+    for id, at in pairs(system.finished()) do
+      if sent[id] then
+        took[#took + 1] = (at - sent[id]) * 1e3
+      end
     end
-  end
-  assert(#took == count, ("%s: %d of %d results are told"):format(system.name, #took, count))
+    return #took == count
+  end), ("%s: %d of %d results are told"):format(system.name, #took, count))
   table.sort(took)
   return took[math.ceil(count / 2)], took[math.ceil(count * 0.99)]
 end
@@ -177,20 +189,46 @@ local function maru(name, set, pids)
   return self
 end
 
-local function seed(database, cache, cluster, pids)
-  database:sql("create table inference_results(id text primary key, model_name text, result text, begun float8, "
-    .. "finished float8)")
-  local environment = ("SEED_DATABASE='%s' SEED_REDIS='%s' SEED_KAFKA='%s'"):format(database.url, cache.url,
-    cluster.url)
-  local port, log = server.free_port(), server.make_dir()
+-- What the seed's document puts before its server, with connections kept open.
+local NGINX = [[
+daemon off; worker_processes 2; pid %DIR%/pid; error_log %DIR%/log;
+events { worker_connections 4096; }
+http {
+  access_log off; client_body_temp_path %DIR%/body; proxy_temp_path %DIR%/proxy; fastcgi_temp_path %DIR%/fastcgi;
+  uwsgi_temp_path %DIR%/uwsgi; scgi_temp_path %DIR%/scgi;
+  upstream seed { server 127.0.0.1:%TO%; keepalive 256; }
+  server {
+    listen 127.0.0.1:%PORT%;
+    location / { proxy_pass http://seed; proxy_http_version 1.1; proxy_set_header Connection ""; }
+  }
+}
+]]
+
+-- drawn: as the seed's document draws it.
+local function seed(database, cache, cluster, pids, drawn)
+  database:sql("drop table if exists inference_results; create table inference_results(id text primary key, "
+    .. "model_name text, result text, begun float8, finished float8)")
+  local environment = ("SEED_DATABASE='%s' SEED_REDIS='%s' SEED_KAFKA='%s' SEED_RESULTS='%s'"):format(database.url,
+    cache.url, cluster.url, drawn and cache.url:gsub("/0$", "/2") or "")
+  local port, dir = server.free_port(), server.make_dir()
+  local started = {}
   local function start(command)
-    return tonumber(server.shell(("cd bench/inference/seed && %s exec %s -m %s >>%s/log 2>&1 & echo $!")
-      :format(environment, PYTHON, command, log)):match("%d+"))
+    started[#started + 1] = tonumber(server.shell(("cd bench/inference/seed && %s exec %s >>%s/log 2>&1 & echo $!")
+      :format(environment, command, dir)):match("%d+"))
   end
-  local web = start(("uvicorn app:app --host 127.0.0.1 --port %d --workers 2 --loop uvloop --http httptools "
-    .. "--no-access-log --log-level warning"):format(port))
-  local worker = start("celery -A worker worker -Q inference -c 2 --loglevel warning")
-  local self = { name = "seed", url = "http://127.0.0.1:" .. port, pids = { web, worker, unpack(pids) } }
+  start(("%s -m uvicorn app:app --host 127.0.0.1 --port %d --workers 2 --loop uvloop --http httptools "
+    .. "--no-access-log --log-level warning"):format(PYTHON, port))
+  start(PYTHON .. " -m celery -A worker worker -Q inference -c 2 --loglevel warning" .. (drawn and " -E" or ""))
+  if drawn then
+    local front = server.free_port()
+    server.write_file(dir .. "/nginx.conf", (NGINX:gsub("%%(%u+)%%", { DIR = dir, TO = port, PORT = front })))
+    start("nginx -c " .. dir .. "/nginx.conf -e " .. dir .. "/log")
+    port = front
+  end
+  local self = { name = "seed", url = "http://127.0.0.1:" .. port, pids = { unpack(started) } }
+  for _, pid in ipairs(pids) do
+    table.insert(self.pids, pid)
+  end
   function self.done()
     return tonumber((database:sql("select count(*) from inference_results")))
   end
@@ -202,13 +240,21 @@ local function seed(database, cache, cluster, pids)
     return found
   end
   function self.stop()
-    server.shell(("kill %d %d"):format(web, worker))
-    server.wait_for(function() return not server.alive(web) and not server.alive(worker) end, 20)
-    server.shell("rm -rf " .. log)
+    server.shell("kill " .. table.concat(started, " "))
+    server.wait_for(function()
+      for _, pid in ipairs(started) do
+        if server.alive(pid) then
+          return false
+        end
+      end
+      return true
+    end, 20)
+    server.shell("rm -rf " .. dir)
   end
   assert(server.wait_for(function()
-    return socket.connect("127.0.0.1", port) ~= nil
-  end, 30), server.read_file(log .. "/log"))
+    local _, status = require("socket.http").request(self.url .. "/openapi.json")
+    return status == 200
+  end, 30), server.read_file(dir .. "/log"))
   return self
 end
 
@@ -229,24 +275,44 @@ local function measure(system, rate)
   return found
 end
 
-local function tell(name, mine, theirs)
+local UNITS = { per_second = "1/s", cpu_us = "us", p50 = "ms", p99 = "ms" }
+local DRAWN, BARE = "the seed's stack as drawn", "the seed's stack, bare"
+
+local function tell_json(name, model, a, peer, b)
+  for key, unit in pairs(UNITS) do
+    local ratio = key == "per_second" and a[key] / b[key] or b[key] / a[key]
+    print(cjson.encode({ group = "inference", name = ("%s %s %s"):format(name, model, key), value = a[key], unit = unit,
+      peer = peer, peer_value = b[key], ratio = ratio, runs = 1 }))
+  end
+  print(cjson.encode({ group = "inference", name = ("%s %s %d a request"):format(name, model, ITEMS), value = a.several,
+    unit = "1/s", peer = peer .. ", one a request", peer_value = b.per_second, ratio = a.several / b.per_second,
+    runs = 1 }))
+end
+
+local function line_of(name, model, found)
+  return ("%-22s %-16s %9.0f/s %7.0f us CPU a job   submit to result p50 %6.2f p99 %6.2f ms"):format(name, model,
+    found.per_second, found.cpu_us, found.p50, found.p99)
+end
+
+local function tell(name, mine, drawn, bare)
   for _, model in ipairs(MODELS) do
-    local a, b = mine[model], theirs[model]
+    local a, b, c = mine[model], drawn[model], bare[model]
     if json then
-      for key, unit in pairs({ per_second = "1/s", cpu_us = "us", p50 = "ms", p99 = "ms" }) do
-        local ratio = key == "per_second" and a[key] / b[key] or b[key] / a[key]
-        print(cjson.encode({ group = "inference", name = ("%s %s %s"):format(name, model, key), value = a[key],
-          unit = unit, peer = "FastAPI + Celery + PyTorch", peer_value = b[key], ratio = ratio, runs = 1 }))
-      end
-      print(cjson.encode({ group = "inference", name = ("%s %s %d a request"):format(name, model, ITEMS),
-        value = a.several, unit = "1/s", peer = "FastAPI + Celery + PyTorch, one a request", peer_value = b.per_second,
-        ratio = a.several / b.per_second, runs = 1 }))
+      tell_json(name, model, a, DRAWN, b)
+      tell_json(name, model, a, BARE, c)
     else
-      print(("%-22s %-16s %9.0f/s x %-6.1f %7.0f us CPU a job (seed %6.0f)   submit to result p50 %6.2f p99 %6.2f ms "
-        .. "(seed %6.2f, %6.2f)"):format(name, model, a.per_second, a.per_second / b.per_second, a.cpu_us, b.cpu_us,
-          a.p50, a.p99, b.p50, b.p99))
-      print(("%-22s %-16s %9.0f/s x %-6.1f %7.0f us CPU a job, %d in each request"):format(name, model, a.several,
-        a.several / b.per_second, a.several_us, ITEMS))
+      print(line_of(name, model, a) .. ("   x %.1f of %s, x %.1f of it bare"):format(a.per_second / b.per_second, "the seed",
+        a.per_second / c.per_second))
+      print(("%-22s %-16s %9.0f/s %7.0f us CPU a job, %d in each request   x %.1f, x %.1f"):format(name, model, a.several,
+        a.several_us, ITEMS, a.several / b.per_second, a.several / c.per_second))
+    end
+  end
+end
+
+local function tell_seed(name, found)
+  for _, model in ipairs(MODELS) do
+    if not json then
+      print(line_of(name, model, found[model]))
     end
   end
 end
@@ -268,21 +334,26 @@ local function crowd(system, name)
 end
 
 check_needs()
-local database, cache, cluster = postgres.start(), redis.start(), kafka.start(1)
+local database, cache, cluster = postgres.start(), redis.start(REDIS), kafka.start(1)
 local peers = { database.pid, cache.pid, cluster.pid }
 local running
 local ok, why = xpcall(function()
-  running = seed(database, cache, cluster, peers)
-  local theirs = measure(running, 20)
+  running = seed(database, cache, cluster, peers, true)
+  local drawn = measure(running, 20)
   running.stop()
+  tell_seed("the seed as drawn", drawn)
+  running = seed(database, cache, cluster, peers)
+  local bare = measure(running, 20)
+  running.stop()
+  tell_seed("the seed bare", bare)
   running = maru("embedded", {})
-  tell("maru embedded", measure(running, 200), theirs)
+  tell("maru embedded", measure(running, 200), drawn, bare)
   crowd(running, "maru embedded")
   running.stop()
   running = maru("servers", { "store.driver=postgres", "store.url=" .. database.url, "jobs.driver=postgres",
     "jobs.url=" .. database.url, "cache.driver=redis", "cache.url=" .. cache.url, "channels.driver=redis",
     "events.driver=kafka", "events.url=" .. cluster.url }, peers)
-  tell("maru on servers", measure(running, 200), theirs)
+  tell("maru on servers", measure(running, 200), drawn, bare)
   crowd(running, "maru on servers")
 end, debug.traceback)
 if running then

@@ -6,8 +6,9 @@ import time
 from celery import Celery
 from celery.signals import worker_process_init
 
-app = Celery("worker", broker=os.environ["SEED_REDIS"])
-app.conf.update(task_ignore_result=True, worker_hijack_root_logger=False, worker_prefetch_multiplier=8)
+RESULTS = os.environ.get("SEED_RESULTS") or None
+app = Celery("worker", broker=os.environ["SEED_REDIS"], backend=RESULTS)
+app.conf.update(task_ignore_result=not RESULTS, worker_hijack_root_logger=False, worker_prefetch_multiplier=8)
 here = {}
 
 
@@ -52,3 +53,4 @@ def infer(task, model, data):
     if here["kafka"]:
         here["kafka"].produce("inference_results", text)
         here["kafka"].poll(0)
+    return {"task_id": task, "status": "completed", "forecast": values} if RESULTS else None
