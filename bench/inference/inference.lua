@@ -301,10 +301,10 @@ local function tell(name, mine, drawn, bare)
       tell_json(name, model, a, DRAWN, b)
       tell_json(name, model, a, BARE, c)
     else
-      print(line_of(name, model, a) .. ("   x %.1f of %s, x %.1f of it bare"):format(a.per_second / b.per_second, "the seed",
-        a.per_second / c.per_second))
-      print(("%-22s %-16s %9.0f/s %7.0f us CPU a job, %d in each request   x %.1f, x %.1f"):format(name, model, a.several,
-        a.several_us, ITEMS, a.several / b.per_second, a.several / c.per_second))
+      print(line_of(name, model, a) .. ("   x %.1f of the seed, x %.1f of it bare"):format(
+        a.per_second / b.per_second, a.per_second / c.per_second))
+      print(("%-22s %-16s %9.0f/s %7.0f us CPU a job, %d in each request   x %.1f, x %.1f"):format(name, model,
+        a.several, a.several_us, ITEMS, a.several / b.per_second, a.several / c.per_second))
     end
   end
 end

@@ -1,5 +1,6 @@
 /* kernels_rolling_lua.c -- app.kernels.rolling, exponential, cumulative_mean and holt_winters.
- * Wraps kernels/rolling_sums.h, rolling_many.h, rolling_order.h, running_averages.h and holt_winters.h. */
+ * Wraps kernels/rolling_sums.h, rolling_many.h, rolling_order.h, running_averages.h and
+ * holt_winters.h. */
 #include "bind/kernels_rolling_lua.h"
 
 #include <lauxlib.h>

@@ -83,8 +83,8 @@ void gauge_setup(struct jobs *jobs)
     metrics_label(&label, "driver", str_c(jobs->driver->name));
     jobs->claim_seconds = metrics_histogram("maru_jobs_claim_seconds",
                                             "Time of one claim in a shared queue", label.p);
-    jobs->claimed_at_push = metrics_counter(
-        "maru_jobs_claimed_at_push_total", "Jobs that were claimed as they were written", label.p);
+    jobs->claimed_at_push = metrics_counter("maru_jobs_claimed_at_push_total",
+                                            "Jobs that were claimed as they were written", label.p);
     buf_free(&label);
 }
 

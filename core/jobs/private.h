@@ -417,7 +417,7 @@ struct jobs {
     struct metric *commit_seconds, *commit_rows, *commit_errors;
     struct metric *claim_seconds; /* NULL: the record is not shared; and the same of the next */
     struct metric *claimed_at_push;
-    int64_t rates_stored;         /* minutes before this one are on disk */
+    int64_t rates_stored; /* minutes before this one are on disk */
 
     struct batch pending;
     int updates_writing;    /* of the batch under way */

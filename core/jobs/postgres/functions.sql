@@ -1,5 +1,9 @@
 -- postgres/functions.sql -- the functions over the tables of postgres/tables.sql, which says what they mean. Times are ns since 1970
 -- by this server's clock.
+--
+-- Rows of maru.job and maru.claimed are joined as `id = ANY(ARRAY[x.id])`, not `id = x.id`: their statistics are often from a
+-- moment when they were empty, and then a plan that reads all of the table's index in order, once for every row of the other
+-- side, looks as good as one look into the index for each. Only an equality makes that order worth something to the planner.
 
 CREATE OR REPLACE FUNCTION maru.now() RETURNS bigint LANGUAGE sql VOLATILE AS
   $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 $$;
@@ -264,7 +268,7 @@ END $$;
 
 -- Jobs that wait again after a run have their key of scope queued again; if another has it now, both go on.
 CREATE OR REPLACE FUNCTION maru.keys_again(ids bigint[]) RETURNS void LANGUAGE sql AS $$
-  INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, j.uniq, j.id FROM unnest(ids) u(id) JOIN maru.job j ON j.id = u.id
+  INSERT INTO maru.uniq(kind, key, id) SELECT fl.kind, j.uniq, j.id FROM unnest(ids) u(id) JOIN maru.job j ON j.id = ANY(ARRAY[u.id])
     JOIN maru.flow fl ON fl.id = j.flow WHERE j.uniq IS NOT NULL AND maru.is_queued(j.extra) ORDER BY 1, 2
   ON CONFLICT DO NOTHING
 $$;
@@ -498,7 +502,7 @@ BEGIN
     END LOOP;
   END LOOP;
   RETURN QUERY WITH x AS (SELECT j.id, f, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at,
-      j.run_at, j.scheduled_at, j.uniq, j.error, j.args, j.extra FROM unnest(taken) c(id) JOIN maru.job j ON j.id = c.id),
+      j.run_at, j.scheduled_at, j.uniq, j.error, j.args, j.extra FROM unnest(taken) c(id) JOIN maru.job j ON j.id = ANY(ARRAY[c.id])),
     freed AS (DELETE FROM maru.uniq WHERE ctid = ANY(ARRAY(SELECT y.ctid FROM x JOIN maru.flow fl ON fl.id = x.flow
       CROSS JOIN LATERAL (SELECT u.ctid FROM maru.uniq u WHERE u.kind = fl.kind AND u.key = x.uniq AND u.id = x.id OFFSET 0) y
       WHERE x.uniq IS NOT NULL AND maru.is_queued(x.extra))))
@@ -538,8 +542,8 @@ DECLARE t bigint := maru.now(); h smallint; ours bigint[]; kf int[]; k text[]; u
 BEGIN
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   WITH mine AS (DELETE FROM maru.claimed c USING unnest(ids, fences, attempts, starts) e(id, fence, attempt, began)
-    WHERE c.id = e.id AND c.fence = e.fence RETURNING c.id, e.attempt, e.began),
-  over AS (DELETE FROM maru.job j USING mine m WHERE j.id = m.id
+    WHERE c.id = ANY(ARRAY[e.id]) AND c.fence = e.fence RETURNING c.id, e.attempt, e.began),
+  over AS (DELETE FROM maru.job j USING mine m WHERE j.id = ANY(ARRAY[m.id])
     RETURNING j.id, j.flow, j.prio, j.max_attempts, j.created_at, j.uniq, j.key, m.attempt, m.began),
   past AS (INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
     SELECT h, id, 0, flow, prio, attempt, max_attempts, created_at, began, t FROM over)
@@ -575,10 +579,10 @@ BEGIN
   SELECT value INTO h FROM maru.meta WHERE key = 'half';
   WITH e AS (SELECT * FROM unnest(ids, fences, fins, attempts, delays, starts, ttls, errors, results)
       u(id, fence, fin, attempt, delay, began, ttl, error, result)),
-  mine AS (DELETE FROM maru.claimed c USING e WHERE c.id = e.id AND c.fence = e.fence
+  mine AS (DELETE FROM maru.claimed c USING e WHERE c.id = ANY(ARRAY[e.id]) AND c.fence = e.fence
     RETURNING c.id, c.flow, c.key, CASE WHEN c.cancel AND e.fin IN (2, 5) THEN 4 ELSE e.fin END AS fin,
       e.attempt, e.delay, e.began, e.ttl, e.error, e.result),
-  over AS (DELETE FROM maru.job j USING mine m WHERE j.id = m.id AND m.fin NOT IN (2, 5)
+  over AS (DELETE FROM maru.job j USING mine m WHERE j.id = ANY(ARRAY[m.id]) AND m.fin NOT IN (2, 5)
     RETURNING j.id, j.flow, j.prio, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.scheduled_at, j.uniq, j.key,
       j.args, j.extra, j.error AS error_before, m.fin, m.attempt, m.began, m.ttl, m.error, m.result),
   freed AS (DELETE FROM maru.uniq WHERE ctid = ANY(ARRAY(SELECT x.ctid FROM over o JOIN maru.flow fl ON fl.id = o.flow
@@ -595,7 +599,7 @@ BEGIN
     WHERE fin IN (4, 6) OR (fin = 0 AND result IS NULL)),
   back AS (UPDATE maru.job j SET attempt = m.attempt, error = coalesce(m.error, j.error),
       run_at = CASE WHEN m.delay > 0 THEN t + m.delay ELSE 0 END
-    FROM mine m WHERE j.id = m.id AND m.fin IN (2, 5) RETURNING j.id, j.flow, j.prio, j.crashes, j.run_at, j.key, j.uniq),
+    FROM mine m WHERE j.id = ANY(ARRAY[m.id]) AND m.fin IN (2, 5) RETURNING j.id, j.flow, j.prio, j.crashes, j.run_at, j.key, j.uniq),
   strayed AS (INSERT INTO maru.stray(job, extra, fin, started_at, attempt, error, result)
     SELECT id, extra, fin, began, attempt, coalesce(error, error_before), result FROM over WHERE NOT decides AND extra ~ '"step":'),
   again AS (INSERT INTO maru.ready(id, flow, prio, run_at, key)
@@ -642,34 +646,34 @@ BEGIN
   PERFORM maru.log_attempts(array_agg(c.id), array_agg(j.attempt + 1), array_agg(j.attempt + j.crashes + 1), array_agg(c.at),
       array_agg(maru.now()), array_agg(format('%s; %s of %s times', coalesce(how, 'the lease of its node ran out while this'
         ' ran: the process died, or stood still'), j.crashes + 1, most)), NULL, NULL, who)
-    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (blamed IS NULL OR c.id = ANY(blamed))
+    FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id]) WHERE c.node = gone AND (blamed IS NULL OR c.id = ANY(blamed))
     HAVING count(*) > 0;
   UPDATE maru.job j SET crashes = crashes + 1 FROM maru.claimed c
-    WHERE c.node = gone AND j.id = c.id AND (blamed IS NULL OR c.id = ANY(blamed));
-  SELECT coalesce(array_agg(j.id), '{}') INTO doomed FROM maru.claimed c JOIN maru.job j ON j.id = c.id
+    WHERE c.node = gone AND j.id = ANY(ARRAY[c.id]) AND (blamed IS NULL OR c.id = ANY(blamed));
+  SELECT coalesce(array_agg(j.id), '{}') INTO doomed FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id])
     WHERE c.node = gone AND j.crashes >= most AND (blamed IS NULL OR c.id = ANY(blamed));
   INSERT INTO maru.dead(id, flow, prio, attempt, max_attempts, crashes, timeout_ms, created_at, scheduled_at,
       started_at, dead_at, uniq, key, error, args, extra)
     SELECT j.id, j.flow, j.prio, j.attempt, j.max_attempts, j.crashes, j.timeout_ms, j.created_at, j.scheduled_at, c.at,
       maru.now(), j.uniq, j.key, format('quarantined: took the process down %s times', j.crashes), j.args, j.extra
-    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND j.id = ANY(doomed);
+    FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id]) WHERE c.node = gone AND j.id = ANY(doomed);
   INSERT INTO maru.past(half, id, fin, flow, prio, attempt, max_attempts, created_at, started_at, finished_at)
     SELECT (SELECT value FROM maru.meta WHERE key = 'half'), j.id, 4, j.flow, j.prio, j.attempt, j.max_attempts, j.created_at, c.at,
-      maru.now() FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND c.cancel AND NOT j.id = ANY(doomed);
-  DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = c.id
+      maru.now() FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id]) WHERE c.node = gone AND c.cancel AND NOT j.id = ANY(doomed);
+  DELETE FROM maru.uniq u USING maru.claimed c, maru.job j, maru.flow fl WHERE c.node = gone AND j.id = ANY(ARRAY[c.id])
     AND (j.id = ANY(doomed) OR c.cancel) AND fl.id = j.flow AND u.kind = fl.kind AND u.key = j.uniq AND u.id = j.id;
   INSERT INTO maru.stray(job, extra, fin, started_at, attempt, error)
     SELECT j.id, j.extra, CASE WHEN j.id = ANY(doomed) THEN 3 ELSE 4 END, c.at, j.attempt,
       CASE WHEN j.id = ANY(doomed) THEN format('quarantined: took the process down %s times', j.crashes) END
-    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone AND (j.id = ANY(doomed) OR c.cancel) AND j.extra ~ '"step":';
+    FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id]) WHERE c.node = gone AND (j.id = ANY(doomed) OR c.cancel) AND j.extra ~ '"step":';
   SELECT array_agg(m.batch), array_agg(0::bigint), array_agg(m.n) INTO batches, none, over FROM (
-    SELECT (j.extra::json->>'batch')::bigint AS batch, count(*) AS n FROM maru.claimed c JOIN maru.job j ON j.id = c.id
+    SELECT (j.extra::json->>'batch')::bigint AS batch, count(*) AS n FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id])
     WHERE c.node = gone AND (j.id = ANY(doomed) OR c.cancel) AND j.extra ~ '"batch":' GROUP BY 1) m;
-  DELETE FROM maru.job j USING maru.claimed c WHERE c.node = gone AND j.id = c.id AND (j.id = ANY(doomed) OR c.cancel);
-  UPDATE maru.job j SET run_at = 0 FROM maru.claimed c WHERE c.node = gone AND j.id = c.id;
+  DELETE FROM maru.job j USING maru.claimed c WHERE c.node = gone AND j.id = ANY(ARRAY[c.id]) AND (j.id = ANY(doomed) OR c.cancel);
+  UPDATE maru.job j SET run_at = 0 FROM maru.claimed c WHERE c.node = gone AND j.id = ANY(ARRAY[c.id]);
   INSERT INTO maru.ready(id, flow, prio, run_at, key)
     SELECT j.id, j.flow, CASE WHEN j.crashes >= 2 THEN 9 ELSE j.prio END, 0, j.key
-    FROM maru.claimed c JOIN maru.job j ON j.id = c.id WHERE c.node = gone;
+    FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id]) WHERE c.node = gone;
   PERFORM maru.keys_again(array_agg(c.id)) FROM maru.claimed c WHERE c.node = gone;
   WITH x AS (DELETE FROM maru.claimed WHERE node = gone RETURNING flow, key)
   SELECT count(*), array_agg(x.flow) FILTER (WHERE x.key IS NOT NULL), array_agg(x.key) FILTER (WHERE x.key IS NOT NULL)

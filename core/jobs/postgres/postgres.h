@@ -92,10 +92,10 @@ struct pg {
     bool caught_up;    /* the last one left nothing that is due */
     bool look_wanted;  /* for what workflows have not heard of yet */
     struct list asks;
-    int64_t node;      /* 0: not registered */
-    int64_t steady_ns; /* since when beats came through; 0: they do not */
-    struct err away;   /* why the database is out of reach; code NONE: it is not */
-    _Atomic bool room; /* the engine said so since the last look */
+    int64_t node;       /* 0: not registered */
+    int64_t steady_ns;  /* since when beats came through; 0: they do not */
+    struct err away;    /* why the database is out of reach; code NONE: it is not */
+    _Atomic bool room;  /* the engine said so since the last look */
     _Atomic int coming; /* jobs that are being written for this node's lanes */
 
     /* write thread */
@@ -124,7 +124,8 @@ struct pg {
     bool unseen;        /* one was sent since */
     /* beat, ask */
     struct pg_conn to_beat, to_ask;
-    int64_t next_count_ns, next_upkeep_ns, next_reap_ns, next_warning_ns, next_look_ns;
+    int64_t next_count_ns, next_upkeep_ns, next_reap_ns, next_warning_ns, next_look_ns,
+        next_vacuum_ns;
 };
 
 struct pg_flow {

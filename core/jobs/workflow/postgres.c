@@ -367,7 +367,7 @@ static bool write_runs(struct wf *f)
                     " error = u.error, result = coalesce(u.result, w.result)"
                     " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) u(id, state, fin,"
                     " steps, active, waiting, version, arrived, data, error, result)"
-                    " WHERE w.id = u.id",
+                    " WHERE w.id = ANY(ARRAY[u.id])", /* as in postgres/functions.sql */
                     &a);
 }
 
