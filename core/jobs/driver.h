@@ -127,7 +127,8 @@ void shared_enter(struct jobs *jobs, struct job *first); /* lock held; dispatch(
 int shared_mark(struct jobs *jobs, struct push_op *pushes, int most);
 
 /* Whether one of these ends may let a job start that waits in the record: it waits again itself,
- * or something bounds jobs like it; true when they are too many to look at.  Takes the lock. */
+ * it ran alone for its crashes, or something bounds jobs like it; true when they are too many to
+ * look at.  Takes the lock. */
 bool shared_frees(struct jobs *jobs, const struct list *ends);
 
 /* The job was asked to end, wherever that was.  Takes the lock. */

@@ -100,7 +100,7 @@ bool shared_frees(struct jobs *jobs, const struct list *ends)
     list_each (node, ends) {
         const struct job *job = list_entry(node, struct job, link);
         bool back = job->end == JOB_END_RETRY || job->end == JOB_END_INTERRUPTED;
-        if (back || is_bounded(job) || ++n == JOBS_SLICE) {
+        if (back || job->crashes || is_bounded(job) || ++n == JOBS_SLICE) {
             frees = true;
             break;
         }

@@ -132,6 +132,7 @@ static bool transaction(struct pg *pg, struct err *err)
         pg->unknown = false;
         return true;
     }
+    pg->here = 0;
     pg_run(&pg->to_write, "ROLLBACK", &ignored);
     return false;
 }
