@@ -57,32 +57,6 @@ void shared_room(struct jobs *jobs, struct shared_room *room)
     jobs_unlock(jobs);
 }
 
-/* Its key is not free before a claim, its time has come, and it runs here. */
-static bool may_begin(const struct job *job)
-{
-    return job->run_at <= job->created_at && !job_extra(job)->unique_queued &&
-           !job->kind->limit.closed;
-}
-
-int shared_mark(struct jobs *jobs, struct push_op *pushes, int most)
-{
-    int marked = 0;
-    jobs_lock(jobs);
-    int room = most ? room_now(jobs) : 0;
-    most = room < most ? room : most;
-    for (struct push_op *op = pushes; op; op = op->next)
-        for (struct job *job = op->first; job; job = job->next) {
-            bool here = marked < most && may_begin(job);
-            if (here)
-                extra_make(job)->lease = SHARED_MARK;
-            else if (job->extra)
-                job->extra->lease = 0;
-            marked += here;
-        }
-    jobs_unlock(jobs);
-    return marked;
-}
-
 static bool is_bounded(const struct job *job)
 {
     const struct kind *k = job->kind;
@@ -90,6 +64,40 @@ static bool is_bounded(const struct job *job)
     return k->limit.most || k->limit.interval_ns || k->key_concurrency || k->key_rate.count ||
            q->limit.most || q->limit.interval_ns || q->limits.key_concurrency ||
            q->limits.key_rate.count;
+}
+
+/* It runs here, its time has come, nothing bounds it, and no other push may become its work. */
+static bool may_begin(const struct job *job)
+{
+    return job->run_at <= job->created_at && job->unique_n == 0 && !is_bounded(job) &&
+           !job->kind->limit.closed && !job->queue->limit.closed;
+}
+
+int shared_mark(struct jobs *jobs, struct push_op *pushes, int most)
+{
+    int marked = 0, looked = 0;
+    for (struct push_op *op = pushes; op; op = op->next)
+        for (struct job *job = op->first; job; job = job->next)
+            if (job->extra)
+                job->extra->lease = 0;
+    if (most == 0)
+        return 0;
+    jobs_lock(jobs);
+    int room = room_now(jobs);
+    most = room < most ? room : most;
+    for (struct push_op *op = pushes; op; op = op->next)
+        for (struct job *job = op->first; job; job = job->next) {
+            if (marked == most || ++looked > JOBS_SLICE) {
+                jobs_unlock(jobs);
+                return marked;
+            }
+            if (!may_begin(job))
+                continue;
+            extra_make(job)->lease = SHARED_MARK;
+            marked++;
+        }
+    jobs_unlock(jobs);
+    return marked;
 }
 
 bool shared_frees(struct jobs *jobs, const struct list *ends)

@@ -15,9 +15,10 @@ M.jobs = {
 }
 M.queues = { held = {} }
 M.routes = {
-  ["POST /push"] = { body = { kind = "string", n = "string", queue = "string?", delay = "string?" }, function(app, req)
+  ["POST /push"] = { body = { kind = "string", n = "string", queue = "string?", delay = "string?",
+      unique = "string?" }, function(app, req)
     local id, message = app.jobs:push(req.body.kind, { n = req.body.n },
-      { queue = req.body.queue, delay = req.body.delay })
+      { queue = req.body.queue, delay = req.body.delay, unique = req.body.unique })
     return id and 202 or 503, { id = id, message = message }
   end },
   ["GET /ran/{n}"] = { function(app, req)
@@ -93,6 +94,13 @@ describe("a push to PostgreSQL", function()
     assert.is_true(server.wait_for(rests))
   end)
 
+  it("waits for a claim with a unique key, for another push may become its work", function()
+    local id = push("plain", "unique", { unique = "u" })
+    assert.is_true(server.wait_for(function() return ran("unique") end))
+    assert.is_true(waited(id))
+    assert.is_true(server.wait_for(rests))
+  end)
+
   it("waits until its time", function()
     local id = push("plain", "later", { delay = "300ms" })
     assert.is_true(waited(id))
@@ -108,6 +116,21 @@ describe("a push to PostgreSQL", function()
     maru:admin("/queues/held/resume", "POST", {})
     assert.is_true(server.wait_for(function() return ran("held") end))
     assert.is_true(server.wait_for(rests))
+  end)
+
+  it("is no other's for ever when nobody heard that it was committed", function()
+    local before = tonumber(database:sql("SELECT count(*) FROM maru.past"))
+    -- A commit waits for a standby that is not there, longer than a push is patient.
+    database:sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    database:sql("SELECT pg_reload_conf()")
+    local answer = maru:post("/push", { kind = "plain", n = "lost" })
+    database:sql("ALTER SYSTEM RESET synchronous_standby_names")
+    database:sql("SELECT pg_reload_conf()")
+    assert.equal(503, answer.status)
+    assert.matches("it may be done", answer.json.message)
+    assert.is_true(server.wait_for(function() return ran("lost") end))
+    assert.is_true(server.wait_for(rests))
+    assert.equal(before + 1, tonumber(database:sql("SELECT count(*) FROM maru.past")))
   end)
 
   -- As a server does, for a node of its own that nobody runs.

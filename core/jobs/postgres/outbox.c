@@ -60,8 +60,10 @@ void pg_relay(struct pg *pg)
     struct err err = {0}, ignored;
     bool ok = pg_ids(pg, &err) && outbox_read(&pg->outbox, &rows, &err);
     bool sent = ok && rows.first && relay(pg, &rows, &err);
-    if (ok && rows.first && !sent)
+    if (ok && rows.first && !sent) {
+        pg_forget_flows(pg);
         pg_run(&pg->to_write, "ROLLBACK", &ignored);
+    }
     if (sent)
         outbox_delete(&rows, &err);
     if (err.code)

@@ -32,6 +32,7 @@ enum {
     PG_ROWS = 4000,        /* of one call */
     PG_PATIENCE_MS = 5000, /* a push waits so long for a database that is away */
     PG_POLL_MS = 1000,     /* the safety net of LISTEN */
+    PG_LOST = 64,          /* claims of pushes whose commit was not answered, at most */
     PG_NOTIFY_MS = 5,      /* notifications of one node are at least so far apart */
     PG_PAST_ROWS = 65536,  /* ended jobs without a result that are remembered, about */
 };
@@ -110,6 +111,9 @@ struct pg {
     bool refused;           /* some that there was room for: something was due before them */
     struct map *flows;      /* "kind\0queue": id + 1 as a pointer */
     int64_t notified_ns;
+    bool notify_owed;      /* one was left out, for it came too soon */
+    int64_t lost[PG_LOST]; /* fences of claims that nobody here knows, if they were committed */
+    int lost_n;
     bool followed;          /* the transaction has jobs that workflows pushed or brought back */
     struct index taken;     /* ids of ends that the database took: value anything */
     struct index cancelled; /* of these, what was to go back but had been cancelled */
@@ -181,6 +185,8 @@ void *pg_beat_main(void *pg);
 /* postgres/write.c: jobs->batch into one transaction; it may have been written although this
  * failed (pg->unknown), which the next call finds out. */
 bool pg_write(struct pg *pg, struct err *err);
+/* Whether what was sent for commit before is committed is decided when this returns true. */
+bool pg_settle(struct pg *pg, struct err *err);
 /* Which ids the statement returned, as keys; frees it.  False: there is no result. */
 bool pg_collect(struct pg *pg, PGresult *r, struct index *ids);
 
@@ -194,6 +200,7 @@ bool pg_write_pushes(struct pg *pg, struct push_op *pushes, struct err *err);
 
 /* A kind and a queue as the database knows them together; 0 with *err. */
 int pg_flow_of(struct pg *pg, const struct job *job, struct err *err);
+void pg_forget_flows(struct pg *pg); /* they may have been made in a transaction that is not */
 
 /* postgres/unique.c.  Of pg->pushes, whose instants are decided: which are duplicates, and whom
  * they replace. */

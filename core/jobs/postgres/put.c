@@ -26,6 +26,12 @@ int pg_flow_of(struct pg *pg, const struct job *job, struct err *err)
     return flow;
 }
 
+void pg_forget_flows(struct pg *pg)
+{
+    map_destroy(pg->flows);
+    pg->flows = map_create();
+}
+
 static bool next_block(struct pg *pg, int64_t *first, struct err *err)
 {
     struct pg_args a = {0};

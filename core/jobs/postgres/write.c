@@ -127,14 +127,22 @@ static bool transaction(struct pg *pg, struct err *err)
         pg->unknown = true;
         if (!pg_run(&pg->to_write, "COMMIT", err)) {
             pg->unknown = err->code == ERR_IO;
+            pg_forget_flows(pg);
             return false;
         }
         pg->unknown = false;
         return true;
     }
     pg->here = 0;
+    pg_forget_flows(pg);
     pg_run(&pg->to_write, "ROLLBACK", &ignored);
     return false;
+}
+
+bool pg_settle(struct pg *pg, struct err *err)
+{
+    bool written;
+    return is_written(pg, &written, err);
 }
 
 bool pg_write(struct pg *pg, struct err *err)

@@ -20,7 +20,8 @@ static void notify(struct pg *pg)
 {
     struct err ignored;
     int64_t now = clock_ns();
-    if (now - pg->notified_ns < PG_NOTIFY_MS * NS_PER_MS)
+    pg->notify_owed = now - pg->notified_ns < PG_NOTIFY_MS * NS_PER_MS;
+    if (pg->notify_owed)
         return;
     pg->notified_ns = now;
     pg_run(&pg->to_write, "NOTIFY maru, 'w'", &ignored);
@@ -71,11 +72,68 @@ static void forget_taken(struct pg *pg)
         shared_mark(pg->jobs, pg->jobs->batch.pushes, 0);
 }
 
+/* Nobody knows whether this batch was committed, and nobody will ask again: if it was, this node's
+ * lease keeps what was claimed with it from all others. */
+static void remember_lost(struct pg *pg)
+{
+    for (struct push_op *op = pg->jobs->batch.pushes; op && pg->taker; op = op->next)
+        for (struct job *job = op->first; job; job = job->next) {
+            int64_t fence = (int64_t)job_extra(job)->lease;
+            bool known = fence == 0 || pg->lost_n == PG_LOST;
+            for (int i = 0; i < pg->lost_n && !known; i++)
+                known = pg->lost[i] == fence;
+            if (!known)
+                pg->lost[pg->lost_n++] = fence;
+        }
+}
+
+/* Their claims go back. */
+static void give_back_lost(struct pg *pg)
+{
+    struct err err = {0};
+    struct pg_args a = {0};
+    if (!pg->lost_n || !pg_connect(&pg->to_write, &err) || !pg_settle(pg, &err))
+        return;
+    pg_array(&a, PG_INT8S);
+    for (int i = 0; i < pg->lost_n; i++)
+        pg_add_int(&a, pg->lost[i]);
+    PGresult *r =
+        pg_call(&pg->to_write,
+                "SELECT maru.finish(array_agg(c.id), array_agg(c.fence), array_agg(5::smallint),"
+                " array_agg(j.attempt), array_agg(0::bigint), array_agg(0::bigint),"
+                " array_agg(0::bigint), array_agg(NULL::text), array_agg(NULL::text))"
+                " FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id])"
+                " WHERE c.fence = ANY($1) HAVING count(*) > 0",
+                &a, &err);
+    if (!r)
+        return;
+    if (PQntuples(r))
+        log_warn("jobs", "%d jobs go back: the answer to their push did not arrive", PQntuples(r));
+    PQclear(r);
+    pg->lost_n = 0;
+    pthread_mutex_lock(&pg->lock);
+    pg->claim_wanted = true;
+    pthread_cond_signal(&pg->claim_wake);
+    pthread_mutex_unlock(&pg->lock);
+}
+
+/* What was being written is here, or is not: claims may have its room. */
+static void come(struct pg *pg)
+{
+    if (atomic_exchange(&pg->coming, 0) == 0)
+        return;
+    atomic_store(&pg->room, true);
+    pthread_mutex_lock(&pg->lock);
+    pthread_cond_signal(&pg->claim_wake);
+    pthread_mutex_unlock(&pg->lock);
+}
+
 static void write_batch(struct pg *pg)
 {
     struct jobs *jobs = pg->jobs;
     struct err err = {0};
     int64_t until = clock_ns() + PG_PATIENCE_MS * NS_PER_MS;
+    give_back_lost(pg);
     let_claim_end(pg);
     batch_take(jobs);
     pg->followed = false;
@@ -84,12 +142,14 @@ static void write_batch(struct pg *pg)
         if (err.code == ERR_IO)
             pg_away(pg, &err);
         if (!is_patient(pg, &err, until)) {
-            if (pg->unknown)
+            if (pg->unknown) {
                 err_set(&err, err.code, "PostgreSQL did not answer the commit: it may be done");
+                remember_lost(pg);
+            }
             pg->unknown = false;
             index_free(&pg->taken);
             batch_over(jobs, &err);
-            atomic_store(&pg->coming, 0);
+            come(pg);
             return;
         }
         pthread_mutex_lock(&pg->lock);
@@ -99,18 +159,18 @@ static void write_batch(struct pg *pg)
     }
     bool pushed = pg->waits || pg->followed;
     mark_stale(pg);
-    forget_taken(pg);
     if (jobs->batch.settings)
         notify_settings(pg);
+    forget_taken(pg);
     batch_over(jobs, NULL);
-    atomic_store(&pg->coming, 0);
+    come(pg);
     if (pushed || returned) {
         pthread_mutex_lock(&pg->lock);
         pg->claim_wanted = true;
         pthread_cond_signal(&pg->claim_wake);
         pthread_mutex_unlock(&pg->lock);
     }
-    if (pushed)
+    if (pushed || pg->notify_owed)
         notify(pg);
 }
 
@@ -119,8 +179,16 @@ void *pg_write_main(void *arg)
     struct pg *pg = arg;
     pthread_mutex_lock(&pg->lock);
     for (;;) {
-        while (!pg->write_wanted && !pg->relay_wanted && !pg->ending)
-            pthread_cond_wait(&pg->write_wake, &pg->lock);
+        while (!pg->write_wanted && !pg->relay_wanted && !pg->ending) {
+            if (!pg->lost_n) {
+                pthread_cond_wait(&pg->write_wake, &pg->lock);
+                continue;
+            }
+            pg_sleep(pg, &pg->write_wake, clock_ns() + PG_POLL_MS * NS_PER_MS);
+            pthread_mutex_unlock(&pg->lock);
+            give_back_lost(pg);
+            pthread_mutex_lock(&pg->lock);
+        }
         bool write = pg->write_wanted, relay = pg->relay_wanted;
         if (!write && pg->ending)
             break;
