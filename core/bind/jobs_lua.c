@@ -14,11 +14,14 @@
 #include "vm/args.h"
 #include "vm/capability.h"
 #include "vm/host.h"
+#include "vm/json.h"
 #include "vm/task.h"
 #include "vm/vm.h"
 
 #define PUSH "app.jobs:push(name, [args], [options])"
 #define GET  "app.jobs:get(id)"
+
+enum { FEW = 8 }; /* texts of one push that need no memory of their own */
 
 struct pushing {
     struct jobs_push push; /* first */
@@ -200,6 +203,16 @@ bool jobs_check_kind(lua_State *L, const struct vm *vm, struct str kind, bool ex
            check_other(L, vm, str_c(known->p), usage, err);
 }
 
+/* The table on top, in the scratch buffer: as a string of Lua's it would be hashed for nothing. */
+static struct str encode_args(lua_State *L)
+{
+    struct buf *text = vm_scratch(vm_of(L));
+    struct err err;
+    if (!lua_json_encode(L, lua_gettop(L), text, &err))
+        args_error(L, "%s: args: %s", PUSH, err.message);
+    return buf_str(text);
+}
+
 /* kind at `first`, list of JSON texts behind it, options last. */
 static struct job_spec read_spec(lua_State *L, int first)
 {
@@ -209,21 +222,25 @@ static struct job_spec read_spec(lua_State *L, int first)
     return spec;
 }
 
-/* The texts of the list at index; they live as long as the list is on the
- * stack, the array as long as the task. */
-static struct str *read_args(lua_State *L, int index, struct task *task, int *count)
+/* The texts of the list at index, which live as long as the list is on the stack, or the one
+ * table in it as JSON, which is in the scratch buffer.  few: room for some, where more lie on the
+ * stack, too. */
+static struct str *read_args(lua_State *L, int index, struct str few[static FEW], int *count)
 {
     size_t n = lua_objlen(L, index);
     if (n > JOBS_PUSH_COUNT)
         args_error(L, "app.jobs:push_many(name, list, [options]): more than %d jobs",
                    JOBS_PUSH_COUNT);
-    struct str *args = task_alloc(task, (n + 1) * sizeof *args);
+    struct str *args = n <= FEW ? few : lua_newuserdata(L, n * sizeof *args);
+    *count = (int)n;
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, index, (int)i + 1);
-        args[i].p = luaL_checklstring(L, -1, &args[i].n);
+        if (n == 1 && lua_istable(L, -1))
+            args[0] = encode_args(L);
+        else
+            args[i].p = luaL_checklstring(L, -1, &args[i].n);
         lua_pop(L, 1);
     }
-    *count = (int)n;
     return args;
 }
 
@@ -241,12 +258,13 @@ static int start_push(lua_State *L, struct task *task, struct store_tx *tx, int 
     struct vm *vm = task_vm(task);
     struct jobs *jobs = vm_host(vm)->jobs;
     struct err err = {0};
+    struct str few[FEW];
     int count;
     bind_part(L, jobs, "app.jobs:push", "jobs");
     struct job_spec spec = read_spec(L, first);
-    const struct str *args = read_args(L, first + 1, task, &count);
     if (!jobs_check_kind(L, vm, spec.kind, spec.external, PUSH, &err))
         return push_refusal(L, &err);
+    const struct str *args = read_args(L, first + 1, few, &count);
     if (count == 0) {
         lua_newtable(L);
         return 1;

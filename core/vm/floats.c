@@ -3,6 +3,7 @@
 #include <lauxlib.h>
 
 #include "vm/args.h"
+#include "vm/internal.h"
 #include "vm/vm.h"
 
 enum { FLOATS_COLLECT = 1 << 20 }; /* bytes for which garbage is looked for first */
@@ -12,10 +13,16 @@ const struct floats *floats_at(lua_State *L, int index)
     void *p = lua_touserdata(L, index);
     if (!p || !lua_getmetatable(L, index))
         return NULL;
-    luaL_getmetatable(L, FLOATS_TYPE);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
+    bool same = lua_topointer(L, -1) == vm_of(L)->floats_class;
+    lua_pop(L, 1);
     return same ? p : NULL;
+}
+
+void floats_class(lua_State *L)
+{
+    struct vm *vm = vm_of(L);
+    vm->floats_class = lua_topointer(L, -1);
+    vm->floats_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 bool floats_has_room(lua_State *L, size_t bytes, struct err *err)
@@ -42,7 +49,7 @@ struct floats *floats_push(lua_State *L, size_t n)
     }
     struct floats *f = lua_newuserdata(L, bytes);
     f->n = n;
-    luaL_getmetatable(L, FLOATS_TYPE);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm_of(L)->floats_ref);
     lua_setmetatable(L, -2);
     return f;
 }

@@ -11,12 +11,13 @@
 
 #include "base/err.h"
 
-#define FLOATS_TYPE "app.floats" /* the name of the metatable that bind gives them */
-
 struct floats {
     size_t n;
     float values[]; /* finite, or NaN for what is missing */
 };
+
+/* Once for each VM: pops the metatable of its floats. */
+void floats_class(lua_State *L);
 
 /* NULL when the value at index is something else. */
 const struct floats *floats_at(lua_State *L, int index);

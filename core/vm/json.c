@@ -231,6 +231,27 @@ static bool write_array(struct encoder *e, int table)
     return true;
 }
 
+/* A key and what stands around it; most are plain, and there are many. */
+static bool write_key(struct encoder *e, char separator, struct str key)
+{
+    struct buf *out = e->out;
+    if (!is_plain(key.p, key.n) || is_too_long(e, key.n)) {
+        buf_add_char(out, separator);
+        if (!write_string(e, key))
+            return false;
+        buf_add_char(out, ':');
+        return true;
+    }
+    buf_reserve(out, key.n + 4);
+    char *to = out->p + out->n;
+    *to++ = separator;
+    *to++ = '"';
+    memcpy(to, key.p, key.n);
+    memcpy(to + key.n, "\":", 3);
+    out->n += key.n + 4;
+    return true;
+}
+
 static bool write_object(struct encoder *e, int table)
 {
     lua_State *L = e->L;
@@ -246,11 +267,9 @@ static bool write_object(struct encoder *e, int table)
             return fail(e, "a key must be text");
         }
         step->key.p = lua_tolstring(L, -2, &step->key.n);
-        buf_add_char(e->out, separator);
-        separator = ',';
-        if (!write_string(e, step->key))
+        if (!write_key(e, separator, step->key))
             return false;
-        buf_add_char(e->out, ':');
+        separator = ',';
         if (!write_value(e, lua_gettop(L)))
             return false;
     }

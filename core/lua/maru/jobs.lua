@@ -19,11 +19,16 @@ return function(raw, info)
     return job_kind(info, name, usage) -- a tail call: its errors stand where these do
   end
 
-  local function encoded(args, usage)
+  local function checked(args, usage)
     if args ~= nil and type(args) ~= "table" then
       error(usage .. ": args must be a table, got " .. type(args), 4)
     end
-    return args == nil and "{}" or json.encode(args)
+    return args or "{}"
+  end
+
+  local function encoded(args, usage)
+    args = checked(args, usage)
+    return args == "{}" and args or json.encode(args)
   end
 
   local function first(ids, message, code)
@@ -47,7 +52,7 @@ return function(raw, info)
 
     --- Pushes one job; the id, or nil, message, code ("duplicate" when its unique key is taken). (waits)
     function jobs:push(name, args, options) -- luacheck: no self
-      return first(send(kind_of(name, PUSH), { encoded(args, PUSH) }, options))
+      return first(send(kind_of(name, PUSH), { checked(args, PUSH) }, options))
     end
 
     --- Pushes a job for each of list's tables, all or none; their ids. (waits)

@@ -235,10 +235,11 @@ TEST(wrong_arguments_raise_with_the_usage)
         "  return has(try('nots'), \"there is no job 'nots' in M.jobs; did you mean "
         "'note'?\"),\n"
         "    has(try(7), 'name must be a string'), has(try('note', 'x'), 'args must be a table'),\n"
+        "    has(try('note', { f = print }), 'args: f: a function has no JSON form'),\n"
         "    has(try('note', {}, { prio = 1 }), 'prio'),\n"
         "    has(try('note', {}, { priority = 'urgent' }), 'options.priority must be'),\n"
         "    has(try('note', {}, { retries = 1.5 }), 'options.retries must be') end",
-        "[true,true,true,true,true,true]");
+        "[true,true,true,true,true,true,true]");
 }
 
 TEST(a_push_in_a_transaction_is_committed_or_lost_with_it)
