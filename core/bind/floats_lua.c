@@ -1,6 +1,7 @@
-/* floats_lua.c -- app.kernels.floats, app.kernels.parse_floats.  Wraps kernels/floats.h. */
+/* floats_lua.c -- app.kernels.floats, .full and .parse_floats.  Wraps kernels/floats.h. */
 #include "bind/floats_lua.h"
 
+#include <float.h>
 #include <lauxlib.h>
 #include <math.h>
 #include <string.h>
@@ -132,6 +133,20 @@ static int l_floats(lua_State *L)
         return from_array(L, missing);
     struct str text = args_string(L, 1, usage, "source");
     return base64 ? from_base64(L, text, missing) : from_bytes(L, text, missing);
+}
+
+/* app.kernels.full(n, value) -> floats */
+static int l_full(lua_State *L)
+{
+    static const char usage[] = "app.kernels.full(n, value)";
+    size_t n = (size_t)args_integer(L, 1, 0, FLOATS_MOST, usage, "n");
+    float value = (float)args_number(L, 2, -(double)FLT_MAX, (double)FLT_MAX, usage, "value");
+    struct floats *f = floats_push(L, n);
+    if (!f)
+        return 3;
+    for (size_t i = 0; i < n; i++)
+        f->values[i] = value;
+    return 1;
 }
 
 /* ---- methods ----------------------------------------------------------- */
@@ -296,13 +311,11 @@ static int l_newindex(lua_State *L)
 void floats_register(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"floats", l_floats},
-        {"parse_floats", l_parse_floats},
-        {"errors", l_errors},
-        {NULL, NULL},
+        {"floats", l_floats}, {"full", l_full}, {"parse_floats", l_parse_floats},
+        {"errors", l_errors}, {NULL, NULL},
     };
-    bind_class(L, FLOATS_TYPE, methods, NULL);
-    luaL_getmetatable(L, FLOATS_TYPE);
+    bind_class(L, "app.floats", methods, NULL);
+    luaL_getmetatable(L, "app.floats");
     lua_pushliteral(L, "bytes base64 table slice range round"); /* for `maru types` */
     lua_setfield(L, -2, "__fields");
     lua_getfield(L, -1, "__index");
@@ -312,6 +325,6 @@ void floats_register(lua_State *L)
     lua_setfield(L, -2, "__newindex");
     lua_pushcfunction(L, l_length);
     lua_setfield(L, -2, "__len");
-    lua_pop(L, 1);
+    floats_class(L);
     luaL_register(L, NULL, functions);
 }

@@ -19,16 +19,9 @@ local function tail(data, n)
 end
 M.tail = tail
 
-local lists = {} -- length → a list of that length, used again
-
---- So many times one number, as floats.
-local function line(app, value, n)
-  local list = lists[n] or {}
-  for i = 1, n do
-    list[i] = value
-  end
-  lists[n] = list
-  return app.kernels.floats(list)
+--- A forecast that stays at one value, of 1 / scale.
+local function level(app, horizon, value, scale)
+  return app.kernels.full(horizon, floor(value * scale + 0.5) / scale)
 end
 
 --- @param data number[]|userdata not empty
@@ -39,14 +32,11 @@ function M.run(app, data, horizon, window)
   local decimals = series.decimals(points)
   local _, missed = app.kernels.errors(points, smooth, 1)
   local last, spread, scale = smooth[#smooth], SPREAD * missed, 10 ^ decimals
-  local function forecast(value)
-    return line(app, floor(value * scale + 0.5) / scale, horizon)
-  end
-  local middle = forecast(last)
+  local middle = level(app, horizon, last, scale)
   return {
     horizon = horizon, quantiles = M.QUANTILES, forecast = middle,
-    bands = { forecast(last - spread), middle, forecast(last + spread) }, history = tail(points, HISTORY),
-    values = tail(smooth, SHOWN):round(decimals), window = window,
+    bands = { level(app, horizon, last - spread, scale), middle, level(app, horizon, last + spread, scale) },
+    history = tail(points, HISTORY), values = tail(smooth, SHOWN):round(decimals), window = window,
   }
 end
 

@@ -1014,6 +1014,9 @@ function app.kernels.holt_winters(values, options) end
 ---@param source number[]|string @param options? { finite?: boolean, base64?: boolean }
 ---@return maru.Floats|nil, string? message, string? code, integer? index
 function app.kernels.floats(source, options) end
+--- n times one value, which float32 can hold. @return maru.Floats|nil, string? message, string? code
+---@param n integer @param value number
+function app.kernels.full(n, value) end
 --- The same from text: a JSON array of numbers, or one number a line. Empty text, null, strings, NaN: nil, message, "invalid", index.
 ---@return maru.Floats|nil, string? message, string? code, integer? index
 function app.kernels.parse_floats(text) end

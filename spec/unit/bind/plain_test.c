@@ -116,6 +116,7 @@ static const struct {
     {"app.kernels.parse_floats('[1, 2.5]'):table(), #app.kernels.parse_floats('1\\n2\\n')",
      "[[1,2.5],2]"},
     {"app.kernels.parse_floats('[1, null]')", "[null,\"value 2 is null\",\"invalid\",2]"},
+    {"app.kernels.full(3, 2.5), #app.kernels.full(0, 1)", "[[2.5,2.5,2.5],0]"},
     {"app.kernels.floats({ 51.234, app.json.null, 0.1 }), { app.kernels.floats({}) }",
      "[[51.234,null,0.1],[[]]]"},
     {"app.kernels.floats({ 3, app.json.null, 1, 7 }):slice(2, 3), app.kernels.floats({ 3 "
@@ -211,6 +212,9 @@ static const struct {
     {"app.kernels.floats(5)", "source must be an array of numbers or bytes of float32, got 5"},
     {"app.kernels.floats({}, { infinite = true })", "unknown option infinite"},
     {"app.kernels.parse_floats({})", "text must be a string, got table"},
+    {"app.kernels.full(-1, 1)", "n must be a whole number from 0"},
+    {"app.kernels.full(1, 1e39)", "value must be a number from"},
+    {"app.kernels.full(1, 0 / 0)", "value must be a number from"},
     {"app.kernels.floats({}):table('x')", "from must be a whole number from 1"},
     {"app.kernels.floats({}).table({})", "call it with a colon"},
     {"(function() app.kernels.floats({ 1 })[1] = 2 end)()", "what it holds does not change"},

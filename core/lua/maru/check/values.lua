@@ -74,7 +74,7 @@ end
 
 local PASSED = { ["app.store:tx"] = "tx", ["app.sse"] = "stream" } -- function given there → its parameter
 local RESULTS = { ["app.channels:subscribe"] = "subscription", ["app.http:stream"] = "http_stream",
-  ["app.kernels.floats"] = "floats", ["app.kernels.parse_floats"] = "floats" }
+  ["app.kernels.floats"] = "floats", ["app.kernels.full"] = "floats", ["app.kernels.parse_floats"] = "floats" }
 -- A parameter called tx may be a transaction that is handed on: its SQL is read, its names are not judged.
 local BY_NAME = { app = "app", tx = "maybe_tx" }
 local AFTER_APP = { socket = "socket", stream = "stream" }
