@@ -226,10 +226,10 @@ M.routes = {
     return 200, { bytes = bytes, message = message, code = code, closed = not pcall(stream.read, stream) }
   end,
   ["GET /many"] = function(app)
-    local codes = {}
+    local codes, held = {}, {} -- the collector closes a stream that nobody can read any more
     for i = 1, 3 do
       local stream, _, code = app.http:stream("http://127.0.0.1:PORT/endless")
-      codes[i] = stream and "open" or code
+      codes[i], held[i] = stream and "open" or code, stream
     end
     return 200, codes
   end,
