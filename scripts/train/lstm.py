@@ -145,7 +145,7 @@ def run_part(net, part, windows, series, log):
     adam = torch.optim.Adam(net.parameters(), lr=part.rate)
     course = torch.optim.lr_scheduler.LambdaLR(adam, lambda n: rate_of(part, n))
     best, kept, running = np.inf, None, []
-    every = max(10, part.steps // 10)
+    every = min(140, max(10, part.steps // 10))
     longest = part.stages[-1][1]
     for step in range(1, part.steps + 1):
         points, batch = stage_of(part, step)

@@ -251,18 +251,19 @@ static bool add_columns(struct pg *pg, struct pg_args *a, struct cursor *c, int 
 /* The rows from `c` on have been put: those whose flow is in the answer are this node's. */
 static void take_here(struct pg *pg, struct cursor c, const int *flows, int rows, PGresult *r)
 {
+    struct index fences = {0};
+    for (int i = 0; r && i < PQntuples(r); i++)
+        index_set(&fences, pg_get_int(r, i, 0), (void *)(intptr_t)pg_get_int(r, i, 1));
     for (int n = 0; n < rows; n++) {
         struct job *job = next_job(&c);
-        int64_t fence = 0;
-        for (int i = 0; r && i < PQntuples(r); i++)
-            if (pg_get_int(r, i, 0) == flows[n])
-                fence = pg_get_int(r, i, 1);
+        int64_t fence = (intptr_t)index_get(&fences, flows[n]);
         bool marked = job_extra(job)->lease != 0;
         if (marked)
             job->extra->lease = (uint64_t)fence;
         pg->waits = pg->waits || !marked || !fence;
         pg->refused = pg->refused || (marked && !fence);
     }
+    index_free(&fences);
 }
 
 static const char PUT[] = "SELECT maru.put($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)";
