@@ -88,6 +88,7 @@ M.jobs = {
   rare_key = { key = "owner", key_rate = "1/h", function() end },
 }
 M.queues = {
+  vacant = {},
   shop = { key_concurrency = 1 },
   slow = { rate = "1/h" },
   slow_key = { key_rate = "1/h" },
@@ -712,6 +713,15 @@ for _, driver in ipairs(DRIVERS) do
       assert.equal("ready", get(node, id).state)
       assert.equal("paused", node:admin("/jobs/" .. ("%d"):format(id)).why[1].code)
       assert.is_nil(node:admin("/queues/side/resume", "POST", {}).status)
+      wait_state(node, id, "done")
+    end)
+
+    it("of a queue that was paused before anything was pushed to it wait, too", function()
+      assert.is_nil(node:admin("/queues/vacant/pause", "POST", {}).status)
+      local id = push(node, "echo", {}, { queue = "vacant" })
+      wait_state(node, push(node, "echo"), "done")
+      assert.equal("ready", get(node, id).state)
+      assert.is_nil(node:admin("/queues/vacant/resume", "POST", {}).status)
       wait_state(node, id, "done")
     end)
 
