@@ -22,17 +22,10 @@ struct block {
     alignas(ALIGN) char data[];
 };
 
-struct deferred {
-    struct deferred *next; /* older */
-    void (*fn)(void *arg);
-    void *arg;
-};
-
 /* The first block is a part of the arena and survives a reset. */
 struct arena {
     struct block *blocks; /* newest first, ends with the first block */
     char *at, *end;       /* the free part of the newest block */
-    struct deferred *deferred;
     size_t next_bytes;
     struct block first;
 };
@@ -50,7 +43,6 @@ struct arena *arena_create(void)
 {
     struct arena *a = mem_alloc(sizeof *a + FIRST_BYTES);
     a->first = (struct block){NULL, FIRST_BYTES};
-    a->deferred = NULL;
     use_first(a);
     return a;
 }
@@ -118,20 +110,8 @@ void *arena_dup(struct arena *a, const void *p, size_t bytes)
     return q;
 }
 
-void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg)
-{
-    struct deferred *d = arena_alloc(a, sizeof *d);
-    *d = (struct deferred){a->deferred, fn, arg};
-    a->deferred = d;
-}
-
 void arena_reset(struct arena *a)
 {
-    while (a->deferred) { /* a clean-up may defer another */
-        struct deferred *d = a->deferred;
-        a->deferred = d->next;
-        d->fn(d->arg);
-    }
     for (struct block *b = a->blocks, *next; b != &a->first; b = next) {
         next = b->next;
         unpoison(b->data, b->bytes);

@@ -1,4 +1,4 @@
-/* arena.h -- memory freed all at once, and clean-ups run in reverse order. */
+/* arena.h -- memory freed all at once. */
 #pragma once
 
 #include "base/str.h"
@@ -9,7 +9,5 @@ struct arena *arena_create(void);
 void *arena_alloc(struct arena *a, size_t bytes);  /* 16-byte aligned, uninitialised */
 char *arena_strdup(struct arena *a, struct str s); /* NUL-terminated */
 void *arena_dup(struct arena *a, const void *p, size_t bytes);
-/* fn(arg) runs at reset or destroy, last in first out. */
-void arena_defer(struct arena *a, void (*fn)(void *arg), void *arg);
-void arena_reset(struct arena *a); /* runs the clean-ups, keeps one block for reuse */
+void arena_reset(struct arena *a); /* keeps one block for reuse */
 void arena_destroy(struct arena *a);

@@ -4,6 +4,7 @@
 
 #include <lauxlib.h>
 
+#include "base/mem.h"
 #include "bind/listen.h"
 #include "channels/channel.h"
 #include "loop/lane.h"
@@ -15,12 +16,14 @@
 #define SUB_TYPE "app.subscription"
 #define RECEIVE  "subscription:receive([timeout])"
 
-/* Lives in its task's arena and is closed at the task's end at the latest; the
- * Lua handle is a pointer to it, NULL from then on.  So no collector on a
- * foreign thread (a retired VM is closed by the reaper) ever finds it open. */
+/* Closed at the task's end at the latest; the Lua handle is a pointer to it, NULL
+ * from then on.  So no collector on a foreign thread (a retired VM is closed by
+ * the reaper) ever finds it open.  Another task may close it under a receive:
+ * then it is freed when that is over. */
 struct subscription {
+    struct task_deferred deferred;
     struct channel_sub *sub;      /* NULL when closed */
-    struct subscription **handle; /* the userdata, NULL when collected */
+    struct subscription **handle; /* the userdata */
     struct task *waiting;         /* in receive, or NULL */
     bool timed;                   /* with a timeout that counts */
     struct timer timeout;
@@ -32,7 +35,7 @@ struct subscription {
 static struct subscription *check_subscription(lua_State *L)
 {
     struct subscription **handle = luaL_checkudata(L, 1, SUB_TYPE);
-    if (!*handle || !(*handle)->sub)
+    if (!*handle)
         luaL_error(L, RECEIVE ": the subscription is closed");
     return *handle;
 }
@@ -44,12 +47,19 @@ static void give_timer(struct subscription *s)
     s->timed = false;
 }
 
+static void free_when_over(struct subscription *s)
+{
+    if (!s->sub && !s->waiting)
+        mem_free(s);
+}
+
 static void stop_waiting(void *arg)
 {
     struct subscription *s = arg;
     s->waiting = NULL;
     timer_stop(s->lane, &s->timeout);
     give_timer(s);
+    free_when_over(s);
 }
 
 /* Pushes message JSON and the number lost before it; false when nothing waits. */
@@ -90,8 +100,8 @@ static void on_timeout(struct timer *timer)
     struct err err = {.code = ERR_TIMEOUT, .message = "timeout"};
     s->waiting = NULL;
     give_timer(s);
-    if (task)
-        task_resume_error(task, &err);
+    free_when_over(s);
+    task_resume_error(task, &err);
 }
 
 static void close_subscription(void *arg)
@@ -100,11 +110,10 @@ static void close_subscription(void *arg)
     if (s->handle)
         *s->handle = NULL;
     s->handle = NULL;
-    if (!s->sub)
-        return;
-    stop_waiting(s);
+    task_undefer(&s->deferred);
     listen_end(s->vm, s->sub);
     s->sub = NULL;
+    free_when_over(s);
 }
 
 static int l_close(lua_State *L)
@@ -154,16 +163,18 @@ static int l_subscribe(lua_State *L)
     *handle = NULL;
     luaL_getmetatable(L, SUB_TYPE);
     lua_setmetatable(L, -2);
-    struct subscription *s = task_alloc(task, sizeof *s);
+    struct subscription *s = mem_alloc(sizeof *s);
     *s = (struct subscription){
         .vm = vm, .task = task, .lane = vm_lane(vm), .timeout.fire = on_timeout};
     s->sub = channel_subscribe(vm_host(vm)->channels, s->lane, topic, 0, on_message, s, &err);
-    if (!s->sub)
+    if (!s->sub) {
+        mem_free(s);
         return push_error(L, &err);
+    }
     listen_begin(vm, s->sub);
     s->handle = handle;
     *handle = s;
-    task_defer(task, close_subscription, s);
+    task_defer(task, &s->deferred, close_subscription, s);
     return 1;
 }
 

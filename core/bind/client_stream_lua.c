@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "bind/bind.h"
 #include "bind/client.h"
 #include "loop/lane.h"
@@ -16,9 +17,16 @@
 #define READ        "stream:read()"
 #define STREAM_TYPE "app.http_stream"
 
-/* Lives in its task's arena and is closed at the task's end at the latest; the Lua handle is a
- * pointer to it, NULL from then on (as a subscription, channels_lua.c). */
+/* nil at the body's end, nil with why and the code after a failure. */
+struct ending {
+    enum fetch_code code;
+    char message[256];
+};
+
+/* Closed at the task's end at the latest; the Lua handle is a pointer to it, NULL from then on.
+ * Closed under a wait, it is freed when that is over (as a subscription, channels_lua.c). */
 struct stream {
+    struct task_deferred deferred;
     struct http_fetch *fetch; /* NULL when it is over */
     struct stream **handle;   /* the userdata, NULL when there is none */
     struct task *task;        /* that opened it */
@@ -26,13 +34,15 @@ struct stream {
     bool waiting; /* its task, for the head or a piece */
     bool closed;
     struct buf kept; /* a piece that nobody waited for; the fetch is paused meanwhile */
-    enum fetch_code code;
-    char message[256];
+    struct ending ending; /* once there is no fetch */
 };
 
 static void stop_waiting(void *arg)
 {
-    ((struct stream *)arg)->waiting = false;
+    struct stream *s = arg;
+    s->waiting = false;
+    if (s->closed)
+        mem_free(s);
 }
 
 static void close_stream(void *arg)
@@ -42,13 +52,22 @@ static void close_stream(void *arg)
         *s->handle = NULL;
     s->handle = NULL;
     s->closed = true;
-    stop_waiting(s);
+    task_undefer(&s->deferred);
     buf_free(&s->kept);
-    if (!s->fetch)
-        return;
-    vm_give(s->vm, CAP_CONNECTIONS);
-    http_fetch_cancel(s->fetch);
-    s->fetch = NULL;
+    if (s->fetch) {
+        vm_give(s->vm, CAP_CONNECTIONS);
+        http_fetch_cancel(s->fetch);
+        s->fetch = NULL;
+    }
+    if (!s->waiting)
+        mem_free(s);
+}
+
+/* Nobody waits for the head any more, so there will be no handle. */
+static void give_up(void *arg)
+{
+    ((struct stream *)arg)->waiting = false;
+    close_stream(arg);
 }
 
 struct opening {
@@ -77,7 +96,7 @@ static void on_head(void *arg, const struct fetch_result *head)
     struct opening opening = {s, head};
     if (!s->waiting)
         return;
-    stop_waiting(s);
+    s->waiting = false;
     task_wake_with(s->task, push_opened, &opening);
 }
 
@@ -96,39 +115,39 @@ static void on_body(void *arg, struct str bytes)
         http_fetch_pause(s->fetch);
         return;
     }
-    stop_waiting(s);
+    s->waiting = false;
     task_wake_with(s->task, push_piece, &bytes);
 }
 
-/* nil at the end, nil with why and the code after a failure. */
 static int push_end(lua_State *L, void *arg)
 {
-    const struct stream *s = arg;
+    const struct ending *ending = arg;
     lua_pushnil(L);
-    if (s->code == FETCH_OK)
+    if (ending->code == FETCH_OK)
         return 1;
-    lua_pushstring(L, s->message);
-    lua_pushstring(L, fetch_code_name(s->code));
+    lua_pushstring(L, ending->message);
+    lua_pushstring(L, fetch_code_name(ending->code));
     return 3;
 }
 
 static void on_done(void *arg, const struct fetch_result *result)
 {
     struct stream *s = arg;
+    struct ending ending = {.code = result->code};
+    snprintf(ending.message, sizeof ending.message, "%s", result->message);
     s->fetch = NULL;
-    s->code = result->code;
-    snprintf(s->message, sizeof s->message, "%s", result->message);
+    s->ending = ending;
     vm_give(s->vm, CAP_CONNECTIONS);
     if (!s->waiting)
         return;
-    stop_waiting(s);
-    task_wake_with(s->task, push_end, s);
+    s->waiting = false;
+    task_wake_with(s->task, push_end, &ending);
 }
 
 static struct stream *check_stream(lua_State *L)
 {
     struct stream **handle = luaL_checkudata(L, 1, STREAM_TYPE);
-    if (!*handle || (*handle)->closed)
+    if (!*handle)
         args_error(L, READ ": the stream is closed");
     return *handle;
 }
@@ -147,7 +166,7 @@ static int l_read(lua_State *L)
         return 1;
     }
     if (!s->fetch)
-        return push_end(L, s);
+        return push_end(L, &s->ending);
     s->waiting = true;
     http_fetch_resume(s->fetch);
     return task_wait(task, stop_waiting, s);
@@ -168,17 +187,18 @@ int client_stream_open(lua_State *L, struct task *task, struct fetch_options *op
     bind_part(L, vm_host(vm)->clients, "app.http:stream", "an HTTP client");
     if (!vm_take(vm, CAP_CONNECTIONS, &err))
         return push_error(L, &err);
-    struct stream *s = task_alloc(task, sizeof *s);
+    struct stream *s = mem_alloc(sizeof *s);
     *s = (struct stream){.task = task, .vm = vm, .waiting = true};
     options->on_head = on_head;
     options->on_body = on_body;
     s->fetch = http_fetch(vm_host(vm)->clients[vm_lane(vm)->index], options, on_done, s, &err);
     if (!s->fetch) {
+        mem_free(s);
         vm_give(vm, CAP_CONNECTIONS);
         return push_error(L, &err);
     }
-    task_defer(task, close_stream, s);
-    return task_wait(task, close_stream, s);
+    task_defer(task, &s->deferred, close_stream, s);
+    return task_wait(task, give_up, s);
 }
 
 /*** Sends a request and waits for the head of its answer.

@@ -59,7 +59,7 @@ static struct str field(lua_State *L, int index, const char *name)
     return text.p ? text : STR("");
 }
 
-/* A list of strings into the task's memory. */
+/* A list of strings into the call's memory. */
 static struct str *texts(lua_State *L, struct task *task, int index, int *count)
 {
     *count = (int)lua_objlen(L, index);

@@ -22,17 +22,18 @@
 
 enum { ANSWER_BYTES = 16 << 20, TOKENS_MOST = 1000000000 };
 
-/* Lives in its task's arena and is given up at the task's end at the latest (as a subscription,
- * channels_lua.c). */
+/* Given up at the task's end at the latest, and freed then; the Lua handle is a pointer to it, NULL
+ * from then on. */
 struct held {
-    struct model_ticket *ticket; /* NULL when it is over */
+    struct task_deferred deferred;
+    struct model_ticket *ticket; /* NULL when its request has left */
     struct held **handle;        /* the userdata, NULL when there is none */
     struct task *task;
     struct model *model;
     struct lane *lane;
     struct timer late; /* runs while it waits in line */
     int provider;
-    bool waiting, sent;
+    bool sent;
 };
 
 static struct model *check_model(lua_State *L)
@@ -124,12 +125,11 @@ static void give_up(void *arg)
     struct held *h = arg;
     if (h->handle)
         *h->handle = NULL;
-    h->handle = NULL;
-    h->waiting = false;
+    task_undefer(&h->deferred);
     timer_stop(h->lane, &h->late);
     if (h->ticket)
         model_abandon(h->ticket, h->sent);
-    h->ticket = NULL;
+    mem_free(h);
 }
 
 static int push_ticket(lua_State *L, void *arg)
@@ -147,7 +147,6 @@ static int push_ticket(lua_State *L, void *arg)
 static void on_entered(void *arg)
 {
     struct held *h = arg;
-    h->waiting = false;
     timer_stop(h->lane, &h->late);
     task_wake_with(h->task, push_ticket, h);
 }
@@ -164,8 +163,9 @@ static int push_late(lua_State *L, void *arg)
 static void on_late(struct timer *timer)
 {
     struct held *h = (struct held *)((char *)timer - offsetof(struct held, late));
+    struct task *task = h->task;
     give_up(h);
-    task_wake_with(h->task, push_late, h);
+    task_wake_with(task, push_late, NULL);
 }
 
 /* enter(provider, tokens_in, tokens_out, embeds, seconds) -> ticket | nil, message, code  (waits
@@ -180,26 +180,27 @@ static int l_enter(lua_State *L)
         .embeds = lua_toboolean(L, 4),
     };
     double seconds = args_number(L, 5, 0, 86400, WHO, "seconds");
-    struct held *h = task_alloc(task, sizeof *h);
+    int provider = check_provider(L, model);
+    struct held *h = mem_alloc(sizeof *h);
     struct err err = {0};
     bool at_once;
     *h = (struct held){.lane = task_lane(task),
                        .late.fire = on_late,
                        .task = task,
                        .model = model,
-                       .provider = check_provider(L, model)};
+                       .provider = provider};
     h->ticket = model_enter(model, h->provider, vm_plugin(vm_of(L)), &estimate, task_lane(task),
                             on_entered, h, &at_once, &err);
     if (!h->ticket) {
+        mem_free(h);
         lua_pushnil(L);
         lua_pushstring(L, err.message);
         lua_pushliteral(L, "budget");
         return 3;
     }
-    task_defer(task, give_up, h);
+    task_defer(task, &h->deferred, give_up, h);
     if (at_once)
         return push_ticket(L, h);
-    h->waiting = true;
     timer_start(h->lane, &h->late, (int64_t)(seconds * NS_PER_SECOND));
     return task_wait(task, give_up, h);
 }
@@ -207,7 +208,7 @@ static int l_enter(lua_State *L)
 static struct held *check_ticket(lua_State *L)
 {
     struct held **handle = luaL_checkudata(L, 1, TICKET_TYPE);
-    if (!*handle || !(*handle)->ticket)
+    if (!*handle)
         args_error(L, WHO ": the request is over");
     return *handle;
 }

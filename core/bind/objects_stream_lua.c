@@ -17,6 +17,7 @@ enum { COLLECT_BYTES = 8 << 20 };
 #define WRITER      "app.objects.writer"
 #define READER      "app.objects.reader"
 #define WRITE_USAGE "writer:write(bytes)"
+#define UNDER_WAY   "another call of it is under way"
 
 struct stream {
     union {
@@ -25,7 +26,7 @@ struct stream {
     };
     bool writes;
     struct task *task;      /* that made it; NULL once it is over */
-    struct stream **held;   /* the task's own pointer to it, NULL once it is over */
+    struct task_deferred deferred;
     bool waiting;           /* the task waits for an answer */
     bool ended;             /* close or end was asked for */
     struct stream **handle; /* the userdata, NULL when collected */
@@ -50,8 +51,7 @@ static void stream_free(struct stream *s)
 {
     if (s->handle)
         *s->handle = NULL;
-    if (s->held)
-        *s->held = NULL;
+    task_undefer(&s->deferred);
     mem_free(s->plugin);
     mem_free(s->key);
     mem_free(s->type);
@@ -82,19 +82,19 @@ static void abandon(struct stream *s)
 
 static void on_task_over(void *arg)
 {
-    struct stream *s = *(struct stream **)arg;
-    if (!s)
-        return;
+    struct stream *s = arg;
     s->task = NULL;
-    s->held = NULL;
     abandon(s);
 }
 
 static int l_gc(lua_State *L)
 {
     struct stream **handle = lua_touserdata(L, 1);
-    if (*handle)
-        abandon(*handle);
+    struct stream *s = *handle;
+    if (s && s->waiting)
+        s->handle = NULL; /* the wait has hold of it; it ends with its task */
+    else if (s)
+        abandon(s);
     return 0;
 }
 
@@ -184,7 +184,7 @@ static struct stream *check(lua_State *L, const char *class, const char *usage)
     if (!*handle || (*handle)->ended)
         args_error(L, "%s: it is closed", usage);
     if ((*handle)->waiting)
-        args_error(L, "%s: another call of it is under way", usage);
+        args_error(L, "%s: " UNDER_WAY, usage);
     return *handle;
 }
 
@@ -238,8 +238,11 @@ static int l_finish(lua_State *L)
 static int l_give_up(lua_State *L)
 {
     struct stream **handle = lua_touserdata(L, 1);
-    if (handle && *handle && !(*handle)->ended)
-        abandon(*handle);
+    struct stream *s = handle ? *handle : NULL;
+    if (s && s->waiting)
+        args_error(L, "%s: " UNDER_WAY, s->writes ? "writer:abort()" : "reader:close()");
+    if (s && !s->ended)
+        abandon(s);
     return 0;
 }
 
@@ -256,17 +259,13 @@ static int l_read(lua_State *L)
     return await(s);
 }
 
-static struct stream *create(lua_State *L, struct task *task, bool writes)
+static struct stream *create(struct task *task, bool writes)
 {
-    struct stream **held = task_alloc(task, sizeof *held);
     struct stream *s = mem_zero(1, sizeof *s);
-    (void)L;
-    *held = s;
-    s->held = held;
     s->task = task;
     s->writes = writes;
     s->plugin = mem_strdup(vm_plugin(task_vm(task)));
-    task_defer(task, on_task_over, held);
+    task_defer(task, &s->deferred, on_task_over, s);
     return s;
 }
 
@@ -283,7 +282,7 @@ int objects_writer(lua_State *L)
     struct err err = {0};
     if (sha256.n && !checksum_hex_check(sha256, &err))
         return push_error(L, &err);
-    struct stream *s = create(L, task, true);
+    struct stream *s = create(task, true);
     if (sha256.n) {
         s->checksum = s->up.checksum = checksum_create();
         (void)checksum_expect_hex(s->checksum, sha256, &err);
@@ -310,7 +309,7 @@ int objects_reader(lua_State *L)
     int64_t n = args_integer(L, 3, 0, INT64_C(1) << 53, usage, "n");
     struct objects *store = objects_of(L, "app.objects:reader");
     struct task *task = task_check(L, "app.objects:reader");
-    struct stream *s = create(L, task, false);
+    struct stream *s = create(task, false);
     s->key = str_dup(key);
     s->down.plugin = s->plugin;
     s->down.key = str_n(s->key, key.n);

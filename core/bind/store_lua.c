@@ -116,52 +116,41 @@ static int l_query(lua_State *L)
     return task_wait(task, query_forget, q);
 }
 
-/* A transaction of a task.  It is freed when the store has given it back and
- * the task has ended; the handle is NULL from the end on. */
+/* A transaction of a task.  It is its task's until it is asked to end, and its handle NULL from
+ * then on; the store's until that gives it back, and then it is freed. */
 struct txn {
     struct store_tx tx; /* first */
-    struct txn **handle;
-    struct task *task;  /* the owner, NULL once it has ended */
-    bool waits;         /* … for begun or ended */
-    bool begun, ending; /* store_tx_begin, store_tx_end were called */
-    bool over;          /* the store has given it back */
+    struct task_deferred deferred;
+    struct txn **handle; /* NULL when collected */
+    struct task *task;
+    bool waits; /* the task, for begun or ended */
+    bool begun; /* the store has it */
     char plugin[64];
 };
 
+/* No longer its task's. */
 static void close_handle(struct txn *t)
 {
+    task_undefer(&t->deferred);
     if (t->handle)
         *t->handle = NULL;
     t->handle = NULL;
 }
 
-static void abandon(struct txn *t)
-{
-    close_handle(t);
-    if (t->begun && !t->ending && !t->over) {
-        t->ending = true;
-        store_tx_end(&t->tx, false);
-    }
-}
-
-static void on_task_end(void *arg)
+static void abandon(void *arg)
 {
     struct txn *t = arg;
-    abandon(t);
-    t->task = NULL;
-    if (t->over || !t->begun)
+    t->waits = false;
+    close_handle(t);
+    if (t->begun)
+        store_tx_end(&t->tx, false);
+    else
         mem_free(t);
 }
 
 static void stop_waiting(void *arg)
 {
     ((struct txn *)arg)->waits = false;
-}
-
-static void cancel_begin(void *arg)
-{
-    stop_waiting(arg);
-    abandon(arg);
 }
 
 static int push_true(lua_State *L, void *arg)
@@ -173,32 +162,28 @@ static int push_true(lua_State *L, void *arg)
 
 static void wake(struct txn *t)
 {
-    if (!t->task || !t->waits)
-        return;
+    struct task *task = t->waits ? t->task : NULL;
     t->waits = false;
-    task_answer(t->task, &t->tx.err, push_true, NULL);
+    task_answer(task, &t->tx.err, push_true, NULL);
+}
+
+static void on_ended(struct store_tx *tx)
+{
+    struct txn *t = (struct txn *)tx;
+    wake(t);
+    mem_free(t);
 }
 
 static void on_begun(struct store_tx *tx)
 {
     struct txn *t = (struct txn *)tx;
     if (tx->err.code != ERR_NONE) {
-        t->over = true;
         close_handle(t);
-    } else if (t->task) {
-        task_hold(t->task, "tx");
+        on_ended(tx);
+        return;
     }
+    task_hold(t->task, "tx");
     wake(t);
-}
-
-static void on_ended(struct store_tx *tx)
-{
-    struct txn *t = (struct txn *)tx;
-    t->over = true;
-    if (!t->task)
-        mem_free(t);
-    else
-        wake(t);
 }
 
 static struct txn *check_txn(lua_State *L, int index, const char *who)
@@ -217,9 +202,11 @@ struct store_tx *store_tx_check(lua_State *L, int index, const char *who)
 static int l_gc(lua_State *L)
 {
     struct txn **handle = luaL_checkudata(L, 1, TX_TYPE);
-    if (*handle)
-        (*handle)->handle = NULL;
-    *handle = NULL;
+    struct txn *t = *handle;
+    if (t && !t->begun)
+        abandon(t);
+    else if (t)
+        t->handle = NULL;
     return 0;
 }
 
@@ -245,7 +232,7 @@ static int l_tx_new(lua_State *L)
     t->tx.ended = on_ended;
     snprintf(t->plugin, sizeof t->plugin, "%s", vm_plugin(vm));
     t->tx.plugin = t->plugin;
-    task_defer(task, on_task_end, t);
+    task_defer(task, &t->deferred, abandon, t);
     return 1;
 }
 
@@ -259,7 +246,7 @@ static int l_tx_begin(lua_State *L)
         luaL_error(L, "app.store:tx: the transaction has begun already");
     t->begun = t->waits = true;
     store_tx_begin(vm_host(vm_of(L))->store, &t->tx, task_lane(task));
-    return task_wait(task, cancel_begin, t);
+    return task_wait(task, abandon, t);
 }
 
 /*** Ends it: commits and waits for the disk, or rolls back at once.  (waits)
@@ -279,7 +266,7 @@ static int l_tx_end(lua_State *L)
         return 1;
     }
     close_handle(t);
-    t->ending = t->waits = true;
+    t->waits = true;
     store_tx_end(&t->tx, true);
     return task_wait(task, stop_waiting, t);
 }

@@ -18,7 +18,7 @@ int trace_headers(struct task *task, struct trace_headers *text, struct fetch_he
                   int count, int most);
 
 /* For a job that is pushed by the wait that follows: "00-…-01", behind a space the tracestate.  In
- * the task's memory; empty where the trace is not kept. */
+ * the call's memory; empty where the trace is not kept. */
 struct str trace_of_push(struct task *task);
 
 /* The span of a job's run: what trace_of_push() made, or a trace that begins here.  NULL when it is

@@ -89,7 +89,7 @@ int task_push_protected(lua_State *L);
 bool task_is_own(const struct task *task, const lua_State *L);
 
 /* failure.c: takes the error value off the dead coroutine and turns it into words
- * that live as long as the task. */
+ * in the memory of its last call. */
 void failure_read(struct task *task, lua_State *co, struct task_failure *out);
 /* What a task says that the watchdog ended. */
 void failure_killed(struct task *task, struct task_failure *out);

@@ -42,6 +42,7 @@ static struct task *task_take(struct vm *vm)
     } else {
         task = mem_zero(1, sizeof *task);
         task->vm = vm;
+        list_init(&task->deferred);
     }
     if (!task->L) {
         task->L = lua_newthread(vm->L);
@@ -62,8 +63,7 @@ static void task_free(struct task *task)
 static void task_recycle(struct task *task, bool clean)
 {
     struct vm *vm = task->vm;
-    if (task->arena)
-        arena_reset(task->arena);
+    task_clean_up(task);
     if (clean) {
         lua_settop(task->L, 0);
     } else {

@@ -7,7 +7,7 @@
  *   {
  *       double seconds = args_number(L, 1, 0, 1e9, "app.sleep(seconds)");
  *       struct task *task = task_check(L, "app.sleep");    -- refuses where waiting is impossible
- *       struct sleep *s = task_alloc(task, sizeof *s);     -- freed with the task
+ *       struct sleep *s = task_alloc(task, sizeof *s);     -- freed when its next call waits
  *       s->task = task; s->timer.fire = on_fire;
  *       timer_start(task_lane(task), &s->timer, …);
  *       return task_wait(task, cancel_sleep, s);           -- last statement
@@ -34,6 +34,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/list.h"
 #include "base/str.h"
 
 struct lane;
@@ -153,9 +154,19 @@ void task_resume_error(struct task *task, const struct err *err);
  * NULL: it does not wait any more. */
 void task_answer(struct task *task, const struct err *err, task_push_fn *push, void *arg);
 
-/* Memory that lives as long as the task (zeroed), and clean-ups at its end. */
+/* Memory of one call (zeroed): until the task's next task_check(), or its end.  A task may go on
+ * for days, so what is to outlive the call has an owner of its own, and task_defer. */
 void *task_alloc(struct task *task, size_t bytes);
-void task_defer(struct task *task, void (*fn)(void *arg), void *arg);
+
+/* A clean-up at the task's end, kept inside of what it cleans up (zeroed before). */
+struct task_deferred {
+    struct list node;
+    void (*fn)(void *arg);
+    void *arg;
+};
+/* fn(arg) runs once at the task's end, last in first out, unless task_undefer took it out. */
+void task_defer(struct task *task, struct task_deferred *d, void (*fn)(void *arg), void *arg);
+void task_undefer(struct task_deferred *d); /* harmless when it is not in, or not any more */
 
 /* While held (inside store:tx) every wait raises "only tx may wait inside
  * store:tx", but for those whose `who` begins with `holder` ("tx").  NULL

@@ -32,7 +32,8 @@ struct task {
     struct timer sleep;       /* of task_sleep */
     struct lane_message turn; /* of task_start_soon */
     /* its memory */
-    struct arena *arena;
+    struct arena *arena;  /* of the call under way */
+    struct list deferred; /* task_deferred, newest first */
     const char *holder;
     /* its trace, when that is kept */
     struct span *part;      /* what it does now: options.span, or a part inside of it */
@@ -52,6 +53,8 @@ enum task_outcome task_outcome_of(struct task *task, int status);
 /* nil, message, code for a wait of a stopped task; returns 3. */
 int task_push_stopped(struct task *task, lua_State *L);
 void task_on_deadline(struct timer *timer);
+void task_call_over(struct task *task); /* frees what task_alloc gave */
+void task_clean_up(struct task *task);  /* at its end: runs what is deferred, frees its memory */
 /* task_span.c */
 void task_span_failed(struct task *task, const char *why); /* the wait's */
 void task_wait_span_end(struct task *task);

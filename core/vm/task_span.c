@@ -44,7 +44,7 @@ void task_part_begin(struct task *task, struct str name)
     if (!task->part)
         return;
     if (!task->parts)
-        task->parts = task_alloc(task, PARTS_MOST * sizeof(struct span *));
+        task->parts = mem_zero(PARTS_MOST, sizeof(struct span *));
     if (task->part_count < PARTS_MOST) {
         struct span *inner = span_child(task->part, SPAN_INTERNAL, name);
         task->parts[task->part_count] = inner ? task->part : NULL;
@@ -94,5 +94,6 @@ void task_spans_end(struct task *task, enum task_outcome outcome)
         span_fail(task->part, str_c(why));
     span_end(task->part);
     task->part = NULL;
+    mem_free(task->parts);
     task->parts = NULL;
 }

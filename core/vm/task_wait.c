@@ -28,6 +28,7 @@ struct task *task_check(lua_State *L, const char *who)
     else if (task->holder && strncmp(who, task->holder, strlen(task->holder)) != 0)
         refuse(L, who, "only tx may wait inside store:tx");
     task->who = who;
+    task_call_over(task);
     if (task->wait_span) /* the call before did not come to wait */
         task_wait_span_end(task);
     return task;
@@ -184,11 +185,33 @@ void *task_alloc(struct task *task, size_t bytes)
     return p;
 }
 
-void task_defer(struct task *task, void (*fn)(void *arg), void *arg)
+void task_call_over(struct task *task)
 {
-    if (!task->arena)
-        task->arena = arena_create();
-    arena_defer(task->arena, fn, arg);
+    if (task->arena)
+        arena_reset(task->arena);
+}
+
+void task_defer(struct task *task, struct task_deferred *d, void (*fn)(void *arg), void *arg)
+{
+    d->fn = fn;
+    d->arg = arg;
+    list_push_front(&task->deferred, &d->node);
+}
+
+void task_undefer(struct task_deferred *d)
+{
+    if (d->node.next)
+        list_remove(&d->node);
+}
+
+void task_clean_up(struct task *task)
+{
+    while (!list_empty(&task->deferred)) { /* one may take out others */
+        struct task_deferred *d = list_entry(task->deferred.next, struct task_deferred, node);
+        list_remove(&d->node);
+        d->fn(d->arg); /* may free it */
+    }
+    task_call_over(task);
 }
 
 void task_hold(struct task *task, const char *holder)

@@ -4,13 +4,6 @@
 
 #include "base/arena.h"
 
-static char trail[16];
-
-static void leave(void *arg)
-{
-    strncat(trail, arg, sizeof trail - strlen(trail) - 1);
-}
-
 TEST(pieces_are_aligned_and_apart)
 {
     struct arena *a = arena_create();
@@ -39,17 +32,15 @@ TEST(a_large_piece_leaves_the_small_ones_room)
     arena_destroy(a);
 }
 
-TEST(clean_ups_run_backwards_at_reset_and_once)
+TEST(a_reset_gives_everything_back)
 {
     struct arena *a = arena_create();
-    trail[0] = '\0';
-    arena_defer(a, leave, "a");
-    arena_defer(a, leave, "b");
+    char *first = arena_alloc(a, 64);
+    for (int i = 0; i < 1000; i++)
+        memset(arena_alloc(a, 5000), 1, 5000);
     arena_reset(a);
-    CHECK_STR(trail, "ba");
-    arena_defer(a, leave, "c");
+    CHECK(arena_alloc(a, 64) == first);
     arena_destroy(a);
-    CHECK_STR(trail, "bac");
 }
 
 TEST(copies_end_with_a_nul)
