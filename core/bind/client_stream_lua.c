@@ -33,7 +33,7 @@ struct stream {
     struct vm *vm;
     bool waiting; /* its task, for the head or a piece */
     bool closed;
-    struct buf kept; /* a piece that nobody waited for; the fetch is paused meanwhile */
+    struct buf kept;      /* a piece that nobody waited for; the fetch is paused meanwhile */
     struct ending ending; /* once there is no fetch */
 };
 

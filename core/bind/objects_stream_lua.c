@@ -25,7 +25,7 @@ struct stream {
         struct object_download down;
     };
     bool writes;
-    struct task *task;      /* that made it; NULL once it is over */
+    struct task *task; /* that made it; NULL once it is over */
     struct task_deferred deferred;
     bool waiting;           /* the task waits for an answer */
     bool ended;             /* close or end was asked for */

@@ -109,24 +109,26 @@ TEST(a_subscription_that_is_closed_is_gone)
 
 TEST(a_subscription_closed_by_another_task_ends_with_the_receive)
 {
-    check_run(PLUGIN
-              "local s = assert(app.channels:subscribe('a'))\n"
-              "app.spawn(function() s:close() end)\n"
-              "local message, _, code = s:receive(0.05)\n"
-              "return message == nil, code, (pcall(s.receive, s)), app.crypto.kept() end } return M",
-              "[true,\"timeout\",false,0]");
+    check_run(
+        PLUGIN
+        "local s = assert(app.channels:subscribe('a'))\n"
+        "app.spawn(function() s:close() end)\n"
+        "local message, _, code = s:receive(0.05)\n"
+        "return message == nil, code, (pcall(s.receive, s)), app.crypto.kept() end } return M",
+        "[true,\"timeout\",false,0]");
 }
 
 TEST(what_was_not_closed_ends_with_the_task)
 {
     struct stored s = {0};
     struct run closed, open;
-    REQUIRE(stored_open(&s, PLUGIN "local s = assert(app.channels:subscribe('a'))\n"
-                                   "app.spawn(function() s:close() end) s:receive(50) end,\n"
-                                   "g = function(app) app.channels:subscribe('b') app.sleep(50) end,\n"
-                                   "n = function(app) return app.channels:publish('a', 1),\n"
-                                   "  app.channels:publish('b', 1) end,\n"
-                                   "nap = function(app) app.sleep(0.001) end } return M"));
+    REQUIRE(stored_open(&s,
+                        PLUGIN "local s = assert(app.channels:subscribe('a'))\n"
+                               "app.spawn(function() s:close() end) s:receive(50) end,\n"
+                               "g = function(app) app.channels:subscribe('b') app.sleep(50) end,\n"
+                               "n = function(app) return app.channels:publish('a', 1),\n"
+                               "  app.channels:publish('b', 1) end,\n"
+                               "nap = function(app) app.sleep(0.001) end } return M"));
     REQUIRE(start(&s.vm, "f", &closed));
     REQUIRE(start(&s.vm, "g", &open));
     CHECK_EQ(call(&s.vm, "nap").outcome, TASK_DONE);

@@ -70,7 +70,8 @@ static struct run with_test(const char *exports)
 {
     struct fixture f;
     struct run run;
-    char *text = mem_printf("return { name = 'demo', version = '1.0.0', exports = { %s } }", exports);
+    char *text =
+        mem_printf("return { name = 'demo', version = '1.0.0', exports = { %s } }", exports);
     fixture_init(&f);
     f.host.bind = bind_test;
     add_file(&f, "plugin.lua", text);

@@ -1,0 +1,108 @@
+--- A task that goes on for days: what a call of it needed is not kept until its end.
+local server = require("spec.support.server")
+
+local PLUGIN = [[
+local M = { name = "endless", version = "1.0.0" }
+M.limits = { task = "10m", memory = "64M" }
+M.allow = { net = { "127.0.0.1:PORT" }, exec = { "/bin/grep", "/bin/true" } }
+M.jobs = { nop = { function() end } }
+local URL = "http://127.0.0.1:PORT/endless/small"
+local ids = {}
+for i = 1, 1000 do
+  ids[i] = i
+end
+local calls = {
+  tx = function(app)
+    assert(app.store:tx(function(tx)
+      return assert(tx:one("select 1 as n"))
+    end))
+  end,
+  rollback = function(app)
+    app.store:tx(function()
+      return nil, "no", "no"
+    end)
+  end,
+  stream = function(app)
+    local stream = assert(app.http:stream(URL))
+    assert(stream:read() == "small" and stream:read() == nil)
+    stream:close()
+  end,
+  subscription = function(app, i)
+    local subscription = assert(app.channels:subscribe("topic"))
+    app.channels:publish("topic", i)
+    assert(subscription:receive() == i)
+    subscription:close()
+  end,
+  wait = function(app)
+    assert(app.jobs:wait(ids))
+  end,
+  exec = function(app)
+    assert(app.exec("/bin/true", { "a", ("x"):rep(2000) }, { env = { A = ("x"):rep(10000) } }))
+  end,
+}
+local function resident(app, pid)
+  local answer = assert(app.exec("/bin/grep", { "VmRSS", "/proc/" .. pid .. "/status" }))
+  return tonumber(answer.stdout:match("(%d+) kB"))
+end
+M.routes = {
+  ["GET /endless/small"] = function()
+    return 200, "small"
+  end,
+  ["GET /endless/grown"] = {
+    query = { call = "string", times = "integer", warm = "integer", pid = "integer" },
+    function(app, req)
+      local query = req.query
+      local call = calls[query.call]
+      for i = 1, query.warm do
+        call(app, i)
+      end
+      local before = resident(app, query.pid)
+      for i = 1, query.times do
+        call(app, i)
+      end
+      return 200, { kb = resident(app, query.pid) - before }
+    end,
+  },
+}
+return M
+]]
+
+--- How many calls, of which each kept so many bytes until the end of its task: 1.5 MB and more, each of them.
+local TIMES = {
+  tx = 4000, -- 720
+  rollback = 4000, -- 740
+  stream = 4000, -- 380
+  subscription = 20000, -- 160
+  wait = 500, -- 8,000: an array of a thousand ids
+  exec = 300, -- 12,000: arguments and variables
+}
+local MOST_KB = 1024
+
+describe("a task that goes on", function()
+  local maru
+
+  -- One for each: what the task of another test gave back at its end would be taken first.
+  before_each(function()
+    local port = server.free_port()
+    local asan = os.getenv("ASAN_OPTIONS")
+    maru = server.start({
+      plugins = { endless = { ["plugin.lua"] = PLUGIN:gsub("PORT", port) } },
+      set = { "http.listen=127.0.0.1:" .. port },
+      -- What is freed is free at once, also under ASan.
+      env = { ASAN_OPTIONS = (asan and asan .. ":" or "") .. "quarantine_size_mb=1:thread_local_quarantine_size_kb=64" },
+    })
+  end)
+
+  after_each(function()
+    maru:stop()
+  end)
+
+  for call, times in pairs(TIMES) do
+    it("does not grow by what its calls need: " .. call, function()
+      local answer = maru:get(("/endless/grown?call=%s&times=%d&warm=%d&pid=%d"):format(
+        call, times, math.floor(times / 2), maru:server_pid()))
+      assert.equal(200, answer.status, answer.body)
+      assert.is_true(answer.json.kb < MOST_KB, call .. ": " .. answer.json.kb .. " KB more")
+    end)
+  end
+end)
