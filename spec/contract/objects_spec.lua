@@ -52,7 +52,10 @@ M.routes = {
     local b = req:json()
     local reader, message, code = app.objects:reader(b.key, b.options)
     if not reader then return 200, { message = message, code = code } end
-    local n, pieces = 0, 0
+    local n, pieces, refused = 0, 0, nil
+    if b.close_under then
+      app.spawn(function() refused = select(2, pcall(reader.close, reader)) end)
+    end
     while true do
       local bytes, why, what = reader:read()
       if not bytes then
@@ -63,7 +66,7 @@ M.routes = {
       if b.put_between and pieces == 1 then assert(app.objects:put(b.key, "new")) end
       if b.stop_after == pieces then reader:close() return 200, { n = n, closed = true } end
     end
-    return 200, { n = n, pieces = pieces, info = reader.info }
+    return 200, { n = n, pieces = pieces, info = reader.info, refused = refused }
   end,
   ["POST /wrong"] = function(app, req)
     local ok, message = pcall(loadstring("local app = ... return " .. req:json().call), app)
@@ -415,6 +418,14 @@ for _, driver in ipairs(DRIVERS) do
         assert.equal(100 * 65536, read.n)
       end
       assert.equal(3, call("/get", { key = "while" }).n)
+    end)
+
+    it("does not close a reader under a task that waits in it", function()
+      call("/write", { key = "under", pieces = 100 })
+      local read = call("/read", { key = "under", close_under = true })
+      assert.truthy(read.refused:find("reader:close(): another call of it is under way", 1, true), read.refused)
+      assert.equal(100 * 65536, read.n)
+      call("/delete", { key = "under" })
     end)
 
     it("refuses keys, types and sizes over their bounds, and mistakes with the usage", function()
