@@ -71,7 +71,7 @@ return M
 local TIMES = {
   tx = 6000, -- 720
   rollback = 6000, -- 740
-  stream = 8000, -- 380
+  stream = 6000, -- 380
   subscription = 20000, -- 160
   wait = 500, -- 8,000: an array of a thousand ids
   exec = 400, -- 12,000: arguments and variables
@@ -85,11 +85,12 @@ describe("a task that goes on", function()
   before_each(function()
     local port = server.free_port()
     local asan = os.getenv("ASAN_OPTIONS")
+    asan = asan and asan .. ":" or ""
     maru = server.start({
       plugins = { endless = { ["plugin.lua"] = PLUGIN:gsub("PORT", port) } },
       set = { "http.listen=127.0.0.1:" .. port },
       -- What is freed is free at once, also under ASan.
-      env = { ASAN_OPTIONS = (asan and asan .. ":" or "") .. "quarantine_size_mb=1:thread_local_quarantine_size_kb=64" },
+      env = { ASAN_OPTIONS = asan .. "quarantine_size_mb=1:thread_local_quarantine_size_kb=64" },
     })
   end)
 
