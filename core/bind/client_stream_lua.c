@@ -140,8 +140,11 @@ static void on_done(void *arg, const struct fetch_result *result)
     vm_give(s->vm, CAP_CONNECTIONS);
     if (!s->waiting)
         return;
+    struct task *task = s->task;
     s->waiting = false;
-    task_wake_with(s->task, push_end, &ending);
+    if (!s->handle)
+        close_stream(s); /* no head came: nobody has it */
+    task_wake_with(task, push_end, &ending);
 }
 
 static struct stream *check_stream(lua_State *L)

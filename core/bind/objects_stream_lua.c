@@ -28,6 +28,8 @@ struct stream {
     struct task *task; /* that made it; NULL once it is over */
     struct task_deferred deferred;
     bool waiting;           /* the task waits for an answer */
+    bool asked;             /* an answer is to come, whether or not somebody still waits for it */
+    bool begun;             /* there was a handle */
     bool ended;             /* close or end was asked for */
     struct stream **handle; /* the userdata, NULL when collected */
     char *plugin, *key, *type;
@@ -92,7 +94,7 @@ static int l_gc(lua_State *L)
     struct stream **handle = lua_touserdata(L, 1);
     struct stream *s = *handle;
     if (s && s->waiting)
-        s->handle = NULL; /* the wait has hold of it; it ends with its task */
+        s->handle = NULL; /* the wait has hold of it: given up when that is over */
     else if (s)
         abandon(s);
     return 0;
@@ -109,6 +111,7 @@ static int push_handle(lua_State *L, void *arg)
     struct stream **handle = lua_newuserdata(L, sizeof *handle);
     *handle = s;
     s->handle = handle;
+    s->begun = true;
     luaL_getmetatable(L, s->writes ? WRITER : READER);
     lua_setmetatable(L, -2);
     if (s->writes)
@@ -146,15 +149,23 @@ static void wake(struct stream *s, const struct err *err, task_push_fn *push)
     task_answer(task, err, push, s);
 }
 
+/* What has been asked is answered; err may be the next answer's once the task has gone on. */
+static void answer(struct stream *s, const struct err *err, task_push_fn *push)
+{
+    bool stillborn = !s->begun && err->code;
+    s->asked = false;
+    wake(s, err, s->begun ? push : push_handle);
+    bool collected = s->begun && !s->handle && !s->waiting;
+    if ((stillborn || collected) && !s->ended)
+        abandon(s);
+}
+
 static void on_ready(struct object_upload *u)
 {
     struct stream *s = (struct stream *)(void *)u;
-    bool begun = s->handle != NULL || s->bytes, stillborn = !begun && u->err.code;
     mem_free(s->bytes);
     s->bytes = NULL;
-    wake(s, &u->err, begun ? push_true : push_handle); /* u->err may be the next write's now */
-    if (stillborn && !s->ended)
-        abandon(s);
+    answer(s, &u->err, push_true);
 }
 
 static void on_ended(struct object_upload *u)
@@ -166,11 +177,7 @@ static void on_ended(struct object_upload *u)
 
 static void on_got(struct object_download *d)
 {
-    struct stream *s = (struct stream *)(void *)d;
-    bool begun = s->handle != NULL, stillborn = !begun && d->err.code;
-    wake(s, &d->err, begun ? push_bytes : push_handle); /* d->err may be the next read's now */
-    if (stillborn && !s->ended)
-        abandon(s);
+    answer((struct stream *)(void *)d, &d->err, push_bytes);
 }
 
 static void on_closed(struct object_download *d)
@@ -183,7 +190,7 @@ static struct stream *check(lua_State *L, const char *class, const char *usage)
     struct stream **handle = luaL_checkudata(L, 1, class);
     if (!*handle || (*handle)->ended)
         args_error(L, "%s: it is closed", usage);
-    if ((*handle)->waiting)
+    if ((*handle)->waiting || (*handle)->asked)
         args_error(L, "%s: " UNDER_WAY, usage);
     return *handle;
 }
@@ -191,7 +198,7 @@ static struct stream *check(lua_State *L, const char *class, const char *usage)
 /* `return await(…)`, what is waited for having been asked. */
 static int await(struct stream *s)
 {
-    s->waiting = true;
+    s->waiting = s->asked = true;
     return task_wait(s->task, forget, s);
 }
 
@@ -235,15 +242,24 @@ static int l_finish(lua_State *L)
     return await(s);
 }
 
-static int l_give_up(lua_State *L)
+static int give_up(lua_State *L, const char *class, const char *usage)
 {
-    struct stream **handle = lua_touserdata(L, 1);
-    struct stream *s = handle ? *handle : NULL;
+    struct stream **handle = luaL_checkudata(L, 1, class), *s = *handle;
     if (s && s->waiting)
-        args_error(L, "%s: " UNDER_WAY, s->writes ? "writer:abort()" : "reader:close()");
+        args_error(L, "%s: " UNDER_WAY, usage);
     if (s && !s->ended)
         abandon(s);
     return 0;
+}
+
+static int l_abort(lua_State *L)
+{
+    return give_up(L, WRITER, "writer:abort()");
+}
+
+static int l_close(lua_State *L)
+{
+    return give_up(L, READER, "reader:close()");
 }
 
 /*** (waits) The next piece, empty at the end.
@@ -324,8 +340,8 @@ int objects_reader(lua_State *L)
 void objects_streams_open(lua_State *L)
 {
     static const luaL_Reg writer[] = {
-        {"write", l_write}, {"close", l_finish}, {"abort", l_give_up}, {NULL, NULL}};
-    static const luaL_Reg reader[] = {{"read", l_read}, {"close", l_give_up}, {NULL, NULL}};
+        {"write", l_write}, {"close", l_finish}, {"abort", l_abort}, {NULL, NULL}};
+    static const luaL_Reg reader[] = {{"read", l_read}, {"close", l_close}, {NULL, NULL}};
     bind_class(L, WRITER, writer, l_gc);
     bind_class(L, READER, reader, l_gc);
 }
