@@ -18,13 +18,14 @@ struct lane_private {
     _Atomic(struct lane_message *) inbox;
     uv_async_t wake;
     uv_timer_t clock;
+    uv_idle_t soon;    /* instead of the clock, for what is due already */
     uv_prepare_t turn; /* where time stands still only */
     uint64_t turns, handled;
     struct lane_rest *look; /* to be filled at the end of this turn, or NULL */
     lane_fn *look_fn;
     void *look_arg;
     struct heap timers; /* key: fire time, ns of uv_hrtime */
-    int64_t clock_at;   /* what `clock` is set to; 0 = stopped */
+    int64_t clock_at;   /* what `clock` or `soon` is set to; 0 = stopped */
     bool firing;
     pthread_t thread;
     lane_fn *ready;
@@ -192,14 +193,12 @@ void lane_call_wait(struct lane *lane, lane_fn *fn, void *arg)
     uv_sem_destroy(&call.done);
 }
 
-static void set_clock(struct lane *lane, uint64_t least_ms);
+static void set_clock(struct lane *lane);
 
-/* Timers started by those that fire are due in a later iteration, or a timer of
- * no delay would keep the loop from its sockets; libuv runs a timer restarted
- * with no delay at once, so the clock is then a millisecond away. */
-static void on_clock(uv_timer_t *handle)
+/* Timers started by those that fire are due in the loop's next turn, or one of no delay
+ * would keep it from its sockets. */
+static void fire_due(struct lane *lane)
 {
-    struct lane *lane = handle->data;
     struct lane_private *p = lane->p;
     int64_t now = lane_now(lane);
     uint64_t last = p->timers.next_seq;
@@ -212,10 +211,21 @@ static void on_clock(uv_timer_t *handle)
         timer->fire(timer);
     }
     p->firing = false;
-    set_clock(lane, 1);
+    set_clock(lane);
 }
 
-static void set_clock(struct lane *lane, uint64_t least_ms)
+static void on_clock(uv_timer_t *handle)
+{
+    fire_due(handle->data);
+}
+
+static void on_soon(uv_idle_t *handle)
+{
+    uv_idle_stop(handle);
+    fire_due(handle->data);
+}
+
+static void set_clock(struct lane *lane)
 {
     struct lane_private *p = lane->p;
     struct heap_node *first = heap_first(&p->timers);
@@ -232,15 +242,17 @@ static void set_clock(struct lane *lane, uint64_t least_ms)
     if (wait > 0 && still_stands())
         return; /* lane_time_moved() looks again */
     p->clock_at = first->key;
-    uint64_t ms = wait > 0 ? (uint64_t)(wait + 999999) / 1000000 : 0;
-    uv_timer_start(&p->clock, on_clock, ms > least_ms ? ms : least_ms, 0);
+    if (wait > 0)
+        uv_timer_start(&p->clock, on_clock, (uint64_t)(wait + 999999) / 1000000, 0);
+    else /* libuv would run a timer that is started again without a delay at once */
+        uv_idle_start(&p->soon, on_soon);
 }
 
 void timer_start(struct lane *lane, struct timer *timer, int64_t delay_ns)
 {
     heap_remove(&lane->p->timers, &timer->node);
     heap_push(&lane->p->timers, &timer->node, lane_now(lane) + (delay_ns > 0 ? delay_ns : 0));
-    set_clock(lane, 0);
+    set_clock(lane);
 }
 
 void timer_stop(struct lane *lane, struct timer *timer)
@@ -289,7 +301,7 @@ void lane_look(struct lane *lane, struct lane_rest *out, lane_fn *fn, void *arg)
 void lane_time_moved(struct lane *lane)
 {
     lane->p->clock_at = 0;
-    set_clock(lane, 0);
+    set_clock(lane);
 }
 
 /* The first prepare handle of the loop is the last that runs. */
@@ -325,7 +337,8 @@ struct lane *lane_create(int index, enum lane_kind kind, const char *name, struc
     if (status == 0) {
         uv_async_init(&lane->loop, &lane->p->wake, on_wake);
         uv_timer_init(&lane->loop, &lane->p->clock);
-        lane->p->wake.data = lane->p->clock.data = lane;
+        uv_idle_init(&lane->loop, &lane->p->soon);
+        lane->p->wake.data = lane->p->clock.data = lane->p->soon.data = lane;
         if (still_is_begun())
             count_turns(lane);
         return lane;

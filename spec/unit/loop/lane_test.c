@@ -231,6 +231,37 @@ TEST(a_timer_that_restarts_itself_leaves_the_others_time)
     lane_destroy(control);
 }
 
+static int turns_left, turns_slept;
+
+static void again_for_some_turns(struct timer *timer)
+{
+    if (--turns_left > 0)
+        timer_start(control, timer, 0);
+    else
+        lane_stop(control);
+}
+
+/* The loop is about to wait for its sockets. */
+static void count_sleep(uv_prepare_t *handle)
+{
+    turns_slept += turns_left > 0 && uv_backend_timeout(handle->loop) != 0;
+}
+
+TEST(what_is_due_is_not_slept_over)
+{
+    static uv_prepare_t looks; /* lane_destroy closes it */
+    struct timer chain = {.fire = again_for_some_turns};
+    turns_left = 100;
+    control = lane_of(LANE_CONTROL);
+    uv_prepare_init(&control->loop, &looks);
+    uv_prepare_start(&looks, count_sleep);
+    timer_start(control, &chain, 0);
+    lane_run(control);
+    CHECK_EQ(turns_left, 0);
+    CHECK_EQ(turns_slept, 0);
+    lane_destroy(control);
+}
+
 static void post_again(struct lane_message *message)
 {
     if (trail[0] == '\0')
