@@ -13,7 +13,7 @@ enum { RETRIES_MOST = 1000, QUEUE_BYTES = 100 };
 
 static int type_of(lua_State *L, int options, const char *key)
 {
-    lua_getfield(L, options, key);
+    opt_push(L, options, key);
     int type = lua_type(L, -1);
     lua_pop(L, 1);
     return type;

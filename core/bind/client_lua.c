@@ -161,7 +161,7 @@ struct fetch_options client_read_options(lua_State *L, struct vm *vm, struct fet
         .headers = headers,
     };
     if (lua_istable(L, 2))
-        lua_getfield(L, 2, "headers");
+        opt_push(L, 2, "headers");
     else
         lua_pushnil(L);
     options.header_count = read_headers(L, 3, headers, usage);

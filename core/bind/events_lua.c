@@ -207,7 +207,7 @@ static void stop_looking(void *arg)
 /* options.after: an offset, or the cursor of a read before. */
 static void read_after(lua_State *L, struct looking *l)
 {
-    lua_getfield(L, 2, "after");
+    opt_push(L, 2, "after");
     if (lua_type(L, -1) == LUA_TSTRING)
         l->cursor = mem_strdup(lua_tostring(L, -1));
     else if (!lua_isnil(L, -1) &&

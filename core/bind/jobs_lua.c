@@ -131,8 +131,8 @@ static int64_t read_span(lua_State *L, int index, const char *key)
 
 static int64_t read_run_at(lua_State *L, int index)
 {
-    lua_getfield(L, index, "delay");
-    lua_getfield(L, index, "at");
+    opt_push(L, index, "delay");
+    opt_push(L, index, "at");
     if (!lua_isnil(L, -1) && !lua_isnil(L, -2))
         args_error(L, PUSH ": options.delay or options.at, not both");
     lua_pop(L, 2);

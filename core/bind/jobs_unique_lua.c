@@ -9,7 +9,7 @@
 void jobs_read_unique(lua_State *L, int options, struct job_spec *spec)
 {
     static const char *const known[] = {"key", "scope", "period", "replace", NULL};
-    lua_getfield(L, options, "unique");
+    opt_push(L, options, "unique");
     int at = lua_gettop(L);
     if (lua_type(L, at) == LUA_TTABLE) {
         opt_known(L, at, known, PUSH);

@@ -15,7 +15,7 @@ static const char usage[] = "app.log:info(message, [fields])";
 static void add_job(lua_State *L, const struct task *task, struct buf *fields)
 {
     if (lua_istable(L, 3)) {
-        lua_getfield(L, 3, "job");
+        opt_push(L, 3, "job");
         bool taken = !lua_isnil(L, -1);
         lua_pop(L, 1);
         if (taken)

@@ -53,7 +53,7 @@ static void on_done(void *arg, const struct mail_result *result)
 static struct str field(lua_State *L, int index, const char *name)
 {
     struct str text;
-    lua_getfield(L, index, name);
+    opt_push(L, index, name);
     text.p = lua_tolstring(L, -1, &text.n);
     lua_pop(L, 1); /* the table keeps it */
     return text.p ? text : STR("");

@@ -167,7 +167,7 @@ static int l_exec(lua_State *L)
     o.timeout_ns = opt_duration(L, 3, "timeout", 10 * NS_PER_SECOND, USAGE);
     o.max_bytes = read_bytes(L);
     if (lua_istable(L, 3)) {
-        lua_getfield(L, 3, "env");
+        opt_push(L, 3, "env");
         o.env = read_env(L, task, &o.env_count);
     }
     if (!is_allowed(&vm_decl(vm)->allow[CAPABILITY_EXEC], program)) {

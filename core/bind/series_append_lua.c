@@ -61,7 +61,7 @@ static size_t check_row(lua_State *L, int row, const struct columns *c, int name
     size_t bytes = 0;
     int fields = 1, seen = 0;
     int at = lua_gettop(L);
-    lua_getfield(L, at, "at");
+    opt_push(L, at, "at");
     if (lua_type(L, -1) != LUA_TNUMBER || !(fabs(lua_tonumber(L, -1)) <= SERIES_TIME_MOST))
         bad_field(L, row, "at", "a number of seconds since 1970");
     lua_pop(L, 1);

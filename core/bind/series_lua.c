@@ -245,7 +245,7 @@ static size_t check_where(lua_State *L, int index, int *count, const char *usage
     if (!lua_istable(L, index))
         return 0;
     lua_pop(L, 1);
-    lua_getfield(L, index, "where");
+    opt_push(L, index, "where");
     if (lua_isnil(L, -1))
         return 0;
     if (!lua_istable(L, -1))

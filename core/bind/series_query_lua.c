@@ -55,7 +55,7 @@ static int check_params(lua_State *L, size_t *bytes)
     if (!lua_istable(L, 2))
         return 0;
     lua_pop(L, 1);
-    lua_getfield(L, 2, "params");
+    opt_push(L, 2, "params");
     if (lua_isnil(L, -1))
         return 0;
     if (!lua_istable(L, -1) || lua_objlen(L, -1) > SERIES_QUERY_PARAMS)
@@ -124,7 +124,7 @@ int series_lua_query(lua_State *L)
 /* The array named key of the table at 1, on top of the stack. */
 static int check_array(lua_State *L, const char *key, int most)
 {
-    lua_getfield(L, 1, key);
+    opt_push(L, 1, key);
     if (!lua_istable(L, -1) || (int)lua_objlen(L, -1) > most)
         args_fail(L, PARQUET, key, "an array, as app.series:query gives it", -1);
     return (int)lua_objlen(L, -1);

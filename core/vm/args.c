@@ -123,8 +123,7 @@ int64_t args_opt_duration(lua_State *L, int index, int64_t otherwise, const char
     args_fail(L, usage, name, "seconds or a duration such as \"250ms\", \"30s\", \"5m\"", index);
 }
 
-/* Pushes options[key]; nil for an absent table. */
-static void push_option(lua_State *L, int index, const char *key)
+void opt_push(lua_State *L, int index, const char *key)
 {
     if (lua_isnoneornil(L, index)) {
         lua_pushnil(L);
@@ -139,7 +138,7 @@ static void push_option(lua_State *L, int index, const char *key)
 struct str opt_string(lua_State *L, int index, const char *key, struct str otherwise,
                       const char *usage)
 {
-    push_option(L, index, key);
+    opt_push(L, index, key);
     struct str s = args_opt_string(L, lua_gettop(L), otherwise, usage, key);
     lua_pop(L, 1);
     return s;
@@ -147,7 +146,7 @@ struct str opt_string(lua_State *L, int index, const char *key, struct str other
 
 double opt_number(lua_State *L, int index, const char *key, double otherwise, const char *usage)
 {
-    push_option(L, index, key);
+    opt_push(L, index, key);
     double value = otherwise;
     if (!lua_isnil(L, -1))
         value = args_number(L, lua_gettop(L), -1e300, 1e300, usage, key);
@@ -157,7 +156,7 @@ double opt_number(lua_State *L, int index, const char *key, double otherwise, co
 
 int64_t opt_duration(lua_State *L, int index, const char *key, int64_t otherwise, const char *usage)
 {
-    push_option(L, index, key);
+    opt_push(L, index, key);
     int64_t ns = args_opt_duration(L, lua_gettop(L), otherwise, usage, key);
     lua_pop(L, 1);
     return ns;
@@ -165,7 +164,7 @@ int64_t opt_duration(lua_State *L, int index, const char *key, int64_t otherwise
 
 bool opt_boolean(lua_State *L, int index, const char *key, bool otherwise, const char *usage)
 {
-    push_option(L, index, key);
+    opt_push(L, index, key);
     if (!lua_isnil(L, -1) && !lua_isboolean(L, -1))
         args_fail(L, usage, key, "true or false", lua_gettop(L));
     bool value = lua_isnil(L, -1) ? otherwise : lua_toboolean(L, -1);

@@ -26,6 +26,10 @@ bool args_opt_table(lua_State *L, int index, const char *usage, const char *name
 /* A number of seconds or text such as "5m" -> nanoseconds; absent -> otherwise. */
 int64_t args_opt_duration(lua_State *L, int index, int64_t otherwise, const char *usage,
                           const char *name);
+/* Pushes options[key] of the table at `index` (nil: there is none) without its metamethods: code of
+ * a plugin that ran between a check and a use could change what was checked, and free its strings.
+ */
+void opt_push(lua_State *L, int index, const char *key);
 /* Reads options[key] likewise from the table at `index` (absent table = defaults);
  * leaves the stack as it was.  Strings stay valid while the table holds them. */
 struct str opt_string(lua_State *L, int index, const char *key, struct str otherwise,

@@ -45,14 +45,16 @@ local function keys_of(keys, value)
   return words.sorted_keys(value or {})
 end
 
+--- A copy: what a plugin does to its table after it was checked changes nothing.
 local function list_of(keys, value)
-  local list = table_of(keys, value)
-  for key in pairs(list) do
+  local list, copy = table_of(keys, value), {}
+  for key, item in next, list do
     if type(key) ~= "number" or key < 1 or key > #list then
       refuse(keys, "must be a list, found the key '%s'", tostring(key))
     end
+    copy[key] = item
   end
-  return list
+  return copy
 end
 
 local function text_list(keys, value, pattern, expected)
