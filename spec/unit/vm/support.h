@@ -26,6 +26,7 @@ struct fixture {
     struct err err;
     int64_t load_ns; /* 0 = the default */
     int idle;        /* times that the VM said it is idle */
+    uv_timer_t tick; /* ends a turn in which nothing more comes: libuv fires timers, then polls */
 };
 
 /* What a task came to. */
@@ -54,11 +55,18 @@ static inline void add_file(struct fixture *f, const char *name, const char *tex
         (struct bundle_file){(char *)(uintptr_t)name, (char *)(uintptr_t)text, strlen(text)};
 }
 
+static inline void on_tick(uv_timer_t *tick)
+{
+    (void)tick;
+}
+
 static inline void fixture_init(struct fixture *f)
 {
     memset(f, 0, sizeof *f);
     log_setup(-1, LOG_DEBUG);
     f->lane = lane_create(0, LANE_WEB, "test", &f->err);
+    uv_timer_init(&f->lane->loop, &f->tick); /* lane_destroy closes it */
+    uv_timer_start(&f->tick, on_tick, 10, 10);
     f->host.bind = bind_all;
     strcpy(f->bundle.name, "demo");
     static char dir[] = "plugins/demo";
