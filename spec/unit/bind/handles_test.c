@@ -18,12 +18,7 @@ static int l_kept(lua_State *L)
 
 static int bind_test(lua_State *L)
 {
-    bind_all(L);
-    lua_getfield(L, -1, "crypto");
-    lua_pushcfunction(L, l_kept);
-    lua_setfield(L, -2, "kept");
-    lua_pop(L, 1);
-    return 1;
+    return bind_all_and(L, (luaL_Reg[]){{"kept", l_kept}, {NULL, NULL}});
 }
 
 struct stored {

@@ -29,6 +29,16 @@ struct fixture {
     uv_timer_t tick; /* ends a turn in which nothing more comes: libuv fires timers, then polls */
 };
 
+/* For a fixture's host.bind: all bindings, and functions of the test's in app.crypto. */
+static inline int bind_all_and(lua_State *L, const luaL_Reg *functions)
+{
+    bind_all(L);
+    lua_getfield(L, -1, "crypto");
+    luaL_register(L, NULL, functions);
+    lua_pop(L, 1);
+    return 1;
+}
+
 /* What a task came to. */
 struct run {
     bool ended;

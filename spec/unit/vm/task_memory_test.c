@@ -59,11 +59,7 @@ static int bind_test(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"take", l_take}, {"defer", l_defer}, {"undefer", l_undefer}, {NULL, NULL}};
-    bind_all(L);
-    lua_getfield(L, -1, "crypto");
-    luaL_register(L, NULL, functions);
-    lua_pop(L, 1);
-    return 1;
+    return bind_all_and(L, functions);
 }
 
 static struct run with_test(const char *exports)

@@ -267,12 +267,7 @@ static int push_text(lua_State *L, void *arg)
 
 static int bind_test(lua_State *L)
 {
-    bind_all(L);
-    lua_getfield(L, -1, "crypto");
-    lua_pushcfunction(L, l_hold);
-    lua_setfield(L, -2, "hold");
-    lua_pop(L, 1);
-    return 1;
+    return bind_all_and(L, (luaL_Reg[]){{"hold", l_hold}, {NULL, NULL}});
 }
 
 TEST(wakes_a_task_with_what_push_pushed)
@@ -315,12 +310,7 @@ static int l_held(lua_State *L)
 
 static int bind_held(lua_State *L)
 {
-    bind_all(L);
-    lua_getfield(L, -1, "crypto");
-    lua_pushcfunction(L, l_held);
-    lua_setfield(L, -2, "held");
-    lua_pop(L, 1);
-    return 1;
+    return bind_all_and(L, (luaL_Reg[]){{"held", l_held}, {NULL, NULL}});
 }
 
 TEST(refuses_other_waits_while_held)
