@@ -98,13 +98,7 @@ static bool give_back_unseen(struct pg *pg, int64_t node, struct err *err)
     PQclear(r);
     pg_int(&a, node);
     pg_int(&a, pg->last_fence);
-    r = pg_call(&pg->to_claim,
-                "SELECT maru.finish(array_agg(c.id), array_agg(c.fence), array_agg(5::smallint),"
-                " array_agg(j.attempt), array_agg(0::bigint), array_agg(0::bigint),"
-                " array_agg(0::bigint), array_agg(NULL::text), array_agg(NULL::text))"
-                " FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id])"
-                " WHERE c.node = $1 AND c.fence > $2 HAVING count(*) > 0",
-                &a, err);
+    r = pg_call(&pg->to_claim, PG_GIVE_BACK(" WHERE c.node = $1 AND c.fence > $2"), &a, err);
     if (!r)
         return false;
     if (PQntuples(r))

@@ -182,6 +182,13 @@ bool pg_prepare(struct pg *pg, struct pg_conn *conn, struct err *err); /* the sc
 bool pg_register(struct pg *pg, struct err *err);                      /* this node, on to_beat */
 void *pg_beat_main(void *pg);
 
+/* A statement: claims c of which `where` holds go back as they were.  A row for each. */
+#define PG_GIVE_BACK(where)                                                                        \
+    "SELECT maru.finish(array_agg(c.id), array_agg(c.fence), array_agg(5::smallint),"              \
+    " array_agg(j.attempt), array_agg(0::bigint), array_agg(0::bigint), array_agg(0::bigint),"     \
+    " array_agg(NULL::text), array_agg(NULL::text))"                                               \
+    " FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id])" where " HAVING count(*) > 0"
+
 /* postgres/write.c: jobs->batch into one transaction; it may have been written although this
  * failed (pg->unknown), which the next call finds out. */
 bool pg_write(struct pg *pg, struct err *err);

@@ -97,14 +97,7 @@ static void give_back_lost(struct pg *pg)
     pg_array(&a, PG_INT8S);
     for (int i = 0; i < pg->lost_n; i++)
         pg_add_int(&a, pg->lost[i]);
-    PGresult *r =
-        pg_call(&pg->to_write,
-                "SELECT maru.finish(array_agg(c.id), array_agg(c.fence), array_agg(5::smallint),"
-                " array_agg(j.attempt), array_agg(0::bigint), array_agg(0::bigint),"
-                " array_agg(0::bigint), array_agg(NULL::text), array_agg(NULL::text))"
-                " FROM maru.claimed c JOIN maru.job j ON j.id = ANY(ARRAY[c.id])"
-                " WHERE c.fence = ANY($1) HAVING count(*) > 0",
-                &a, &err);
+    PGresult *r = pg_call(&pg->to_write, PG_GIVE_BACK(" WHERE c.fence = ANY($1)"), &a, &err);
     if (!r)
         return;
     if (PQntuples(r))
