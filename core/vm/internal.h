@@ -29,9 +29,9 @@ struct vm {
     int push_ref;         /* registry: task_push_protected */
     int64_t load_until;   /* clock time; while vm_create runs */
     int inside_ref;       /* registry: app and modules, for inspect.c */
-    int floats_ref; /* registry: the metatable of floats.h, and where that lies: a look-up by name
-                     */
-    const void *floats_class; /* took 2 % of a lane's time */
+    /* of floats.h; a look-up by name took 2 % of a lane's time */
+    int floats_ref;           /* registry: their metatable */
+    const void *floats_class; /* where that lies */
     /* lane thread; read by others with relaxed loads */
     _Atomic int64_t used, limit, task_count;
     atomic_bool broken;
