@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "storage/redis_private.h"
+#include "storage/redis_tls.h"
 
 /* DESIGN.  What a connection begins with (AUTH, SELECT, a name, a write that shows whether this is
  * a master) stands in front of everything else in the same buffer: it costs no round trip of its
@@ -291,7 +292,7 @@ redis_client_create(struct lane *lane, const struct redis_client_options *option
     c->fresh = true;
     c->timer.fire = on_timer;
     c->timer.upkeep = true;
-    if (options->url->tls && !redis_tls_open(c, err)) {
+    if (options->url->tls && !(c->tls = redis_tls_context(options->url, err))) {
         mem_free(c);
         return NULL;
     }

@@ -69,9 +69,8 @@ struct redis_client {
 };
 
 /* redis_socket.c */
-bool redis_tls_open(struct redis_client *c, struct err *err); /* reads certificates */
-void redis_connect(struct redis_client *c);                   /* from the name on */
-void redis_disconnect(struct redis_client *c);                /* no-op when there is none */
+void redis_connect(struct redis_client *c);    /* from the name on */
+void redis_disconnect(struct redis_client *c); /* no-op when there is none */
 void redis_flush(struct redis_client *c);
 void redis_catch_up(struct redis_client *c); /* sends and reads what there is; may break */
 /* redis_send.c */

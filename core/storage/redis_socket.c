@@ -1,82 +1,21 @@
-/* redis_socket.c -- names, sockets and TLS of the client. */
+/* redis_socket.c -- names, sockets and TLS' bytes of the client. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "storage/redis_private.h"
+#include "storage/redis_tls.h"
 
 enum { READ_BYTES = 16 << 10, READS_A_TURN = 16 };
-
-/* -- TLS -- */
-
-static bool tls_failed(struct err *err, const char *what)
-{
-    char text[120] = "";
-    ERR_error_string_n(ERR_get_error(), text, sizeof text);
-    ERR_clear_error();
-    return err_set(err, ERR_INVALID, "redis: TLS: %s: %s", what, text);
-}
-
-static bool read_certificates(SSL_CTX *tls, const struct redis_url *url, struct err *err)
-{
-    bool ok = url->ca_file ? SSL_CTX_load_verify_locations(tls, url->ca_file, NULL) == 1
-                           : SSL_CTX_set_default_verify_paths(tls) == 1;
-    if (!ok)
-        return tls_failed(err, "authorities");
-    const char *key = url->key_file ? url->key_file : url->cert_file;
-    if (url->cert_file && (SSL_CTX_use_certificate_chain_file(tls, url->cert_file) != 1 ||
-                           SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1))
-        return tls_failed(err, "the client's certificate");
-    return true;
-}
-
-bool redis_tls_open(struct redis_client *c, struct err *err)
-{
-    const struct redis_url *url = c->options.url;
-    c->tls = SSL_CTX_new(TLS_client_method());
-    invariant(c->tls);
-    SSL_CTX_set_min_proto_version(c->tls, TLS1_2_VERSION);
-    SSL_CTX_set_mode(c->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_verify(c->tls, url->unchecked ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-    if (read_certificates(c->tls, url, err))
-        return true;
-    SSL_CTX_free(c->tls);
-    c->tls = NULL;
-    return false;
-}
-
-static SSL *tls_begin(struct redis_client *c, int fd)
-{
-    const char *host = c->options.url->host;
-    SSL *ssl = SSL_new(c->tls);
-    invariant(ssl && SSL_set_fd(ssl, fd) == 1);
-    X509_VERIFY_PARAM *check = SSL_get0_param(ssl);
-    if (X509_VERIFY_PARAM_set1_ip_asc(check, host) != 1) {
-        SSL_set1_host(ssl, host);
-        SSL_set_tlsext_host_name(ssl, host);
-    }
-    SSL_set_connect_state(ssl);
-    return ssl;
-}
 
 static void tls_broken(struct redis_socket *s, int reason)
 {
     struct err err;
-    char text[120] = "";
-    long verified = SSL_get_verify_result(s->ssl);
-    if (verified != X509_V_OK)
-        snprintf(text, sizeof text, "%s", X509_verify_cert_error_string(verified));
-    else if (reason == SSL_ERROR_SYSCALL || reason == SSL_ERROR_ZERO_RETURN)
-        snprintf(text, sizeof text, "the connection was closed");
-    else
-        ERR_error_string_n(ERR_get_error(), text, sizeof text);
-    ERR_clear_error();
-    err_set(&err, ERR_IO, "redis: TLS: %s", text);
+    redis_tls_failed(s->ssl, reason, &err);
     redis_broken(s->client, &err);
 }
 
@@ -229,7 +168,7 @@ static void on_connected(struct redis_socket *s, int status)
         return;
     }
     c->state = REDIS_SHAKING;
-    s->ssl = tls_begin(c, s->fd);
+    s->ssl = redis_tls_begin(c->tls, c->options.url->host, s->fd);
     shake(s);
 }
 

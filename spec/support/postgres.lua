@@ -1,6 +1,7 @@
 --- A real PostgreSQL in a folder and on a port of its own, started as another user when we are root.
 ---
 ---   local database = postgres.start()
+---   local sealed = postgres.start_tls(made)   -- takes only TLS; made: of spec.support.certificates
 ---   database.url                    -- for jobs.url
 ---   database:sql("SELECT 1")        -- psql's unaligned output
 ---   database:restart("fast")        -- or "immediate": as after a crash
@@ -39,8 +40,8 @@ end
 --- extra: more of its command line.
 function M.start(extra)
   local prefix, user = as_other()
-  local self = setmetatable({ dir = server.make_dir(), prefix = prefix, port = server.free_port(),
-    extra = extra or "" }, Database)
+  local self = setmetatable({ dir = server.make_dir(), prefix = prefix, user = user,
+    port = server.free_port(), extra = extra or "" }, Database)
   if user then
     must("chown " .. user .. " " .. self.dir)
   end
@@ -86,6 +87,21 @@ function Database:restart(how, away)
   self:stop(how)
   socket.sleep(away or 0)
   self:launch()
+end
+
+--- As start(), with a certificate: who comes over TLS is let in, without a password, and nobody else is.
+function M.start_tls(made)
+  local self = M.start()
+  self:stop()
+  must(("cp %s %s %s/data && chmod 600 %s/data/key.pem"):format(made.cert, made.key, self.dir, self.dir))
+  if self.user then
+    must(("chown %s %s/data/cert.pem %s/data/key.pem"):format(self.user, self.dir, self.dir))
+  end
+  server.write_file(self.dir .. "/data/pg_hba.conf", "hostssl all all 127.0.0.1/32 trust\n")
+  must(("chmod 644 %s/data/pg_hba.conf"):format(self.dir))
+  self.extra = self.extra .. " -c ssl=on -c ssl_cert_file=cert.pem -c ssl_key_file=key.pem"
+  self:launch()
+  return self
 end
 
 --- A hot standby of it; also has url, stop, launch, drop.

@@ -3,6 +3,7 @@
 ---   local redis = require("spec.support.redis")
 ---   local db = redis.start()
 ---   db.url                              -- "redis://127.0.0.1:PORT/0"
+---   local sealed = redis.start("", made) -- takes only TLS, from who shows a certificate; rediss://127.0.0.1:PORT/0
 ---   db:call("LLEN", "celery")           -- redis-cli's raw output, without the line feed
 ---   db:kill() db:again() db:stop()
 local server = require("spec.support.server")
@@ -15,10 +16,11 @@ local function quote(text)
   return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
 end
 
---- Starts it on its port and folder. extra: more of its command line.
+--- Starts it on its port and folder.
 function Redis:again()
-  local out = server.shell(("redis-server --port %d --bind 127.0.0.1 --dir %s --appendonly yes --appendfsync always "
-    .. "--save '' %s >%s/out 2>&1 & echo $!"):format(self.port, self.dir, self.extra, self.dir))
+  local out = server.shell(("redis-server %s %d --bind 127.0.0.1 --dir %s --appendonly yes --appendfsync always "
+    .. "--save '' %s >%s/out 2>&1 & echo $!"):format(self.made and "--port 0 --tls-port" or "--port", self.port, self.dir,
+    self.extra, self.dir))
   self.pid = tonumber(out:match("%d+"))
   assert(server.wait_for(function()
     return self:call("PING") == "PONG"
@@ -28,6 +30,9 @@ end
 --- One command. @return string raw output of redis-cli
 function Redis:call(...)
   local words = { "redis-cli -p " .. self.port }
+  if self.made then
+    words[2] = ("--tls --cacert %s --cert %s --key %s"):format(self.made.ca, self.made.cert, self.made.key)
+  end
   for i = 1, select("#", ...) do
     words[#words + 1] = quote((select(i, ...)))
   end
@@ -49,9 +54,15 @@ function Redis:stop()
   server.shell("rm -rf '" .. self.dir .. "'")
 end
 
-function M.start(extra)
-  local self = setmetatable({ port = server.free_port(), dir = server.make_dir(), extra = extra or "" }, Redis)
-  self.url = "redis://127.0.0.1:" .. self.port .. "/0"
+--- extra: more of its command line. made: of spec.support.certificates, for TLS.
+function M.start(extra, made)
+  local self = setmetatable({ port = server.free_port(), dir = server.make_dir(), extra = extra or "", made = made },
+    Redis)
+  self.url = (made and "rediss" or "redis") .. "://127.0.0.1:" .. self.port .. "/0"
+  if made then
+    self.extra = ("--tls-ca-cert-file %s --tls-cert-file %s --tls-key-file %s %s"):format(made.ca, made.cert, made.key,
+      self.extra)
+  end
   self:again()
   return self
 end

@@ -1,17 +1,16 @@
 #include "jobs/redis/conn.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "jobs/redis/wire.h"
 
 struct redis {
-    redisContext *c;
+    struct wire wire;
     struct timeval timeout;
 };
 
@@ -53,15 +52,10 @@ bool redis_args_full(const struct redis_args *a, int more)
 
 /* -- commands -- */
 
-static void broken(struct redis *r, struct err *err)
+static redisReply *answer(struct redis *r, struct err *err)
 {
-    bool late = r->c->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
-    err_set(err, ERR_IO, "redis: %s", late ? "no answer in time" : r->c->errstr);
-}
-
-static redisReply *checked(redisReply *reply, struct err *err)
-{
-    if (reply->type != REDIS_REPLY_ERROR)
+    redisReply *reply = wire_answer(&r->wire, err);
+    if (!reply || reply->type != REDIS_REPLY_ERROR)
         return reply;
     bool no_entry = strncmp(reply->str, "NOAUTH", 6) == 0 ||
                     strncmp(reply->str, "WRONGPASS", 9) == 0 ||
@@ -79,26 +73,18 @@ static redisReply *checked(redisReply *reply, struct err *err)
     return NULL;
 }
 
+/* A command that cannot be appended was made with no memory or a wrong format. */
 redisReply *redis_call(struct redis *r, const struct redis_args *args, struct err *err)
 {
-    void *reply = NULL;
-    if (redisAppendCommandArgv(r->c, args->count, (const char **)(uintptr_t)args->p, args->n) !=
-            REDIS_OK ||
-        redisGetReply(r->c, &reply) != REDIS_OK || !reply) {
-        broken(r, err);
-        return NULL;
-    }
-    return checked(reply, err);
+    invariant(redisAppendCommandArgv(r->wire.c, args->count, (const char **)(uintptr_t)args->p,
+                                     args->n) == REDIS_OK);
+    return answer(r, err);
 }
 
 redisReply *redis_vcommand(struct redis *r, struct err *err, const char *format, va_list list)
 {
-    redisReply *reply = redisvCommand(r->c, format, list);
-    if (!reply) {
-        broken(r, err);
-        return NULL;
-    }
-    return checked(reply, err);
+    invariant(redisvAppendCommand(r->wire.c, format, list) == REDIS_OK);
+    return answer(r, err);
 }
 
 redisReply *redis_command(struct redis *r, struct err *err, const char *format, ...)
@@ -128,7 +114,7 @@ static bool enter(struct redis *r, const struct redis_url *url, const char *name
     if (url->db && !did(r, redis_command(r, err, "SELECT %d", url->db)))
         return false;
     struct err refused = {0}; /* the name is for people who look at CLIENT LIST */
-    if (did(r, redis_command(r, &refused, "CLIENT SETNAME %s", name)) || !r->c->err)
+    if (did(r, redis_command(r, &refused, "CLIENT SETNAME %s", name)) || !r->wire.broken)
         return true;
     *err = refused;
     return false;
@@ -140,19 +126,8 @@ struct redis *redis_open(const struct redis_url *url, const char *name, int time
     struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
     struct redis *r = mem_zero(1, sizeof *r);
     r->timeout = timeout;
-    r->c = url->path ? redisConnectUnixWithTimeout(url->path, timeout)
-                     : redisConnectWithTimeout(url->host, url->port, timeout);
-    invariant(r->c);
-    if (r->c->err) {
-        err_set(err, ERR_IO, "redis at %s:%d: %s", url->path ? url->path : url->host, url->port,
-                r->c->errstr);
-    } else {
-        redisSetTimeout(r->c, timeout);
-        if (!url->path)
-            redisEnableKeepAlive(r->c);
-        if (enter(r, url, name, err))
-            return r;
-    }
+    if (wire_open(&r->wire, url, timeout, err) && enter(r, url, name, err))
+        return r;
     redis_close(r);
     return NULL;
 }
@@ -161,13 +136,8 @@ void redis_close(struct redis *r)
 {
     if (!r)
         return;
-    redisFree(r->c);
+    wire_close(&r->wire);
     mem_free(r);
-}
-
-int redis_fd(const struct redis *r)
-{
-    return r->c->fd;
 }
 
 /* -- scripts -- */
@@ -224,25 +194,20 @@ bool redis_queue(struct redis *r, const struct redis_script *script, const struc
 
 static void set_timeout(struct redis *r, int timeout_ms)
 {
-    redisSetTimeout(r->c, (struct timeval){timeout_ms / 1000, timeout_ms % 1000 * 1000});
+    redisSetTimeout(r->wire.c, (struct timeval){timeout_ms / 1000, timeout_ms % 1000 * 1000});
 }
 
 /* words[0 … 2] are made here. */
 static redisReply *call_words(struct redis *r, const char *command, const char *script,
                               const char **words, size_t *lengths, int count, struct err *err)
 {
-    void *reply = NULL;
     words[0] = command;
     words[1] = script;
     words[2] = "0";
     for (int i = 0; i < 3; i++)
         lengths[i] = strlen(words[i]);
-    if (redisAppendCommandArgv(r->c, count, words, lengths) != REDIS_OK ||
-        redisGetReply(r->c, &reply) != REDIS_OK || !reply) {
-        broken(r, err);
-        return NULL;
-    }
-    return checked(reply, err);
+    invariant(redisAppendCommandArgv(r->wire.c, count, words, lengths) == REDIS_OK);
+    return answer(r, err);
 }
 
 redisReply *redis_eval_words(struct redis *r, const struct redis_script *script,
@@ -260,7 +225,7 @@ redisReply *redis_eval_words(struct redis *r, const struct redis_script *script,
         err_clear(err);
         reply = call_words(r, "EVAL", script->text, all, n, (int)total, err);
     }
-    redisSetTimeout(r->c, r->timeout);
+    redisSetTimeout(r->wire.c, r->timeout);
     mem_free(all);
     mem_free(n);
     return reply;
@@ -275,7 +240,7 @@ redisReply *redis_exec(struct redis *r, bool ok, int timeout_ms, struct err *err
     }
     set_timeout(r, timeout_ms);
     redisReply *reply = redis_command(r, err, "EXEC");
-    redisSetTimeout(r->c, r->timeout);
+    redisSetTimeout(r->wire.c, r->timeout);
     for (size_t i = 0; reply && i < reply->elements; i++)
         if (reply->element[i]->type == REDIS_REPLY_ERROR) {
             err_set(err, ERR_INVALID, "redis: %s", reply->element[i]->str);
@@ -287,18 +252,7 @@ redisReply *redis_exec(struct redis *r, bool ok, int timeout_ms, struct err *err
 
 redisReply *redis_receive(struct redis *r, int timeout_ms, struct err *err)
 {
-    void *reply = NULL;
-    struct pollfd fd = {.fd = r->c->fd, .events = POLLIN};
-    if (redisGetReplyFromReader(r->c, &reply) != REDIS_OK) {
-        broken(r, err);
-        return NULL;
-    }
-    if (!reply && poll(&fd, 1, timeout_ms) > 0 &&
-        (redisBufferRead(r->c) != REDIS_OK || redisGetReplyFromReader(r->c, &reply) != REDIS_OK)) {
-        broken(r, err);
-        return NULL;
-    }
-    return reply;
+    return wire_listen(&r->wire, timeout_ms, err);
 }
 
 struct str redis_text(const redisReply *reply)

@@ -22,7 +22,6 @@ struct redis;
 struct redis *redis_open(const struct redis_url *url, const char *name, int timeout_ms,
                          struct err *err);
 void redis_close(struct redis *r); /* NULL is fine */
-int redis_fd(const struct redis *r);
 
 /* The arguments of a command; borrowed until it was sent, except numbers, which are copied. */
 struct redis_args {

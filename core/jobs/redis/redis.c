@@ -227,8 +227,6 @@ static bool open_record(struct jobs *jobs, struct err *err)
     driver_health_address(rec->health, jobs->options.url);
     if (!redis_url_parse(str_c(jobs->options.url), &rec->url, err))
         return err_wrap(err, "jobs.url");
-    if (rec->url.tls)
-        return err_set(err, ERR_INVALID, "jobs.url: rediss:// (TLS) is not supported");
     if (!redis_first_look(rec, err))
         return false;
     if (!outbox_open(&rec->outbox, jobs, err))
