@@ -128,3 +128,13 @@ PGresult *pgsql_query_wait(PGconn *c, const char *sql, int count, const char *co
 /* Fills *err from a failed result (or, without one, the connection): store.h's codes, the server's
  * words, where it is. Returns false. */
 bool pgsql_error(PGconn *c, const PGresult *r, struct err *err);
+
+/* What to do about a refusal with this SQLSTATE (may be NULL), to stand behind its message: "" or
+ * " (…)".  A prepared statement that is there or is not, when the connection says otherwise, is
+ * on another server connection: a pooler changes them between transactions. */
+const char *pgsql_hint(const char *state);
+
+/* False with *err (ERR_INVALID) when a's server connection is another one after b, a second
+ * connection to the same address, has taken one: a pooler gives each transaction any, and settings,
+ * locks and prepared statements are nobody's there.  Blocks; a and b are used by nobody else. */
+bool pgsql_check_pooler(PGconn *a, PGconn *b, struct err *err);

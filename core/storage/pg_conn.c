@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/rand.h"
 #include "storage/pg_private.h"
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -35,6 +36,7 @@ void pgconn_failed(struct pgsql_conn *conn)
 struct pgsql_conn *pgconn_create(struct pgsql_lane *pool, PGconn *c)
 {
     struct pgsql_conn *conn = mem_zero(1, sizeof *conn);
+    conn->tag = (uint32_t)rand_u64();
     conn->pool = pool;
     conn->pg = c;
     conn->idle_since = clock_steady_ns();
@@ -121,16 +123,24 @@ void pgconn_send_sync(struct pgsql_conn *conn, struct pgsql_work *work)
         sent(conn, PQpipelineSync(conn->pg), COMMAND_SYNC, work);
 }
 
+/* No other connection's: a pooler may hand this one's statements to a server connection on which
+ * that other has prepared something else. */
+static void prepared_name(const struct pgsql_conn *conn, int slot, uint32_t version, char out[32])
+{
+    snprintf(out, 32, "m%08x_%d_%u", conn->tag, slot, version);
+}
+
 void pgconn_send_prepare(struct pgsql_conn *conn, struct pgsql_statement *stmt,
                          struct pgsql_work *work, bool describe)
 {
     char name[32], old[48];
     uint32_t *prepared = &conn->prepared[stmt->slot];
     if (*prepared && !conn->lost) {
-        snprintf(old, sizeof old, "deallocate m%d_%u", stmt->slot, *prepared);
+        prepared_name(conn, stmt->slot, *prepared, name);
+        snprintf(old, sizeof old, "deallocate %s", name);
         pgconn_send_plain(conn, old, NULL);
     }
-    pgstatement_name(stmt, name);
+    prepared_name(conn, stmt->slot, stmt->version, name);
     *prepared = stmt->version;
     if (!conn->lost)
         sent(conn,
@@ -146,7 +156,7 @@ void pgconn_send_rows(struct pgsql_conn *conn, const struct pgsql_statement *stm
 {
     struct pgsql_lane *pool = conn->pool;
     char name[32];
-    pgstatement_name(stmt, name);
+    prepared_name(conn, stmt->slot, stmt->version, name);
     if (!conn->lost)
         sent(conn,
              PQsendQueryPrepared(conn->pg, name, stmt->param_count, pool->values, pool->lengths,

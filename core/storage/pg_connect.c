@@ -1,6 +1,7 @@
 /* pg_connect.c -- making a connection: name lookup, TLS, authentication and settings take their
  * time, so all of it is done on threads of its own (pg_threads.c). */
 #include <poll.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -108,6 +109,28 @@ static bool set_up(struct pgsql *db, PGconn *c, struct err *err)
     bool ok = exec_within(c, sql.p, PGSQL_CONNECT_S * NS_PER_SECOND, err);
     buf_free(&sql);
     return ok;
+}
+
+static int64_t server_pid(PGconn *c, struct err *err)
+{
+    PGresult *r = pgsql_query_wait(c, "select pg_backend_pid()", 0, NULL, err);
+    int64_t pid = r ? strtoll(PQgetvalue(r, 0, 0), NULL, 10) : -1;
+    PQclear(r);
+    return pid;
+}
+
+bool pgsql_check_pooler(PGconn *a, PGconn *b, struct err *err)
+{
+    int64_t before = server_pid(a, err);
+    if (before < 0 || !pgsql_exec_wait(b, "begin", err) || server_pid(b, err) < 0)
+        return false;
+    int64_t after = server_pid(a, err);
+    if (after < 0 || !pgsql_exec_wait(b, "rollback", err))
+        return false;
+    return before == after ||
+           err_set(err, ERR_INVALID,
+                   "a pooler between here and PostgreSQL gives each transaction another"
+                   " connection: pgbouncer needs pool_mode = session");
 }
 
 /* -- several hosts in one URL: one that gives no answer is not asked first by everybody -- */

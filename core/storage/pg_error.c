@@ -44,6 +44,12 @@ static enum err_code code_of(const char *state)
     return code;
 }
 
+const char *pgsql_hint(const char *state)
+{
+    bool elsewhere = state && (strcmp(state, "42P05") == 0 || strcmp(state, "26000") == 0);
+    return elsewhere ? " (through a pooler? pgbouncer needs pool_mode = session)" : "";
+}
+
 bool pg_error_of(const char *state, const char *message, const char *detail, const char *position,
                  struct err *err)
 {
@@ -54,8 +60,8 @@ bool pg_error_of(const char *state, const char *message, const char *detail, con
         buf_printf(&more, " at character %s", position);
     if (detail)
         buf_printf(&more, ": %.*s", (int)str_find(str_c(detail), '\n'), detail);
-    err_set(err, code_of(state), "%s%.*s%s", *state ? "" : "PostgreSQL: ", (int)line.n, line.p,
-            more.p ? more.p : "");
+    err_set(err, code_of(state), "%s%.*s%s%s", *state ? "" : "PostgreSQL: ", (int)line.n, line.p,
+            more.p ? more.p : "", pgsql_hint(state));
     buf_free(&more);
     return false;
 }

@@ -96,6 +96,7 @@ struct pgsql_conn {
     bool demoted;       /* the server only reads now: the next connection finds who leads */
     bool was_cancelled; /* … since nothing was under way here */
     bool lost;
+    uint32_t tag;                        /* in its prepared statements' names */
     uint32_t prepared[PGSQL_STATEMENTS]; /* version of each slot, 0 = none */
     int64_t idle_since, head_since;
 };
@@ -223,7 +224,6 @@ void pgwork_on_sync(struct pgsql_work *work);
 struct pgsql_statement *pgstatement_get(struct pgsql_lane *pool, const struct store_call *call,
                                         struct err *err); /* takes a ref; NULL with *err */
 void pgstatement_unref(struct pgsql_statement *stmt);
-void pgstatement_name(const struct pgsql_statement *stmt, char out[32]);
 void pgstatement_renew(struct pgsql_lane *pool, struct pgsql_statement *stmt);
 void pgstatements_free(struct pgsql_lane *pool);
 

@@ -92,11 +92,6 @@ void pgstatement_unref(struct pgsql_statement *stmt)
         stmt->refs--;
 }
 
-void pgstatement_name(const struct pgsql_statement *stmt, char out[32])
-{
-    snprintf(out, 32, "m%d_%u", stmt->slot, stmt->version);
-}
-
 /* Its tables changed: what is prepared under its name is no longer used. */
 void pgstatement_renew(struct pgsql_lane *pool, struct pgsql_statement *stmt)
 {

@@ -14,11 +14,29 @@ struct migrating {
     bool dry_run;
 };
 
+/* Once for all plugins: what is above would not be locked, nor set, otherwise. */
+static bool check_sessions(struct migrating *m, struct err *err)
+{
+    struct postgres *store = m->plugin->store;
+    pthread_mutex_lock(&store->lock);
+    bool known = store->sessions;
+    pthread_mutex_unlock(&store->lock);
+    if (known)
+        return true;
+    PGconn *second = pgsql_connect_wait(m->plugin->primary, err);
+    bool ok = second && pgsql_check_pooler(m->c, second, err);
+    PQfinish(second);
+    pthread_mutex_lock(&store->lock);
+    store->sessions = ok;
+    pthread_mutex_unlock(&store->lock);
+    return ok || err_wrap(err, "store.url");
+}
+
 static bool open_run(struct migrating *m, struct err *err)
 {
     char sql[320];
     m->c = pgsql_connect_wait(m->plugin->primary, err);
-    if (!m->c)
+    if (!m->c || !check_sessions(m, err))
         return false;
     snprintf(sql, sizeof sql,
              "set statement_timeout = 0; set lock_timeout = '%ds';"

@@ -45,6 +45,7 @@ struct postgres {
     pthread_mutex_t lock;
     struct map *plugins; /* under lock; struct postgres_plugin by name */
     bool warned;         /* under lock: that plugins have no roles of their own */
+    bool sessions;       /* under lock: pgsql_check_pooler() has found nothing */
 };
 
 /* The plugin's identities, made when it is first asked for.  Any thread.  NULL with *err. */

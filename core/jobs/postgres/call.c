@@ -7,6 +7,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/rand.h"
+#include "storage/pg.h"
 
 enum { PAUSE_LEAST_MS = 100, PAUSE_MOST_MS = 2000, HEADER = 20 };
 /* Above statement_timeout; of what a push waits for; at the end. */
@@ -19,13 +21,13 @@ static void ignore_notice(void *arg, const PGresult *r)
 }
 
 /* libpq's message, in one line, without the connection string. */
-static void failure(struct err *err, enum err_code code, const char *text)
+static void failure(struct err *err, enum err_code code, const char *text, const char *hint)
 {
     struct str line = str_trim(str_c(text));
     line.n = str_find(line, '\n');
     if (line.n == 0)
         line = STR("no answer in time");
-    err_set(err, code, "PostgreSQL: %.*s", (int)line.n, line.p);
+    err_set(err, code, "PostgreSQL: %.*s%s", (int)line.n, line.p, hint);
 }
 
 bool pg_check_url(const char *url, struct err *err)
@@ -85,7 +87,7 @@ bool pg_connect(struct pg_conn *conn, struct err *err)
         return err_set(err, ERR_IO, "PostgreSQL: not connected");
     conn->c = open_connection(conn);
     if (PQstatus(conn->c) != CONNECTION_OK) {
-        failure(err, ERR_IO, PQerrorMessage(conn->c));
+        failure(err, ERR_IO, PQerrorMessage(conn->c), "");
         pg_disconnect(conn);
         return false;
     }
@@ -94,6 +96,7 @@ bool pg_connect(struct pg_conn *conn, struct err *err)
         pg_disconnect(conn);
         return false;
     }
+    conn->tag = (uint32_t)rand_u64();
     conn->pause_ms = 0;
     conn->retry_at_ns = 0;
     return true;
@@ -263,7 +266,8 @@ static PGresult *check(struct pg_conn *conn, PGresult *r, struct err *err)
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     bool lost = PQstatus(conn->c) != CONNECTION_OK || !state || strncmp(state, "57P", 3) == 0 ||
                 strncmp(state, "08", 2) == 0;
-    failure(err, lost ? ERR_IO : ERR_SQL, r ? PQresultErrorMessage(r) : PQerrorMessage(conn->c));
+    failure(err, lost ? ERR_IO : ERR_SQL, r ? PQresultErrorMessage(r) : PQerrorMessage(conn->c),
+            pgsql_hint(state));
     if (state && strcmp(state, "MA001") == 0)
         err->code = ERR_CONFLICT;
     else if (state && strcmp(state, "MA002") == 0)
@@ -314,7 +318,9 @@ static bool prepare(struct pg_conn *conn, const char *sql, const struct pg_args 
     if (!conn->prepared)
         conn->prepared = map_create();
     intptr_t number = (intptr_t)map_get(conn->prepared, str_c(sql));
-    snprintf(name, 32, "maru%d", number ? (int)number : conn->names + 1);
+    /* No other connection's: a pooler may hand this one's calls to where it has prepared another.
+     */
+    snprintf(name, 32, "maru%08x_%d", conn->tag, number ? (int)number : conn->names + 1);
     if (number)
         return true;
     PGresult *r = check(conn, answer(conn, PQsendPrepare(conn->c, name, sql, a->n, a->types)), err);

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "observe/drivers.h"
 #include "observe/log.h"
+#include "storage/pg.h"
 
 enum { BEATS = 4, LISTEN_MS = 250, SCHEMA_LOCK = 7000 };
 
@@ -78,10 +79,20 @@ static bool make_schema(struct pg_conn *conn, struct err *err)
     return false;
 }
 
+static bool check_sessions(struct pg_conn *conn, struct err *err)
+{
+    struct pg_conn second = {.pg = conn->pg, .what = "look"};
+    bool ok = pg_connect(&second, err) &&
+              (pgsql_check_pooler(conn->c, second.c, err) || err_wrap(err, "jobs.url"));
+    pg_disconnect(&second);
+    return ok;
+}
+
 bool pg_prepare(struct pg *pg, struct pg_conn *conn, struct err *err)
 {
     struct pg_args a = {0};
-    if (!pg_connect(conn, err) || !make_schema(conn, err))
+    if (!pg_connect(conn, err) || (!pg->prepared && !check_sessions(conn, err)) ||
+        !make_schema(conn, err))
         return false;
     pg_int(&a, pg->jobs->options.dead_ttl_ns);
     pg_int(&a, PG_PAST_ROWS);

@@ -45,6 +45,7 @@ struct pg_conn {
     int64_t retry_at_ns;
     int64_t pause_ms;     /* before the next attempt; grows */
     struct map *prepared; /* by text: its number in its name; or NULL */
+    uint32_t tag;         /* in their names */
     int names;            /* the last such number */
 };
 
@@ -93,11 +94,11 @@ struct pg {
     bool caught_up;    /* the last one left nothing that is due */
     bool look_wanted;  /* for what workflows have not heard of yet */
     struct list asks;
-    int64_t node;       /* 0: not registered */
-    int64_t steady_ns;  /* since when beats came through; 0: they do not */
-    struct err away;    /* why the database is out of reach; code NONE: it is not */
-    _Atomic bool room;  /* the engine said so since the last look */
-    _Atomic int coming; /* jobs that are being written for this node's lanes */
+    int64_t node;         /* 0: not registered */
+    int64_t steady_ns;    /* since when beats came through; 0: they do not */
+    struct err away;      /* why the database is out of reach; code NONE: it is not */
+    _Atomic bool room;    /* the engine said so since the last look */
+    _Atomic int coming;   /* jobs that are being written for this node's lanes */
 
     /* write thread */
     struct pg_conn to_write;
