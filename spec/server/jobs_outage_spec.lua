@@ -51,3 +51,36 @@ for name, how in pairs(BROKERS) do
     end)
   end)
 end
+
+describe("jobs on PostgreSQL that refuses claims", function()
+  it("wait, and the server says once why", function()
+    local database = postgres.start()
+    -- With a limit they are claimed, and not with their rows.
+    local maru = server.start({ plugins = { ledger = ledger.plugin("M.jobs.enter.concurrency = 1\n") },
+      set = { "jobs.driver=postgres", "jobs.url=" .. database.url } })
+    finally(function()
+      maru:stop()
+      database:drop()
+    end)
+    local function degraded()
+      for _, driver in ipairs(maru:get("/readyz").json.degraded or {}) do
+        if driver.kind == "queue" then
+          return driver.error
+        end
+      end
+      return nil
+    end
+    database:sql("alter function maru.claim(bigint, int[], int) rename to claim_away")
+    assert.equal(202, maru:post("/enter", { n = 1 }).status)
+    assert.matches("maru.claim", server.wait_for(degraded), 1, true)
+    socket.sleep(1)
+    assert.equal(1, select(2, maru:logs():gsub("nothing is claimed", "")))
+    assert.equal(1, ledger.missing(maru, { 1 }))
+    database:sql("alter function maru.claim_away(bigint, int[], int) rename to claim")
+    assert.is_nil(ledger.wait_missing(maru, { 1 }, 40))
+    assert.is_truthy(server.wait_for(function()
+      return not degraded()
+    end))
+    assert.matches("jobs are claimed again", maru:logs(), 1, true)
+  end)
+end)

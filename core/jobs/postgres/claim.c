@@ -190,9 +190,8 @@ static void step(struct pg *pg, int64_t node)
     }
     if (err.code == ERR_IO)
         pg_away(pg, &err);
-    else if (err.code &&
-             err.code != ERR_CONFLICT) /* CONFLICT: the lease is lost, beat sees to it */
-        log_error("jobs", "claim: %s", err.message);
+    else if (err.code != ERR_CONFLICT) /* the lease is lost, beat sees to it */
+        pg_unclaimed(pg, err.code ? &err : NULL);
     if (err.code) {
         atomic_store(&pg->room, true);
         pg->next_poll_ns = clock_ns() + PG_POLL_MS * NS_PER_MS / 5;

@@ -14,20 +14,42 @@
 
 static const int64_t default_lease_ns = 20 * NS_PER_SECOND;
 
+/* Under pg->lock. */
+static void show_health(struct pg *pg)
+{
+    if (pg->away.code)
+        driver_health_down(pg->health, &pg->away);
+    else if (pg->unclaimed.code)
+        driver_health_degraded(pg->health, &pg->unclaimed);
+    else
+        driver_health_up(pg->health);
+}
+
 void pg_away(struct pg *pg, const struct err *err)
 {
     pthread_mutex_lock(&pg->lock);
     bool was = pg->away.code != ERR_NONE;
     pg->away = err ? *err : (struct err){0};
+    show_health(pg);
     pthread_mutex_unlock(&pg->lock);
-    if (err)
-        driver_health_down(pg->health, err);
-    else
-        driver_health_up(pg->health);
     if (err && !was)
         log_error("jobs", "the database is out of reach: %s", err->message);
     else if (!err && was)
         log_info("jobs", "the database is back");
+}
+
+void pg_unclaimed(struct pg *pg, const struct err *err)
+{
+    pthread_mutex_lock(&pg->lock);
+    bool was = pg->unclaimed.code != ERR_NONE;
+    bool news = err && (!was || strcmp(pg->unclaimed.message, err->message) != 0);
+    pg->unclaimed = err ? *err : (struct err){0};
+    show_health(pg);
+    pthread_mutex_unlock(&pg->lock);
+    if (news)
+        log_error("jobs", "nothing is claimed: %s; trying again", err->message);
+    else if (!err && was)
+        log_info("jobs", "jobs are claimed again");
 }
 
 void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns)
@@ -102,7 +124,7 @@ static bool open_record(struct jobs *jobs, struct err *err)
     driver_health_address(pg->health, pg->url);
     pg->prepared = pg_check_url(pg->url, err) && outbox_open(&pg->outbox, jobs, err) &&
                    pg_prepare(pg, &pg->to_beat, err) && pg_register(pg, err) && pg_ids(pg, err);
-    return (pg->prepared && start_threads(pg, 3, err)) || err_wrap(err, "jobs");
+    return pg->prepared && start_threads(pg, 3, err);
 }
 
 static void start(struct jobs *jobs)

@@ -97,6 +97,7 @@ struct pg {
     int64_t node;         /* 0: not registered */
     int64_t steady_ns;    /* since when beats came through; 0: they do not */
     struct err away;      /* why the database is out of reach; code NONE: it is not */
+    struct err unclaimed; /* why the last claim failed although it is; code NONE: it did not */
     _Atomic bool room;    /* the engine said so since the last look */
     _Atomic int coming;   /* jobs that are being written for this node's lanes */
 
@@ -162,6 +163,7 @@ enum { PG_INT2S = 1005, PG_INT4S = 1007, PG_TEXTS = 1009, PG_INT8S = 1016 };
 
 /* postgres/postgres.c */
 void pg_away(struct pg *pg, const struct err *err);                   /* NULL: it is in reach */
+void pg_unclaimed(struct pg *pg, const struct err *err);              /* NULL: claims go through */
 void pg_sleep(struct pg *pg, pthread_cond_t *wake, int64_t until_ns); /* lock held */
 
 /* postgres/declare.c.  Claim thread: the database knows the room's kinds as they are declared,
