@@ -16,17 +16,17 @@
 #define SUB_TYPE "app.subscription"
 #define RECEIVE  "subscription:receive([timeout])"
 
-/* Closed at the task's end at the latest; the Lua handle is a pointer to it, NULL
+/* Freed at the task's end at the latest; the Lua handle is a pointer to it, NULL
  * from then on.  So no collector on a foreign thread (a retired VM is closed by
- * the reaper) ever finds it open.  Another task may close it under a receive:
- * then it is freed when that is over. */
+ * the reaper) ever finds it open.  Closed by another task it stays until its own
+ * has been told. */
 struct subscription {
     struct task_deferred deferred;
-    struct channel_sub *sub;      /* NULL when closed */
+    struct channel_sub *sub;      /* NULL when another task has closed it */
     struct subscription **handle; /* the userdata */
     struct task *waiting;         /* in receive, or NULL */
     bool timed;                   /* with a timeout that counts */
-    struct timer timeout;
+    struct timer timeout;         /* also wakes it when it is closed */
     struct vm *vm;
     struct task *task; /* that made it */
     struct lane *lane;
@@ -47,19 +47,37 @@ static void give_timer(struct subscription *s)
     s->timed = false;
 }
 
-static void free_when_over(struct subscription *s)
-{
-    if (!s->sub && !s->waiting)
-        mem_free(s);
-}
-
 static void stop_waiting(void *arg)
 {
     struct subscription *s = arg;
     s->waiting = NULL;
     timer_stop(s->lane, &s->timeout);
     give_timer(s);
-    free_when_over(s);
+}
+
+static void end_listening(struct subscription *s)
+{
+    if (s->sub)
+        listen_end(s->vm, s->sub);
+    s->sub = NULL;
+}
+
+static void free_subscription(void *arg)
+{
+    struct subscription *s = arg;
+    if (s->handle)
+        *s->handle = NULL;
+    task_undefer(&s->deferred);
+    end_listening(s);
+    mem_free(s);
+}
+
+/* Its task hears of it once; a call after that raises, so that no loop turns for ever. */
+static struct err tell_closed(struct subscription *s)
+{
+    free_subscription(s);
+    return (struct err){.code = ERR_CLOSED,
+                        .message = "the subscription was closed by another task"};
 }
 
 /* Pushes message JSON and the number lost before it; false when nothing waits. */
@@ -98,29 +116,30 @@ static void on_timeout(struct timer *timer)
         (struct subscription *)(void *)((char *)timer - offsetof(struct subscription, timeout));
     struct task *task = s->waiting;
     struct err err = {.code = ERR_TIMEOUT, .message = "timeout"};
-    s->waiting = NULL;
-    give_timer(s);
-    free_when_over(s);
+    stop_waiting(s);
+    if (!s->sub)
+        err = tell_closed(s);
     task_resume_error(task, &err);
 }
 
-static void close_subscription(void *arg)
+static int l_gc(lua_State *L)
 {
-    struct subscription *s = arg;
-    if (s->handle)
-        *s->handle = NULL;
-    s->handle = NULL;
-    task_undefer(&s->deferred);
-    listen_end(s->vm, s->sub);
-    s->sub = NULL;
-    free_when_over(s);
+    struct subscription **handle = luaL_checkudata(L, 1, SUB_TYPE), *s = *handle;
+    if (s && s->waiting)
+        s->handle = NULL; /* the wait has hold of it, and the task's end */
+    else if (s)
+        free_subscription(s);
+    return 0;
 }
 
 static int l_close(lua_State *L)
 {
-    struct subscription **handle = luaL_checkudata(L, 1, SUB_TYPE);
-    if (*handle)
-        close_subscription(*handle);
+    struct subscription **handle = luaL_checkudata(L, 1, SUB_TYPE), *s = *handle;
+    if (!s || s->task == task_current(L))
+        return l_gc(L);
+    end_listening(s);
+    if (s->waiting)
+        timer_start(s->lane, &s->timeout, 0);
     return 0;
 }
 
@@ -134,9 +153,13 @@ static int l_receive(lua_State *L)
     struct task *task = task_check(L, "subscription:receive");
     if (task != s->task)
         return args_error(L, RECEIVE ": the subscription belongs to another task");
+    struct err err;
+    if (!s->sub) {
+        err = tell_closed(s);
+        return push_error(L, &err);
+    }
     if (push_message(L, s))
         return 2;
-    struct err err;
     if (timeout >= 0 && !vm_take(s->vm, CAP_TIMERS, &err))
         return push_error(L, &err);
     s->timed = timeout >= 0;
@@ -174,7 +197,7 @@ static int l_subscribe(lua_State *L)
     listen_begin(vm, s->sub);
     s->handle = handle;
     *handle = s;
-    task_defer(task, &s->deferred, close_subscription, s);
+    task_defer(task, &s->deferred, free_subscription, s);
     return 1;
 }
 
@@ -201,7 +224,7 @@ int bind_channels(lua_State *L)
     static const luaL_Reg functions[] = {
         {"subscribe", l_subscribe}, {"publish", l_publish}, {NULL, NULL}};
     listen_open(L);
-    bind_class(L, SUB_TYPE, methods, l_close);
+    bind_class(L, SUB_TYPE, methods, l_gc);
     lua_createtable(L, 0, 2);
     luaL_register(L, NULL, functions);
     return 1;

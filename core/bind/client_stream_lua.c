@@ -19,20 +19,20 @@
 
 /* nil at the body's end, nil with why and the code after a failure. */
 struct ending {
-    enum fetch_code code;
+    const char *code; /* NULL: the body's end */
     char message[256];
 };
 
-/* Closed at the task's end at the latest; the Lua handle is a pointer to it, NULL from then on.
- * Closed under a wait, it is freed when that is over (as a subscription, channels_lua.c). */
+/* Freed at the task's end at the latest; the Lua handle is a pointer to it, NULL from then on.
+ * Closed by another task it stays, and says so to its own (as a subscription, channels_lua.c). */
 struct stream {
     struct task_deferred deferred;
     struct http_fetch *fetch; /* NULL when it is over */
     struct stream **handle;   /* the userdata, NULL when there is none */
     struct task *task;        /* that opened it */
     struct vm *vm;
-    bool waiting; /* its task, for the head or a piece */
-    bool closed;
+    bool waiting;         /* its task, for the head or a piece */
+    struct timer closing; /* wakes it when another task has closed it */
     struct buf kept;      /* a piece that nobody waited for; the fetch is paused meanwhile */
     struct ending ending; /* once there is no fetch */
 };
@@ -41,33 +41,27 @@ static void stop_waiting(void *arg)
 {
     struct stream *s = arg;
     s->waiting = false;
-    if (s->closed)
-        mem_free(s);
+    timer_stop(vm_lane(s->vm), &s->closing);
 }
 
-static void close_stream(void *arg)
+static void end_fetch(struct stream *s)
+{
+    buf_free(&s->kept);
+    if (!s->fetch)
+        return;
+    vm_give(s->vm, CAP_CONNECTIONS);
+    http_fetch_cancel(s->fetch);
+    s->fetch = NULL;
+}
+
+static void free_stream(void *arg)
 {
     struct stream *s = arg;
     if (s->handle)
         *s->handle = NULL;
-    s->handle = NULL;
-    s->closed = true;
     task_undefer(&s->deferred);
-    buf_free(&s->kept);
-    if (s->fetch) {
-        vm_give(s->vm, CAP_CONNECTIONS);
-        http_fetch_cancel(s->fetch);
-        s->fetch = NULL;
-    }
-    if (!s->waiting)
-        mem_free(s);
-}
-
-/* Nobody waits for the head any more, so there will be no handle. */
-static void give_up(void *arg)
-{
-    ((struct stream *)arg)->waiting = false;
-    close_stream(arg);
+    end_fetch(s);
+    mem_free(s);
 }
 
 struct opening {
@@ -123,17 +117,18 @@ static int push_end(lua_State *L, void *arg)
 {
     const struct ending *ending = arg;
     lua_pushnil(L);
-    if (ending->code == FETCH_OK)
+    if (!ending->code)
         return 1;
     lua_pushstring(L, ending->message);
-    lua_pushstring(L, fetch_code_name(ending->code));
+    lua_pushstring(L, ending->code);
     return 3;
 }
 
 static void on_done(void *arg, const struct fetch_result *result)
 {
     struct stream *s = arg;
-    struct ending ending = {.code = result->code};
+    struct ending ending = {.code =
+                                result->code == FETCH_OK ? NULL : fetch_code_name(result->code)};
     snprintf(ending.message, sizeof ending.message, "%s", result->message);
     s->fetch = NULL;
     s->ending = ending;
@@ -143,8 +138,15 @@ static void on_done(void *arg, const struct fetch_result *result)
     struct task *task = s->task;
     s->waiting = false;
     if (!s->handle)
-        close_stream(s); /* no head came: nobody has it */
+        free_stream(s); /* no head came, or it was collected: nobody has it */
     task_wake_with(task, push_end, &ending);
+}
+
+static void on_closing(struct timer *timer)
+{
+    struct stream *s = (struct stream *)(void *)((char *)timer - offsetof(struct stream, closing));
+    s->waiting = false;
+    task_wake_with(s->task, push_end, &s->ending);
 }
 
 static struct stream *check_stream(lua_State *L)
@@ -175,11 +177,25 @@ static int l_read(lua_State *L)
     return task_wait(task, stop_waiting, s);
 }
 
+static int l_gc(lua_State *L)
+{
+    struct stream **handle = luaL_checkudata(L, 1, STREAM_TYPE), *s = *handle;
+    if (s && s->waiting)
+        s->handle = NULL; /* the wait has hold of it, and the task's end */
+    else if (s)
+        free_stream(s);
+    return 0;
+}
+
 static int l_close(lua_State *L)
 {
-    struct stream **handle = luaL_checkudata(L, 1, STREAM_TYPE);
-    if (*handle)
-        close_stream(*handle);
+    struct stream **handle = luaL_checkudata(L, 1, STREAM_TYPE), *s = *handle;
+    if (!s || s->task == task_current(L))
+        return l_gc(L);
+    end_fetch(s);
+    s->ending = (struct ending){err_code_name(ERR_CLOSED), "the stream was closed by another task"};
+    if (s->waiting)
+        timer_start(vm_lane(s->vm), &s->closing, 0);
     return 0;
 }
 
@@ -191,7 +207,7 @@ int client_stream_open(lua_State *L, struct task *task, struct fetch_options *op
     if (!vm_take(vm, CAP_CONNECTIONS, &err))
         return push_error(L, &err);
     struct stream *s = mem_alloc(sizeof *s);
-    *s = (struct stream){.task = task, .vm = vm, .waiting = true};
+    *s = (struct stream){.task = task, .vm = vm, .waiting = true, .closing.fire = on_closing};
     options->on_head = on_head;
     options->on_body = on_body;
     s->fetch = http_fetch(vm_host(vm)->clients[vm_lane(vm)->index], options, on_done, s, &err);
@@ -200,8 +216,8 @@ int client_stream_open(lua_State *L, struct task *task, struct fetch_options *op
         vm_give(vm, CAP_CONNECTIONS);
         return push_error(L, &err);
     }
-    task_defer(task, &s->deferred, close_stream, s);
-    return task_wait(task, give_up, s);
+    task_defer(task, &s->deferred, free_stream, s);
+    return task_wait(task, free_stream, s); /* without a head there will be no handle */
 }
 
 /*** Sends a request and waits for the head of its answer.
@@ -223,5 +239,5 @@ int client_stream(lua_State *L)
 void client_stream_class(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"read", l_read}, {"close", l_close}, {NULL, NULL}};
-    bind_class(L, STREAM_TYPE, methods, l_close);
+    bind_class(L, STREAM_TYPE, methods, l_gc);
 }

@@ -243,6 +243,26 @@ M.routes = {
     app.sleep(0.05)
     return 200, { said = said }
   end,
+  ["GET /closed"] = function(app, req)
+    local stream, closed = open(app, "/frozen")
+    assert(stream:read())
+    app.spawn(function()
+      stream:close()
+      stream:close()
+      closed = true
+    end)
+    while req.query.late and not closed do
+      app.sleep(0.001)
+    end
+    local events = 0
+    for _ in stream:events() do
+      events = events + 1
+    end
+    local message, code = stream:failure()
+    local again = open(app, "/gzip") -- limits.connections has its place again
+    again:close()
+    return 200, { events = events, message = message, code = code, again = select(3, stream:read()) }
+  end,
   ["GET /wrong"] = function(app)
     local _, unknown = pcall(app.http.stream, app.http, "http://x/", { what = 1 })
     local _, dot = pcall(app.http.stream, "http://x/")
@@ -346,6 +366,13 @@ describe("app.http:stream", function()
   it("belongs to the task that opened it", function()
     assert.truthy(get("/other").said:find("belongs to another task", 1, true))
   end)
+
+  for when, path in pairs({ ["wakes the task that reads it"] = "/closed", ["tells its task"] = "/closed?late=1" }) do
+    it(when .. " when another task closes it", function()
+      assert.same({ events = 0, message = "the stream was closed by another task", code = "closed", again = "closed" },
+        get(path))
+    end)
+  end
 
   it("says how it is used", function()
     local answer = get("/wrong")

@@ -12,7 +12,7 @@ return function(raw, info)
   local Subscription = {}
   Subscription.__index = Subscription
 
-  --- Next message, or nil, "timeout", "timeout". The second value says how many were lost before it.
+  --- Next message, or nil, message, "timeout" or "closed". The second value says how many were lost before it.
   function Subscription:receive(timeout)
     local text, lost, code = self.raw:receive(timeout)
     if not text then

@@ -818,10 +818,11 @@ function app.channels:subscribe(topic) end
 
 ---@class maru.Subscription
 local Subscription = {}
---- (waits) The next message, and how many were lost before it; nil, "timeout", "timeout".
+--- (waits) The next message, and how many were lost before it; nil, "timeout", "timeout". Closed by another task: nil,
+--- message, "closed" once, at once for who waits; a call after that raises.
 ---@param timeout? number|string
 function Subscription:receive(timeout) end
-function Subscription:close() end
+function Subscription:close() end                        --- any task may; messages not received yet are dropped
 
 ---@class maru.HttpOptions
 ---@field method? string
@@ -887,7 +888,8 @@ function app.http:stream(url, options) end
 ---@field headers table<string, string>   lower-case names
 ---@field url string             of the last redirect
 local HttpStream = {}
---- (waits) The next bytes, nil at the end; nil, message, code after a failure. @return string|nil, string?, string?
+--- (waits) The next bytes, nil at the end; nil, message, code after a failure, which is "closed" when another task has closed
+--- it, at once for who waits. @return string|nil, string?, string?
 function HttpStream:read() end
 --- (waits) The next line without its end, at most 1 MiB. @return string|nil, string?, string?
 function HttpStream:line() end
@@ -896,7 +898,7 @@ function HttpStream:lines() end                          --- (waits) `for line i
 function HttpStream:event() end
 function HttpStream:events() end                         --- (waits) `for event in stream:events() do`; then ask failure()
 function HttpStream:failure() end                        --- why the last read gave nothing. @return string|nil message, string? code
-function HttpStream:close() end
+function HttpStream:close() end                          --- any task may
 
 ---@class maru.ModelDeclaration
 ---@field rules? fun(app, request: maru.ModelRequest, reason: { code: string, message: string }): string|table|nil, string?, string?   answers where no

@@ -16,9 +16,15 @@ static int l_kept(lua_State *L)
     return 1;
 }
 
+static int l_collect(lua_State *L)
+{
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    return 0;
+}
+
 static int bind_test(lua_State *L)
 {
-    return bind_all_and(L, (luaL_Reg[]){{"kept", l_kept}, {NULL, NULL}});
+    return bind_all_and(L, (luaL_Reg[]){{"kept", l_kept}, {"collect", l_collect}, {NULL, NULL}});
 }
 
 struct stored {
@@ -102,15 +108,64 @@ TEST(a_subscription_that_is_closed_is_gone)
               "[1,0]");
 }
 
-TEST(a_subscription_closed_by_another_task_ends_with_the_receive)
+TEST(a_subscription_closed_by_another_task_wakes_the_one_that_waits)
 {
-    check_run(
-        PLUGIN
-        "local s = assert(app.channels:subscribe('a'))\n"
-        "app.spawn(function() s:close() end)\n"
-        "local message, _, code = s:receive(0.05)\n"
-        "return message == nil, code, (pcall(s.receive, s)), app.crypto.kept() end } return M",
-        "[true,\"timeout\",false,0]");
+    check_run(PLUGIN "local s = assert(app.channels:subscribe('a'))\n"
+                     "app.spawn(function() s:close() s:close() end)\n"
+                     "local message, why, code = s:receive()\n"
+                     "return message == nil, why, code, (pcall(s.receive, s)), app.crypto.kept()\n"
+                     "end } return M",
+              "[true,\"the subscription was closed by another task\",\"closed\",false,0]");
+}
+
+TEST(a_subscription_closed_by_another_task_says_so_once_to_its_own)
+{
+    check_run(PLUGIN
+              "local s = assert(app.channels:subscribe('a'))\n"
+              "local closed\n"
+              "app.channels:publish('a', 1)\n"
+              "app.spawn(function() s:close() closed = app.channels:publish('a', 2) end)\n"
+              "while not closed do app.sleep(0.001) end\n"
+              "local message, _, code = s:receive(1)\n"
+              "return closed, message == nil, code, (pcall(s.receive, s)), app.crypto.kept()\n"
+              "end } return M",
+              "[0,true,\"closed\",false,0]");
+}
+
+#define SHARED                                                                                     \
+    "local M = { name = 'demo', version = '1.0.0', limits = { task = '60s' } }\n"                  \
+    "local s\n"                                                                                    \
+    "M.exports = { f = function(app) s = app.channels:subscribe('a')\n"                            \
+    "  return select(3, s:receive(50)) end,\n"                                                     \
+    "g = function(app) s = app.channels:subscribe('a') app.sleep(50) end,\n"                       \
+    "c = function() s:close() end } return M"
+
+TEST(a_task_that_is_cancelled_before_it_hears_of_the_close_is_cancelled)
+{
+    struct stored s = {0};
+    struct run waits, sleeps, close;
+    REQUIRE(stored_open(&s, SHARED));
+    REQUIRE(start(&s.vm, "f", &waits) && start(&s.vm, "c", &close));
+    CHECK(close.ended && !waits.ended);
+    REQUIRE(start(&s.vm, "g", &sleeps) && start(&s.vm, "c", &close));
+    vm_cancel_tasks(s.vm.vm);
+    CHECK(sleeps.ended);
+    CHECK_STR(waits.json, "[\"cancelled\"]");
+    stored_close(&s);
+}
+
+TEST(a_subscription_that_only_its_receive_knows_is_not_collected)
+{
+    struct stored s = {0};
+    struct run run;
+    REQUIRE(stored_open(&s, PLUGIN "return assert(app.channels:subscribe('a')).raw:receive() end,\n"
+                                   "n = function(app) app.crypto.collect()\n"
+                                   "  return app.channels:publish('a', 'm') end } return M"));
+    REQUIRE(start(&s.vm, "f", &run));
+    CHECK_STR(call(&s.vm, "n").json, "[1]");
+    turn(&s.vm, &run, 1000);
+    CHECK_STR(run.json, "[\"\\\"m\\\"\",0]");
+    stored_close(&s);
 }
 
 TEST(what_was_not_closed_ends_with_the_task)
@@ -119,7 +174,7 @@ TEST(what_was_not_closed_ends_with_the_task)
     struct run closed, open;
     REQUIRE(stored_open(&s,
                         PLUGIN "local s = assert(app.channels:subscribe('a'))\n"
-                               "app.spawn(function() s:close() end) s:receive(50) end,\n"
+                               "app.spawn(function() s:close() end) app.sleep(50) end,\n"
                                "g = function(app) app.channels:subscribe('b') app.sleep(50) end,\n"
                                "n = function(app) return app.channels:publish('a', 1),\n"
                                "  app.channels:publish('b', 1) end,\n"
@@ -127,7 +182,7 @@ TEST(what_was_not_closed_ends_with_the_task)
     REQUIRE(start(&s.vm, "f", &closed));
     REQUIRE(start(&s.vm, "g", &open));
     CHECK_EQ(call(&s.vm, "nap").outcome, TASK_DONE);
-    CHECK(!closed.ended); /* it waits on, for nothing */
+    CHECK(!closed.ended); /* its subscription is closed, and not received from */
     CHECK_STR(call(&s.vm, "n").json, "[0,1]");
     vm_cancel_tasks(s.vm.vm);
     CHECK(closed.ended && open.ended);
