@@ -1,23 +1,13 @@
 --- Code of a plugin's that would run between a check and a use, or change what was checked afterwards: metamethods
---- of the tables it gives, and its declaration, which it still has in hand.
+--- of the tables it gives, and its declaration, which it still has in hand (and which may have no metatables).
 local server = require("spec.support.server")
 
 local PLUGIN = [==[
 local M = { name = "sly", version = "1.0.0" }
-M.allow = { exec = { "/bin/echo" }, env = { "HOME" }, mail = { "*@good.example" } }
+M.allow = { exec = { "/bin/echo" }, mail = { "*@good.example" } }
 M.series = { points = { keys = { "line" }, values = { "amount", "pad" } } }
 M.queues = { calm = {} }
 M.jobs = { nop = { queue = "calm", function() end } }
-
--- The host looks for this field when it checks the declaration, and again when it makes the handle.
-local reads = 0
-setmetatable(M, { __index = function(t, key)
-  reads = reads + (key == "search" and 1 or 0)
-  if reads == 2 then
-    t.allow.env[1] = nil
-    t.series.points.values[1] = {}
-  end
-end })
 
 local function churn()
   local kept = {}
@@ -54,9 +44,6 @@ M.routes = {
     local sent, message, code = app.mail:send({ to = "x@evil.example", subject = "s", text = "t" })
     return 200, { sent = sent or false, message = message, code = code }
   end,
-  ["GET /home"] = function(app)
-    return 200, { home = app.env.HOME }
-  end,
 }
 return M
 ]==]
@@ -65,7 +52,7 @@ describe("a sly plugin", function()
   local maru
 
   setup(function()
-    maru = server.start({ plugins = { sly = { ["plugin.lua"] = PLUGIN } }, env = { HOME = "/somewhere" } })
+    maru = server.start({ plugins = { sly = { ["plugin.lua"] = PLUGIN } } })
   end)
 
   teardown(function()
@@ -89,14 +76,5 @@ describe("a sly plugin", function()
   it("writes to nobody else by changing its declaration", function()
     local answer = maru:get("/mail").json
     assert.equal("forbidden", answer.code)
-  end)
-
-  it("cannot hide what it reaches", function()
-    assert.equal("/somewhere", maru:get("/home").json.home)
-    for _, row in ipairs(maru:admin("/plugins")) do
-      if row.name == "sly" then
-        assert.same({ "HOME" }, row.allow.env)
-      end
-    end
   end)
 end)

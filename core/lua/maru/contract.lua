@@ -35,6 +35,24 @@ local function table_of(keys, value)
   return value
 end
 
+--- Refuses metatables in all of it: they could answer otherwise from one look to the next. mark: the one of JSON's
+--- arrays, which does nothing.
+local function check_plain(keys, value, mark, seen)
+  if type(value) ~= "table" or seen[value] then
+    return
+  end
+  seen[value] = true
+  local metatable = debug.getmetatable(value)
+  if metatable and metatable ~= mark then
+    refuse(keys, "%s a plain table, without a metatable", #keys == 0 and "must return" or "must be")
+  end
+  for key, item in next, value do
+    keys[#keys + 1] = (type(key) == "number" or type(key) == "string") and key or type(key)
+    check_plain(keys, item, mark, seen)
+    keys[#keys] = nil
+  end
+end
+
 --- The text keys of a table, sorted; other keys are refused.
 local function keys_of(keys, value)
   for key in pairs(table_of(keys, value)) do
@@ -242,12 +260,13 @@ local function read_requires(plugin)
   return list
 end
 
---- parts: name, settings (the configuration's table), source(file), encode, hash.
+--- parts: name, settings (the configuration's table), source(file), encode, array_mark, hash.
 --- Returns the declaration, the noted handlers in order, and the config values.
 function M.read(plugin, parts)
   if type(plugin) ~= "table" then
     refuse({}, "must return a table, got %s", type(plugin))
   end
+  check_plain({}, plugin, parts.array_mark, {})
   words.only({}, plugin, KNOWN, "field of a plugin")
   check_head(plugin, parts)
   local note, number = new_handlers()

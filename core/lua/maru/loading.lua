@@ -40,7 +40,7 @@ end
 function M.contract(parts, plugin)
   local ok, declaration, handlers, config = pcall(contract.read, plugin, {
     name = parts.name, settings = parts.settings, source = parts.source, hash = parts.hash,
-    encode = parts.raw.json and parts.raw.json.encode,
+    encode = parts.raw.json and parts.raw.json.encode, array_mark = parts.raw.json and parts.raw.json.array_mark,
   })
   if ok then
     return declaration, handlers, config

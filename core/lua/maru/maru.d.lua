@@ -15,7 +15,7 @@
 
 --- What a plugin.lua returns --------------------------------------------------------------------
 
----@class maru.Plugin
+---@class maru.Plugin   made of plain tables: one that has a metatable is refused
 ---@field name string              folder name, [a-z][a-z0-9_]*
 ---@field version string           "1.2.3"
 ---@field requires? string[]       { "accounts", "accounts >= 1" }

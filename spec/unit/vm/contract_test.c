@@ -302,6 +302,15 @@ static const struct {
      "config.n.pattern: malformed pattern"},
     {"M.requires = { 'A' }", "requires[1]: must be a plugin's name, got \"A\""},
     {"M = nil", " must return a table, got nil"},
+    {"setmetatable(M, { __index = function() end })",
+     "plugin.lua: must return a plain table, without a metatable"},
+    {"M.routes = setmetatable({}, { __index = { ['GET /a'] = fn } })",
+     "3: routes: must be a plain table, without a metatable"},
+    {"M.jobs = { a = setmetatable({ fn }, { __metatable = false }) }",
+     "jobs.a: must be a plain table, without a metatable"},
+    {"local list = setmetatable({ 'x' }, { __metatable = 'array' })\n"
+     "M.config = { c = { type = 'array', items = 'string', default = list } }",
+     "config.c.default: must be a plain table, without a metatable"},
 };
 
 TEST(names_every_wrong_declaration)
@@ -357,7 +366,9 @@ TEST(gives_configuration_with_defaults)
         &f, "plugin.lua",
         "return { name = 'demo', version = '1.0.0', config = { a = { type = 'integer', default = 1 "
         "},\n"
-        "b = 'string?', c = { type = 'array', items = 'string', default = { 'x' } }, d = "
+        "b = 'string?', e = { type = 'array', items = 'string',\n"
+        "default = require('maru.json').array({}) }, c = { type = 'array', items = 'string', "
+        "default = { 'x' } }, d = "
         "'boolean?' "
         "},\n"
         "exports = { f = function(app) return app.config end } }");
@@ -367,5 +378,6 @@ TEST(gives_configuration_with_defaults)
     CHECK(strstr(run.json, "\"b\":\"text\""));
     CHECK(strstr(run.json, "\"c\":[\"x\"]"));
     CHECK(strstr(run.json, "\"d\":true"));
+    CHECK(strstr(run.json, "\"e\":[]"));
     fixture_close(&f);
 }
