@@ -35,7 +35,7 @@ struct forecaster *forecaster_at(lua_State *L, int index, const char *usage)
 
 static int l_forecaster_gc(lua_State *L)
 {
-    struct forecaster **handle = lua_touserdata(L, 1);
+    struct forecaster **handle = luaL_checkudata(L, 1, FORECASTER_TYPE);
     forecaster_close(*handle);
     *handle = NULL;
     return 0;
@@ -139,7 +139,7 @@ static void let_go(struct flow *flow)
 
 static int l_stream_gc(lua_State *L)
 {
-    struct flow **handle = lua_touserdata(L, 1);
+    struct flow **handle = luaL_checkudata(L, 1, STREAM_TYPE);
     if (*handle) {
         vm_uncharge(vm_of(L), forecaster_stream_bytes((*handle)->f));
         let_go(*handle);

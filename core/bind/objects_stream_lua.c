@@ -89,15 +89,25 @@ static void on_task_over(void *arg)
     abandon(s);
 }
 
-static int l_gc(lua_State *L)
+static int on_collected(lua_State *L, const char *class)
 {
-    struct stream **handle = lua_touserdata(L, 1);
+    struct stream **handle = luaL_checkudata(L, 1, class);
     struct stream *s = *handle;
     if (s && s->waiting)
         s->handle = NULL; /* the wait has hold of it: given up when that is over */
     else if (s)
         abandon(s);
     return 0;
+}
+
+static int l_writer_gc(lua_State *L)
+{
+    return on_collected(L, WRITER);
+}
+
+static int l_reader_gc(lua_State *L)
+{
+    return on_collected(L, READER);
 }
 
 static void forget(void *arg)
@@ -342,6 +352,6 @@ void objects_streams_open(lua_State *L)
     static const luaL_Reg writer[] = {
         {"write", l_write}, {"close", l_finish}, {"abort", l_abort}, {NULL, NULL}};
     static const luaL_Reg reader[] = {{"read", l_read}, {"close", l_close}, {NULL, NULL}};
-    bind_class(L, WRITER, writer, l_gc);
-    bind_class(L, READER, reader, l_gc);
+    bind_class(L, WRITER, writer, l_writer_gc);
+    bind_class(L, READER, reader, l_reader_gc);
 }

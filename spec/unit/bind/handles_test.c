@@ -22,9 +22,33 @@ static int l_collect(lua_State *L)
     return 0;
 }
 
+/* Names of the classes whose collecting takes what is of none. */
+static int l_takers(lua_State *L)
+{
+    lua_settop(L, 0);
+    lua_pushliteral(L, "");
+    for (lua_pushnil(L); lua_next(L, LUA_REGISTRYINDEX); lua_settop(L, 2)) {
+        if (lua_type(L, 2) != LUA_TSTRING || !lua_istable(L, 3))
+            continue;
+        lua_getfield(L, 3, "__gc");
+        if (!lua_iscfunction(L, -1))
+            continue;
+        memset(lua_newuserdata(L, 64), 0, 64);
+        if (lua_pcall(L, 1, 0, 0) != 0)
+            continue;
+        lua_pushvalue(L, 1);
+        lua_pushfstring(L, " %s", lua_tostring(L, 2));
+        lua_concat(L, 2);
+        lua_replace(L, 1);
+    }
+    return 1;
+}
+
 static int bind_test(lua_State *L)
 {
-    return bind_all_and(L, (luaL_Reg[]){{"kept", l_kept}, {"collect", l_collect}, {NULL, NULL}});
+    return bind_all_and(
+        L,
+        (luaL_Reg[]){{"kept", l_kept}, {"collect", l_collect}, {"takers", l_takers}, {NULL, NULL}});
 }
 
 struct stored {
@@ -130,6 +154,11 @@ TEST(a_subscription_closed_by_another_task_says_so_once_to_its_own)
               "return closed, message == nil, code, (pcall(s.receive, s)), app.crypto.kept()\n"
               "end } return M",
               "[0,true,\"closed\",false,0]");
+}
+
+TEST(collecting_takes_nothing_but_its_own_class)
+{
+    check_run(PLUGIN "return app.crypto.takers() end } return M", "[\"\"]");
 }
 
 #define SHARED                                                                                     \
