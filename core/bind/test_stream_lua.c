@@ -22,15 +22,8 @@ struct stream {
     struct lane *lane;
     struct task *task; /* waits in receive */
     struct buf input;
-    bool ended; /* the server closed it */
+    bool ended; /* the server closed it, or a task */
 };
-
-static void on_closed(uv_handle_t *handle)
-{
-    struct stream *s = (struct stream *)(void *)handle;
-    buf_free(&s->input);
-    mem_free(s);
-}
 
 static int push_input(lua_State *L, void *arg)
 {
@@ -52,6 +45,15 @@ static void wake(struct stream *s)
     s->task = NULL;
     if (task)
         task_wake_with(task, push_input, s);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct stream *s = (struct stream *)(void *)handle;
+    s->ended = true;
+    wake(s); /* another task has closed it */
+    buf_free(&s->input);
+    mem_free(s);
 }
 
 static void on_timer(struct timer *timer)
