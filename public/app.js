@@ -27,6 +27,7 @@ const PAGES = {
 const main = document.getElementById("main");
 const route = signal(parseRoute(location.hash));
 const pages = signal(/** @type {any[]} */ ([]));
+const listing = signal({ known: false, error: /** @type {Error|null} */ (null), retry: loadPages });
 const title = signal("");
 const simulated = signal(false);
 
@@ -42,6 +43,8 @@ const simulated = signal(false);
  * @property {import("./lib/signal.js").Signal<"ko"|"en">} lang
  * @property {import("./lib/signal.js").Signal<string>} theme
  * @property {import("./lib/signal.js").Signal<any[]>} pages   what /api/pages lists
+ * @property {import("./lib/signal.js").Signal<{known: boolean, error: Error|null, retry: () => void}>} listing
+ *   whether it has answered yet, and why not
  * @property {import("./lib/signal.js").Signal<string>} title  the page's own part of the window title
  * @property {import("./lib/signal.js").Signal<boolean>} simulated
  * @property {(pair: any) => string} pick                      the shown language of a {ko, en} pair
@@ -51,7 +54,7 @@ const simulated = signal(false);
  * @property {typeof bits & {Plot: typeof Plot}} components    small things pages are made of, and a chart of any columns
  */
 const ctx = {
-  route, pages, title, simulated, lang, theme, api, format, markup, hooks, pick, words, signal, pivot,
+  route, pages, listing, title, simulated, lang, theme, api, format, markup, hooks, pick, words, signal, pivot,
   components: { ...bits, Plot },
   stream: openStream("/api/live/stream", ["hello", "live", "event", "analysis"]),
 };
@@ -90,8 +93,10 @@ async function loadPages() {
   try {
     const found = await api.get("/api/pages");
     if (Array.isArray(found)) pages.value = found;
-  } catch {
-    /* The host has no plugin pages, or is not there: the next sync asks again. */
+    listing.value = { ...listing.value, known: true, error: null };
+  } catch (error) {
+    /* What was known stays; the next sync asks again. */
+    listing.value = { ...listing.value, error };
   }
 }
 

@@ -2,7 +2,8 @@
 import { html, render } from "../lib/html.js";
 import { useSignal } from "../lib/hooks.js";
 import { t } from "../lib/i18n.js";
-import { Note } from "../components/bits.js";
+import { lang } from "../lib/settings.js";
+import { Failure, Note } from "../components/bits.js";
 
 /** @param {HTMLElement} root @param {import("../app.js").PageContext} ctx */
 export function mount(root, ctx) {
@@ -23,10 +24,10 @@ export function mount(root, ctx) {
     }
     mounted = page.module;
     ctx.title.value = ctx.pick(page.title);
+    render(null, root);
     try {
       const module = await import(new URL(page.module, location.origin).href);
       if (gone) return;
-      render(null, root);
       root.append(place);
       unmount = (await module.mount(place, ctx)) ?? unmount;
     } catch (error) {
@@ -48,7 +49,8 @@ export function mount(root, ctx) {
 
 /** Until the host has said which pages there are, nothing is missing yet. */
 function Missing({ ctx, path }) {
-  const link = useSignal(ctx.stream.state);
-  if (link === "connecting") return null;
+  const { known, error, retry } = useSignal(ctx.listing);
+  useSignal(lang);
+  if (!known) return error && html`<${Failure} error=${error} retry=${retry} />`;
   return html`<${Note} title=${t("page.missing")}><p class="muted">${t("page.missing_text", { path })}</p><a class="button" href="#/live">${t("nav.live")}</a></${Note}>`;
 }
