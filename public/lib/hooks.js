@@ -5,8 +5,13 @@ import { signal } from "./signal.js";
 /** @template T @param {import("./signal.js").Signal<T>} source @returns {T} */
 export function useSignal(source) {
   const [, redraw] = useState(0);
-  useEffect(() => source.subscribe(() => redraw((n) => n + 1)), [source]);
-  return source.value;
+  const drawn = source.value;
+  useEffect(() => {
+    const again = () => redraw((n) => n + 1);
+    if (!Object.is(source.value, drawn)) again(); // effects run after the paint, and it changed before
+    return source.subscribe(again);
+  }, [source]);
+  return drawn;
 }
 
 const second = signal(Date.now());

@@ -95,3 +95,19 @@ test("where the pages cannot be listed, that is what is said; asked again, the p
   assert.deepEqual(page.troubles, []);
   await page.context().close();
 });
+
+test("a signal that changes before its reader has been painted is read again", async () => {
+  const page = await open();
+  await page.goto(`${stage.url}/#/nowhere`);
+  await page.waitForSelector("[data-link]");
+  await page.evaluate(async () => {
+    const [{ signal }, { useSignal }, { html, render }] = await Promise.all(["signal", "hooks", "html"].map((name) => import(`/lib/${name}.js`)));
+    const source = signal("early");
+    const root = document.body.appendChild(document.createElement("output"));
+    const Reader = () => html`<b>${useSignal(source)}</b>`;
+    render(html`<${Reader} />`, root);
+    source.value = "late";
+  });
+  await page.locator("output", { hasText: "late" }).waitFor();
+  await page.context().close();
+});
