@@ -119,7 +119,8 @@ export function NothingLive({ summary, filtered, clear }) {
   if (filtered) {
     return html`<${Note} title=${t("board.no_match")}><button class="button" onClick=${clear} data-clear>${t("board.clear")}</button></${Note}>`;
   }
-  const platforms = summary?.platforms ?? [];
+  if (!summary.data && !summary.error) return null;
+  const platforms = summary.data?.platforms ?? [];
   const broken = platforms.filter((p) => p.error);
   return html`
     <${Note} kind=${broken.length ? "bad" : "idle"} title=${t(broken.length ? "board.unreachable" : "board.nothing_yet")}>

@@ -59,7 +59,7 @@ function LivePage({ ctx }) {
     <p class="hidden" role="status">${data ? t("board.found", { n: count(data.total_lives, language) }) : ""}</p>
     <${Board} data=${data} loading=${board.loading} error=${board.error}
       filter=${asked} sort=${(key) => change(sortBy(filter, key))} retry=${board.reload}
-      empty=${html`<${NothingLive} summary=${summary.data} filtered=${filtered} clear=${() => change({ platform: "", category: "", q: "" })} />`} />
+      empty=${html`<${NothingLive} summary=${summary} filtered=${filtered} clear=${() => change({ platform: "", category: "", q: "" })} />`} />
     ${data && data.lives.length > 0 && html`
       <div class="more">
         <span class="muted">${t("board.shown", { n: count(data.lives.length, language), total: count(data.total_lives, language) })}</span>

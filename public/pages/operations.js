@@ -54,7 +54,9 @@ function OperationsPage({ ctx }) {
   if (refused === 404) return html`${title}<${Closed} />`;
   if (refused) return html`${title}<${Login} />`;
   if (!status.data && status.error) return html`${title}<${Failure} error=${status.error} retry=${status.reload} />`;
-  const may = status.data?.role !== "viewer";
+  /* Whether there is anything to operate here is not known yet. */
+  if (!status.data) return html`<div class="ops" aria-busy="true"><div class="ops-head">${title}</div></div>`;
+  const may = status.data.role !== "viewer";
   return html`
     <div class="ops" data-operations=${tab || "overview"}>
       <div class="ops-head">${title}${!may && html`<span class="pill pill-idle" title=${t("ops.viewer_text")} data-viewer>${t("ops.viewer")}</span>`}</div>

@@ -44,7 +44,7 @@ function ReferencePage({ ctx }) {
       <div class="ref-main">
         ${operation ? html`<${Detail} key=${operation.id} document=${found.data} operation=${operation} />`
           : id && found.data ? html`<a class="back" href="#/reference" data-back>← ${t("nav.reference")}</a><${Note} title=${t("ref.missing")}><p class="mono">${id}</p></${Note}>`
-          : html`<div class="ref-none"><${Note} title=${t("ref.choose")}><p class="muted">${t("ref.choose_text", { n: operations.length })}</p></${Note}></div>`}
+          : html`<div class="ref-none">${found.data && html`<${Note} title=${t("ref.choose")}><p class="muted">${t("ref.choose_text", { n: operations.length })}</p></${Note}>`}</div>`}
       </div>
     </div>`;
 }

@@ -1,7 +1,9 @@
 /** What a page says while it loads: nothing that it takes back. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
+import { standIn } from "./fake_inference.js";
 import { openStage } from "./stage.mjs";
 
 /** Every text that ever stood in the page itself, from the first node on. */
@@ -30,15 +32,15 @@ async function open(options) {
   return page;
 }
 
-/** Answers to `pattern` wait until the result is called. */
-async function hold(page, pattern) {
+/** Answers to `pattern`, the server's own or `answer`, wait until the result is called. */
+async function hold(page, pattern, answer) {
   let release;
   const released = new Promise((done) => {
     release = done;
   });
   await page.route(pattern, async (route) => {
     await released;
-    await route.continue();
+    await (answer ? route.fulfill(answer) : route.continue());
   });
   return release;
 }
@@ -109,5 +111,89 @@ test("a signal that changes before its reader has been painted is read again", a
     source.value = "late";
   });
   await page.locator("output", { hasText: "late" }).waitFor();
+  await page.context().close();
+});
+
+const TYPES = { ".js": "text/javascript", ".css": "text/css" };
+const CLOSED = { status: 401, json: { title: "Unauthorized", detail: "this needs the operator's token" } };
+const waits = (page) => page.locator("h1").waitFor();
+
+/** A page of a real plugin, its files from its folder. */
+async function bring(page, plugin, address, module) {
+  await page.route("**/api/pages", (route) => route.fulfill({ json: [{ plugin, path: address, title: { ko: plugin, en: plugin }, module: `/plugins/${plugin}/${module}` }] }));
+  await page.route(`**/plugins/${plugin}/**`, (route) => {
+    const name = path.basename(new URL(route.request().url()).pathname);
+    return route.fulfill({ contentType: TYPES[path.extname(name)], body: readFileSync(path.join("plugins", plugin, "public", name)) });
+  });
+}
+
+for (const tab of ["", "/jobs/1", "/workflows/1", "/logs"]) {
+  test(`operations${tab} shows nothing of what is not served to this reader`, async () => {
+    const page = await open();
+    const answer = await hold(page, "**/admin/v1/status");
+    await page.goto(`${stage.url}/#/operations${tab}`);
+    await waits(page);
+    await drawn(page);
+    assert.deepEqual(await said(page), ["Operations"]);
+    answer();
+    await page.waitForSelector("[data-no-access]");
+    const left = await page.evaluate(() => document.getElementById("main").textContent);
+    assert.deepEqual((await said(page)).filter((text) => !left.includes(text)), []);
+    assert.deepEqual(page.troubles, []);
+    await page.context().close();
+  });
+}
+
+test("the reference counts no routes before it knows them", async () => {
+  const page = await open();
+  const answer = await hold(page, "**/api/openapi.json", { json: { openapi: "3.1.0", info: {}, paths: { "/a": { get: { operationId: "a", tags: ["a"], responses: {} } } } } });
+  await page.goto(`${stage.url}/#/reference`);
+  await waits(page);
+  answer();
+  await page.getByText("1 routes").waitFor();
+  assert.deepEqual((await said(page)).filter((text) => text.startsWith("0 routes")), []);
+  await page.context().close();
+});
+
+test("an empty board waits for the reason why it is empty", { skip: Boolean(process.env.MARU_URL) }, async () => {
+  stage.fake.model.broken.add("chzzk").add("soop");
+  const page = await open();
+  const answer = await hold(page, "**/api/live/summary");
+  const board = page.waitForResponse("**/api/live?*");
+  await page.goto(`${stage.url}/#/live`);
+  await (await board).finished();
+  await page.waitForSelector("[data-board]", { state: "detached" });
+  answer();
+  await page.getByText("a platform cannot be reached").waitFor();
+  assert.equal((await said(page)).includes("Nothing has been collected yet."), false);
+  stage.fake.model.broken.clear();
+  await page.context().close();
+});
+
+for (const [plugin, address, module, asks] of [["notify", "/notify", "page.js", "**/api/notify"], ["streampulse", "/explorer", "explorer.js", "**/api/explorer/*"]]) {
+  test(`#${address} shows nothing to whoever is no operator`, async () => {
+    const page = await open();
+    await bring(page, plugin, address, module);
+    const asked = page.waitForRequest(asks);
+    const answer = await hold(page, asks, CLOSED);
+    await page.goto(`${stage.url}/#${address}`);
+    await asked;
+    await drawn(page);
+    answer();
+    await page.getByText("For operators only").waitFor();
+    const left = await page.evaluate(() => document.getElementById("main").textContent);
+    assert.deepEqual((await said(page)).filter((text) => text !== "Loading…" && !left.includes(text)), []);
+    assert.deepEqual(page.troubles, []);
+    await page.context().close();
+  });
+}
+
+test("inference does not call its socket lost before it was tried", async () => {
+  const page = await open();
+  await standIn(page, { rows: [] });
+  await page.goto(`${stage.url}/#/inference`);
+  await page.waitForSelector("[data-live=on]");
+  assert.equal((await said(page)).includes("asking every few seconds"), false);
+  assert.deepEqual(page.troubles, []);
   await page.context().close();
 });

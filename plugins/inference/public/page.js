@@ -40,8 +40,9 @@ function makePage(kit) {
   const parts = { ...kit, ...makeInput(kit), Row: makeRow(kit) };
   const views = { overview: makeOverview(parts), submit: makeSubmit(parts), results: makeResults(parts), models: makeModels(parts), backtest: makeBacktest(parts) };
 
+  /** `open` is null until the socket has spoken or was lost. */
   function useLive() {
-    const [live, setLive] = useState({ update: null, at: 0, open: false });
+    const [live, setLive] = useState({ update: null, at: 0, open: null });
     useEffect(() => openLive((update) => setLive({ update, at: Date.now(), open: true }), (open) => setLive((now) => (now.open === open ? now : { ...now, open }))), []);
     return live;
   }
@@ -71,7 +72,7 @@ function makePage(kit) {
     return html`
       <div class="inf" data-inference=${id ? "result" : view}>
         <div class="inf-head"><h1>${t("title")}</h1>
-          <span class="inf-live" title=${t(live.open ? "live.on_help" : "live.off_help")} data-live=${live.open ? "on" : "off"}><span class=${`dot inf-dot-${live.open ? "on" : "off"}`} aria-hidden="true"></span>${t(live.open ? "live.on" : "live.off")}</span></div>
+          ${live.open !== null && html`<span class="inf-live" title=${t(live.open ? "live.on_help" : "live.off_help")} data-live=${live.open ? "on" : "off"}><span class=${`dot inf-dot-${live.open ? "on" : "off"}`} aria-hidden="true"></span>${t(live.open ? "live.on" : "live.off")}</span>`}</div>
         <nav class="tabs" aria-label=${t("title")}>${TABS.map((name) => html`
           <a key=${name} href=${kit.href(name === "overview" ? {} : { view: name })} aria-current=${view === name ? "page" : null} data-tab=${name}>${t(`tab.${name}`)}</a>`)}</nav>
         ${id ? html`<${Result} key=${id} id=${id} live=${live} inside=${first.current !== route} />`

@@ -67,6 +67,7 @@ function page(ctx) {
     if (all.error && (all.error.status === 401 || all.error.status === 403)) {
       return html`<${Note} title=${say("locked")}><p class="muted">${say("locked_text")}</p></${Note}>`;
     }
+    if (!all.data && !all.error) return null;
     const rules = all.data?.rules || [], notices = all.data?.notices || [];
     return html`
       <section aria-labelledby="notify-title">

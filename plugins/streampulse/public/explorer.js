@@ -123,6 +123,7 @@ function makeExplorer(ctx, t) {
       return html`<${Note} title=${t("locked")}><p class="muted" data-locked>${t("locked_text")}</p></${Note}>`;
     }
     if (!tables.data && tables.error) return html`<${Failure} error=${tables.error} retry=${tables.reload} />`;
+    if (!tables.data) return html`<p class="muted" aria-busy="true">${t("loading")}</p>`;
     const { answer, error, running } = state;
     const ms = answer ? count(Math.max(1, Math.round(answer.seconds * 1000))) : "";
     return html`

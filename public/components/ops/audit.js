@@ -12,7 +12,7 @@ export function Audit({ ctx, every }) {
   return html`
     <section class="section" aria-labelledby="ops-audit">
       <div class="section-head"><h2 id="ops-audit">${t("ops.audit")}</h2></div>
-      ${entries.length === 0 ? html`<p class="muted">${audit.error ? audit.error.message : t("ops.no_audit")}</p>` : html`
+      ${entries.length === 0 ? html`<p class="muted">${audit.error ? audit.error.message : audit.data ? t("ops.no_audit") : "…"}</p>` : html`
       <table class="data data-audit"><tbody>${entries.map((e) => html`
         <tr><td class="muted">${moment(e.at, lang.value)}</td><td class="c-plugin"><b>${e.action}</b> ${e.target}</td><td>${e.who}</td><td class=${e.result === "ok" ? "muted" : "bad-text"}>${e.result}</td></tr>`)}
       </tbody></table>`}

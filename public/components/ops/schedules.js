@@ -96,7 +96,7 @@ function Past({ ctx, kind }) {
   const ran = (job) => Math.max(0, (job.finished_at ? Date.parse(job.finished_at) : Date.now()) - Date.parse(job.started_at));
   const most = Math.max(1, ...list.map(ran));
   return html`<section><h3>${t("jobs.past", { kind })}</h3>
-    ${list.length === 0 ? html`<p class="muted">${t("jobs.past_none")}</p>` : html`
+    ${list.length === 0 ? html`<p class="muted">${jobs.data ? t("jobs.past_none") : jobs.error ? jobs.error.message : "…"}</p>` : html`
     <div class="past">${list.map((job) => html`<a key=${job.id} href=${jobHref(job.id)} class=${`past-run past-${job.state}`} style=${`--tall:${Math.round(20 + 80 * (ran(job) / most))}%`} title=${`${t(`ops.${job.state}`)} · ${moment(job.started_at, lang.value)} · ${duration(ran(job) / 1000, lang.value)}`}><span class="hidden">${t(`ops.${job.state}`)} ${job.id}</span></a>`)}</div>
     <p><a href=${href("/operations/jobs", { q: `kind:${kind}` })}>${t("jobs.past_all")}</a></p>`}</section>`;
 }
