@@ -47,6 +47,8 @@ test("answers the first example on opening, but nothing that somebody wrote", as
   const page = await explorer();
   assert.match(await page.textContent("[data-rows]"), /^\d+ rows? in /);
   await page.fill("[data-sql]", "select 1");
+  // The page keeps it after the next paint, which nobody's hand is faster than.
+  await page.waitForFunction(() => Object.values(sessionStorage).some((kept) => kept.includes('"select 1"')));
   await page.reload();
   await page.waitForSelector("[data-table]");
   assert.equal(await page.inputValue("[data-sql]"), "select 1");
