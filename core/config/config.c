@@ -8,8 +8,7 @@
 #include "base/mem.h"
 #include "config/file.h"
 
-/* Edits that turn a into b (Levenshtein), for "did you mean". */
-static int distance(const char *a, const char *b)
+int config_edits(const char *a, const char *b)
 {
     int row[65], n = (int)strlen(b);
     if (n > 64)
@@ -32,9 +31,9 @@ static int distance(const char *a, const char *b)
 static bool no_such_key(const char *name, struct err *err)
 {
     const char *near = NULL;
-    int best = 4;
+    int best = CONFIG_NEAR + 1;
     for (const struct config_key *key = config_keys; key->name; key++) {
-        int d = distance(name, key->name);
+        int d = config_edits(name, key->name);
         if (d < best) {
             best = d;
             near = key->name;

@@ -69,7 +69,7 @@ int config_list(const struct config *config, const char *key, const char *const 
 void config_plugin(const struct config *config, const char *plugin, struct buf *out);
 
 /* What should be said of the configuration although it is valid, such as a secret's file that
- * everybody may read; NULL behind the last.  Borrowed. */
+ * everybody may read, or a variable MARU_… that is no key's; NULL behind the last.  Borrowed. */
 const char *config_warning(const struct config *config, int i);
 
 /* Appends the reference with what holds now in it: a key that somebody set stands there with its

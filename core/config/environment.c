@@ -52,12 +52,20 @@ void config_plugin_text(struct config *config, struct str plugin, struct str key
     buf_free(&json);
 }
 
-static bool from_variable(struct config *config, const char *key, struct err *err)
+enum { NAME_BYTES = 160 };
+
+/* MARU_HTTP_LISTEN for http.listen. */
+static void variable_of(const char *key, char name[NAME_BYTES])
 {
-    char name[160];
-    int n = snprintf(name, sizeof name, "MARU_%s", key);
+    int n = snprintf(name, NAME_BYTES, "MARU_%s", key);
     for (int j = 0; j < n; j++)
         name[j] = name[j] == '.' ? '_' : (char)toupper((unsigned char)name[j]);
+}
+
+static bool from_variable(struct config *config, const char *key, struct err *err)
+{
+    char name[NAME_BYTES];
+    variable_of(key, name);
     const char *value = getenv(name);
     if (!value)
         return true;
@@ -136,6 +144,53 @@ static bool is_of_plugin(struct str name)
     return str_starts(name, head) && double_bar(name, head.n) < name.n;
 }
 
+/* What the supervisor tells its server, and what Kubernetes and Docker make of a service or
+ * container that is called maru. */
+static bool is_of_others(struct str name)
+{
+    static const char *const whole[] = {"MARU_SERVER", "MARU_LAST_DEATH", "MARU_PORT", "MARU_NAME",
+                                        "MARU_SERVICE_HOST"};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (str_eq_c(name, whole[i]))
+            return true;
+    return str_starts(name, STR("MARU_SERVICE_PORT")) || str_starts(name, STR("MARU_PORT_")) ||
+           str_starts(name, STR("MARU_ENV_"));
+}
+
+/* The variable of a key that has this name, or the nearest, or "". */
+static void nearest(const struct config *config, const char *name, char near[NAME_BYTES])
+{
+    int best = CONFIG_NEAR + 1;
+    near[0] = '\0';
+    for (int i = 0; i < 2 * config->count; i++) {
+        bool by_file = i % 2;
+        char *key = mem_printf("%s%s", config->entries[i / 2].key->name, by_file ? "_file" : "");
+        char variable[NAME_BYTES];
+        variable_of(key, variable);
+        int edits = config_find(config, key, &by_file) ? config_edits(name, variable) : best;
+        if (edits < best) {
+            best = edits;
+            memcpy(near, variable, sizeof variable);
+        }
+        mem_free(key);
+    }
+}
+
+/* A misspelt one would be passed over; no error, for others set variables too. */
+static void check_known(struct config *config, struct str text)
+{
+    char near[NAME_BYTES], *name = str_dup(text);
+    const char *hint = "`maru config` lists them all";
+    nearest(config, name, near);
+    if (str_starts(text, STR("MARU_PLUGINS_")))
+        hint = "a plugin's are MARU_PLUGINS_<NAME>__<KEY>";
+    if (strcmp(name, near) != 0 && !is_of_others(text))
+        config_warn(config, mem_printf("environment %s: no such key; %s%s%s", name,
+                                       *near ? "did you mean " : "", *near ? near : hint,
+                                       *near ? "?" : ""));
+    mem_free(name);
+}
+
 bool config_environment(struct config *config, struct err *err)
 {
     const size_t head = strlen("MARU_PLUGINS_");
@@ -144,8 +199,11 @@ bool config_environment(struct config *config, struct err *err)
             return false;
     for (char **at = environ; *at; at++) {
         struct str value = str_c(*at), name = str_split(&value, '=');
-        if (!is_of_plugin(name))
+        if (!is_of_plugin(name)) {
+            if (str_starts(name, STR("MARU_")))
+                check_known(config, name);
             continue;
+        }
         char *origin = mem_printf("environment %.*s", (int)name.n, name.p);
         bool ok = of_plugin(config, str_n(name.p + head, name.n - head), value.p, origin, err) ||
                   err_wrap(err, "%s", origin);

@@ -54,6 +54,13 @@ void config_assign_plugin(struct config *config, struct str plugin, struct str k
  */
 struct entry *config_find(const struct config *config, const char *name, bool *by_file);
 
+/* Edits that turn a into b (Levenshtein), for "did you mean": at most CONFIG_NEAR. */
+enum { CONFIG_NEAR = 3 };
+int config_edits(const char *a, const char *b);
+
+/* secret.c.  For config_warning(); takes text. */
+void config_warn(struct config *config, char *text);
+
 /* environment.c.  Whether text is one JSON value. */
 bool config_is_json(struct str text);
 /* False with *err naming the variable. */

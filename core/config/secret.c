@@ -7,7 +7,7 @@
 #include "base/sys.h"
 #include "config/file.h"
 
-static void warn(struct config *config, char *text)
+void config_warn(struct config *config, char *text)
 {
     size_t n = (size_t)config->warning_count;
     config->warnings = mem_realloc(config->warnings, (n + 1) * sizeof *config->warnings);
@@ -40,7 +40,7 @@ bool config_secret(struct config *config, const char *path, struct buf *out, str
     out->p[out->n] = '\0';
     /* There a container's maker decided, and nobody else is in it. */
     if (info.st_mode & S_IROTH && !str_starts(str_c(path), STR("/run/secrets/")))
-        warn(config, mem_printf("%s holds a secret and everybody may read it (mode %03o)", path,
-                                (unsigned)info.st_mode & 0777u));
+        config_warn(config, mem_printf("%s holds a secret and everybody may read it (mode %03o)",
+                                       path, (unsigned)info.st_mode & 0777u));
     return true;
 }

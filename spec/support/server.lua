@@ -103,9 +103,8 @@ local function quote(text)
 end
 
 local function command_line(self, options)
-  local words = { "exec" }
+  local words = { "exec env -u MARU_SERVERS -u MARU_PRESET" } -- the tests' own
   if options.env then
-    words[#words + 1] = "env"
     for name, value in pairs(options.env) do
       words[#words + 1] = name .. "=" .. quote((tostring(value):gsub("%%DIR%%", self.dir)))
     end

@@ -242,6 +242,41 @@ TEST(plugins_take_settings_from_the_environment)
     unsetenv("MARU_PLUGINS_GREETER__MAX_BYTES");
 }
 
+/* The only warning with the variable in the environment, or "". */
+static const char *warned(const char *name)
+{
+    static char text[200];
+    struct err err = {0};
+    setenv(name, "1", 1);
+    struct config *config = config_load(NULL, NULL, 0, &err);
+    unsetenv(name);
+    if (!config || config_warning(config, 0) == NULL || config_warning(config, 1))
+        text[0] = '\0';
+    else
+        snprintf(text, sizeof text, "%s", config_warning(config, 0));
+    config_free(config);
+    return text;
+}
+
+TEST(a_variable_that_is_no_key_is_warned_of)
+{
+    CHECK_STR(warned("MARU_JOBS_CONCURENCY"),
+              "environment MARU_JOBS_CONCURENCY: no such key; did you mean MARU_JOBS_CONCURRENCY?");
+    CHECK_STR(warned("MARU_JOBS_URLFILE"),
+              "environment MARU_JOBS_URLFILE: no such key; did you mean MARU_JOBS_URL_FILE?");
+    CHECK_STR(warned("MARU_PLUGINS_GREETER_API_KEY"),
+              "environment MARU_PLUGINS_GREETER_API_KEY: no such key; a plugin's are"
+              " MARU_PLUGINS_<NAME>__<KEY>");
+    CHECK_STR(warned("MARU_WORKERS_NUMBER"),
+              "environment MARU_WORKERS_NUMBER: no such key; `maru config` lists them all");
+    static const char *const fine[] = {
+        "MARU_JOBS_CONCURRENCY",  "MARU_SERVER", "MARU_SERVICE_HOST",
+        "MARU_SERVICE_PORT_HTTP", "MARU_PORT",   "MARU_PORT_8080_TCP_ADDR",
+        "MARU_PLUGINS_A__B",      "MARUS"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+        CHECK_STR(warned(fine[i]), "");
+}
+
 TEST(what_holds_is_printed_with_who_said_so_and_without_secrets)
 {
     struct err err = {0};
