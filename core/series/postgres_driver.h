@@ -46,6 +46,8 @@ bool pgs_in_reach(struct series_store *store, struct err *err); /* false with wh
 void pgs_away(struct series_store *store, const struct err *err);
 void pgs_back(struct series_store *store);
 bool pgs_connect(struct series_pg *pg, const char *url, struct err *err);
+/* False with *err when a pooler stands before it that conn cannot be used through. */
+bool pgs_check_sessions(struct series_conn *conn, struct err *err);
 
 /* postgres_table.c */
 bool pgs_ensure(struct series_conn *conn, struct series *s, struct err *err);

@@ -147,7 +147,7 @@ static bool make_ahead(struct series_pg *pg, struct series *s, struct err *err)
 bool pgs_ensure(struct series_conn *conn, struct series *s, struct err *err)
 {
     struct buf sql = {0};
-    if (!make_schema(conn->pg, err))
+    if (!pgs_check_sessions(conn, err) || !make_schema(conn->pg, err))
         return false;
     buf_printf(&sql,
                "select d.width, d.added, maru_series.parts('%s') from maru_series.declare("

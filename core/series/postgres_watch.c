@@ -13,6 +13,7 @@
 #include "observe/drivers.h"
 #include "observe/log.h"
 #include "series/postgres_driver.h"
+#include "storage/pg.h"
 
 enum { PAUSE_LEAST_MS = 100, PAUSE_MOST_MS = 3000 };
 
@@ -26,6 +27,7 @@ struct postgres {
     pthread_cond_t wake;
     bool ending;
     struct err away; /* code NONE: in reach */
+    bool sessions;   /* pgsql_check_pooler() has found nothing */
 };
 
 bool pgs_in_reach(struct series_store *store, struct err *err)
@@ -85,6 +87,25 @@ static void try_it(struct postgres *p)
         pgs_back(p->store);
     } else
         pgs_away(p->store, &err);
+}
+
+bool pgs_check_sessions(struct series_conn *conn, struct err *err)
+{
+    struct postgres *p = conn->store->postgres;
+    struct series_pg second = {0};
+    pthread_mutex_lock(&p->lock);
+    bool known = p->sessions;
+    pthread_mutex_unlock(&p->lock);
+    if (known)
+        return true;
+    bool ok = pgs_connect(&second, conn->store->options.url, err) &&
+              (pgsql_check_pooler(conn->pg->c, second.c, err) || err_wrap(err, "series.url"));
+    if (second.c)
+        pgs_disconnect(&second);
+    pthread_mutex_lock(&p->lock);
+    p->sessions = ok;
+    pthread_mutex_unlock(&p->lock);
+    return ok;
 }
 
 static void *watch(void *arg)

@@ -8,7 +8,7 @@ local PLUGINS = {
   work = {
     ["migrations/0001_notes.sql"] = "create table notes(id bigint primary key);",
     ["plugin.lua"] = [[
-local M = { name = "work", version = "1.0.0" }
+local M = { name = "work", version = "1.0.0", series = { level = { values = { "v" } } } }
 M.jobs = { note = function(app, job)
   assert(app.store:exec("insert into notes(id) values ($1)", job.args.id))
 end }
@@ -22,6 +22,10 @@ M.routes = {
       return tx.jobs:push("note", { id = req.body.id })
     end)
     return ok and 202 or 503, { message = message }
+  end },
+  ["POST /level"] = { body = { v = "number" }, function(app, req)
+    local n, message = app.series:append("level", { { at = app.now(), v = req.body.v } })
+    return n and 200 or 503, { n = n, message = message }
   end },
   ["GET /notes"] = function(app)
     local row, message = app.store:one("select count(*) as n from notes")
@@ -76,16 +80,21 @@ describe("PostgreSQL behind pgbouncer", function()
       assert.equal(200, answer.status, answer.body)
       return answer.json.n == 40
     end), maru:logs())
+    local answer = maru:post("/level", { v = 1 })
+    assert.equal(200, answer.status, answer.body)
     assert.equal(200, maru:get("/readyz").status)
     assert.is_true(pooler:clients() > 5)
   end)
 
-  for kind, key in pairs({ jobs = "jobs.url", store = "store.url" }) do
+  for kind, key in pairs({ jobs = "jobs.url", store = "store.url", series = "series.url" }) do
     it("is refused as " .. key .. " with pool_mode = transaction", function()
-      local log
-      maru, log = start("transaction", { kind })
+      local said
+      maru, said = start("transaction", { kind })
+      if kind == "series" then -- its tables are made when they are first used
+        said = maru:post("/level", { v = 1 }).json.message
+      end
       assert.matches(key .. ": a pooler between here and PostgreSQL gives each transaction another connection:"
-        .. " pgbouncer needs pool_mode = session", maru and maru:logs() or log, 1, true)
+        .. " pgbouncer needs pool_mode = session", said or maru:logs(), 1, true)
     end)
   end
 end)
