@@ -27,8 +27,8 @@ struct sqlite_tx {
     /* under the writer's lock */
     pthread_cond_t wake;
     enum tx_phase phase;
-    bool refused; /* over before it began; begun tells */
-    struct gate_item *step;
+    bool refused;           /* over before it began; begun tells */
+    struct gate_item *step; /* waits or is run; no other may come meanwhile */
     bool end, commit;
     /* writer thread, constant once phase is TX_OVER */
     struct list works; /* that ran in it */
@@ -97,12 +97,23 @@ static void settle(struct sqlite_tx *s, bool committed)
     }
 }
 
-/* Under the lock: the writer lets go.  A failed step is answered first. */
-static void let_go(struct sqlite_tx *s, struct gate_item *step)
+/* Tells that a step has run: a call all of it, a work the rest at the end. */
+static void answer(struct sqlite_tx *s, struct gate_item *step)
+{
+    struct sqlite_write *w = list_entry(step, struct sqlite_write, item);
+    if (step->kind == WRITER_CALL) {
+        writer_committed(step);
+        return;
+    }
+    list_push_back(&s->works, &step->link);
+    if (w->ran)
+        post(s, &w->ran_message, on_ran);
+}
+
+/* Under the lock: the writer lets go. */
+static void let_go(struct sqlite_tx *s)
 {
     s->phase = TX_OVER;
-    if (step && step->kind == WRITER_CALL)
-        writer_committed(step);
     settle(s, false);
     if (s->end)
         post(s, &s->ended, on_ended);
@@ -120,9 +131,9 @@ void tx_refuse(struct gate_item *item, const struct err *err)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* Waits for a step or the end; false when nothing came in time, and the
- * transaction is over. */
-static bool wait_for_step(struct sqlite_tx *s)
+/* Waits for a step or the end, which is NULL; false when nothing came in time, and
+ * the transaction is over. */
+static bool wait_for_step(struct sqlite_tx *s, struct gate_item **step)
 {
     struct sqlite *db = s->db;
     int64_t idle_ns =
@@ -134,39 +145,38 @@ static bool wait_for_step(struct sqlite_tx *s)
     while (!s->step && !s->end && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&s->wake, &db->writer.lock, &at);
     bool any = s->step || s->end;
+    *step = s->step;
     if (!any) {
         err_set(&s->err, ERR_TIMEOUT, "the transaction was idle for %.1f s and was rolled back",
                 (double)idle_ns / (double)NS_PER_SECOND);
-        let_go(s, NULL);
+        let_go(s);
     }
     pthread_mutex_unlock(&db->writer.lock);
     return any;
 }
 
-/* Runs one step; false when it took the transaction with it. */
+/* Runs one step; false when it took the transaction with it: then no other comes between its answer
+ * and the end. */
 static bool run_step(struct sqlite_tx *s, struct gate_item *step)
 {
     struct sqlite *db = s->db;
-    struct sqlite_write *w = list_entry(step, struct sqlite_write, item);
-    bool call = step->kind == WRITER_CALL;
     writer_member(db, step, false);
     bool alive = writer_in_transaction(db);
-    struct err err = call ? list_entry(step, struct store_call, item)->err : w->err;
-    if (!call) {
-        list_push_back(&s->works, &step->link);
-        if (w->ran)
-            post(s, &w->ran_message, on_ran);
+    if (!alive) {
+        s->err = step->kind == WRITER_CALL ? list_entry(step, struct store_call, item)->err
+                                           : list_entry(step, struct sqlite_write, item)->err;
+        err_wrap(&s->err, "the transaction was lost");
     }
-    if (alive && call)
-        writer_committed(step);
-    if (alive)
-        return true;
-    s->err = err;
-    err_wrap(&s->err, "the transaction was lost");
     pthread_mutex_lock(&db->writer.lock);
-    let_go(s, step);
+    s->step = NULL;
+    if (!alive) {
+        answer(s, step);
+        let_go(s);
+    }
     pthread_mutex_unlock(&db->writer.lock);
-    return false;
+    if (alive)
+        answer(s, step);
+    return alive;
 }
 
 static void finish(struct sqlite_tx *s)
@@ -191,6 +201,7 @@ static bool open_phase(struct sqlite_tx *s)
 void tx_serve(struct sqlite *db, struct gate_item *item)
 {
     struct sqlite_tx *s = list_entry(item, struct sqlite_tx, item);
+    struct gate_item *step;
     struct err err;
     if (!open_phase(s)) {
         post(s, &s->ended, on_ended);
@@ -201,11 +212,7 @@ void tx_serve(struct sqlite *db, struct gate_item *item)
         return;
     }
     post(s, &s->begun, on_begun);
-    while (wait_for_step(s)) {
-        pthread_mutex_lock(&db->writer.lock);
-        struct gate_item *step = s->step;
-        s->step = NULL;
-        pthread_mutex_unlock(&db->writer.lock);
+    while (wait_for_step(s, &step)) {
         if (!step) {
             finish(s);
             return;

@@ -1,4 +1,5 @@
 /* app.store and app.cache as a plugin sees them. */
+#include <semaphore.h>
 #include <unistd.h>
 
 #include "storage/cache_driver.h"
@@ -15,6 +16,26 @@ struct stored {
     char dir[64], path[96];
 };
 
+/* hold() in a statement: the writer says that it is in it, waits there, and then loses the
+ * transaction as to a statement over its time. */
+static sem_t held, let_on;
+
+static void sql_hold(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    (void)argc;
+    (void)argv;
+    sem_post(&held);
+    sem_wait(&let_on);
+    sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+}
+
+static bool with_hold(sqlite3 *db, struct err *err)
+{
+    (void)err;
+    return sqlite3_create_function(db, "hold", 0, SQLITE_UTF8, NULL, sql_hold, NULL, NULL) ==
+           SQLITE_OK;
+}
+
 static bool stored_open(struct stored *s, const char *exports)
 {
     snprintf(s->dir, sizeof s->dir, "/tmp/maru-bind-XXXXXX");
@@ -23,7 +44,8 @@ static bool stored_open(struct stored *s, const char *exports)
     snprintf(s->path, sizeof s->path, "%s/maru.db", s->dir);
     struct err err;
     s->pool = pool_create("test", 2, &err);
-    struct sqlite_options options = {.path = s->path, .pool = s->pool, .readers = 2};
+    struct sqlite_options options = {
+        .path = s->path, .pool = s->pool, .readers = 2, .opened = with_hold};
     struct store *store = sqlite_open(&options, &err);
     struct migration m = {"0001_lines.sql", {lines, sizeof lines - 1}};
     bool ok = store && store_migrate(store, "demo", &m, 1, &err);
@@ -178,6 +200,28 @@ TEST(a_cancelled_task_leaves_its_query_and_rolls_back_its_transaction)
     }
     struct run run = call(&s.vm, "g");
     CHECK_STR(run.json, "[0]");
+    stored_close(&s);
+}
+
+TEST(what_a_cancelled_task_tries_behind_a_step_that_is_run_is_given_back)
+{
+    struct stored s = {0};
+    struct run run;
+    sem_init(&held, 0, 0);
+    sem_init(&let_on, 0, 0);
+    REQUIRE(stored_open(&s, "f = function(app) app.store:tx(function(tx)\n"
+                            "  tx:exec(\"insert into lines(text) values ('a')\")\n"
+                            "  tx:exec('insert into lines(text) select hold()')\n"
+                            "  tx:exec(\"insert into lines(text) values ('b')\") end) end,\n"
+                            "g = function(app) return app.store:one("
+                            "'select count(*) as n from lines').n end"));
+    REQUIRE(start(&s.vm, "f", &run));
+    while (sem_trywait(&held) && !run.ended)
+        turn(&s.vm, &run, 1);
+    vm_cancel_tasks(s.vm.vm);
+    CHECK(run.ended);
+    sem_post(&let_on);
+    CHECK_STR(call(&s.vm, "g").json, "[0]");
     stored_close(&s);
 }
 

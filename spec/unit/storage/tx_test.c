@@ -12,7 +12,7 @@ struct script {
     int64_t pause_ns; /* before each step */
     struct timer timer;
     struct sqlite_write work;
-    bool with_work;
+    bool with_work, loses; /* the work loses the transaction, before the steps */
     int committed, works_done, ran;
     struct beside *beside; /* written by the host just before the end */
     int beside_n;
@@ -54,13 +54,13 @@ static void next_step(struct script *s);
 static void on_timer(struct timer *timer)
 {
     struct script *s = list_entry(timer, struct script, timer);
-    if (*s->steps) {
+    if (s->with_work && (s->loses || !*s->steps)) {
+        s->with_work = false;
+        store_tx_work(&s->tx, &s->work);
+    } else if (*s->steps) {
         s->call.sql = str_c(*s->steps++);
         s->call.mode = STORE_EXEC;
         store_tx_run(&s->tx, &s->call);
-    } else if (s->with_work) {
-        s->with_work = false;
-        store_tx_work(&s->tx, &s->work);
     } else {
         for (int i = 0; i < s->beside_n; i++) {
             s->beside[i].f = s->f;
@@ -111,6 +111,11 @@ static bool work_insert(struct sqlite_conn *conn, struct sqlite_write *w)
     return sqlite_exec(conn, "insert into t(body) values ('work')", &w->err);
 }
 
+static bool work_lose(struct sqlite_conn *conn, struct sqlite_write *w)
+{
+    return sqlite_exec(conn, "rollback", &w->err) && err_set(&w->err, ERR_INVALID, "spoilt");
+}
+
 static void work_ran(struct sqlite_write *w)
 {
     struct script *s = list_entry(w, struct script, work);
@@ -136,7 +141,7 @@ static void script_begin(void *arg)
     s->tx.begun = on_begun;
     s->tx.ended = on_ended;
     s->call.done = on_step;
-    s->work.work = work_insert;
+    s->work.work = s->loses ? work_lose : work_insert;
     s->work.ran = work_ran;
     s->work.committed = work_committed;
     s->work.done = work_done;
@@ -364,5 +369,20 @@ TEST(a_step_that_loses_the_transaction_ends_it)
     CHECK_EQ(s.end_err.code, ERR_TIMEOUT);
     CHECK_EQ(number(f.store, "select count(*) from t"), 0);
     CHECK_EQ(exec(f.store, NULL, "insert into t(body) values ('x')").changed, 1);
+    end(&f, lane);
+}
+
+TEST(a_step_behind_a_work_that_lost_the_transaction_is_refused)
+{
+    struct fixture f = {0};
+    struct lane *lane = begin(&f);
+    REQUIRE(lane);
+    struct script s = {.steps = two, .with_work = true, .loses = true, .commit = true};
+    script_start(&s, &f, lane);
+    script_wait(&s);
+    CHECK_EQ(s.last_err.code, ERR_INVALID);
+    CHECK_EQ(s.end_err.code, ERR_INVALID);
+    CHECK_EQ(s.works_done, 1);
+    CHECK_EQ(number(f.store, "select count(*) from t"), 0);
     end(&f, lane);
 }
