@@ -24,7 +24,7 @@ struct postgres_tx {
     struct err err; /* why it is over, or ERR_NONE */
     bool taken;     /* asked for a connection, and not given it back */
     bool open;      /* begun was called */
-    bool ending, commit;
+    bool commit;
     bool over;    /* rolled back for being idle */
     bool telling; /* `told` is on its way: nothing else happens */
 };
@@ -43,16 +43,15 @@ static void on_told(struct lane_message *message)
 {
     struct postgres_tx *s = list_entry(message, struct postgres_tx, told);
     struct store_tx *tx = s->tx;
-    bool ending = s->ending;
-    if (ending && !s->commit)
+    if (tx->ending && !s->commit)
         err_clear(&tx->err);
     else
         tx->err = s->err;
     tx->again = s->session.again;
-    store_tx_tell(tx, ending && s->commit && !s->err.code);
+    store_tx_tell(tx, tx->ending && s->commit && !s->err.code);
     tx->driver_state = NULL;
     mem_free(s);
-    if (ending)
+    if (tx->ending)
         tx->ended(tx);
     else
         tx->begun(tx);
@@ -89,7 +88,7 @@ static void on_ready(struct pgsql_session *session)
     struct postgres_tx *s = (struct postgres_tx *)session;
     if (session->err.code)
         s->err = session->err;
-    if (s->ending || s->err.code) {
+    if (s->tx->ending || s->err.code) {
         tell_last(s);
         return;
     }
@@ -145,7 +144,7 @@ static void on_step(struct store_call *call)
     s->step = NULL;
     s->tx->again = s->session.again;
     call->done = s->step_done;
-    if (s->ending)
+    if (s->tx->ending)
         finish(s);
     else
         watch_idle(s);
@@ -158,7 +157,7 @@ void postgres_tx_run(struct store_tx *tx, struct store_call *call)
     call->plugin = tx->plugin;
     if (s->over)
         call->err = s->err;
-    else if (s->step || s->ending)
+    else if (s->step || s->tx->ending)
         err_set(&call->err, ERR_BUSY, "the transaction is ending or busy with another step");
     if (call->err.code) {
         postgres_answer(call);
@@ -177,7 +176,7 @@ static void on_finished(struct store_call *call)
     struct postgres_tx *s = list_entry(call, struct postgres_tx, end);
     if (!s->err.code)
         s->err = call->err;
-    if (s->ending)
+    if (s->tx->ending)
         tell_last(s);
     else
         give_back(s); /* it was idle; whoever it is asks again */
@@ -192,7 +191,6 @@ static void finish(struct postgres_tx *s)
 void postgres_tx_end(struct store_tx *tx, bool commit)
 {
     struct postgres_tx *s = tx->driver_state;
-    s->ending = true;
     s->commit = commit;
     if (s->over && !s->taken)
         tell_last(s);

@@ -22,8 +22,6 @@ struct sqlite_tx {
     struct store_tx *tx;
     struct gate_item item; /* its place in the writer's queue */
     struct lane_message begun, ended;
-    /* lane */
-    bool ending; /* store_tx_end was called */
     /* under the writer's lock */
     pthread_cond_t wake;
     enum tx_phase phase;
@@ -61,9 +59,9 @@ static void on_begun(struct lane_message *message)
 {
     struct sqlite_tx *s = list_entry(message, struct sqlite_tx, begun);
     struct store_tx *tx = s->tx;
-    if (s->ending && s->refused) {
+    if (tx->ending && s->refused) {
         end_on_lane(s);
-    } else if (!s->ending) {
+    } else if (!tx->ending) {
         if (s->refused) {
             tx->err = s->err;
             state_free(s);
@@ -259,7 +257,7 @@ static void add_step(struct sqlite_tx *s, struct gate_item *step, int kind)
     pthread_mutex_lock(&w->lock);
     if (s->phase == TX_OVER)
         err = s->err;
-    else if (s->step || s->ending)
+    else if (s->step || s->tx->ending)
         err_set(&err, ERR_BUSY, "the transaction is ending or busy with another step");
     else
         s->step = step;
@@ -295,7 +293,6 @@ void sqlite_tx_end(struct store_tx *tx, bool commit)
 {
     struct sqlite_tx *s = tx->driver_state;
     struct writer *w = &s->db->writer;
-    s->ending = true;
     pthread_mutex_lock(&w->lock);
     s->end = true;
     s->commit = commit;

@@ -15,7 +15,7 @@ void store_tx_begin(struct store *store, struct store_tx *tx, struct lane *lane)
 {
     tx->store = store;
     tx->lane = lane;
-    tx->again = false;
+    tx->again = tx->ending = false;
     list_init(&tx->followers);
     err_clear(&tx->err);
     store->driver->tx_begin(store, tx);
@@ -32,6 +32,7 @@ void store_tx_run(struct store_tx *tx, struct store_call *call)
 
 void store_tx_end(struct store_tx *tx, bool commit)
 {
+    tx->ending = true;
     tx->store->driver->tx_end(tx, commit);
 }
 

@@ -119,6 +119,7 @@ struct store_tx {
     struct store *store;
     struct lane *lane;
     struct list followers;
+    bool ending; /* store_tx_end() was called: nothing more is put into it */
     void *driver_state;
 };
 void store_tx_begin(struct store *store, struct store_tx *tx, struct lane *lane);

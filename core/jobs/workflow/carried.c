@@ -59,10 +59,11 @@ static void refuse(struct put *p, const struct err *err)
         over(p);
 }
 
+/* What is put into a transaction that is ending may be answered behind its end. */
 static bool is_gone(struct put *p)
 {
     struct err err;
-    if (p->standing != GONE)
+    if (p->standing != GONE && !p->tx->ending)
         return false;
     err_set(&err, ERR_CANCELLED, "workflows: the transaction was rolled back");
     refuse(p, &err);

@@ -16,6 +16,7 @@
 #include "jobs/admin.h"
 #include "jobs/jobs.h"
 #include "observe/log.h"
+#include "storage/carry.h"
 #include "storage/sqlite.h"
 
 enum { HOST_LANES = 2 };
@@ -24,6 +25,8 @@ struct host {
     char dir[64], db[96], flight[96];
     struct pool *pool;
     struct store *store;
+    struct store *elsewhere; /* where plugins' tables are, or NULL: in store */
+    struct carry *carry;
     struct lane *control, *lanes[HOST_LANES];
     struct jobs *jobs;
     void (*run)(struct job_run *run, void *arg);
@@ -83,7 +86,11 @@ static inline void host_open(struct host *h)
     h->control = lane_create(0, LANE_CONTROL, "control", &err);
     if (!h->control || !lane_start(h->control, NULL, NULL, &err))
         host_die("lane", &err);
+    struct carry_options co = {.store = h->elsewhere, .local = h->store, .lane = h->control};
+    if (h->elsewhere && !(h->carry = carry_open(&co, &err)))
+        host_die("carry", &err);
     struct jobs_options jo = {.store = h->store,
+                              .carry = h->carry,
                               .lane = h->control,
                               .flight_path = h->flight,
                               .run = h->run ? h->run : host_done,
@@ -137,6 +144,8 @@ static inline void host_close(struct host *h)
         if (h->lanes[i])
             lane_destroy(h->lanes[i]);
     lane_destroy(h->control);
+    if (h->carry)
+        carry_close(h->carry);
     store_close(h->store);
     pool_destroy(h->pool);
     memset(h->lanes, 0, sizeof h->lanes);
