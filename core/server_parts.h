@@ -119,6 +119,8 @@ void server_store_failed(void *arg, const struct err *err);
 
 /* server_store.c */
 bool plugin_store_start(struct server *s, struct err *err);
+/* Transactions end, while jobs and events that they brought along still have theirs. */
+void plugin_store_leave(struct server *s);
 void plugin_store_stop(struct server *s);
 
 /* server_watch.c: handlers that do not end. */

@@ -191,6 +191,7 @@ void plugins_stop(struct server *s)
 {
     objects_end(s->objects); /* its sweeps ask the set who there is */
     reload_destroy(s->reload);
+    plugin_store_leave(s);
     admin_destroy(s->admin);
     develop_destroy(s->shown.develop);
     for (int i = 0; s->plugin_dirs[i]; i++)

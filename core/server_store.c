@@ -42,7 +42,21 @@ static void close_lane(void *lane)
     pgsql_close_lane(lane);
 }
 
-/* Connections are their lanes': they end before these do. */
+static void be_there(void *arg)
+{
+    (void)arg;
+}
+
+/* Connections are their lanes': they end before these do.  A transaction whose task is gone may
+ * still wait for its server; it hears of the end in a turn behind. */
+void plugin_store_leave(struct server *s)
+{
+    for (int i = 0; i < s->lane_count; i++) {
+        lane_call_wait(s->lanes[i], close_lane, s->lanes[i]);
+        lane_call_wait(s->lanes[i], be_there, NULL);
+    }
+}
+
 void plugin_store_stop(struct server *s)
 {
     bool own = s->plugin_store != s->store;
@@ -50,8 +64,6 @@ void plugin_store_stop(struct server *s)
         carry_stop(s->carry);
         postgres_stop(s->plugin_store);
     }
-    for (int i = 0; i < s->lane_count; i++)
-        lane_call_wait(s->lanes[i], close_lane, s->lanes[i]);
     pgsql_close_lane(s->control);
     if (own) {
         store_close(s->plugin_store);

@@ -232,3 +232,50 @@ return { name = "%s", version = "1.0.0",
       { maru:get("/series").body, maru:get("/" .. east).body, maru:get("/" .. west).body })
   end)
 end)
+
+describe("what a transaction would have brought along when the server stops", function()
+  local STUCK = [==[
+local M = { name = "s", version = "1.0.0", limits = { task = "1s" } }
+M.jobs = { note = function() end }
+M.workflows = { walk = { start = "first", steps = { first = { function() end } } } }
+M.routes = { ["GET /s/begin"] = function(app)
+  app.spawn(function()
+    app.store:tx(function(tx)
+      assert(tx.jobs:push("note", {}))
+      assert(tx.events:emit("s.heard", {}))
+      assert(tx.workflows:start("walk", {}, { key = "one" }))
+      app.log:info("brought along")
+      tx:all("select pg_sleep(60)")
+    end)
+    app.log:info("given up")
+  end)
+  return 200, {}
+end }
+return M
+]==]
+
+  it("is let go of, though PostgreSQL gives no answer", function()
+    local database = postgres.start()
+    local pid = server.read_file(database.dir .. "/data/postmaster.pid"):match("%d+")
+    local function tell(signal)
+      server.shell(("kill -%s %s $(pgrep -P %s)"):format(signal, pid, pid))
+    end
+    local maru = server.start({ plugins = { s = { ["plugin.lua"] = STUCK } },
+      set = { "store.driver=postgres", "store.url=" .. database.url, "lanes.web=1", "lanes.job=1" } })
+    finally(function()
+      tell("CONT")
+      maru:stop()
+      database:drop()
+    end)
+    local function logged(text)
+      return server.wait_for(function() return maru:logs():find(text, 1, true) end)
+    end
+    assert.equal(200, maru:get("/s/begin").status)
+    assert.is_truthy(logged("brought along"))
+    tell("STOP")
+    assert.is_truthy(logged("given up"))
+    maru:stop(true)
+    assert.is_nil(maru.forced)
+    assert.is_nil(maru:logs():match("ended with code[^\n]*") or maru:logs():match("was killed[^\n]*"))
+  end)
+end)
