@@ -123,6 +123,10 @@ describe("a push to PostgreSQL", function()
     -- A commit waits for a standby that is not there, longer than a push is patient.
     database:sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     database:sql("SELECT pg_reload_conf()")
+    server.shell(("psql -X -d '%s' -c 'CREATE TABLE public.held()' >/dev/null 2>&1 &"):format(database.url))
+    assert.is_true(server.wait_for(function()
+      return database:sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
+    end))
     local answer = maru:post("/push", { kind = "plain", n = "lost" })
     database:sql("ALTER SYSTEM RESET synchronous_standby_names")
     database:sql("SELECT pg_reload_conf()")
