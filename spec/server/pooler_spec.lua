@@ -1,5 +1,5 @@
---- PostgreSQL behind pgbouncer: as good as without it where a client keeps its connection, and refused where each of its
---- transactions gets another one.
+--- PostgreSQL behind pgbouncer: as good as without it where a client keeps its connection, and refused where each of
+--- its transactions gets another one.
 local pgbouncer = require("spec.support.pgbouncer")
 local postgres = require("spec.support.postgres")
 local server = require("spec.support.server")

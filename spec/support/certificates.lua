@@ -26,9 +26,10 @@ function M.make()
     must(("openssl req -x509 -subj '/CN=%s of a test' "):format(name)
       .. NEW_KEY:format(dir .. "/" .. name .. ".key", self[name]))
   end
-  must("openssl req -subj /CN=maru -addext subjectAltName=IP:127.0.0.1 " .. NEW_KEY:format(self.key, dir .. "/asked.pem"))
-  must(("openssl x509 -req -in %s/asked.pem -CA %s -CAkey %s/ca.key -CAcreateserial -copy_extensions copy -days 2 -out %s")
-    :format(dir, self.ca, dir, self.cert))
+  must("openssl req -subj /CN=maru -addext subjectAltName=IP:127.0.0.1 "
+    .. NEW_KEY:format(self.key, dir .. "/asked.pem"))
+  must(("openssl x509 -req -in %s/asked.pem -CA %s -CAkey %s/ca.key -CAcreateserial -copy_extensions copy -days 2 "
+    .. "-out %s"):format(dir, self.ca, dir, self.cert))
   must("chmod 755 " .. dir .. " && chmod 644 " .. dir .. "/*.pem && chmod 600 " .. self.key)
   return self
 end

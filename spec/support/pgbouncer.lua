@@ -41,7 +41,8 @@ function M.start(database, pool_mode)
   self.url = "postgresql://maru@127.0.0.1:" .. self.port .. "/postgres"
   assert(server.wait_for(function()
     return select(2, server.shell("psql -X -q -At -c 'SELECT 1' '" .. self.url .. "'")) == 0
-  end), "pgbouncer did not start: " .. (server.read_file(self.dir .. "/log") or server.read_file(self.dir .. "/out") or ""))
+  end), "pgbouncer did not start: " .. (server.read_file(self.dir .. "/log") or "")
+    .. (server.read_file(self.dir .. "/out") or ""))
   return self
 end
 

@@ -18,9 +18,9 @@ end
 
 --- Starts it on its port and folder.
 function Redis:again()
-  local out = server.shell(("redis-server %s %d --bind 127.0.0.1 --dir %s --appendonly yes --appendfsync always "
-    .. "--save '' %s >%s/out 2>&1 & echo $!"):format(self.made and "--port 0 --tls-port" or "--port", self.port, self.dir,
-    self.extra, self.dir))
+  local port = (self.made and "--port 0 --tls-port " or "--port ") .. self.port
+  local out = server.shell(("redis-server %s --bind 127.0.0.1 --dir %s --appendonly yes --appendfsync always "
+    .. "--save '' %s >%s/out 2>&1 & echo $!"):format(port, self.dir, self.extra, self.dir))
   self.pid = tonumber(out:match("%d+"))
   assert(server.wait_for(function()
     return self:call("PING") == "PONG"
