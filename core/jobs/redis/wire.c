@@ -28,6 +28,12 @@ static bool plain_failed(struct wire *w, struct err *err)
     return err_set(err, ERR_IO, "redis: %s", w->c->errstr);
 }
 
+/* Nothing that comes on a broken one is the answer to what was asked last. */
+static bool usable(const struct wire *w, struct err *err)
+{
+    return !w->broken || err_set(err, ERR_IO, "redis: the connection was lost");
+}
+
 /* -- over TLS -- */
 
 /* Whether a call that gave n is to be made again; false with *err: the wire is broken.  OpenSSL
@@ -128,6 +134,8 @@ static bool take(struct wire *w, void **reply, struct err *err)
 redisReply *wire_answer(struct wire *w, struct err *err)
 {
     void *reply = NULL;
+    if (!usable(w, err))
+        return NULL;
     if (!w->ssl) {
         if (redisGetReply(w->c, &reply) != REDIS_OK || !reply)
             plain_failed(w, err);
@@ -143,7 +151,7 @@ redisReply *wire_listen(struct wire *w, int timeout_ms, struct err *err)
 {
     void *reply = NULL;
     struct pollfd fd = {.fd = w->c->fd, .events = POLLIN};
-    if (!take(w, &reply, err) || reply)
+    if (!usable(w, err) || !take(w, &reply, err) || reply)
         return reply;
     if (!(w->ssl && SSL_pending(w->ssl)) && poll(&fd, 1, timeout_ms) <= 0)
         return NULL;
