@@ -145,8 +145,9 @@ static void on_done(void *arg, const struct fetch_result *result)
 static void on_closing(struct timer *timer)
 {
     struct stream *s = (struct stream *)(void *)((char *)timer - offsetof(struct stream, closing));
+    struct ending ending = s->ending; /* s may be collected while it is pushed */
     s->waiting = false;
-    task_wake_with(s->task, push_end, &s->ending);
+    task_wake_with(s->task, push_end, &ending);
 }
 
 static struct stream *check_stream(lua_State *L)
