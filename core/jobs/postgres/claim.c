@@ -185,13 +185,15 @@ static void step(struct pg *pg, int64_t node)
         more = true; /* unchanged: what is there stays there until there is room */
     } else {
         more = pg_connect(&pg->to_claim, &err) && claim(pg, &pg->room_now, node, &err);
-        if (!err.code)
+        if (!err.code) {
             atomic_store(&pg->room, true); /* to be looked at again, it may not be full */
+            pg_unclaimed(pg, NULL);
+        }
     }
     if (err.code == ERR_IO)
         pg_away(pg, &err);
-    else if (err.code != ERR_CONFLICT) /* the lease is lost, beat sees to it */
-        pg_unclaimed(pg, err.code ? &err : NULL);
+    else if (err.code && err.code != ERR_CONFLICT) /* the lease is lost, beat sees to it */
+        pg_unclaimed(pg, &err);
     if (err.code) {
         atomic_store(&pg->room, true);
         pg->next_poll_ns = clock_ns() + PG_POLL_MS * NS_PER_MS / 5;
