@@ -136,5 +136,6 @@ const char *pgsql_hint(const char *state);
 
 /* False with *err (ERR_INVALID) when a's server connection is another one after b, a second
  * connection to the same address, has taken one: a pooler gives each transaction any, and settings,
- * locks and prepared statements are nobody's there.  Blocks; a and b are used by nobody else. */
+ * locks and prepared statements are nobody's there.  One whose other clients happen to move in
+ * between may pass.  Blocks; a and b are used by nobody else, and b is of no more use after it. */
 bool pgsql_check_pooler(PGconn *a, PGconn *b, struct err *err);

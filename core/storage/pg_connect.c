@@ -113,7 +113,8 @@ static bool set_up(struct pgsql *db, PGconn *c, struct err *err)
 
 static int64_t server_pid(PGconn *c, struct err *err)
 {
-    PGresult *r = pgsql_query_wait(c, "select pg_backend_pid()", 0, NULL, err);
+    PGresult *r = answer(c, PQsendQuery(c, "select pg_backend_pid()"),
+                         clock_steady_ns() + PGSQL_CONNECT_S * NS_PER_SECOND, err);
     int64_t pid = r ? strtoll(PQgetvalue(r, 0, 0), NULL, 10) : -1;
     PQclear(r);
     return pid;
@@ -121,13 +122,17 @@ static int64_t server_pid(PGconn *c, struct err *err)
 
 bool pgsql_check_pooler(PGconn *a, PGconn *b, struct err *err)
 {
-    int64_t before = server_pid(a, err);
-    if (before < 0 || !pgsql_exec_wait(b, "begin", err) || server_pid(b, err) < 0)
+    const int64_t patience = PGSQL_CONNECT_S * NS_PER_SECOND;
+    struct err ignored;
+    int64_t first = server_pid(a, err), second = server_pid(a, err); /* a round robin shows here */
+    if (first < 0 || second < 0 || !exec_within(b, "begin", patience, err) ||
+        server_pid(b, err) < 0)
         return false;
-    int64_t after = server_pid(a, err);
-    if (after < 0 || !pgsql_exec_wait(b, "rollback", err))
+    int64_t third = server_pid(a, err);
+    exec_within(b, "rollback", patience, &ignored);
+    if (third < 0)
         return false;
-    return before == after ||
+    return (first == second && first == third) ||
            err_set(err, ERR_INVALID,
                    "a pooler between here and PostgreSQL gives each transaction another"
                    " connection: pgbouncer needs pool_mode = session");
