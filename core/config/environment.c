@@ -144,12 +144,12 @@ static bool is_of_plugin(struct str name)
     return str_starts(name, head) && double_bar(name, head.n) < name.n;
 }
 
-/* What the supervisor tells its server, and what Kubernetes and Docker make of a service or
- * container that is called maru. */
+/* What the command line reads, what the supervisor tells its server, and what Kubernetes and Docker
+ * make of a service or container that is called maru. */
 static bool is_of_others(struct str name)
 {
-    static const char *const whole[] = {"MARU_SERVER", "MARU_LAST_DEATH", "MARU_PORT", "MARU_NAME",
-                                        "MARU_SERVICE_HOST"};
+    static const char *const whole[] = {"MARU_CONFIG", "MARU_SERVER", "MARU_LAST_DEATH",
+                                        "MARU_PORT",   "MARU_NAME",   "MARU_SERVICE_HOST"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
         if (str_eq_c(name, whole[i]))
             return true;
