@@ -9,7 +9,7 @@ import { eventually, keepTroubles, shotsFolder } from "./stage.mjs";
 
 export { shotsFolder };
 
-const BINARY = `build/${process.env.MARU_PRESET ?? "release"}/maru`;
+const BINARY = `build/${process.env.SPEC_PRESET ?? "release"}/maru`;
 
 /** Writes as an editor does: beside, then over. */
 export function write(dir, file, text) {

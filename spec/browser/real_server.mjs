@@ -21,7 +21,7 @@ export async function startServer(plugins, more = {}) {
   for (const [name, text] of Object.entries(plugins)) write(name, text);
   const settings = { "state.dir": `${dir}/state`, "http.listen": "127.0.0.1:0", "https.listen": "", "plugins.path": `${dir}/plugins`, "log.file": `${dir}/log`,
     "plugins.watch": "false", ...more };
-  const binary = path.join(ROOT, "build", process.env.MARU_PRESET ?? "release", "maru");
+  const binary = path.join(ROOT, "build", process.env.SPEC_PRESET ?? "release", "maru");
   const child = spawn(binary, ["serve", ...Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`])], { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((done) => child.once("exit", done));
   const stop = async () => {

@@ -271,7 +271,7 @@ describe("commands to a running server", function()
     output, status = maru:command_output("drivers")
     assert.equal(0, status)
     local drivers = cjson.decode((maru:command_output("drivers --json")))
-    if os.getenv("MARU_SERVERS") then
+    if os.getenv("SPEC_SERVERS") then
       assert.match("\nstore +postgres +up ", output)
       assert.equal(4, #drivers)
     else

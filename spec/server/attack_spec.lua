@@ -7,7 +7,7 @@ local TARGET = { ["plugin.lua"] = server.read_file("spec/support/attack/target.l
 local MIB = 1048576
 
 -- Built with sanitizers, freed memory is kept for a while.
-local spare = os.getenv("MARU_PRESET") == "asan" and 400 * MIB or 0
+local spare = os.getenv("SPEC_PRESET") == "asan" and 400 * MIB or 0
 
 describe("HTTP attacks", function()
   local maru, pid

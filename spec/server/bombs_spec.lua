@@ -5,7 +5,7 @@ local bombs = require("spec.support.bombs")
 local server = require("spec.support.server")
 local socket = require("socket")
 
-local SANITIZED = os.getenv("MARU_PRESET") == "asan"
+local SANITIZED = os.getenv("SPEC_PRESET") == "asan"
 
 describe("a plugin that takes all it can", function()
   local maru, pid

@@ -99,7 +99,7 @@ for _, driver in ipairs(DRIVERS) do
       print(("# %s: %d MiB up in %.1f s, down in %.1f s; peak RSS %.0f, %.0f MiB, by an address %.0f MiB")
         :format(driver.name, pieces, middle - began, ended - middle, up, down, all))
       call("/gone")
-      if not os.getenv("MARU_PRESET") then -- a sanitizer keeps what was freed
+      if not os.getenv("SPEC_PRESET") then -- a sanitizer keeps what was freed
         assert.truthy(all < MOST_MIB, all .. " MiB")
       end
     end)

@@ -6,7 +6,7 @@ local M = {}
 --- For server.start{ env = … }: calls on files of the state folder can fail, or be the last.
 --- @return table
 function M.env()
-  local build = "build/" .. (os.getenv("MARU_PRESET") or "release")
+  local build = "build/" .. (os.getenv("SPEC_PRESET") or "release")
   local asan = os.getenv("ASAN_OPTIONS")
   return {
     LD_PRELOAD = build .. "/support/disk.so",

@@ -6,7 +6,7 @@
 ---   maru:stop()
 ---
 --- Everything it writes is under maru.dir, which stop() removes; what is left running is killed by
---- pid. The binary is build/<MARU_PRESET or release>/maru.
+--- pid. The binary is build/<SPEC_PRESET or release>/maru.
 local cjson = require("cjson")
 local http = require("socket.http")
 local ltn12 = require("ltn12")
@@ -20,7 +20,7 @@ Server.__index = Server
 http.TIMEOUT = 60
 
 function M.binary()
-  return "build/" .. (os.getenv("MARU_PRESET") or "release") .. "/maru"
+  return "build/" .. (os.getenv("SPEC_PRESET") or "release") .. "/maru"
 end
 
 --- Runs a shell command; returns its output and exit status.
@@ -103,8 +103,9 @@ local function quote(text)
 end
 
 local function command_line(self, options)
-  local words = { "exec env -u MARU_SERVERS -u MARU_PRESET" } -- the tests' own
+  local words = { "exec" }
   if options.env then
+    words[#words + 1] = "env"
     for name, value in pairs(options.env) do
       words[#words + 1] = name .. "=" .. quote((tostring(value):gsub("%%DIR%%", self.dir)))
     end

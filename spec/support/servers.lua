@@ -2,7 +2,7 @@
 --- defaults and once on real servers.
 ---
 ---   luajit spec/support/servers_run.lua start FILE  starts PostgreSQL and Redis, writes what stop needs to know
----   MARU_SERVERS=FILE busted …                      spec/support/server.lua then gives every maru a database and
+---   SPEC_SERVERS=FILE busted …                      spec/support/server.lua then gives every maru a database and
 ---                                                   a prefix of its own there
 ---   luajit spec/support/servers_run.lua stop FILE
 ---
@@ -18,7 +18,7 @@ local function run(url, sql)
 end
 
 local function known()
-  local path = os.getenv("MARU_SERVERS")
+  local path = os.getenv("SPEC_SERVERS")
   return path and path ~= "" and assert(dofile(path)) or nil
 end
 
