@@ -155,8 +155,9 @@ test("the reference counts no routes before it knows them", async () => {
   await page.context().close();
 });
 
-test("an empty board waits for the reason why it is empty", { skip: Boolean(process.env.MARU_URL) }, async () => {
+test("an empty board waits for the reason why it is empty", { skip: Boolean(process.env.MARU_URL) }, async (t) => {
   stage.fake.model.broken.add("chzzk").add("soop");
+  t.after(() => stage.fake.model.broken.clear());
   const page = await open();
   const answer = await hold(page, "**/api/live/summary");
   const board = page.waitForResponse("**/api/live?*");
@@ -166,7 +167,6 @@ test("an empty board waits for the reason why it is empty", { skip: Boolean(proc
   answer();
   await page.getByText("a platform cannot be reached").waitFor();
   assert.equal((await said(page)).includes("Nothing has been collected yet."), false);
-  stage.fake.model.broken.clear();
   await page.context().close();
 });
 

@@ -10,8 +10,8 @@ local PLUGINS = {
     ["plugin.lua"] = [[
 local M = { name = "work", version = "1.0.0" }
 M.jobs = { note = function(app, job)
-  assert(app.store:exec("insert into notes(id) values ($1)", job.args.id))
   assert(app.cache:set("note:" .. job.args.id, "kept", "10m"))
+  assert(app.store:exec("insert into notes(id) values ($1) on conflict do nothing", job.args.id))
 end }
 M.routes = {
   ["POST /push"] = { body = { id = "integer" }, function(app, req)
@@ -108,10 +108,19 @@ describe("servers that take only TLS", function()
       db:stop()
     end)
 
-    local function options(rest)
-      local url = db.url .. rest
-      return { plugins = PLUGINS, set = { "store.driver=sqlite", "jobs.driver=redis", "jobs.url=" .. url,
-        "cache.driver=redis", "cache.url=" .. url, "channels.driver=redis", "channels.url=" .. url } }
+    before_each(function()
+      db:call("FLUSHALL")
+    end)
+
+    --- kinds: of drivers that get its address.
+    local function options(rest, kinds)
+      local set = {}
+      for kind, other in pairs({ store = "sqlite", jobs = "sqlite", cache = "memory", channels = "memory" }) do
+        local is_there = kinds:find(kind, 1, true)
+        set[#set + 1] = kind .. ".driver=" .. (is_there and "redis" or other)
+        set[#set + 1] = is_there and kind .. ".url=" .. db.url .. rest or nil
+      end
+      return { plugins = PLUGINS, set = set }
     end
 
     local function client()
@@ -119,13 +128,13 @@ describe("servers that take only TLS", function()
     end
 
     it("is checked and used by cache, channels and queue, with a certificate of the client's", function()
-      local maru = server.start(options("?ssl_ca_certs=" .. made.ca .. client()))
+      local maru = server.start(options("?ssl_ca_certs=" .. made.ca .. client(), "jobs cache channels"))
       works(maru)
       maru:stop()
     end)
 
     it("is found again when it was killed", function()
-      local maru = server.start(options("?ssl_ca_certs=" .. made.ca .. client()))
+      local maru = server.start(options("?ssl_ca_certs=" .. made.ca .. client(), "jobs cache channels"))
       db:kill()
       assert.equal(503, server.wait_for(function()
         local answer = maru:post("/push", { id = 1 })
@@ -146,7 +155,7 @@ describe("servers that take only TLS", function()
     }) do
       it(what, function()
         local file = made[case[1]] or made.dir .. "/" .. case[1]
-        local maru, log = server.try_start(options("?ssl_ca_certs=" .. file .. (case[2] and client() or "")))
+        local maru, log = server.try_start(options("?ssl_ca_certs=" .. file .. (case[2] and client() or ""), "jobs"))
         assert.is_nil(maru)
         assert.matches("redis: TLS: ", log)
         assert.matches(case[3], log)
