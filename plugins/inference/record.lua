@@ -61,12 +61,12 @@ local function store_in(app, tx, items, writer, one_by_one)
   for _, item in ipairs(new) do
     local args = item.args
     local outcome = item.outcome
-    tally.count(writer, math.floor(outcome.finished / 60) * 60, args.m, outcome, (outcome.finished - args.t) * 1000)
+    tally.count(app, writer, math.floor(outcome.finished / 60) * 60, args.m, outcome, (outcome.finished - args.t) * 1000)
     if args.c then
       calls[#calls + 1] = { id = item.id, url = args.c }
     end
   end
-  must(tally.write(app, tx, writer))
+  tally.write(app, tx, writer)
   if calls[1] then
     for i, job in ipairs(must(tx.jobs:push_many("callback", calls))) do
       must(tx:exec(CALLBACK, calls[i].id, job, app.now()))
@@ -77,7 +77,7 @@ end
 
 --- Keeps all or nothing: those that were not there already. (waits)
 local function store(app, items, one_by_one)
-  local before, writer = tally.take(app), nil
+  local before, writer = tally.take(), nil
   local function attempt(each)
     return app.store:tx(function(tx)
       writer = tally.copy(before)

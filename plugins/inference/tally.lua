@@ -1,5 +1,6 @@
 --- How many ended and how long that took, by minute. Each transaction that stores results writes rows of its own
 --- writer, with whole values: nobody waits for another, and a lost transaction loses its counts with its results.
+--- A writer has a name for each minute that it remembers: no row is written again by who has forgotten what it held.
 local must = require("must")
 
 local floor, log, max, min = math.floor, math.log, math.max, math.min
@@ -40,8 +41,9 @@ end
 local free = {} -- writers that no transaction uses now
 
 --- A writer for one transaction.
-function M.take(app)
-  return table.remove(free) or { name = app.crypto.random(8), minute = 0, models = {} }
+--- @return table minute → { name, models, changed }
+function M.take()
+  return table.remove(free) or {}
 end
 
 local COUNTED = { completed = "completed", failed = "failed", expired = "failed", cancelled = "cancelled" }
@@ -51,14 +53,17 @@ local function fresh(name)
 end
 
 --- Counts one that ended. latency: in milliseconds, of what was computed, as outcome.ms is.
-function M.count(writer, minute, name, outcome, latency)
-  if writer.minute ~= minute then
-    writer.minute, writer.models = minute, {}
+function M.count(app, writer, minute, name, outcome, latency)
+  local own = writer[minute]
+  if not own then
+    own = { name = app.crypto.random(8), models = {} }
+    writer[minute] = own
   end
-  local model = writer.models[name]
+  own.changed = true
+  local model = own.models[name]
   if not model then
     model = fresh(name)
-    writer.models[name] = model
+    own.models[name] = model
   end
   local counted = COUNTED[outcome.status]
   model[counted] = model[counted] + 1
@@ -76,36 +81,47 @@ local PARTS = { "latency", "processing", "reasons" }
 
 --- A writer counts again what a rolled back transaction counted: it starts from where it was.
 function M.copy(writer)
-  local out = { name = writer.name, minute = writer.minute, models = {} }
-  for name, model in pairs(writer.models) do
-    local copy = fresh(name)
-    copy.completed, copy.failed, copy.cancelled = model.completed, model.failed, model.cancelled
-    for _, part in ipairs(PARTS) do
-      for key, n in pairs(model[part]) do
-        copy[part][key] = n
+  local out = {}
+  for minute, own in pairs(writer) do
+    local models = {}
+    for name, model in pairs(own.models) do
+      local copy = fresh(name)
+      copy.completed, copy.failed, copy.cancelled = model.completed, model.failed, model.cancelled
+      for _, part in ipairs(PARTS) do
+        for key, n in pairs(model[part]) do
+          copy[part][key] = n
+        end
       end
+      models[name] = copy
     end
-    out.models[name] = copy
+    out[minute] = { name = own.name, models = models }
   end
   return out
 end
 
---- Writes the writer's rows. (waits)
-function M.write(app, tx, writer)
-  for name, model in pairs(writer.models) do
-    local ok, message, code = tx:exec(UPSERT, writer.minute, name, writer.name, model.completed, model.failed,
-      app.json.encode(model.latency), app.json.encode(model.processing), app.json.encode(model.reasons),
-      model.cancelled)
-    if not ok then
-      return nil, message, code
-    end
+local function write_minute(app, tx, minute, own)
+  for name, model in pairs(own.models) do
+    must(tx:exec(UPSERT, minute, name, own.name, model.completed, model.failed, app.json.encode(model.latency),
+      app.json.encode(model.processing), app.json.encode(model.reasons), model.cancelled))
   end
-  return true
 end
 
---- The writer may be used again, if what it counted is stored.
+--- Writes the rows of what was counted. (waits)
+function M.write(app, tx, writer)
+  for minute, own in pairs(writer) do
+    if own.changed then
+      write_minute(app, tx, minute, own)
+    end
+  end
+end
+
+--- The writer may be used again, if what it counted is stored. Its last minute is what the next ones end in.
 function M.give_back(writer)
-  free[#free + 1] = writer
+  local last = -1
+  for minute in pairs(writer) do
+    last = max(last, minute)
+  end
+  free[#free + 1] = { [last] = writer[last] }
 end
 
 local function merge(into, from)
@@ -208,7 +224,7 @@ local function fold_rows(app, tx, bound)
     local key = hour .. " " .. row.model_name
     local sum = sums[key]
     if not sum then
-      sum = { minute = hour, name = "", models = { [row.model_name] = fresh(row.model_name) } }
+      sum = { minute = hour, own = { name = "", models = { [row.model_name] = fresh(row.model_name) } } }
       sums[key] = sum
       local kept = must(tx:one("select * from tallies where minute = $1 and model_name = $2 and writer = ''", hour,
         row.model_name))
@@ -216,12 +232,12 @@ local function fold_rows(app, tx, bound)
         rows[#rows + 1] = kept
       end
     end
-    add_row(app, { sum.models[row.model_name] }, row)
+    add_row(app, { sum.own.models[row.model_name] }, row)
     must(tx:exec("delete from tallies where minute = $1 and model_name = $2 and writer = $3", row.minute,
       row.model_name, row.writer))
   end
   for _, sum in pairs(sums) do
-    must(M.write(app, tx, sum))
+    write_minute(app, tx, sum.minute, sum.own)
   end
   return #rows
 end
