@@ -59,9 +59,9 @@ local function store_in(app, tx, items, writer, one_by_one)
   end
   local calls = {}
   for _, item in ipairs(new) do
-    local args = item.args
-    local outcome = item.outcome
-    tally.count(app, writer, math.floor(outcome.finished / 60) * 60, args.m, outcome, (outcome.finished - args.t) * 1000)
+    local args, outcome = item.args, item.outcome
+    local minute, latency = math.floor(outcome.finished / 60) * 60, (outcome.finished - args.t) * 1000
+    tally.count(app, writer, minute, args.m, outcome, latency)
     if args.c then
       calls[#calls + 1] = { id = item.id, url = args.c }
     end
