@@ -33,14 +33,15 @@ local function by_gain(a, b)
   return a.channel_id < b.channel_id
 end
 
---- Surges among the lines whose newest point is of this collection, the largest first.
+--- Surges among the lines whose newest point is of this collection, or of the next one whose board is not stored yet,
+--- the largest first. A surge has the instant of that point: what led to it is looked up as it was until then.
 function M.find(app, columns, at, resting)
   local found = {}
   for channel_id, line in pairs(score.lines(columns, app.config.max_gap)) do
     if line.at >= at and not resting[channel_id] then
       local surge = score.surge(line.values, app.config, app.kernels.moving_average)
       if surge then
-        surge.channel_id, surge.gain = channel_id, surge.viewers - surge.baseline
+        surge.channel_id, surge.at, surge.gain = channel_id, line.at, surge.viewers - surge.baseline
         found[#found + 1] = surge
       end
     end
@@ -50,9 +51,9 @@ function M.find(app, columns, at, resting)
 end
 
 --- @return table|false  the event; false when an earlier run wrote it
-local function insert(tx, platform, at, surge, live)
+local function insert(tx, platform, surge, live)
   local event = must(tx:one(INSERT, platform, surge.channel_id, live.channel_name, live.id,
-    live.title, live.category, live.started_at, at, surge.viewers, surge.previous, surge.baseline,
+    live.title, live.category, live.started_at, surge.at, surge.viewers, surge.previous, surge.baseline,
     surge.ratio, surge.zscore))
   if event then
     must(tx.jobs:push("analyse", { id = event.id }, { unique = "analyse:" .. event.id }))
@@ -60,12 +61,12 @@ local function insert(tx, platform, at, surge, live)
   return event
 end
 
-local function save(app, platform, at, surges, board)
+local function save(app, platform, surges, board)
   return must(app.store:tx(function(tx)
     local written = {}
     for _, surge in ipairs(surges) do
       local live = board.by_key[platform .. "/" .. surge.channel_id]
-      local event = live and insert(tx, platform, at, surge, live)
+      local event = live and insert(tx, platform, surge, live)
       if event then
         written[#written + 1] = event
       end
@@ -105,7 +106,7 @@ local function platform_pass(app, platform, at, board)
   if #found == 0 then
     return 0
   end
-  local written = save(app, platform, at, limited(app, platform, found), board)
+  local written = save(app, platform, limited(app, platform, found), board)
   state.touch(app)
   for _, event in ipairs(written) do
     app.log:info("surge", {
