@@ -428,7 +428,7 @@ def slow_reader(target):
         sockets.append(sock)
     began, held = time.monotonic(), 0
     # Nobody tells a client that does not read; the server's own side has to go.
-    while target.descriptors() > descriptors + len(sockets) // 20 and time.monotonic() - began < 20:
+    while target.descriptors() > descriptors + len(sockets) // 20 and time.monotonic() - began < 60:
         held = max(held, target.rss() - before)
         time.sleep(0.1)
     left = max(0, target.descriptors() - descriptors)
