@@ -109,13 +109,10 @@ static void on_event(struct watch *w, const struct inotify_event *e)
     mem_free(owner);
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void read_events(struct watch *w)
 {
-    struct watch *w = poll->data;
     _Alignas(struct inotify_event) char bytes[16384];
     ssize_t n;
-    (void)status;
-    (void)events;
     while ((n = read(w->fd, bytes, sizeof bytes)) > 0) {
         for (char *at = bytes; at < bytes + n;) {
             const struct inotify_event *e = (const void *)at;
@@ -125,9 +122,20 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    read_events(poll->data);
+}
+
+/* Timers come before descriptors in a turn: an event may be there that is not read yet. */
 static void on_quiet(struct timer *timer)
 {
     struct watch *w = list_entry(timer, struct watch, quiet);
+    read_events(w);
+    if (w->quiet.node.slot) /* started again: it is not quiet */
+        return;
     size_t count = map_count(w->changed), at = 0, n = 0;
     const char **names = mem_zero(count + 1, sizeof *names);
     struct map *changed = w->changed;
