@@ -318,8 +318,7 @@ static bool prepare(struct pg_conn *conn, const char *sql, const struct pg_args 
     if (!conn->prepared)
         conn->prepared = map_create();
     intptr_t number = (intptr_t)map_get(conn->prepared, str_c(sql));
-    /* No other connection's: a pooler may hand this one's calls to where it has prepared another.
-     */
+    /* No other connection's: behind a pooler its text might be another one. */
     snprintf(name, 32, "maru%08x_%d", conn->tag, number ? (int)number : conn->names + 1);
     if (number)
         return true;
