@@ -1,41 +1,9 @@
 --- PostgreSQL and Redis that take only TLS, as those do that others run.
 local certificates = require("spec.support.certificates")
+local notes = require("spec.support.notes")
 local postgres = require("spec.support.postgres")
 local redis = require("spec.support.redis")
 local server = require("spec.support.server")
-
-local PLUGINS = {
-  work = {
-    ["migrations/0001_notes.sql"] = "create table notes(id bigint primary key);",
-    ["plugin.lua"] = [[
-local M = { name = "work", version = "1.0.0" }
-M.jobs = { note = function(app, job)
-  assert(app.cache:set("note:" .. job.args.id, "kept", "10m"))
-  assert(app.store:exec("insert into notes(id) values ($1) on conflict do nothing", job.args.id))
-end }
-M.routes = {
-  ["POST /push"] = { body = { id = "integer" }, function(app, req)
-    local id, message = app.jobs:push("note", { id = req.body.id })
-    return id and 202 or 503, { message = message }
-  end },
-  ["POST /push_in_tx"] = { body = { id = "integer" }, function(app, req)
-    local ok, message = app.store:tx(function(tx)
-      return tx.jobs:push("note", { id = req.body.id })
-    end)
-    return ok and 202 or 503, { message = message }
-  end },
-  ["GET /notes"] = function(app)
-    local rows, message = app.store:all("select id from notes order by id")
-    return rows and 200 or 503, { notes = rows, message = message }
-  end,
-  ["GET /cached/{id}"] = function(app, req)
-    return 200, { value = app.cache:get("note:" .. req.params.id) }
-  end,
-}
-return M
-]],
-  },
-}
 
 describe("servers that take only TLS", function()
   local made
@@ -48,18 +16,8 @@ describe("servers that take only TLS", function()
     made:drop()
   end)
 
-  --- Both ways into the queue, and what the job left.
   local function works(maru)
-    for id, route in ipairs({ "/push", "/push_in_tx" }) do
-      local answer = maru:post(route, { id = id })
-      assert.equal(202, answer.status, answer.body)
-    end
-    assert.is_truthy(server.wait_for(function()
-      local answer = maru:get("/notes")
-      assert.equal(200, answer.status, answer.body)
-      return #answer.json.notes == 2
-    end), maru:logs())
-    assert.equal("kept", maru:get("/cached/1").json.value)
+    notes.write(maru, 2)
     assert.equal(200, maru:get("/readyz").status)
   end
 
@@ -76,7 +34,7 @@ describe("servers that take only TLS", function()
 
     local function options(rest)
       local url = database.url .. rest
-      return { plugins = PLUGINS, set = { "store.driver=postgres", "store.url=" .. url, "jobs.driver=postgres",
+      return { plugins = notes.plugins, set = { "store.driver=postgres", "store.url=" .. url, "jobs.driver=postgres",
         "jobs.url=" .. url, "series.driver=postgres", "series.url=" .. url, "cache.driver=memory" } }
     end
 
@@ -120,7 +78,7 @@ describe("servers that take only TLS", function()
         set[#set + 1] = kind .. ".driver=" .. (is_there and "redis" or other)
         set[#set + 1] = is_there and kind .. ".url=" .. db.url .. rest or nil
       end
-      return { plugins = PLUGINS, set = set }
+      return { plugins = notes.plugins, set = set }
     end
 
     local function client()
